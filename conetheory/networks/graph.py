@@ -1,0 +1,145 @@
+"""A network as a list of operations in the order they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from conetheory.errors import InputError
+from conetheory.networks.ops import Op, PassThrough, Shape
+
+INPUT = "input"
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """The tensor `name = op(*inputs)` of shape `shape` (without the batch axis)."""
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes in topological order. `aliases` maps other names of a layer (module paths, the paper's names)."""
+
+    nodes: Mapping[str, Node]
+    input_shape: Shape
+    output: str
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    after_activation: bool = True
+
+    def shape(self, name: str) -> Shape:
+        return self.input_shape if name == INPUT else self.nodes[name].shape
+
+    @cached_property
+    def consumers(self) -> dict[str, list[Node]]:
+        users: dict[str, list[Node]] = {INPUT: [], **{name: [] for name in self.nodes}}
+        for node in self.nodes.values():
+            for name in node.inputs:
+                users[name].append(node)
+        return users
+
+    def resolve(self, name: str) -> str:
+        """The tensor that a layer name, module path, paper's name, `input` or `logits` stands for."""
+        if name == INPUT or name in self.nodes:
+            return name
+        if name in ("logits", "output"):
+            return self.output
+        if name in self.aliases:
+            return self.aliases[name]
+        inside = [node for node in self.nodes if node.startswith(name + ".")]
+        if inside:
+            return inside[-1]
+        known = ", ".join([INPUT, *self.layers, *self.aliases][:40])
+        raise InputError(f"no layer {name!r} in this network; its layers are {known}")
+
+    def label(self, name: str) -> str:
+        """The paper's name of a tensor where it has one, else its own."""
+        return next((alias for alias, target in self.aliases.items() if target == name), name)
+
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        """The tensors worth a row in a table, input first: one for each operation that is no pass-through.
+
+        Of an operation and the activations right behind it, the last counts where `after_activation`,
+        else the first. Reshapes and dropout never do.
+        """
+        chosen = []
+        for node in self.nodes.values():
+            if isinstance(node.op, PassThrough):
+                continue
+            name = node.name
+            while self.after_activation:
+                users = self.consumers[name]
+                if len(users) != 1 or not self._is_activation(users[0].op):
+                    break
+                name = users[0].name
+            chosen.append(name)
+        return (INPUT, *chosen)
+
+    @staticmethod
+    def _is_activation(op: Op) -> bool:
+        return isinstance(op, PassThrough) and op.kind == "activation"
+
+    @cached_property
+    def cuts(self) -> tuple[str, ...]:
+        """The tensors that every path from input to output crosses, input first (`INPUT` and output included)."""
+        position_of = {name: i for i, name in enumerate([INPUT, *self.nodes])}
+        last_use = {
+            name: max((position_of[user.name] for user in users), default=len(position_of))
+            for name, users in self.consumers.items()
+        }
+        cuts, open_until = [], 0
+        for name, position in position_of.items():
+            if open_until <= position:
+                cuts.append(name)
+            open_until = max(open_until, last_use[name])
+            if name == self.output:
+                break
+        return tuple(cuts)
+
+    def between(self, top: str, bottom: str) -> list[Node]:
+        """The nodes that relevance crosses on the way from `top` down to `bottom`, in that order."""
+        below = {bottom}
+        for node in self.nodes.values():
+            if below.intersection(node.inputs):
+                below.add(node.name)
+        if top not in below:
+            raise InputError(f"layer {bottom!r} is not below {top!r}")
+        above, crossed = {top}, []
+        for node in reversed(self.nodes.values()):
+            if node.name in above and node.name in below and node.name != bottom:
+                above.update(node.inputs)
+                crossed.append(node)
+        return crossed
+
+    def run(self, images: Tensor) -> Iterator[tuple[Node, tuple[Tensor, ...], Tensor]]:
+        """Run the network: each node with its inputs and output. A tensor is freed after its last use."""
+        left = {name: len(users) for name, users in self.consumers.items()}
+        tensors = {INPUT: images}
+        for node in self.nodes.values():
+            xs = tuple(tensors[name] for name in node.inputs)
+            y = node.op.forward(*xs)
+            tensors[node.name] = y
+            yield node, xs, y
+            for name in node.inputs:
+                left[name] -= 1
+                if left[name] == 0:
+                    tensors.pop(name, None)
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor) -> Tensor:
+        """The logits `(N, classes)`."""
+        return next(y for node, _, y in self.run(images) if node.name == self.output)
+
+    def to(self, **kwargs: Any) -> Graph:
+        """The same network with its parameters on another device or in another dtype."""
+        return replace(self, nodes={k: replace(n, op=n.op.to(**kwargs)) for k, n in self.nodes.items()})

@@ -1,0 +1,215 @@
+"""The operations of a traced network, each as a plain function with its linear map and the transpose of it.
+
+A tensor is `(N, C, H, W)` or `(N, C)`. A `LinearOp` computes `W x + b`. A relevance rule needs the map
+and its transpose with other weights in the place of `W`: `linear(xs, part)` is `part(W) x` and
+`transpose([(y_k, part_k), ...], shapes)` is `sum_k part_k(W)^T y_k`, where a part is an elementwise
+function of the weights such as `positive`. Weights are transformed as they are used and never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Shape = tuple[int, ...]
+Part = Callable[[Tensor], Tensor]
+Terms = Sequence[tuple[Tensor, Part]]
+BLOCK = 2**20  # elements of a dense weight transformed at a time: the block stays in cache, fc1 of VGG is never copied
+
+
+def positive(weight: Tensor) -> Tensor:
+    """`max(W, 0)`."""
+    return weight.clamp(min=0)
+
+
+def negative(weight: Tensor) -> Tensor:
+    """`min(W, 0)`."""
+    return weight.clamp(max=0)
+
+
+def whole(weight: Tensor) -> Tensor:
+    """`W` itself."""
+    return weight
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """One operation; `forward` takes the tensors of its inputs."""
+
+    def forward(self, *xs: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def to(self, **kwargs: Any) -> Op:
+        """The same operation with its parameters on another device or in another dtype."""
+        moved = {k: v.to(**kwargs) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **moved) if moved else self
+
+
+@dataclass(frozen=True, eq=False)
+class PassThrough(Op):
+    """An elementwise activation, dropout or a reshape: what is relevant after it was relevant before it."""
+
+    function: Callable[[Tensor], Tensor]
+    kind: str = "identity"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+@dataclass(frozen=True, eq=False)
+class Affine(Op):
+    """A batch norm that can't be folded: `scale * x + shift`, per channel."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = (1, -1) + (1,) * (x.ndim - 2)
+        return x * self.scale.view(shape) + self.shift.view(shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Concat(Op):
+    """Concatenation along the channels."""
+
+    def forward(self, *xs: Tensor) -> Tensor:
+        return torch.cat(xs, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool2d(Op):
+    """Maximum over windows (`kernel`, `stride`, `padding`, `dilation`, `ceil_mode`), or adaptive (`kernel` None)."""
+
+    kernel: Any
+    stride: Any = None
+    padding: Any = 0
+    dilation: Any = 1
+    ceil_mode: bool = False
+    output_size: Any = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.with_indices(x)[0]
+
+    def with_indices(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The maxima and the flat spatial index of each winner, `(N, C, H', W')`."""
+        if self.kernel is None:
+            return F.adaptive_max_pool2d(x, self.output_size, return_indices=True)
+        return F.max_pool2d(
+            x, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode, return_indices=True
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LinearOp(Op):
+    """`y = W x + b`. `weight` is None where the weights are fixed and nonnegative (a mean, a sum)."""
+
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+
+    def forward(self, *xs: Tensor) -> Tensor:
+        y = self.linear(xs)
+        return y if self.bias is None else y + self.bias.view((1, -1) + (1,) * (y.ndim - 2))
+
+    def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
+        raise NotImplementedError
+
+    def transpose(self, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+        """One tensor for each input; `shapes` are those of the inputs without the batch axis."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d(LinearOp):
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
+        weight = part(self.weight)
+        return F.conv2d(xs[0], weight, None, self.stride, self.padding, self.dilation, self.groups)
+
+    def transpose(self, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+        if self.groups > 1:
+            return (sum(self._transpose(y, part(self.weight), shapes[0]) for y, part in terms),)
+        y = torch.cat([y for y, _ in terms], 1) if len(terms) > 1 else terms[0][0]
+        return (self._transpose(y, torch.cat([part(self.weight) for _, part in terms]), shapes[0]),)
+
+    def _transpose(self, y: Tensor, weight: Tensor, shape: Shape) -> Tensor:
+        kernel = weight.shape[2:]
+        geometry = list(zip(kernel, self.padding, self.dilation, strict=True))
+        reach = [d * (k - 1) - p for k, p, d in geometry]
+        if self.groups == 1 and tuple(self.stride) == (1, 1) and min(reach) >= 0:
+            # At stride 1 the transpose is a convolution with the flipped kernel, and channels-last
+            # convolutions are the fastest there are: 1.5 x a transposed one on a CPU.
+            flipped = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+            return F.conv2d(y, flipped, None, 1, reach, self.dilation)
+        extra = [
+            n + 2 * p - d * (k - 1) - 1 - (m - 1) * s
+            for n, m, s, (k, p, d) in zip(shape[1:], y.shape[2:], self.stride, geometry, strict=True)
+        ]
+        return F.conv_transpose2d(
+            y, weight, None, self.stride, self.padding, extra, self.groups, self.dilation
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(LinearOp):
+    def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
+        return torch.cat([xs[0] @ part(block).T for block in self._blocks()], 1)
+
+    def transpose(self, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+        out = terms[0][0].new_zeros((len(terms[0][0]), self.weight.shape[1]))
+        rows = 0
+        for block in self._blocks():
+            for y, part in terms:
+                out.addmm_(y[:, rows : rows + len(block)], part(block))
+            rows += len(block)
+        return (out,)
+
+    def _blocks(self) -> tuple[Tensor, ...]:
+        return self.weight.split(max(1, BLOCK // self.weight.shape[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class Unweighted(LinearOp):
+    """A linear map whose weights are fixed and nonnegative; a part keeps it or removes it."""
+
+    @staticmethod
+    def _scale(part: Part) -> float:
+        return float(part(torch.ones(())))
+
+    def _total(self, terms: Terms) -> Tensor:
+        return sum((y if self._scale(part) == 1 else y * self._scale(part)) for y, part in terms)
+
+
+@dataclass(frozen=True, eq=False)
+class AvgPool2d(Unweighted):
+    """Any fixed spatial mean, given as the function that computes it (windowed, adaptive, global)."""
+
+    function: Callable[[Tensor], Tensor] = whole
+
+    def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
+        return self.function(xs[0]) * self._scale(part)
+
+    def transpose(self, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+        y = self._total(terms)
+        with torch.inference_mode(False), torch.enable_grad():
+            x = torch.zeros((len(y), *shapes[0]), dtype=y.dtype, device=y.device, requires_grad=True)
+            return torch.autograd.grad(self.function(x), x, y.clone())
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Unweighted):
+    """A sum of tensors of one shape: `W = [I I ...]`."""
+
+    def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
+        return sum(xs[1:], start=xs[0]) * self._scale(part)
+
+    def transpose(self, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+        return (self._total(terms),) * len(shapes)

@@ -1,0 +1,146 @@
+"""The alpha-beta rule and its special case z+ (Bach et al. 2015, eq. 60; Montavon et al. 2017).
+
+For `y = W x + b` let `x+ = max(x, 0)`, `x- = min(x, 0)` and likewise for `W`. The pools of an output are
+
+    z+ = W+ x+ + W- x-        (positive contributions)
+    z- = W- x+ + W+ x-        (negative contributions)
+
+and relevance goes down by `M = alpha Z+ - beta Z-` with
+
+    Z+ = (diag(x+) W+^T + diag(x-) W-^T) diag(1/z+),   Z- = (diag(x+) W-^T + diag(x-) W+^T) diag(1/z-).
+
+Both are nonnegative with columns that sum to one, so `1^T M = 1^T` where both pools are non-empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from conetheory.errors import InputError
+from conetheory.networks.ops import LinearOp, Part, Unweighted, negative, positive
+from conetheory.rules.base import Rule, merge, split
+
+Bias = Literal["none", "bach", "signed"]
+EmptyPool = Literal["drop", "renormalise"]
+
+
+@dataclass(frozen=True)
+class AlphaBeta(Rule):
+    """`alpha - beta = 1`, `alpha >= 1`.
+
+    bias: `none` leaves it out of the pools (default; columns sum to one). `bach` adds its positive part
+        to z+ and its negative part to z-, which absorb a share of the relevance. `signed` adds it whole
+        to both, as innvestigate does: a pool can then change its sign, and the cone is lost.
+    stabiliser: eps >= 0; pools become `z + eps sign(z)` with sign(0) = 1. With 0 only empty pools, whose
+        numerators are zero too, are left out.
+    empty_pool: what an output with one empty pool does. `drop`: that pool's share, alpha or -beta, is lost.
+        `renormalise`: the other pool takes everything, so that the column still sums to one. Sums and
+        averages, whose weights are all positive, always renormalise: with nonnegative inputs they
+        have no negative pool at all.
+    """
+
+    alpha: float = 1.0
+    beta: float = 0.0
+    bias: Bias = "none"
+    stabiliser: float = 0.0
+    empty_pool: EmptyPool = "drop"
+
+    def __post_init__(self) -> None:
+        if not (abs(self.alpha - self.beta - 1) <= 1e-9 and self.beta >= 0):
+            raise InputError(
+                f"alpha - beta must be 1 with beta >= 0, got alpha = {self.alpha:g}, beta = {self.beta:g}"
+            )
+        if self.bias not in ("none", "bach", "signed"):
+            raise InputError(f"bias must be none, bach or signed, not {self.bias!r}")
+        if self.empty_pool not in ("drop", "renormalise"):
+            raise InputError(f"empty_pool must be drop or renormalise, not {self.empty_pool!r}")
+        if not self.stabiliser >= 0:
+            raise InputError(f"the stabiliser must be >= 0, not {self.stabiliser}")
+
+    def linear(self, op: LinearOp, xs: Sequence[Tensor]) -> PooledMap:
+        plus = [x.clamp(min=0) for x in xs]
+        minus = [x.clamp(max=0) for x in xs] if any(bool((x < 0).any()) for x in xs) else None
+        renormalise = self.empty_pool == "renormalise" or isinstance(op, Unweighted)
+        pools = [(positive, self._pool(op, plus, minus, positive))]
+        negative_possible = minus is not None or not isinstance(op, Unweighted)
+        if negative_possible and (self.beta > 0 or renormalise):
+            pools.append((negative, self._pool(op, plus, minus, negative)))
+        shares = self._shares([pool for _, pool in pools], renormalise)
+        return PooledMap(
+            op,
+            [x.unsqueeze(1) for x in plus],
+            None if minus is None else [x.unsqueeze(1) for x in minus],
+            [(part, share.unsqueeze(1)) for (part, _), share in zip(pools, shares, strict=True)],
+        )
+
+    def _pool(self, op: LinearOp, plus: list[Tensor], minus: list[Tensor] | None, part: Part) -> Tensor:
+        pool = op.linear(plus, part)
+        if minus is not None:
+            pool = pool + op.linear(minus, opposite(part))
+        if op.bias is None or self.bias == "none":
+            return pool
+        bias = part(op.bias) if self.bias == "bach" else op.bias
+        return pool + bias.view((1, -1) + (1,) * (pool.ndim - 2))
+
+    def _shares(self, pools: list[Tensor], renormalise: bool) -> list[Tensor]:
+        """`alpha / z+` and `-beta / z-`, zero where a pool is empty."""
+        weights = [self.alpha, -self.beta][: len(pools)]
+        if renormalise and len(pools) == 1:
+            weights = [1.0]
+        elif renormalise:
+            empty = [pool == 0 for pool in pools]
+            weights = [torch.where(empty[1 - i], 1.0, w).to(pools[i]) for i, w in enumerate(weights)]
+        if self.stabiliser > 0:
+            pools = [z + torch.where(z >= 0, self.stabiliser, -self.stabiliser) for z in pools]
+        return [torch.where(z == 0, 0.0, w / z) for w, z in zip(weights, pools, strict=True)]
+
+
+def opposite(part: Part) -> Part:
+    return negative if part is positive else positive
+
+
+@dataclass(frozen=True, eq=False)
+class PooledMap:
+    """`M = sum_k (diag(x+) part_k(W)^T + diag(x-) opposite_k(W)^T) diag(share_k)`."""
+
+    op: LinearOp
+    plus: list[Tensor]
+    minus: list[Tensor] | None
+    shares: list[tuple[Part, Tensor]]
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        images, shapes = len(r), [tuple(x.shape[2:]) for x in self.plus]
+        terms = [(merge(r * share), part) for part, share in self.shares]
+        out = self._scaled(self.op.transpose(terms, shapes), self.plus, images)
+        if self.minus is None:
+            return out
+        flipped = [(y, opposite(part)) for y, part in terms]
+        extra = self._scaled(self.op.transpose(flipped, shapes), self.minus, images)
+        return tuple(a.add_(b) for a, b in zip(out, extra, strict=True))
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        images = next(len(h) for h in hs if h is not None)
+        vectors = next(h.shape[1] for h in hs if h is not None)
+        hs = [x.new_zeros(()) if h is None else h for h, x in zip(hs, self.plus, strict=True)]
+        total = None
+        for part, share in self.shares:
+            y = self._applied(hs, self.plus, part, vectors)
+            if self.minus is not None:
+                y = y + self._applied(hs, self.minus, opposite(part), vectors)
+            y = split(y, images) * share
+            total = y if total is None else total + y
+        return total
+
+    def _scaled(self, out: tuple[Tensor, ...], xs: list[Tensor], images: int) -> tuple[Tensor, ...]:
+        shared = len(out) > 1  # a sum hands the same tensor to all of its inputs
+        outs = [split(o, images) for o in out]
+        return tuple(o * x if shared else o.mul_(x) for o, x in zip(outs, xs, strict=True))
+
+    def _applied(self, hs: Sequence[Tensor], xs: list[Tensor], part: Part, vectors: int) -> Tensor:
+        scaled = [(h * x).expand(-1, vectors, *x.shape[2:]) for h, x in zip(hs, xs, strict=True)]
+        return self.op.linear([merge(s) for s in scaled], part)

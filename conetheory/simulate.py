@@ -1,0 +1,288 @@
+"""The paper's random-matrix chains, simulated, with the closed form over them.
+
+Protocol (Sixt, Granz, Landgraf 2020, `convergence_simulation.ipynb`): matrices with VGG-16's shapes seen
+backward, 32 independent Gaussian starts, 20 repeats, weights redrawn for each repeat; |cos| between all pairs
+of starts after every product. Its plotted number is the median over repeats of the mean |cos| over the lower
+triangle *with* its diagonal of ones; the dataset has it as `paper-mean`, and the median over all pairs and
+repeats as `median`.
+
+The starts are carried as one direction and their differences from it (`theory/bundle.py`), so deficits are right
+down to 1e-300 in float64, where `1 - cos` stops at 1e-16. All variants of a repeat share its weights.
+
+The closed form begins with the five numbers of the same pairs and then knows the widths and two moments per
+layer only (`theory/meanfield.py`). The paper's mean hangs on the few starts with a small sum, which all their
+pairs share, so it takes the joint law of the 32 starts (the reduction in `theory/bundle.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from conetheory.errors import InputError
+from conetheory.theory import meanfield, randomlayers
+from conetheory.theory.bundle import Bundle, reduced_deficits
+from conetheory.theory.randomlayers import RandomLayer
+
+VGG16_BACKWARD = (1000, 4096, 4096, *[512] * 6, *[256] * 3, *[128] * 2, *[64] * 2, 3)
+STARTS, REPEATS = 32, 20
+ALPHAS = tuple(range(1, 11))
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How the layer's matrix is made of W (N(0, 1) entries) and its negative part W_neg = min(W, 0).
+
+    The matrix is `whole W + negative W_neg`, then rescaled or flipped as `layer.sums` says; `pattern` is
+    the correlation of a pattern that multiplies W; `relu` clips the image at zero.
+    """
+
+    name: str
+    layer: RandomLayer
+    whole: float = 1.0
+    negative: float = 0.0
+    pattern: float | None = None
+    relu: bool = False
+
+
+def variants(alphas: Sequence[float] = ALPHAS, pattern: float = 0.5) -> dict[str, Variant]:
+    """The paper's variants by name, alpha-beta last (`alpha2beta1`, ...)."""
+    table = [
+        Variant("vanilla", randomlayers.vanilla()),
+        Variant("relu", randomlayers.vanilla(), relu=True),
+        Variant("positive-sums", randomlayers.positive_sums()),
+        Variant("pattern", randomlayers.pattern_weighted(pattern), pattern=pattern),
+        Variant("row-stochastic", randomlayers.row_stochastic(), 1.0, -2.0),
+        Variant("column-stochastic", randomlayers.column_stochastic(), 1.0, -2.0),
+        Variant("positive", randomlayers.positive(), 1.0, -2.0),
+        Variant("nonnegative", randomlayers.nonnegative(), 1.0, -1.0),
+    ]
+    for alpha in alphas:  # alpha W+ + (alpha - 1) W_neg = alpha W - W_neg
+        layer = randomlayers.alpha_beta(alpha)
+        table.append(Variant(layer.name, layer, float(alpha), -1.0))
+    return {variant.name: variant for variant in table}
+
+
+class Clipped:
+    """The starts of the ReLU variant, as they are: its deficits stay far above the rounding of `1 - cos`."""
+
+    def __init__(self, starts: Array) -> None:
+        self.columns = starts
+
+    def split(self) -> None:
+        self.columns = np.maximum(self.columns, 0)
+
+    def deficits(self) -> Array:
+        """Half the squared chord of the unit vectors; NaN where one of the pair is zero."""
+        i, j = np.tril_indices(self.columns.shape[1], -1)
+        with np.errstate(invalid="ignore"):
+            unit = self.columns / np.linalg.norm(self.columns, axis=0)
+        sign = np.where(np.sum(unit[:, i] * unit[:, j], axis=0) < 0, -1.0, 1.0)
+        return 0.5 * np.sum((unit[:, i] - sign * unit[:, j]) ** 2, axis=0)
+
+
+def _advance(states: dict[str, Bundle | Clipped], table: dict[str, Variant], outputs: int, rng: Any) -> None:
+    """Draw one layer and apply every variant's matrix to its state: two products with all states side by side."""
+    inputs = next(iter(states.values())).columns.shape[0]
+    W = rng.standard_normal((outputs, inputs))
+    plain = [name for name in states if table[name].pattern is None]
+    for name in states.keys() - plain:
+        c = table[name].pattern
+        A = c * W + math.sqrt(1 - c**2) * rng.standard_normal(W.shape) if c < 1 else W
+        states[name].columns = (A * W) @ states[name].columns
+    if plain:
+        W_neg = np.minimum(W, 0)
+        scales = {"columns": 1 / (W.sum(0) - 2 * W_neg.sum(0)), "positive": np.sign(W.sum(0))}
+        scaled = [
+            states[name].columns * scales.get(table[name].layer.sums, np.ones(inputs))[:, None] for name in plain
+        ]
+        ends = np.cumsum([block.shape[1] for block in scaled])[:-1]
+        side_by_side = np.concatenate(scaled, axis=1)
+        parts = zip(*(np.split(M @ side_by_side, ends, axis=1) for M in (W, W_neg)), strict=True)
+        for name, (whole, negative) in zip(plain, parts, strict=True):
+            variant = table[name]
+            image = variant.whole * whole + variant.negative * negative
+            if variant.layer.sums == "rows":
+                image /= (W.sum(1) - 2 * W_neg.sum(1))[:, None]
+            states[name].columns = image
+    for state in states.values():
+        state.split()
+
+
+def run_chains(
+    chosen: dict[str, Variant],
+    widths: Sequence[int],
+    starts: Array,
+    rng: np.random.Generator,
+    progress: Callable[[int], None] = lambda layers: None,
+) -> dict[str, Array]:
+    """Deficits of all pairs of the columns of `starts` (n, k) at every layer: name -> (layers + 1, pairs)."""
+    states: dict[str, Bundle | Clipped] = {
+        name: (Clipped if variant.relu else Bundle)(starts.copy()) for name, variant in chosen.items()
+    }
+    curves = {name: [state.deficits()] for name, state in states.items()}
+    for outputs in widths[1:]:
+        _advance(states, chosen, outputs, rng)
+        for name, state in states.items():
+            curves[name].append(state.deficits())
+        progress(1)
+    return {name: np.stack(curve) for name, curve in curves.items()}
+
+
+def closed_form(variant: Variant, widths: Sequence[int], starts: Array, rng: np.random.Generator) -> Array:
+    """The closed form's deficits for the pairs of the columns of `starts` (..., n, k): (layers + 1, ..., pairs)."""
+    i, j = np.tril_indices(starts.shape[-1], -1)
+    columns = np.swapaxes(starts, -1, -2)
+    if variant.relu:
+        unit = columns / np.linalg.norm(columns, axis=-1, keepdims=True)
+        deficit = np.clip(1 - (unit @ np.swapaxes(unit, -1, -2))[..., i, j], 0, 2)
+        curve = [deficit]
+        for _ in widths[1:]:
+            curve.append(randomlayers.arc_cosine_deficit(curve[-1]))
+        curve[0] = np.minimum(deficit, 2 - deficit)
+        return np.stack(curve)
+    pair = meanfield.pair_of(columns[..., i, :], columns[..., j, :])
+    steps = meanfield.propagate(pair, variant.layer, widths[1:], rng)
+    return np.stack([pair.deficit, *(step.deficit for step in steps)])
+
+
+def joint_closed_form(variant: Variant, widths: Sequence[int], starts: Array, rng: np.random.Generator) -> Array:
+    """As `closed_form`, with the noise of a layer shared by all pairs of a repeat; for `starts` (repeats, n, k)."""
+    if variant.relu:
+        return closed_form(variant, widths, starts, rng)
+    curves = [reduced_deficits(variant.layer, widths, vectors, rng) for vectors in starts]
+    return np.stack(curves, axis=1)
+
+
+def summarise(deficits: Array) -> Array:
+    """(median, paper-mean) from deficits (layers, repeats, pairs): (layers, 2); NaN pairs (dead vectors) dropped.
+
+    `paper-mean` is the median over repeats of 1 - mean |cos| over the triangle with its diagonal of k ones,
+    which is the mean deficit over pairs times (k - 1)/(k + 1).
+    """
+    pairs = deficits.shape[-1]
+    k = round((1 + math.sqrt(1 + 8 * pairs)) / 2)
+    alive = np.sum(~np.isnan(deficits), axis=-1)
+    living = (1 + np.sqrt(1 + 8 * alive)) / 2  # k where nothing died
+    share = (living - 1) / (living + 1) if k > 1 else np.ones_like(living)
+    mean = np.nansum(deficits, axis=-1) / np.maximum(alive, 1) * share
+    return np.stack([np.nanmedian(deficits, axis=(-1, -2)), np.median(mean, axis=-1)], axis=-1)
+
+
+def simulate(
+    names: Sequence[str] | None = None,
+    *,
+    widths: Sequence[int] = VGG16_BACKWARD,
+    starts: int = STARTS,
+    repeats: int = REPEATS,
+    seed: int = 0,
+    alphas: Sequence[float] = ALPHAS,
+    pattern: float = 0.5,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Simulate the chains and compute the closed form for the same starts.
+
+    Returns a dataset over (variant, layer, statistic), statistic in {median, paper-mean}: `simulated`,
+    `closed_form` (deficits), `error_decades = log10(closed_form / simulated)`; `standard_error` (variant,
+    layer): of the simulated median, in decades, from the scatter over repeats. Layer 0 are the starts; the
+    coordinate `width` is the number of entries there. `progress(done, total)` counts layers of all repeats.
+
+    Raises InputError for unknown variants, fewer than 2 starts, fewer than 1 repeat, widths below 2.
+    """
+    table = variants(alphas, pattern)
+    names = list(table) if names is None else list(names)
+    unknown = [name for name in names if name not in table]
+    if unknown or not names:
+        raise InputError(f"unknown variant {', '.join(unknown) or '(none given)'}; there are: {', '.join(table)}")
+    if starts < 2 or repeats < 1 or len(widths) < 2 or min(widths) < 2:
+        raise InputError("need at least 2 starts, 1 repeat, 2 widths, and widths of at least 2")
+    chosen = {name: table[name] for name in names}
+    total, done = repeats * (len(widths) - 1), 0
+
+    def tick(layers: int) -> None:
+        nonlocal done
+        done += layers
+        if progress:
+            progress(done, total)
+
+    draws, runs = [], []
+    for stream in np.random.SeedSequence(seed).spawn(repeats):
+        rng = np.random.default_rng(stream)
+        draws.append(rng.standard_normal((widths[0], starts)))
+        runs.append(run_chains(chosen, widths, draws[-1], rng, tick))
+    measured = {name: np.stack([run[name] for run in runs], axis=1) for name in names}
+    rng = np.random.default_rng([seed, 1])
+    given = np.stack(draws)
+    predicted = {
+        name: np.stack(
+            [
+                summarise(closed_form(chosen[name], widths, given, rng))[:, 0],
+                summarise(joint_closed_form(chosen[name], widths, given, rng))[:, 1],
+            ],
+            axis=-1,
+        )
+        for name in names
+    }
+    settings = dict(starts=starts, repeats=repeats, seed=seed, pattern_correlation=pattern)
+    return _dataset(measured, predicted, widths, settings)
+
+
+def _dataset(
+    measured: dict[str, Array], predicted: dict[str, Array], widths: Sequence[int], settings: dict[str, Any]
+) -> xr.Dataset:
+    dims = ("variant", "layer", "statistic")
+    simulated = np.stack([summarise(m) for m in measured.values()])
+    closed = np.stack(list(predicted.values()))
+    repeats = settings["repeats"]
+    scatter = [np.std(np.log10(np.nanmedian(m, axis=-1)), axis=-1, ddof=min(1, repeats - 1)) for m in measured.values()]
+    return xr.Dataset(
+        {
+            "simulated": (dims, simulated),
+            "closed_form": (dims, closed),
+            "error_decades": (dims, np.log10(closed / simulated)),
+            "standard_error": (dims[:2], np.stack(scatter) / math.sqrt(repeats)),
+        },
+        coords={
+            "variant": list(measured),
+            "layer": np.arange(len(widths)),
+            "statistic": ["median", "paper-mean"],
+            "width": ("layer", np.asarray(widths)),
+        },
+        attrs={**settings, "numpy": np.__version__},
+    )
+
+
+def table(dataset: xr.Dataset) -> Any:
+    """A rich table: the deficits at the last wide and the last layer, and how far the closed form is off."""
+    from rich.table import Table
+
+    last = dataset.sizes["layer"] - 1
+    out = Table(title="random-matrix chains: simulation and closed form (deficit 1 - |cos|)")
+    out.add_column("matrices")
+    for heading in (
+        f"median at {last - 1}",
+        "closed form",
+        "median error",
+        "worst error",
+        f"error at {last}",
+        "paper's mean",
+        "closed form",
+    ):
+        out.add_column(heading, justify="right")
+    for name in dataset["variant"].values:
+        one = dataset.sel(variant=name)
+        before = one.isel(layer=last - 1)
+        errors = np.abs(one["error_decades"].sel(statistic="median").values)
+        cells = [before[key].sel(statistic="median") for key in ("simulated", "closed_form")]
+        means = [before[key].sel(statistic="paper-mean") for key in ("simulated", "closed_form")]
+        decades = [np.median(errors[1:last]), errors[1:last].max(), errors[last]]
+        row = [f"{c:.2e}" for c in map(float, cells)] + [f"{d:.3f}" for d in decades]
+        out.add_row(str(name), *row, *(f"{float(m):.2e}" for m in means))
+    return out

@@ -1,0 +1,34 @@
+"""What a theorem gives back: a bound, an estimate, or the reason why it does not apply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class NotApplicable:
+    """A theorem's hypothesis fails. A normal answer, never a number; false in a condition."""
+
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Bound:
+    """`lower <= quantity <= upper`, rounded outward; an open side is -inf or inf."""
+
+    lower: Any
+    upper: Any
+    theorem: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number without a guarantee, with the standard error or the tolerance that it was computed to."""
+
+    value: Any
+    error: Any
+    method: str
