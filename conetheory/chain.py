@@ -96,7 +96,7 @@ class RelevanceChain:
                 joined.append((label, vectors.shape[1]))
             if r is None:
                 continue
-            yield name, dict(zip((s for s, _ in joined), r.split([c for _, c in joined][: _parts(r, joined)], 1), strict=False))
+            yield name, _parts(r, joined)
             if name != stop:
                 self._descend(crossed[name], r, crossed, stop, pending)
 
@@ -186,9 +186,17 @@ class RelevanceChain:
             return np.hstack([operator.matmat(block) for block in _identity_blocks(columns, operator.dtype)])
         return np.hstack([operator.rmatmat(block) for block in _identity_blocks(rows, operator.dtype)]).T
 
+    def double(self) -> RelevanceChain:
+        """The same chain in float64."""
+        if self.dtype == torch.float64:
+            return self
+        return RelevanceChain(self.network, self.images, self.method, dtype=torch.float64, device=self.device)
+
     def _only(self, image: int) -> RelevanceChain:
         """The chain of one of the images."""
-        if len(self) == 1 and image == 0:
+        if not 0 <= image < len(self):
+            raise InputError(f"the chain has images 0 to {len(self) - 1}, not {image}")
+        if len(self) == 1:
             return self
         return RelevanceChain(self.network, self.images[image], self.method, dtype=self.dtype, device=self.device)
 
@@ -202,12 +210,13 @@ def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.contiguous()
 
 
-def _parts(r: Tensor, joined: Sequence[tuple[str, int]]) -> int:
-    """How many of the joined starts `r` holds: those that joined before it was made."""
-    total, parts = 0, 0
-    while total < r.shape[1]:
-        total += joined[parts][1]
-        parts += 1
+def _parts(r: Tensor, joined: Sequence[tuple[str, int]]) -> dict[str, Tensor]:
+    """The vectors of each start in `r`, which lacks those that joined after it was made."""
+    parts, first = {}, 0
+    for start, count in joined:
+        if first < r.shape[1]:
+            parts[start] = r[:, first : first + count]
+        first += count
     return parts
 
 

@@ -6,8 +6,8 @@ of starts after every product. Its plotted number is the median over repeats of 
 triangle *with* its diagonal of ones; the dataset has it as `paper-mean`, and the median over all pairs and
 repeats as `median`.
 
-The starts are carried as one direction and their differences from it (`theory/bundle.py`), so deficits are right
-down to 1e-300 in float64, where `1 - cos` stops at 1e-16. All variants of a repeat share its weights.
+The starts are carried as one direction and their differences from it (`theory/bundle.py`), so deficits are
+right down to 1e-300 in float64, where `1 - cos` stops at 1e-16. All variants of a repeat share its weights.
 
 The closed form begins with the five numbers of the same pairs and then knows the widths and two moments per
 layer only (`theory/meanfield.py`). The paper's mean hangs on the few starts with a small sum, which all their
@@ -89,7 +89,7 @@ class Clipped:
 
 
 def _advance(states: dict[str, Bundle | Clipped], table: dict[str, Variant], outputs: int, rng: Any) -> None:
-    """Draw one layer and apply every variant's matrix to its state: two products with all states side by side."""
+    """Draw one layer and apply every variant's matrix: two products with all states side by side."""
     inputs = next(iter(states.values())).columns.shape[0]
     W = rng.standard_normal((outputs, inputs))
     plain = [name for name in states if table[name].pattern is None]
@@ -101,7 +101,8 @@ def _advance(states: dict[str, Bundle | Clipped], table: dict[str, Variant], out
         W_neg = np.minimum(W, 0)
         scales = {"columns": 1 / (W.sum(0) - 2 * W_neg.sum(0)), "positive": np.sign(W.sum(0))}
         scaled = [
-            states[name].columns * scales.get(table[name].layer.sums, np.ones(inputs))[:, None] for name in plain
+            states[name].columns * scales.get(table[name].layer.sums, np.ones(inputs))[:, None]
+            for name in plain
         ]
         ends = np.cumsum([block.shape[1] for block in scaled])[:-1]
         side_by_side = np.concatenate(scaled, axis=1)
@@ -137,7 +138,7 @@ def run_chains(
 
 
 def closed_form(variant: Variant, widths: Sequence[int], starts: Array, rng: np.random.Generator) -> Array:
-    """The closed form's deficits for the pairs of the columns of `starts` (..., n, k): (layers + 1, ..., pairs)."""
+    """Deficits by closed form for the pairs of columns of `starts` (..., n, k): (layers + 1, ..., pairs)."""
     i, j = np.tril_indices(starts.shape[-1], -1)
     columns = np.swapaxes(starts, -1, -2)
     if variant.relu:
@@ -153,8 +154,10 @@ def closed_form(variant: Variant, widths: Sequence[int], starts: Array, rng: np.
     return np.stack([pair.deficit, *(step.deficit for step in steps)])
 
 
-def joint_closed_form(variant: Variant, widths: Sequence[int], starts: Array, rng: np.random.Generator) -> Array:
-    """As `closed_form`, with the noise of a layer shared by all pairs of a repeat; for `starts` (repeats, n, k)."""
+def joint_closed_form(
+    variant: Variant, widths: Sequence[int], starts: Array, rng: np.random.Generator
+) -> Array:
+    """As `closed_form` with a layer's noise shared by the pairs of a repeat; for `starts` (repeats, n, k)."""
     if variant.relu:
         return closed_form(variant, widths, starts, rng)
     curves = [reduced_deficits(variant.layer, widths, vectors, rng) for vectors in starts]
@@ -162,18 +165,22 @@ def joint_closed_form(variant: Variant, widths: Sequence[int], starts: Array, rn
 
 
 def summarise(deficits: Array) -> Array:
-    """(median, paper-mean) from deficits (layers, repeats, pairs): (layers, 2); NaN pairs (dead vectors) dropped.
+    """(median, paper-mean), (layers, 2), of deficits (layers, repeats, pairs); NaN (dead vectors) dropped.
 
     `paper-mean` is the median over repeats of 1 - mean |cos| over the triangle with its diagonal of k ones,
     which is the mean deficit over pairs times (k - 1)/(k + 1).
     """
-    pairs = deficits.shape[-1]
-    k = round((1 + math.sqrt(1 + 8 * pairs)) / 2)
     alive = np.sum(~np.isnan(deficits), axis=-1)
     living = (1 + np.sqrt(1 + 8 * alive)) / 2  # k where nothing died
-    share = (living - 1) / (living + 1) if k > 1 else np.ones_like(living)
-    mean = np.nansum(deficits, axis=-1) / np.maximum(alive, 1) * share
-    return np.stack([np.nanmedian(deficits, axis=(-1, -2)), np.median(mean, axis=-1)], axis=-1)
+    mean = np.nansum(deficits, axis=-1) / np.maximum(alive, 1) * (living - 1) / (living + 1)
+    pooled = deficits.reshape(len(deficits), -1)
+    return np.stack([_live_median(pooled), np.median(mean, axis=-1)], axis=-1)
+
+
+def _live_median(values: Array) -> Array:
+    """Median over the last axis without NaN; NaN where there is nothing else."""
+    dead = np.isnan(values).all(axis=-1)
+    return np.where(dead, np.nan, np.nanmedian(np.where(dead[..., None], 0.0, values), axis=-1))
 
 
 def simulate(
@@ -200,7 +207,9 @@ def simulate(
     names = list(table) if names is None else list(names)
     unknown = [name for name in names if name not in table]
     if unknown or not names:
-        raise InputError(f"unknown variant {', '.join(unknown) or '(none given)'}; there are: {', '.join(table)}")
+        raise InputError(
+            f"unknown variant {', '.join(unknown) or '(none given)'}; there are: {', '.join(table)}"
+        )
     if starts < 2 or repeats < 1 or len(widths) < 2 or min(widths) < 2:
         raise InputError("need at least 2 starts, 1 repeat, 2 widths, and widths of at least 2")
     chosen = {name: table[name] for name in names}
@@ -241,13 +250,17 @@ def _dataset(
     simulated = np.stack([summarise(m) for m in measured.values()])
     closed = np.stack(list(predicted.values()))
     repeats = settings["repeats"]
-    scatter = [np.std(np.log10(np.nanmedian(m, axis=-1)), axis=-1, ddof=min(1, repeats - 1)) for m in measured.values()]
+    medians = np.stack([_live_median(m) for m in measured.values()])
+    logs = np.log10(
+        np.where(medians > 0, medians, np.nan)
+    )  # three dead-or-alive channels can be exactly parallel
+    scatter = np.std(logs, axis=-1, ddof=1) if repeats > 1 else np.full(logs.shape[:-1], np.nan)
     return xr.Dataset(
         {
             "simulated": (dims, simulated),
             "closed_form": (dims, closed),
-            "error_decades": (dims, np.log10(closed / simulated)),
-            "standard_error": (dims[:2], np.stack(scatter) / math.sqrt(repeats)),
+            "error_decades": (dims, np.log10(closed / np.where(simulated > 0, simulated, np.nan))),
+            "standard_error": (dims[:2], scatter / math.sqrt(repeats)),
         },
         coords={
             "variant": list(measured),

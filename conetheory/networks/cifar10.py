@@ -1,13 +1,15 @@
-"""The small CIFAR-10 network of Sixt, Granz and Landgraf (2020): conv32-conv64-pool-conv128-conv128-pool-fc1024-fc10.
+"""The small CIFAR-10 network of Sixt, Granz and Landgraf (2020).
 
-Convolutions are 3 x 3 with same padding. The layer names are the paper's; a ReLU is a module of its
-own, so that `conv4` names the tensor *before* its ReLU, as in the reference code. Inputs are RGB in
-[0, 1] without further normalisation (`MEAN`, `STD`), at training and at measurement.
+conv32-conv64-pool-conv128-conv128-pool-fc1024-fc10, with 3 x 3 convolutions and same padding. The layer
+names are the paper's; a ReLU is a module of its own, so that `conv4` names the tensor *before* its ReLU,
+as in the reference code. Inputs are RGB in [0, 1] without further normalisation (`MEAN`, `STD`), at
+training and at measurement.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import pairwise
 
 from torch import nn
 
@@ -22,7 +24,7 @@ class Cifar10CNN(nn.Sequential):
     def __init__(self, num_classes: int = 10, dropout: float = 0.5) -> None:
         modules: list[tuple[str, nn.Module]] = []
         widths = (3, 32, 64, 128, 128)
-        for i, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+        for i, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
             modules += [(f"conv{i}", nn.Conv2d(fan_in, fan_out, 3, padding=1)), (f"relu{i}", nn.ReLU())]
             if i % 2 == 0:
                 modules.append((f"pool{i // 2}", nn.MaxPool2d(2)))

@@ -58,7 +58,7 @@ class Graph:
         inside = [node for node in self.nodes if node.startswith(name + ".")]
         if inside:
             return inside[-1]
-        known = ", ".join([INPUT, *self.layers, *self.aliases][:40])
+        known = ", ".join([*self.layers, *self.aliases][:40])
         raise InputError(f"no layer {name!r} in this network; its layers are {known}")
 
     def label(self, name: str) -> str:
@@ -72,26 +72,28 @@ class Graph:
         Of an operation and the activations right behind it, the last counts where `after_activation`,
         else the first. Reshapes and dropout never do.
         """
-        chosen = []
-        for node in self.nodes.values():
-            if isinstance(node.op, PassThrough):
-                continue
-            name = node.name
-            while self.after_activation:
-                users = self.consumers[name]
-                if len(users) != 1 or not self._is_activation(users[0].op):
-                    break
-                name = users[0].name
-            chosen.append(name)
-        return (INPUT, *chosen)
+        return (
+            INPUT,
+            *(
+                self.after(node.name) if self.after_activation else node.name
+                for node in self.nodes.values()
+                if not isinstance(node.op, PassThrough)
+            ),
+        )
+
+    def after(self, name: str) -> str:
+        """The tensor behind the folded batch norms and activations that follow `name` without a branch."""
+        while len(users := self.consumers[name]) == 1 and self._continues(users[0].op):
+            name = users[0].name
+        return name
 
     @staticmethod
-    def _is_activation(op: Op) -> bool:
-        return isinstance(op, PassThrough) and op.kind == "activation"
+    def _continues(op: Op) -> bool:
+        return isinstance(op, PassThrough) and op.kind in ("activation", "folded")
 
     @cached_property
     def cuts(self) -> tuple[str, ...]:
-        """The tensors that every path from input to output crosses, input first (`INPUT` and output included)."""
+        """The tensors that every path from input to output crosses, `INPUT` first and the output last."""
         position_of = {name: i for i, name in enumerate([INPUT, *self.nodes])}
         last_use = {
             name: max((position_of[user.name] for user in users), default=len(position_of))

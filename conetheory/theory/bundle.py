@@ -1,7 +1,7 @@
-"""k vectors under one linear chain, carried so that their pairwise deficits stay right however small they get.
+"""k vectors under one linear chain, carried so that their deficits stay right however small they get.
 
-x_j = p_j u + d_j with |u| = 1 and every d_j orthogonal to u. A linear layer acts on u and on the d_j apart, so
-it never sees the small differences of large vectors; what of M d_j falls along M u then moves into p_j.
+x_j = p_j u + d_j with |u| = 1 and every d_j orthogonal to u. A linear layer acts on u and on the d_j apart,
+so it never sees the small differences of large vectors; what of M d_j falls along M u then moves into p_j.
 
 Reduction: a random layer with independent Gaussian rows, mean m and variance v per entry, acts on k vectors
 in law as a matrix of about k rows. In the frame (ones/sqrt(n), an orthonormal basis of the rest that the
@@ -10,12 +10,13 @@ vectors span, of dimension q) it is
     ( sqrt(n N) m e_0^T + sqrt(v) z^T )      z standard normal in R^(1+q)
     ( sqrt(v) R                       )      R the triangular factor of an (N-1) x (1+q) Gaussian matrix
 
-because M in the two orthonormal frames is Gaussian again, and the rotation of its rest is invisible to cosines.
-So chains of width 4096 have the law of chains of width k + depth. Theorem: mean-field.
+because M in the two orthonormal frames is Gaussian again, and the rotation of its rest is invisible to
+cosines. So chains of width 4096 have the law of chains of width k + depth. Theorem: mean-field.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -106,10 +107,10 @@ def reduced_layer(layer: RandomLayer, inputs: int, outputs: int, dimension: int,
 
 
 def reduced_deficits(layer: RandomLayer, widths: Any, vectors: Array, rng: Any) -> Array:
-    """Deficits of all pairs of the columns of `vectors` (widths[0], k) down a reduced chain: (layers + 1, pairs)."""
+    """Deficits (layers + 1, pairs) of the columns of `vectors` (widths[0], k) down a reduced chain."""
     bundle = Bundle(frame_coordinates(vectors))
     curve = [bundle.deficits()]
-    for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+    for inputs, outputs in itertools.pairwise(widths):
         bundle.columns = reduced_layer(layer, inputs, outputs, len(bundle.columns), rng) @ bundle.columns
         bundle.split()
         curve.append(bundle.deficits())

@@ -1,39 +1,45 @@
-"""Cosines of the images of a linear map: the deficit 1 - |cos|, its law for Gaussian starts, its certificate.
+"""Cosines of given vectors as deficits, and what is certain about them for Gaussian starts.
 
-Deficit. For vectors x, y != 0 at angle t (of the lines that they span), deficit = 1 - |cos t| = sin^2 t / (1 + |cos t|).
-
-Law (new here, proofs/test_gaussian_law.py). Let x = P v, y = P w with v, w independent N(0, I), P of singular values
-s_1 >= s_2 >= ..., and W the 2 x 2 Gram matrix of (x, y). W is invariant under rotations of (v, w), so with
-delta = 2 sqrt(det W) / sqrt((W_11 - W_22)^2 + 4 W_12^2) and an independent uniform angle psi
-
-    tan(angle) = delta / |sin psi|,   P(tan(angle) <= tau | delta) = (2/pi) arccos(min(1, delta / tau)),
-    E[1 - |cos| | delta] = (2/pi) arctan(delta).
-
-Only delta is left to integrate. It needs s_i / s_1 alone, and no subtraction that loses digits, so deficits of 1e-28
-come out as accurately as those of 0.1. The integral is randomised quasi-Monte Carlo with fixed seeds: the same
-input gives the same output, and the spread of the randomisations is the error that is reported.
+The deficit of two vectors at angle t (of the lines that they span) is 1 - |cos t| = sin^2 t / (1 + |cos
+t|). It is what decays in a chain, so it is never taken as a difference of numbers near one. The law of the
+deficit for Gaussian starts is in `gaussian_law`, and can be imported from here.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device
 from scipy import special
-from scipy.stats import qmc
 
 from conetheory.errors import InputError
-from conetheory.theory.records import Estimate
+from conetheory.theory.enclosure import floats
+from conetheory.theory.gaussian_law import (
+    gaussian_deficit_cdf,
+    gaussian_deficit_mean,
+    gaussian_deficit_quantile,
+    mixture_deficit_quantile,
+    stable_rank_excess,
+)
+
+__all__ = [
+    "deficit",
+    "deficit_tail_bound",
+    "deficit_upper",
+    "gaussian_deficit_cdf",
+    "gaussian_deficit_mean",
+    "gaussian_deficit_quantile",
+    "mixture_deficit_quantile",
+    "pairwise_deficits",
+    "random_baseline_deficit",
+    "stable_rank_excess",
+]
 
 _SAFE = 1e70  # fourth powers of what lies within [1/_SAFE, _SAFE] stay inside float64
-_CANCELLED = 2.0**-20  # a wedge this much below its terms has lost 20 of its 53 bits: computed again, pair by pair
+_CANCELLED = 2.0**-20  # a wedge this much below its terms has lost 20 of its 53 bits: taken again
 _TILE = 1 << 22  # float64 numbers held by one temporary
-_SEED = 20200713
-_REPLICATES = 8
-_POINTS = 1024  # per replicate
 
 
 # ---------------------------------------------------------------- deficits of given vectors
@@ -45,14 +51,15 @@ def pairwise_deficits(x: Any) -> Any:
     x: (..., vectors, channels). Returns (..., vectors * (vectors - 1) // 2) in float64, pairs in the order
     (0, 1), (0, 2), ..., (1, 2), ...; NaN where a vector of the pair is zero.
 
-    With one reference vector e per leading index, x_i = b_i e + f_i and f_i orthogonal to e, one Gram matrix
-    F = <f_i, f_j> gives every pair by Lagrange's identity,
+    With one reference vector e per leading index, x_i = b_i e + f_i and f_i orthogonal to e, one Gram
+    matrix F = <f_i, f_j> gives every pair by Lagrange's identity,
 
         |x_i ^ x_j|^2 = |e|^2 (b_i^2 F_jj + b_j^2 F_ii - 2 b_i b_j F_ij) + F_ii F_jj - F_ij^2,
 
-    and deficit = sin^2 / (1 + |cos|). No cosine is subtracted from one. The residuals f_i are taken with exact
-    products (b_i rounded to 24 bits, e split), so their error is relative to f_i itself and deficits of 1e-30 keep
-    ten digits. Pairs much closer to each other than to e are computed again with one of the two as the reference.
+    and deficit = sin^2 / (1 + |cos|). No cosine is subtracted from one. The residuals f_i are taken with
+    exact products (b_i rounded to 24 bits, e split), so their error is relative to f_i itself and deficits
+    of 1e-30 keep ten digits. Pairs much closer to each other than to e are computed again with one of the
+    two as the reference.
 
     Raises InputError for fewer than two axes or values that are not finite.
     """
@@ -78,6 +85,7 @@ def pairwise_deficits(x: Any) -> Any:
     n_ij = xp.take(norm2, first, axis=-1) * xp.take(norm2, second, axis=-1)
     terms = reference2 * (b_i * b_i * f_jj + b_j * b_j * f_ii) + f_ii * f_jj
     wedge = terms - 2 * reference2 * b_i * b_j * f_ij - f_ij * f_ij
+    n_ij = xp.where(n_ij > 0, n_ij, xp.ones_like(n_ij))
     cosine = xp.abs(reference2 * b_i * b_j + f_ij) / xp.sqrt(n_ij)
     deficit = wedge / n_ij / (1 + cosine)
     both = (xp.take(live, first, axis=-1) * xp.take(live, second, axis=-1)) > 0
@@ -110,11 +118,12 @@ def _deficit(xp: Any, x: Any, y: Any) -> Any:
 
 
 def _split(xp: Any, x: Any, reference: Any) -> tuple[Any, Any, Any]:
-    """x = slope * reference + residual, residual orthogonal to reference; also |reference|^2 (last axis kept).
+    """x = slope * reference + residual, residual orthogonal to reference; also |reference|^2 (last axis
+    kept).
 
-    slope is first rounded to 24 bits and the reference is split into 24 + 29 bits: both products are exact, the
-    first difference is exact wherever x is near (Sterbenz), so only one rounding, relative to the residual, is left.
-    The small multiple of the reference that stays in the residual is then taken off.
+    slope is first rounded to 24 bits and the reference is split into 24 + 29 bits: both products are
+    exact, the first difference is exact wherever x is near (Sterbenz), so only one rounding, relative to
+    the residual, is left. The small multiple of the reference that stays in the residual is then taken off.
     """
     reference2 = xp.sum(reference * reference, axis=-1)
     safe = xp.where(reference2 > 0, reference2, xp.ones_like(reference2))
@@ -128,7 +137,7 @@ def _split(xp: Any, x: Any, reference: Any) -> tuple[Any, Any, Any]:
 
 
 def _scaled(xp: Any, x: Any) -> Any:
-    """x, with every vector brought to the order of one by a power of two (exact) where squares could leave float64."""
+    """x; each vector brought to the order of one by a power of two, exactly, where squares could overflow."""
     largest = xp.max(xp.abs(x), axis=-1, keepdims=True)
     if not bool(xp.all(xp.isfinite(largest))):
         raise InputError("a vector holds a value that is not finite")
@@ -166,62 +175,53 @@ def _recompute(xp: Any, deficit: Any, lost: Any, x: Any, first: Any, second: Any
     return xp.reshape(values, deficit.shape)
 
 
-# ---------------------------------------------------------------- the law for Gaussian starts
+# ---------------------------------------------------------------- certificates and baseline
 
 
-def stable_rank_excess(singular_values: Any) -> Any:
-    """S = sum_{i >= 2} (s_i / s_1)^2, the stable rank minus one, without the subtraction.
+def deficit_tail_bound(S: Any, angle: Any) -> Any:
+    """P(angle > t) <= 2 sqrt(2 S / pi) / tan(t / 2), for v, w independent N(0, I) and S =
+    `stable_rank_excess`.
 
-    singular_values: (..., r), in any order. Returns (...); NaN where all are zero. Source: theory.md B9.
+    S >= 0 and 0 < angle <= pi / 2, broadcast. Returns an upper bound, rounded up, not above one.
+    Source: theory.md B9 (proofs/test_gaussian_law.py): if the angle exceeds t, one of P v, P w is more
+    than t / 2 from the leading direction, and P(|g| <= x) <= x sqrt(2 / pi).
     """
-    weights = _squared_ratios(singular_values)
-    return array_namespace(weights).sum(weights[..., 1:], axis=-1) + 0 * weights[..., 0]
+    xp, S, angle = floats(S, angle)
+    if bool(xp.any(~(S >= 0))) or bool(xp.any(~((angle > 0) & (angle <= math.pi / 2 + 1e-15)))):
+        raise InputError("deficit_tail_bound needs S >= 0 and 0 < angle <= pi / 2")
+    bound = 2 * xp.sqrt(2 * S / math.pi) / xp.tan(angle / 2)
+    return xp.clip(bound * (1 + 2.0**-48), max=1.0)  # 2**-48 covers the six roundings
 
 
-def gaussian_deficit_cdf(singular_values: Any, t: Any) -> Estimate:
-    """P(1 - |cos(P v, P w)| <= t) for v, w independent N(0, I), from the singular values of P.
+def deficit_upper(S: Any, failure: Any) -> Any:
+    """The certificate for one pair: 1 - |cos| <= deficit_upper(S, failure) with probability >= 1 - failure.
 
-    singular_values: (..., r), any order, not all zero (else NaN); t: any shape, in [0, 1].
-    Returns an Estimate of shape (..., *t.shape) with its standard error. Source: theory.md B9 and new here (module).
+    The inverse of `deficit_tail_bound`: T = (2 / failure) sqrt(2 S / pi), deficit = 2 T^2 / (1 + T^2), at
+    most one. S >= 0 and 0 < failure < 1, broadcast; rounded up. Source: theory.md B9, D2 item 2.
     """
-    xp = array_namespace(singular_values)
-    weights = _squared_ratios(singular_values)
-    t = xp.astype(xp.asarray(t, device=device(weights)), xp.float64)
-    levels = _log_tangent(xp, xp.reshape(t, (-1,)))
-    flat = xp.reshape(weights, (-1, weights.shape[-1]))
-    rows = []
-    for part in _tiles(flat, _REPLICATES * _POINTS):
-        logs = _log_deltas(xp, part)
-        rows.append(xp.stack([_cdf(xp, logs, level) for level in levels], axis=-1))
-    by_replicate = xp.concat(rows, axis=0)  # (batch, replicates, levels)
-    value, error = _mean_and_error(xp, by_replicate, axis=1)
-    shape = (*weights.shape[:-1], *t.shape)
-    return Estimate(xp.reshape(value, shape), xp.reshape(error, shape), "rotation-conditioned QMC")
+    xp, S, failure = floats(S, failure)
+    if bool(xp.any(~(S >= 0))) or bool(xp.any(~((failure > 0) & (failure < 1)))):
+        raise InputError("deficit_upper needs S >= 0 and 0 < failure < 1")
+    square = 8 * S / (math.pi * failure * failure)
+    return xp.clip(2 * square / (1 + square) * (1 + 2.0**-48), max=1.0)
 
 
-def gaussian_deficit_quantile(singular_values: Any, q: float = 0.5) -> Estimate:
-    """The q-quantile of 1 - |cos(P v, P w)|, one for each spectrum; q = 0.5 is the median.
+def random_baseline_deficit(channels: int, q: float | None = 0.5) -> float:
+    """The q-quantile of 1 - |cos| of two independent Gaussian vectors in R^channels; the mean where q is
+    None.
 
-    singular_values: (..., r); 0 < q < 1. Returns an Estimate of shape (...); its error is the standard error of the
-    value. Zero for rank one, NaN where all are zero. Source: as `gaussian_deficit_cdf`.
+    sin^2 has the law Beta((channels - 1) / 2, 1 / 2); deficit = sin^2 / (1 + |cos|).
+    E|cos| = Gamma(c / 2) / (sqrt(pi) Gamma((c + 1) / 2)). Zero for one channel. Source: classical
+    (Muirhead 1982, 1.5).
     """
-    _check_level(q)
-    xp = array_namespace(singular_values)
-    weights = _squared_ratios(singular_values)
-    flat = xp.reshape(weights, (-1, weights.shape[-1]))
-    values, errors = [], []
-    for part in _tiles(flat, _REPLICATES * _POINTS):
-        logs = _log_deltas(xp, part)
-        log_tau = _solve(xp, lambda level, logs=logs: xp.mean(_cdf(xp, logs, level), axis=-1) - q, logs, q)
-        value = _deficit_of_tangent(xp, xp.exp(log_tau))
-        # One step of the secant through a slightly larger tangent turns the spread of F into one of log t.
-        _, spread = _mean_and_error(xp, _cdf(xp, logs, log_tau[:, None]), axis=1)
-        slope = xp.mean(_cdf(xp, logs, log_tau[:, None] + 0.1) - _cdf(xp, logs, log_tau[:, None] - 0.1), axis=-1)
-        rank_one = part[:, 0] + xp.sum(part[:, 1:], axis=-1) == part[:, 0]
-        rank_one = rank_one & (xp.sum(part[:, 1:], axis=-1) == 0)
-        zero = xp.zeros_like(value)
-        values.append(xp.where(rank_one, zero, value) + 0 * part[:, 0])
-        errors.append(xp.where(rank_one, zero, 2 * value * spread * 0.2 / slope) + 0 * part[:, 0])
-    shape = weights.shape[:-1]
-    value, error = xp.reshape(xp.concat(values), shape), xp.reshape(xp.concat(errors), shape)
-    return Estimate(value, error, "rotation-conditioned QMC")
+    if channels < 1:
+        raise InputError(f"random_baseline_deficit needs at least one channel, not {channels}")
+    if channels == 1:
+        return 0.0
+    if q is None:
+        log_mean = special.gammaln(channels / 2) - special.gammaln((channels + 1) / 2)
+        return float(1 - math.exp(log_mean) / math.sqrt(math.pi))
+    if not 0 < q < 1:
+        raise InputError(f"a quantile level lies between 0 and 1, not {q}")
+    sine2 = special.betaincinv((channels - 1) / 2, 0.5, q)
+    return float(sine2 / (1 + math.sqrt(special.betaincinv(0.5, (channels - 1) / 2, 1 - q))))

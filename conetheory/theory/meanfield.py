@@ -1,10 +1,10 @@
 """Random layers in closed form: five numbers per pair of vectors, and the law by which a layer moves them.
 
-A chain of independent random matrices x' = M x, each N x n (n inputs, N outputs), acts on a pair of vectors.
-Given x, the rows of M x are independent with mean m S (S the entry sum of x, m the mean of the matrix
-entries) and variance v |x|^2 (v their variance), and jointly so for a pair: Gaussian for Gaussian entries, and
-by the central limit theorem for others. So the law of (S_u, S_v, |u|^2, |v|^2, <u,v>) after a layer depends on
-the same five numbers before it, and on nothing else.
+A chain of independent random matrices x' = M x, each N x n (n inputs, N outputs), acts on a pair of
+vectors. Given x, the rows of M x are independent with mean m S (S the entry sum of x, m the mean of the
+matrix entries) and variance v |x|^2 (v their variance), and jointly so for a pair: Gaussian for Gaussian
+entries, and by the central limit theorem for others. So the law of (S_u, S_v, |u|^2, |v|^2, <u,v>) after a
+layer depends on the same five numbers before it, and on nothing else.
 
 `Pair` holds them in coordinates that stay accurate when the two vectors have all but merged: |u| = 1,
 v = p u + d with d orthogonal to u, in the orthonormal frame (ones/sqrt(n), rest of u, rest of d)
@@ -66,7 +66,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Noise:
-    """What a layer draws: two normals for the ones direction, and the factor ((b11, b12), (0, b22)) of the rest."""
+    """What a layer draws: normals for the ones direction, the factor ((b11, b12), (0, b22)) of the rest."""
 
     z1: Any
     z2: Any

@@ -1,4 +1,5 @@
-"""The random layers of the paper's simulation by their two moments; rates, critical alpha, low rank plus noise.
+"""The random layers of the paper's simulation by their two moments; rates, critical alpha, low rank plus
+noise.
 
 For a layer with entries of mean m and variance v only kappa = v / m^2 matters: the deficit of a merged pair
 shrinks by rho = kappa / n in a layer with n inputs (columns). W has independent N(0, 1) entries:
@@ -84,7 +85,7 @@ def column_stochastic() -> RandomLayer:
 
 
 def row_stochastic() -> RandomLayer:
-    """|W| divided by its row sums: constant vectors are kept exactly. The paper's own 'stochastic' variant."""
+    """|W| divided by its row sums: constant vectors are kept exactly. The paper's 'stochastic' variant."""
     return RandomLayer("row-stochastic", *HALF_NORMAL, sums="rows")
 
 
@@ -94,27 +95,27 @@ def positive_sums() -> RandomLayer:
 
 
 def alpha_beta(alpha: float) -> RandomLayer:
-    """`alpha W+ - (alpha - 1) |W-|` for any real alpha; its mean is 1/sqrt(2 pi) whatever alpha is."""
+    """`alpha W+ - (alpha - 1) |W-|` for any real alpha, which leaves the mean at 1/sqrt(2 pi)."""
     square = alpha**2 + (alpha - 1) ** 2
     return RandomLayer(f"alpha{alpha:g}beta{alpha - 1:g}", POSITIVE_PART[0], (square - 1 / math.pi) / 2)
 
 
 def pattern_weighted(correlation: float = 0.5) -> RandomLayer:
-    """`A * W` entrywise, A ~ N(0, 1) with `corr(A, W) = correlation` in (0, 1]; 1 is W^2 (whitened inputs)."""
+    """`A * W` entrywise, A ~ N(0, 1), `corr(A, W) = correlation` in (0, 1]; at 1 it is W^2."""
     if not 0 < correlation <= 1:
         raise InputError(f"the correlation of pattern and weight must lie in (0, 1], got {correlation}")
     return RandomLayer("pattern", correlation, 1 + correlation**2)
 
 
 def rate(layer: RandomLayer, inputs: int) -> float | NotApplicable:
-    """`rho = kappa / inputs`, the factor of a merged pair's deficit in one layer, to leading order in 1/width."""
+    """`rho = kappa / inputs`, a layer's factor for a merged pair's deficit, to leading order in 1/width."""
     if layer.sums == "positive" or layer.mean == 0:
-        return NotApplicable("the entries have mean zero: no direction stands out of the noise, rho = kappa/n = inf")
+        return NotApplicable("the entries have mean zero: no direction stands out of the noise")
     return layer.kappa / inputs
 
 
 def critical_alpha(inputs: float) -> float:
-    """The alpha > 1 with `pi (alpha^2 + (alpha - 1)^2) - 1 = inputs`, above which alpha-beta stops converging.
+    """The alpha > 1 with `pi (alpha^2 + (alpha - 1)^2) - 1 = inputs`, above which alpha-beta cannot converge.
 
     `alpha* = (1 + sqrt(2 (n + 1)/pi - 1)) / 2`. Raises InputError for n < pi - 1, where no alpha >= 1
     converges. Theorem: critical-alpha.
@@ -171,4 +172,6 @@ def spiked_singular_values(mean: float, deviation: float, rows: int, columns: in
     left, right = spike + s2 * rows, spike + s2 * columns
     lost = s2**2 * rows * columns
     sigma1 = math.sqrt(left / spike * right)
-    return SpikedMatrix(sigma1, edge, 1 - (lost / spike + s2 * rows) / left, 1 - (lost / spike + s2 * columns) / right, True)
+    return SpikedMatrix(
+        sigma1, edge, 1 - (lost / spike + s2 * rows) / left, 1 - (lost / spike + s2 * columns) / right, True
+    )

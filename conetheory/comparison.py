@@ -1,0 +1,133 @@
+"""Prediction against measurement: errors in decades, violated bounds, the table, the JSON summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from conetheory.errors import InputError
+from conetheory.results import Certificate, Measurement, Prediction, Result
+
+THEORIES = ("local_spectrum", "two_scale")
+
+
+class Comparison(Result):
+    """Measured, predicted and certified CSC by method, start and layer."""
+
+    kind = "comparison"
+
+    @property
+    def theories(self) -> list[str]:
+        return [t for t in THEORIES if f"predicted_{t}" in self.dataset]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One record for each method, start and layer below the start, from output to input."""
+        data = self.dataset
+        for method in data["method"].values:
+            for start in data["start"].values:
+                for layer in data["layer"].values:
+                    one = data.sel(method=method, start=start, layer=layer)
+                    if np.isfinite(one["measured_deficit_median"]):
+                        yield self._record(one, str(method), str(start), str(layer))
+
+    def _record(self, one: xr.Dataset, method: str, start: str, layer: str) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            "method": method,
+            "start": start,
+            "layer": layer,
+            "label": str(one["label"].values),
+            "predicted": {t: _number(one, f"predicted_{t}") for t in self.theories},
+            "error_decades": {t: _number(one, f"error_decades_{t}") for t in self.theories},
+        }
+        for name in sorted(one.data_vars):
+            if one[name].ndim == 0 and name.startswith(("measured", "certified", "dead", "baseline", "violat", "checked")):
+                record[name] = _number(one, name)
+        return record
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Median and 90th percentile of |error| in decades over methods, starts and layers; violated bounds."""
+        errors = {t: np.abs(self.dataset[f"error_decades_{t}"].values).ravel() for t in self.theories}
+        live = {t: e[np.isfinite(e)] for t, e in errors.items()}
+        return {
+            "median_abs_error_decades": {t: float(np.median(e)) if len(e) else None for t, e in live.items()},
+            "p90_abs_error_decades": {t: float(np.quantile(e, 0.9)) if len(e) else None for t, e in live.items()},
+            "layers_scored": {t: len(e) for t, e in live.items()},
+            "violations": self._total("violations"),
+            "bounds_checked": self._total("checked"),
+        }
+
+    def _total(self, name: str) -> int | None:
+        return int(self.dataset[name].sum()) if name in self.dataset else None
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """`{"layers": [...], "summary": {...}, "provenance": {...}}`, without NaN."""
+        content = {"layers": list(self.rows()), "summary": self.summary, "provenance": _plain(self.dataset.attrs)}
+        if "not_applicable" in self.dataset:
+            reasons = self.dataset["not_applicable"]
+            content["not_applicable"] = [
+                {"method": str(m), "start": str(s), "reason": str(r)}
+                for m in reasons["method"].values
+                for s in reasons["start"].values
+                if (r := reasons.sel(method=m, start=s).item())
+            ]
+        text = json.dumps(content, indent=2)
+        if path is not None:
+            Path(path).write_text(text + "\n")
+        return text
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """The figure (see `plotting.csc`); saved where a path is given."""
+        from conetheory.plotting.csc import csc_figure
+
+        figure = csc_figure(self)
+        if path is not None:
+            figure.savefig(path, dpi=150)
+        return figure
+
+
+def compare(measurement: Measurement, *others: Prediction | Certificate) -> Comparison:
+    """Lay predictions and certificates over a measurement: `error_decades = log10(predicted / measured)`.
+
+    All must share the network and the layers; methods and start layers are matched by name. A deficit
+    measured as zero, or a prediction of zero, has no error in decades and is left out of the summary.
+    """
+    base = measurement.dataset
+    parts = [base]
+    for other in others:
+        extra = other.dataset.drop_vars("label", errors="ignore")
+        strangers = set(extra["layer"].values) - set(base["layer"].values)
+        if strangers:
+            raise InputError(f"layer {sorted(strangers)[0]!r} was predicted but not measured: other network or layers?")
+        parts.append(extra.reindex({d: base[d] for d in ("method", "start", "layer")}, fill_value=_fill(extra)))
+    merged = xr.merge(parts, compat="override", combine_attrs="override", join="left")
+    for theory in THEORIES:
+        if f"predicted_{theory}" in merged:
+            predicted, measured = merged[f"predicted_{theory}"], merged["measured_deficit_median"]
+            usable = (predicted > 0) & (measured > 0)
+            merged[f"error_decades_{theory}"] = np.log10(predicted.where(usable) / measured.where(usable))
+    return Comparison(merged)
+
+
+def join_methods(comparisons: list[Comparison]) -> Comparison:
+    """Comparisons of several methods on the same network, images and start layers, as one."""
+    datasets = [c.dataset for c in comparisons]
+    return Comparison(xr.concat(datasets, "method", data_vars="all", coords="minimal", compat="override", join="outer", combine_attrs="override"))
+
+
+def _fill(dataset: xr.Dataset) -> dict[str, Any]:
+    return {name: "" if variable.dtype == object else np.nan for name, variable in dataset.data_vars.items()}
+
+
+def _number(one: xr.Dataset, name: str) -> float | None:
+    value = float(one[name])
+    return value if np.isfinite(value) else None
+
+
+def _plain(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.item() if isinstance(v, np.generic) else v for k, v in attributes.items()}

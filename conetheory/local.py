@@ -1,0 +1,133 @@
+"""The local matrices `P_p`: the rows of the chain at one location, (channels x start units).
+
+Everything that theory says about CSC is about them. Where the start layer has few units, one-hot
+columns sent down give P_p for every location and layer in one sweep; elsewhere adjoint passes give the
+rows of chosen locations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conetheory.chain import RelevanceChain
+
+ENUMERABLE = 1024  # start units up to which all columns are sent down
+COLUMN_BLOCK = 2**27  # numbers in the widest relevance of one block of columns
+ROW_POSITIONS = 16  # locations whose rows are made by adjoint passes, a layer and image
+LAYER_NUMBERS = 2**25  # numbers that the local matrices of one layer and image may take
+
+
+@dataclass(frozen=True, eq=False)
+class LocalBlock:
+    """P_p of one image at one layer: `(positions, channels, units)` for the flat `positions` of `total`."""
+
+    layer: str
+    positions: np.ndarray
+    total: int
+    matrices: Tensor
+
+    @property
+    def complete(self) -> bool:
+        return len(self.positions) == self.total
+
+
+def is_enumerable(chain: RelevanceChain, start: str, limit: int = ENUMERABLE) -> bool:
+    return int(np.prod(chain.shape(start))) <= limit
+
+
+def sample_positions(chain: RelevanceChain, layer: str, limit: int | None, units: int, seed: int) -> np.ndarray:
+    """Flat locations of a layer: all, or `limit` of them drawn one from each of `limit` equal strata.
+
+    Without a limit as many as fit in `LAYER_NUMBERS`, and at least 16.
+    """
+    channels, *space = chain.shape(layer)
+    total = int(np.prod(space, dtype=int))
+    limit = max(16, LAYER_NUMBERS // (channels * units)) if limit is None else limit
+    if total <= limit:
+        return np.arange(total)
+    edges = np.linspace(0, total, limit + 1)
+    rng = np.random.default_rng([seed, total])
+    return np.minimum((edges[:-1] + rng.random(limit) * np.diff(edges)).astype(int), total - 1)
+
+
+def local_columns(
+    chain: RelevanceChain,
+    start: str,
+    layers: Iterable[str],
+    *,
+    positions: int | None = None,
+    seed: int = 0,
+    on_block: Callable[[int, int], None] | None = None,
+    observe: Callable[[str, Tensor, range], None] | None = None,
+) -> dict[str, list[LocalBlock]]:
+    """P_p from all columns of the start layer: for each layer, one block for each image of the chain.
+
+    positions: locations per layer and image (None: what fits, see `sample_positions`). `on_block(done, units)` reports progress;
+    `observe(layer, columns, units)` sees the columns at every location, `(images, units, channels, *space)`.
+    """
+    units = int(np.prod(chain.shape(start)))
+    wanted = {chain.graph.resolve(name) for name in layers}
+    chosen = {name: sample_positions(chain, name, positions, units, seed) for name in wanted}
+    store: dict[str, Tensor] = {}
+    for block in _blocks(chain, start, units):
+        for layer, parts in chain.sweep({start: chain._one_hot(start, block)}):
+            if layer not in wanted:
+                continue
+            columns = parts[start]
+            if observe is not None:
+                observe(layer, columns, block)
+            if layer not in store:
+                shape = (len(chain), len(chosen[layer]), columns.shape[2], units)
+                store[layer] = columns.new_zeros(shape)
+            index = torch.as_tensor(chosen[layer], device=columns.device)
+            picked = columns.flatten(3)[..., index] if columns.ndim > 3 else columns.unsqueeze(-1)
+            store[layer][..., block.start : block.stop] = picked.permute(0, 3, 2, 1)
+        if on_block is not None:
+            on_block(block.stop, units)
+    return {
+        layer: [LocalBlock(layer, chosen[layer], _locations(chain, layer), image) for image in images]
+        for layer, images in store.items()
+    }
+
+
+def local_rows(
+    chain: RelevanceChain, start: str, layer: str, *, positions: int | None = None, seed: int = 0
+) -> Iterator[tuple[int, Tensor]]:
+    """P_p of sampled locations by adjoint passes, one location at a time: (position, `(images, channels, units)`)."""
+    units = int(np.prod(chain.shape(start)))
+    for p in sample_positions(chain, layer, positions or ROW_POSITIONS, units, seed):
+        yield int(p), chain.rows(layer, [int(p)], start)[:, 0]
+
+
+def singular_values(P: Tensor) -> Tensor:
+    """Singular values `(..., min(m, n))` in descending order, in float64.
+
+    By the smaller Gram matrix, whose eigenvalues are good to 1e-16 of the largest: enough for float32
+    chains. A float64 matrix whose tail falls under 1e-10 of its head (both squared) is decomposed itself.
+    """
+    Q = P.to(torch.float64)
+    gram = Q @ Q.mT if Q.shape[-2] <= Q.shape[-1] else Q.mT @ Q
+    values = torch.linalg.eigvalsh(gram).flip(-1).clamp(min=0).sqrt()
+    if P.dtype == torch.float64:
+        square = values.square()
+        fine = square[..., 1:].sum(-1) < 1e-10 * square[..., 0]
+        if bool(fine.any()):
+            values[fine] = torch.linalg.svdvals(Q[fine])
+    return values
+
+
+def _blocks(chain: RelevanceChain, start: str, units: int) -> Iterator[range]:
+    crossed = chain.graph.between(chain.graph.resolve(start), "input")
+    widest = max(int(np.prod(chain.graph.shape(name))) for node in crossed for name in (node.name, *node.inputs))
+    step = max(1, COLUMN_BLOCK // (widest * len(chain)))
+    for first in range(0, units, step):
+        yield range(first, min(units, first + step))
+
+
+def _locations(chain: RelevanceChain, layer: str) -> int:
+    return int(np.prod(chain.shape(layer)[1:], dtype=int))

@@ -1,0 +1,269 @@
+"""One traced call to one operation of the graph."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from conetheory.networks.ops import (
+    Add,
+    Affine,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Linear,
+    MaxPool2d,
+    Op,
+    PassThrough,
+    Shape,
+)
+
+ACTIVATIONS = (
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
+    *(nn.Tanh, nn.Sigmoid, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh),
+)
+IDENTITIES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.Identity)
+ACTIVATION_CALLS = frozenset(
+    [
+        *("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "mish", "softplus"),
+        *("tanh", "sigmoid", "hardswish", "hardsigmoid", "hardtanh"),
+    ]
+)
+IDENTITY_CALLS = frozenset(["contiguous", "clone", "detach"])
+DROPOUT_CALLS = frozenset(
+    ["dropout", "dropout2d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"]
+)
+RESHAPE_CALLS = frozenset(["flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten"])
+
+
+class RefusedError(Exception):
+    """No operation of ours does what the call does; the message says which part of it."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """`target(*args, **kwargs)`, where each tensor that depends on the image is an `fx.Node`.
+
+    `target` is a module, a function or a method's name, `shape` the result's without the batch axis.
+    """
+
+    target: Any
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    shape: Shape
+
+    @property
+    def kind(self) -> str:
+        if isinstance(self.target, nn.Module):
+            return type(self.target).__name__
+        return getattr(self.target, "__name__", str(self.target))
+
+    def get(self, position: int, name: str, default: Any = None) -> Any:
+        """The argument at a position, or by its name."""
+        return self.args[position] if position < len(self.args) else self.kwargs.get(name, default)
+
+    @property
+    def source(self) -> fx.Node:
+        """The one tensor that a call of one input works on."""
+        tensors: list[fx.Node] = []
+        fx.node.map_arg((self.args, dict(self.kwargs)), tensors.append)
+        if len(tensors) != 1 or tensors[0] is not self.get(0, "input"):
+            raise RefusedError(f"the operation {self.kind!r} with {len(tensors)} inputs")
+        return tensors[0]
+
+
+def convert(call: Call) -> tuple[Op, Sequence[fx.Node]]:
+    """The operation that computes this call, and its inputs in order; raises `RefusedError`."""
+    if not isinstance(call.target, nn.Module):
+        if call.kind in ("add", "add_", "iadd"):
+            return _add(call)
+        if call.kind in ("cat", "concat", "concatenate"):
+            return _concat(call)
+        op = _from_function(call)
+    else:
+        op = _from_module(call.target, call)
+    if op is None:
+        raise RefusedError(f"the operation {call.kind!r}")
+    return op, (call.source,)
+
+
+def _from_module(module: nn.Module, call: Call) -> Op | None:
+    match module:
+        case nn.Conv2d():
+            if module.padding_mode != "zeros":
+                raise RefusedError(f"{call.kind!r} with padding_mode {module.padding_mode!r}")
+            return _conv2d(
+                module.weight, module.bias, module.stride, module.padding, module.dilation, module.groups
+            )
+        case nn.Linear():
+            return _linear(module.weight, module.bias, call)
+        case nn.BatchNorm2d() | nn.BatchNorm1d():
+            return _affine(module.running_mean, module.running_var, module.weight, module.bias, module.eps)
+        case nn.MaxPool2d():
+            return MaxPool2d(
+                module.kernel_size, module.stride, module.padding, module.dilation, module.ceil_mode
+            )
+        case nn.AdaptiveMaxPool2d():
+            return MaxPool2d(None, output_size=module.output_size)
+        case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
+            return AvgPool2d(function=module)
+        case nn.Flatten() | nn.Unflatten():
+            return _reshape(call)
+    if isinstance(module, IDENTITIES):
+        return PassThrough(identity)
+    if isinstance(module, ACTIVATIONS):
+        return PassThrough(_out_of_place(module), "activation")
+    return None
+
+
+def _from_function(call: Call) -> Op | None:
+    kind = call.kind.rstrip("_")
+    if kind in ACTIVATION_CALLS:
+        return PassThrough(_activation(call, kind), "activation")
+    if kind in DROPOUT_CALLS:
+        if call.get(1, "p", 0.5) and call.get(2, "training", True):
+            raise RefusedError(f"{kind!r} that stays active in evaluation (it needs training=self.training)")
+        return PassThrough(identity)
+    if kind in IDENTITY_CALLS:
+        return PassThrough(identity)
+    if kind in RESHAPE_CALLS:
+        return _reshape(call)
+    match kind:
+        case "conv2d":
+            defaults = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+            return _conv2d(*(call.get(i, name, value) for i, (name, value) in enumerate(defaults.items(), 1)))
+        case "linear":
+            return _linear(call.get(1, "weight"), call.get(2, "bias"), call)
+        case "batch_norm" if not call.get(5, "training", False):
+            names = ("running_mean", "running_var", "weight", "bias")
+            return _affine(*(call.get(i, name) for i, name in enumerate(names, 1)), call.get(7, "eps", 1e-5))
+        case "max_pool2d":
+            defaults = {"kernel_size": None, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False}
+            return MaxPool2d(
+                *(call.get(i, name, value) for i, (name, value) in enumerate(defaults.items(), 1))
+            )
+        case "adaptive_max_pool2d":
+            return MaxPool2d(None, output_size=call.get(1, "output_size"))
+        case "avg_pool2d" | "adaptive_avg_pool2d":
+            return AvgPool2d(function=_rest_of(call, call.target))
+        case "mean":
+            return _mean(call)
+    return None
+
+
+def _add(call: Call) -> tuple[Op, Sequence[fx.Node]]:
+    """A sum of tensors of one shape, or a tensor plus zero, with which Python's `sum` starts."""
+    terms = (call.get(0, "input"), call.get(1, "other"))
+    if call.kwargs.get("alpha", 1) != 1:
+        raise RefusedError(f"{call.kind!r} with alpha")
+    tensors = [term for term in terms if isinstance(term, fx.Node)]
+    if len(tensors) == 1 and any(isinstance(term, int | float) and term == 0 for term in terms):
+        return PassThrough(identity), tensors
+    if len(tensors) < 2:
+        raise RefusedError(f"{call.kind!r} of a constant")
+    if any(shape(term) != call.shape for term in tensors):
+        raise RefusedError(f"{call.kind!r} of tensors of shapes {shape(terms[0])} and {shape(terms[1])}")
+    return Add(), tensors
+
+
+def _concat(call: Call) -> tuple[Op, Sequence[fx.Node]]:
+    tensors = call.get(0, "tensors")
+    if not all(isinstance(x, fx.Node) for x in tensors):
+        raise RefusedError(f"{call.kind!r} with a constant")
+    if call.get(1, "dim", 0) % (len(call.shape) + 1) != 1:
+        raise RefusedError(f"{call.kind!r} along another axis than the channels")
+    return Concat(), tensors
+
+
+def _conv2d(
+    weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Conv2d:
+    stride, dilation = _pair(stride), _pair(dilation)
+    if padding == "same":
+        reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        if any(r % 2 for r in reach):
+            raise RefusedError("'Conv2d' with padding 'same' that differs between the two sides")
+        padding = tuple(r // 2 for r in reach)
+    padding = (0, 0) if padding == "valid" else _pair(padding)
+    return Conv2d(weight.detach(), None if bias is None else bias.detach(), stride, padding, dilation, groups)
+
+
+def _linear(weight: Tensor, bias: Tensor | None, call: Call) -> Linear:
+    if len(call.shape) != 1:
+        raise RefusedError(f"{call.kind!r} on tensors of shape {shape(call.source)}")
+    return Linear(weight.detach(), None if bias is None else bias.detach())
+
+
+def _affine(
+    mean: Tensor | None, variance: Tensor | None, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Affine:
+    if mean is None or variance is None:
+        raise RefusedError("a batch norm that keeps no running statistics")
+    scale = (variance + eps).rsqrt()
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    return Affine(scale.detach(), shift.detach())
+
+
+def _mean(call: Call) -> Op | None:
+    dims = call.get(1, "dim")
+    dims = dims if isinstance(dims, tuple | list) else (dims,)
+    if len(shape(call.source)) != 3 or {d % 4 for d in dims if isinstance(d, int)} != {2, 3}:
+        raise RefusedError("'mean' over other axes than height and width")
+    return AvgPool2d(function=partial(torch.mean, dim=(2, 3), keepdim=len(call.shape) == 3))
+
+
+def _reshape(call: Call) -> PassThrough:
+    if math.prod(shape(call.source)) != math.prod(call.shape):
+        raise RefusedError(f"{call.kind!r} across images")
+    return PassThrough(partial(_to_shape, shape=call.shape), "reshape")
+
+
+def shape(item: fx.Node) -> Shape:
+    """The shape of a traced tensor without the batch axis."""
+    return tuple(item.meta["shape"][1:])
+
+
+def _to_shape(x: Tensor, shape: Shape) -> Tensor:
+    return x.reshape(len(x), *shape)
+
+
+def identity(x: Tensor) -> Tensor:
+    return x
+
+
+def _out_of_place(module: nn.Module) -> nn.Module:
+    if getattr(module, "inplace", False):
+        module = copy.copy(module)
+        module.inplace = False
+    return module
+
+
+def _activation(call: Call, kind: str) -> Callable[[Tensor], Tensor]:
+    return _rest_of(call, getattr(functional, kind, None) or getattr(torch, kind))
+
+
+def _rest_of(call: Call, function: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
+    """`function` with the call's other arguments, without `inplace` (the only flag that activations take)."""
+    drop_flags = call.kind.rstrip("_") in ACTIVATION_CALLS
+    args = [a for a in call.args[1:] if not (drop_flags and isinstance(a, bool))]
+    kwargs = {k: v for k, v in call.kwargs.items() if k not in ("input", "inplace")}
+    return partial(_apply, function, args, kwargs)
+
+
+def _apply(
+    function: Callable[..., Tensor], args: Sequence[Any], kwargs: Mapping[str, Any], x: Tensor
+) -> Tensor:
+    return function(x, *args, **kwargs)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value)

@@ -1,0 +1,176 @@
+"""Pictures from files and folders as a batch that a network takes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from conetheory.errors import InputError
+from conetheory.networks.messages import one_line
+from conetheory.networks.preprocess import to_rgb
+from conetheory.networks.zoo import Network
+
+SUFFIXES = frozenset(
+    [".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
+)
+# colour photographs in scikit-image's wheel, everyday scenes first
+PHOTOGRAPHS = (
+    "chelsea.png",
+    "coffee.png",
+    "astronaut.png",
+    "rocket.jpg",
+    "motorcycle_left.png",
+    "retina.jpg",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """A batch `(N, C, H, W)` with the pictures' names, class indices where known, and what was left out.
+
+    `skipped` holds `(path, reason)` for each picture of a folder that couldn't be read.
+    """
+
+    tensor: Tensor
+    names: tuple[str, ...]
+    labels: tuple[int, ...] | None = None
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.tensor)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    path: Path
+    name: str
+    label: int | None
+    explicit: bool
+
+
+def load_images(
+    paths: Path | str | Sequence[Path | str],
+    network: Network,
+    limit: int | None = None,
+    seed: int | None = None,
+) -> Images:
+    """Read pictures with the network's own preprocessing.
+
+    `paths` is a picture, a folder (read recursively, sorted by path), or a sequence of both. Of many, the
+    first `limit` are taken, or with `seed` a random choice of them, in sorted order. Greys, palettes,
+    CMYK, 16-bit and transparent (over white) pictures become RGB, and EXIF orientation is applied.
+
+    In an ImageFolder tree, `DIR/CLASS/*.jpg`, the labels are the network's outputs that the folders name,
+    by class name or number, or in sorted order where there is one folder for each output.
+
+    A broken picture in a folder is skipped and listed. Raises `InputError` for one that was named itself,
+    for a folder without readable pictures, and for a path that doesn't exist.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"the limit of images must be at least 1, not {limit}")
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    entries = [entry for path in given for entry in _entries(Path(path), network)]
+    if not entries:
+        raise InputError("no images were given")
+    order = range(len(entries)) if seed is None else np.random.default_rng(seed).permutation(len(entries))
+    read, skipped = _read_all(entries, order, network, limit)
+    if not read:
+        raise InputError(f"none of the {len(skipped)} images could be read; {skipped[0][0]}: {skipped[0][1]}")
+    chosen = [entries[i] for i in sorted(read)]
+    labels = [entry.label for entry in chosen]
+    return Images(
+        torch.stack([read[i] for i in sorted(read)]),
+        tuple(entry.name for entry in chosen),
+        None if None in labels else tuple(labels),
+        tuple(skipped),
+    )
+
+
+def bundled_images(network: Network, limit: int | None = None) -> Images:
+    """The colour photographs that scikit-image's wheel carries (no download), everyday scenes first."""
+    folder = Path(find_spec("skimage").submodule_search_locations[0]) / "data"
+    present = [folder / name for name in PHOTOGRAPHS if (folder / name).is_file()]
+    if not present:
+        raise InputError("this scikit-image carries no photographs; give a folder of images")
+    return load_images(present, network, limit)
+
+
+def _read_all(
+    entries: Sequence[_Entry], order: Iterable[int], network: Network, limit: int | None
+) -> tuple[dict[int, Tensor], list[tuple[str, str]]]:
+    """Tensors by index, up to `limit` of them, and the broken ones that were met on the way."""
+    read, skipped = {}, []
+    for i in order:
+        if len(read) == limit:
+            break
+        try:
+            read[int(i)] = _read(entries[i].path, network)
+        except InputError as error:
+            if entries[i].explicit:
+                raise InputError(f"image {entries[i].path}: {error}") from error
+            skipped.append((str(entries[i].path), str(error)))
+    return read, skipped
+
+
+def _read(path: Path, network: Network) -> Tensor:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # oddities in metadata; a broken picture raises
+            with Image.open(path) as image:
+                image = to_rgb(ImageOps.exif_transpose(image))
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
+        reason = one_line(error).replace(f" {str(path)!r}", " it")
+        raise InputError(f"is broken or no picture ({reason})") from error
+    return network.preprocess(image)
+
+
+def _entries(path: Path, network: Network) -> list[_Entry]:
+    if not path.exists():
+        raise InputError(f"image {path} does not exist")
+    if not path.is_dir():
+        return [_Entry(path, path.name, None, explicit=True)]
+    files = sorted(
+        Path(folder) / file
+        for folder, _, found in os.walk(path, followlinks=True)
+        for file in found
+        if Path(file).suffix.lower() in SUFFIXES and not file.startswith(".")
+    )
+    if not files:
+        raise InputError(f"folder {path} holds no images ({', '.join(sorted(SUFFIXES))})")
+    names = [file.relative_to(path) for file in files]
+    labels = _labels(names, network)
+    return [
+        _Entry(file, name.as_posix(), labels.get(name.parts[0]), explicit=False)
+        for file, name in zip(files, names, strict=True)
+    ]
+
+
+def _labels(names: Sequence[Path], network: Network) -> dict[str, int]:
+    """The output of each class folder, empty where the folders don't say it."""
+    folders = sorted({name.parts[0] for name in names})
+    if any(len(name.parts) == 1 for name in names):
+        return {}
+    outputs = network.graph.shape(network.graph.output)[0]
+    classes = [_plain(name) for name in network.classes or ()]
+    if all(classes.count(_plain(folder)) == 1 for folder in folders):
+        return {folder: classes.index(_plain(folder)) for folder in folders}
+    if all(folder.isdecimal() and int(folder) < outputs for folder in folders):
+        return {folder: int(folder) for folder in folders}
+    return dict(zip(folders, range(outputs), strict=True)) if len(folders) == outputs else {}
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", " ").strip()

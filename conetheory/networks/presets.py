@@ -1,0 +1,60 @@
+"""The paper's names of layers and its start layers, for VGG, ResNet and the CIFAR-10 network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+
+from torch import nn
+from torchvision import models
+
+from conetheory.networks.cifar10 import Cifar10CNN
+from conetheory.networks.graph import Graph
+from conetheory.networks.ops import Conv2d, Linear, MaxPool2d
+
+VGG16_STARTS = ("fc3", "fc1", "conv4_3", "conv3_3", "conv2_2")
+STARTS = {
+    "vgg16": VGG16_STARTS,
+    "vgg16_bn": VGG16_STARTS,
+    "resnet50": ("dense", "block5_1", "block4_2", "block3_4", "block3_2", "block2_2"),
+    "cifar10_cnn": ("fc6", "fc5", "conv4", "conv3", "conv2"),
+}
+
+
+def with_paper_names(graph: Graph, model: nn.Module) -> Graph:
+    """The graph with the paper's layer names as aliases, where the paper names the layers of such a model.
+
+    A name stands for the tensor after the layer's ReLU; in the CIFAR-10 network, whose ReLUs are layers
+    of their own, for the tensor before it.
+    """
+    if isinstance(model, models.VGG):
+        return replace(graph, aliases=_vgg_names(graph))
+    if isinstance(model, models.ResNet):
+        return replace(graph, aliases=_resnet_names(graph, model))
+    if isinstance(model, Cifar10CNN):
+        return replace(graph, after_activation=False)
+    return graph
+
+
+def _vgg_names(graph: Graph) -> dict[str, str]:
+    """`conv{block}_{i}`, `pool{block}` and `fc{i}`."""
+    aliases, block, conv, fc = {}, 1, count(1), count(1)
+    for node in graph.nodes.values():
+        if isinstance(node.op, Conv2d):
+            aliases[f"conv{block}_{next(conv)}"] = graph.after(node.name)
+        elif isinstance(node.op, MaxPool2d):
+            aliases[f"pool{block}"] = node.name
+            block, conv = block + 1, count(1)
+        elif isinstance(node.op, Linear):
+            aliases[f"fc{next(fc)}"] = graph.after(node.name)
+    return aliases
+
+
+def _resnet_names(graph: Graph, model: models.ResNet) -> dict[str, str]:
+    """`block{stage + 1}_{i}`, the tensor after a block's last ReLU, and `dense`."""
+    aliases = {
+        f"block{stage + 1}_{i}": graph.resolve(f"layer{stage}.{i - 1}")
+        for stage in (1, 2, 3, 4)
+        for i in range(1, len(getattr(model, f"layer{stage}")) + 1)
+    }
+    return aliases | {"dense": graph.resolve("fc")}

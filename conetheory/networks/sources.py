@@ -1,0 +1,224 @@
+"""Where a network comes from: torchvision's zoo, the bundled CIFAR-10 network, or the caller's module."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision import models
+
+from conetheory.errors import InputError
+from conetheory.networks import cifar10, weights
+from conetheory.networks.cifar10 import Cifar10CNN
+from conetheory.networks.messages import one_line
+from conetheory.networks.ops import Shape
+from conetheory.networks.preprocess import IMAGENET_MEAN, IMAGENET_STD, Affine, Preprocess
+from conetheory.networks.trace import trace
+
+CIFAR10 = "cifar10_cnn"
+ALIASES = {"cifar10": CIFAR10}
+BUNDLED = Path(__file__).parent / "bundled" / "cifar10_cnn.safetensors"
+CIFAR_PREPROCESS = Preprocess(cifar10.INPUT_SIZE, (cifar10.INPUT_SIZE,) * 2, cifar10.MEAN, cifar10.STD)
+# what GoogLeNet and Inception do to an ImageNet-normalised input before their first layer
+TO_HALVES = Affine(tuple(s / 0.5 for s in IMAGENET_STD), tuple((m - 0.5) / 0.5 for m in IMAGENET_MEAN))
+TRANSFORMING = ("googlenet", "inception_v3")
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # heads that only training uses
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A model in evaluation mode with its weights, and what goes with them."""
+
+    name: str
+    model: nn.Module
+    preprocess: Preprocess
+    classes: tuple[str, ...] | None = None
+    provenance: dict[str, str] = field(default_factory=dict)
+
+
+def names() -> tuple[str, ...]:
+    """The names that `load` takes: the CIFAR-10 network and torchvision's classification networks."""
+    return (CIFAR10, *models.list_models(module=models))
+
+
+def versions(model: nn.Module) -> dict[str, str]:
+    """sha256 of the weights as used, and the versions of torch and torchvision."""
+    return {
+        "weights_sha256": weights.fingerprint(model),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }
+
+
+def named(
+    name: str, source: str | Path | None, classes: Sequence[str] | None, input_shape: Shape | None
+) -> Source:
+    """The network of this name with weights from `source`, as `load` describes."""
+    name = _known(name)
+    if isinstance(source, str) and source.startswith("random:"):
+        return _random(name, source, classes)
+    found = _weights_name(name, source)
+    if found is None:
+        path = Path(source)
+        model = _fitted(name, weights.read(path), str(path))
+        return Source(name, model, _preprocess(name), _class_names(name, model), {"weights": str(path)})
+    if found == "bundled":
+        return _bundled()
+    preprocess = _preprocess(name, found)
+    with torch.device("meta"):  # refuse a network without rules before its weights are downloaded
+        trace(_build(name), input_shape or (3, *preprocess.crop))
+    model = _fitted(name, _download(found), str(found))
+    provenance = {"weights": f"torchvision {found}", "weights_url": found.url}
+    return Source(name, model, preprocess, tuple(found.meta["categories"]), provenance)
+
+
+def module(model: nn.Module, source: str | Path | None) -> Source:
+    """The caller's module as it is, or a copy of it with weights from a file."""
+    model = getattr(model, "_orig_mod", model)  # torch.compile wraps the network
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        model = model.module
+    name = type(model).__name__
+    if source is None:
+        weights.check_finite(model.state_dict(), name)
+    elif str(source).startswith("random:"):
+        raise InputError(f"weights {source!r} need a model's name; a module of your own comes initialised")
+    else:
+        state = weights.read(Path(source))
+        model = weights.fit(lambda _: copy.deepcopy(model), state, str(source), name)
+    preprocess = CIFAR_PREPROCESS if isinstance(model, Cifar10CNN) else Preprocess()
+    return Source(name, model, preprocess, None, {"weights": "as given" if source is None else str(source)})
+
+
+def calibrated(source: Source, images: Tensor) -> Source:
+    """The source with its batch norms' statistics set to those of `images` `(N, C, H, W)`, in one batch."""
+    norms = [m for m in source.model.modules() if isinstance(m, BATCH_NORMS)]
+    if not source.provenance["weights"].startswith("random:"):
+        raise InputError("only random:SEED weights can be calibrated; trained ones bring their statistics")
+    if not norms:
+        raise InputError(f"{source.name} has no batch norms to calibrate")
+    if images.ndim != 4 or len(images) == 0 or not torch.isfinite(images).all():
+        raise InputError(f"calibration images of shape {tuple(images.shape)} must be finite (N, C, H, W)")
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the statistics of the batch itself, not a running average
+        norm.train()
+    try:
+        with torch.no_grad():
+            source.model(images)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{source.name} can't be calibrated: {one_line(error)}") from error
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
+    note = f"batch norms calibrated on {len(images)} images"
+    return replace(source, provenance=source.provenance | {"calibration": note})
+
+
+def _known(name: str) -> str:
+    wanted = ALIASES.get(name.lower(), name.lower())
+    if wanted in names():
+        return wanted
+    if wanted in models.list_models():
+        raise InputError(f"{name!r} is no classification network; `conetheory models` lists those")
+    near = difflib.get_close_matches(wanted.replace("-", "_"), names(), n=3, cutoff=0.6)
+    hint = f"did you mean {', '.join(near)}?" if near else "`conetheory models` lists the known ones"
+    raise InputError(f"unknown model {name!r}; {hint}")
+
+
+def _weights_name(name: str, source: str | Path | None) -> models.WeightsEnum | str | None:
+    """The torchvision weights or `"bundled"` that `source` names; None where it is the path of a file."""
+    known = {"DEFAULT": "bundled"} if name == CIFAR10 else models.get_model_weights(name).__members__
+    wanted = "DEFAULT" if source is None else str(source).rpartition("_Weights.")[2]
+    if wanted in known:
+        return known[wanted]
+    path = Path(str(source))
+    if isinstance(source, Path) or path.suffix or path.exists() or len(path.parts) > 1:
+        return None
+    raise InputError(
+        f"unknown weights {source!r} for {name}; give {', '.join(known)}, random:SEED or a weights file"
+    )
+
+
+def _build(name: str, classes: int | None = None) -> nn.Module:
+    options: dict[str, object] = {} if classes is None else {"num_classes": classes}
+    if name == CIFAR10:
+        return Cifar10CNN(**options).eval()
+    if name in TRANSFORMING:
+        options |= {"aux_logits": False, "init_weights": True, "transform_input": False}
+    return models.get_model(name, weights=None, **options).eval()
+
+
+def _random(name: str, source: str, classes: Sequence[str] | None) -> Source:
+    digits = source.removeprefix("random:")
+    if not re.fullmatch(r"\d{1,18}", digits, re.ASCII):
+        raise InputError(f"weights {source!r}: the seed after random: is a whole number such as random:0")
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(int(digits))
+        model = _build(name, None if classes is None else len(classes))
+    preprocess = CIFAR_PREPROCESS if name == CIFAR10 else _preprocess(name, None, trained=False)
+    return Source(name, model, preprocess, None, {"weights": source})
+
+
+def _preprocess(name: str, found: models.WeightsEnum | None = None, trained: bool = True) -> Preprocess:
+    """torchvision's preprocessing for these weights, by default for the network's default ones."""
+    if name == CIFAR10:
+        return CIFAR_PREPROCESS
+    transform = (found or models.get_model_weights(name).DEFAULT).transforms()
+    preprocess = Preprocess(
+        transform.resize_size[0],
+        (transform.crop_size[0],) * 2,
+        tuple(transform.mean),
+        tuple(transform.std),
+        transform.interpolation.value,
+    )
+    return preprocess.then(TO_HALVES) if trained and name in TRANSFORMING else preprocess
+
+
+def _class_names(name: str, model: nn.Module) -> tuple[str, ...] | None:
+    """The usual class names, where the head still has its usual size."""
+    usual = (
+        cifar10.CLASSES
+        if name == CIFAR10
+        else tuple(models.get_model_weights(name).DEFAULT.meta["categories"])
+    )
+    *_, last = (m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d))
+    return usual if len(last.weight) == len(usual) else None
+
+
+def _fitted(name: str, state: weights.State, source: str) -> nn.Module:
+    if name in TRANSFORMING:
+        state = {k: v for k, v in state.items() if not k.startswith(AUXILIARY)}
+    if name.startswith("densenet"):  # older files call norm1 norm.1
+        state = {re.sub(r"\.(norm|relu|conv)\.([12])\.", r".\1\2.", k): v for k, v in state.items()}
+    return weights.fit(lambda classes: _build(name, classes), state, source, name)
+
+
+def _download(found: models.WeightsEnum) -> weights.State:
+    try:
+        state = found.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
+        reason = one_line(error)
+        raise InputError(f"weights {found} can't be downloaded from {found.url}: {reason}") from error
+    return weights.tidy(state, str(found))
+
+
+def _bundled() -> Source:
+    if not BUNDLED.is_file():
+        raise InputError(
+            f"the bundled weights are missing; reinstall conetheory, or train them into {BUNDLED}"
+        )
+    made = json.loads(BUNDLED.with_suffix(".json").read_text())
+    model = _fitted(CIFAR10, weights.read(BUNDLED), BUNDLED.name)
+    provenance = {"weights": "bundled with conetheory", "test_accuracy": str(made["test_accuracy"])}
+    return Source(CIFAR10, model, CIFAR_PREPROCESS, cifar10.CLASSES, provenance)

@@ -1,0 +1,147 @@
+"""Networks by name: architecture, weights, classes, preprocessing and the paper's names of the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from conetheory.errors import InputError
+from conetheory.networks import presets, sources
+from conetheory.networks.graph import Graph
+from conetheory.networks.messages import one_line
+from conetheory.networks.ops import Shape
+from conetheory.networks.preprocess import Affine, Preprocess
+from conetheory.networks.trace import trace
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A traced network with what is needed to feed it and to name its parts.
+
+    `classes` are the names of the outputs, where known. `preprocess` maps a PIL picture to the input
+    `(C, H, W)`. `starts` are the paper's start layers, or `("logits",)`. `provenance` says where the
+    weights are from, with the sha256 of the state dict and the versions of torch and torchvision.
+    """
+
+    name: str
+    graph: Graph
+    classes: tuple[str, ...] | None
+    preprocess: Callable[[Image.Image], Tensor]
+    starts: tuple[str, ...] = ("logits",)
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return self.graph.layers
+
+    def resolve(self, layer: str) -> str:
+        """The tensor that a layer's name stands for; `InputError` where there is none."""
+        return self.graph.resolve(layer)
+
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Network:
+        """The same network on another device or in another dtype; `InputError` for an absent device."""
+        options = {k: v for k, v in {"device": device, "dtype": dtype}.items() if v is not None}
+        try:
+            return replace(self, graph=self.graph.to(**options))
+        except (RuntimeError, AssertionError) as error:  # torch raises either where a device is absent
+            raise InputError(f"device {device!s} can't be used: {one_line(error)}") from error
+
+
+def load(
+    model: str | nn.Module,
+    weights: str | Path | None = None,
+    input_shape: Shape | None = None,
+    classes: Sequence[str] | None = None,
+    *,
+    preprocess: Callable[[Image.Image], Tensor] | None = None,
+    calibrate: Tensor | None = None,
+) -> Network:
+    """Load a classification network and trace it.
+
+    Parameters
+    ----------
+    model
+        a torchvision classification network's name, `cifar10_cnn`, or a module of the caller's, whose
+        parameters the network then shares.
+    weights
+        a torchvision weights name (`IMAGENET1K_V1`, `DEFAULT`), a `.safetensors` or `.pth` file (see
+        `weights.read`; the head's size follows the file), `random:SEED` for the model's own initialisation,
+        or None: the bundled weights of `cifar10_cnn`, torchvision's default ones, the module's own.
+    input_shape
+        `(channels, height, width)`; None is the size that the weights were made for.
+    classes
+        names of the outputs; with `random:SEED` their number is the head's size.
+    preprocess
+        for a module of the caller's: picture to `(C, H, W)`. Otherwise torchvision's ImageNet one.
+    calibrate
+        with `random:SEED`: images `(N, C, H, W)` whose statistics the batch norms get. Without it they
+        keep mean 0 and variance 1.
+
+    What GoogLeNet and Inception do to their input before the first layer (`transform_input`) becomes a part
+    of the preprocessing, so that the image enters the first convolution.
+
+    Raises `InputError` for an unknown name and for weights that are absent, broken, not finite, that would
+    run code or don't fit, and `UnsupportedLayerError` where a layer has no relevance rule.
+    """
+    if isinstance(model, str):
+        source = sources.named(model, weights, classes, input_shape)
+    elif isinstance(model, nn.Module):
+        source = sources.module(model, weights)
+    else:
+        raise InputError(f"a model is a name or an nn.Module, not {type(model).__name__}")
+    if calibrate is not None:
+        source = sources.calibrated(source, calibrate)
+    shape = (3, *source.preprocess.crop) if input_shape is None else input_shape
+    with _untransformed(source.model) as transform:
+        graph = trace(source.model, shape)
+    return Network(
+        source.name,
+        presets.with_paper_names(graph, source.model),
+        _checked_classes(source.classes if classes is None else tuple(classes), graph, source.name),
+        _preprocess(preprocess or source.preprocess, graph.input_shape, transform),
+        presets.STARTS.get(source.name, ("logits",)),
+        source.provenance | sources.versions(source.model),
+    )
+
+
+def _checked_classes(classes: tuple[str, ...] | None, graph: Graph, name: str) -> tuple[str, ...] | None:
+    outputs = graph.shape(graph.output)
+    if classes is not None and outputs != (len(classes),):
+        raise InputError(f"{len(classes)} classes are named, but {name} has outputs of shape {outputs}")
+    return classes
+
+
+def _preprocess(
+    first: Callable[[Image.Image], Tensor], shape: Shape, transform: Affine | None
+) -> Callable[[Image.Image], Tensor]:
+    """`first` for inputs of this shape, then what the model would do to them before its first layer."""
+    if not isinstance(first, Preprocess):
+        return first if transform is None else lambda image: transform(first(image))
+    if len(shape) != 3 or shape[0] != 3:
+        return _no_pictures
+    first = first if first.crop == shape[1:] else first.resized(*shape[1:])
+    return first if transform is None else first.then(transform)
+
+
+def _no_pictures(image: Image.Image) -> Tensor:
+    raise InputError("this network takes no RGB pictures as they are; load it with preprocess=")
+
+
+@contextmanager
+def _untransformed(model: nn.Module) -> Iterator[Affine | None]:
+    """Switch off the affine change that GoogLeNet and Inception make to their input, and say what it is."""
+    if not getattr(model, "transform_input", False):
+        yield None
+        return
+    model.transform_input = False
+    try:
+        yield sources.TO_HALVES
+    finally:
+        model.transform_input = True

@@ -1,0 +1,126 @@
+"""Results: an `xarray.Dataset` with named dimensions and its provenance, saved as netCDF.
+
+Dimensions: `method`, `start` (start layer), `layer` (from the start layers down to the input), `quantile`,
+`side` (lower, upper). Deficits are `1 - |cos|`. A part that was not computed is absent or NaN.
+"""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+import xarray as xr
+
+from conetheory.errors import InputError
+from conetheory.networks.graph import INPUT, Graph
+
+SIDES = ("lower", "upper")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A dataset of one kind."""
+
+    dataset: xr.Dataset
+    kind: ClassVar[str] = "result"
+
+    def save(self, path: str | Path) -> Path:
+        """Write netCDF; the file appears whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(path.suffix + ".partial")
+        self.dataset.assign_attrs(kind=self.kind).to_netcdf(partial, engine="h5netcdf")
+        partial.replace(path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        try:
+            return cls(xr.load_dataset(path, engine="h5netcdf"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} is no result of conetheory: {str(error).splitlines()[0]}") from error
+
+    def median(self, name: str, *, method: str | None = None, start: str | None = None) -> xr.DataArray:
+        """One variable along the layers; the first method and start layer where none is named."""
+        values = self.dataset[name]
+        for dim, wanted in (("method", method), ("start", start)):
+            values = values.isel({dim: 0}) if wanted is None else values.sel({dim: wanted})
+        return values
+
+
+class Measurement(Result):
+    kind = "measurement"
+
+
+class Prediction(Result):
+    kind = "prediction"
+
+
+class Certificate(Result):
+    kind = "certificate"
+
+
+def layer_order(graph: Graph, starts: Iterable[str], layers: Sequence[str]) -> list[str]:
+    """The tensors among `layers`, from the highest start down to the input."""
+    position = {name: i for i, name in enumerate([INPUT, *graph.nodes])}
+    top = max(position[graph.resolve(s)] for s in starts)
+    wanted = {graph.resolve(name) for name in layers}
+    return sorted((n for n in wanted if position[n] <= top), key=lambda n: -position[n])
+
+
+def frame(
+    graph: Graph,
+    method: str,
+    starts: Sequence[str],
+    layers: Sequence[str],
+    values: Mapping[str, Mapping[tuple[str, str], Any]],
+    extra: Mapping[str, tuple[str, Sequence[Any]]] | None = None,
+) -> xr.Dataset:
+    """A dataset (method, start, layer, ...) from `{variable: {(start, tensor): value}}`, NaN where absent.
+
+    `extra` names the last dimension of variables that are not scalars: `{variable: (dim, coordinates)}`.
+    """
+    order = layer_order(graph, starts, layers)
+    dataset = xr.Dataset(
+        coords={
+            "method": [method],
+            "start": list(starts),
+            "layer": order,
+            "label": ("layer", [graph.label(name) for name in order]),
+        }
+    )
+    for name, entries in values.items():
+        dim, coordinates = (extra or {}).get(name, (None, ()))
+        shape = (1, len(starts), len(order)) + ((len(coordinates),) if dim else ())
+        data = np.full(shape, np.nan)
+        for (start, layer), value in entries.items():
+            data[0, starts.index(start), order.index(layer)] = value
+        dims = ("method", "start", "layer") + ((dim,) if dim else ())
+        dataset[name] = (dims, data)
+        if dim:
+            dataset = dataset.assign_coords({dim: list(coordinates)})
+    return dataset
+
+
+def provenance(network: Any = None, **settings: Any) -> dict[str, Any]:
+    """Where a result comes from: versions, weights, settings."""
+    from conetheory import __version__
+
+    given = {k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items() if v is not None}
+    weights = {f"network_{k}": str(v) for k, v in getattr(network, "provenance", {}).items()}
+    return {
+        "conetheory": __version__,
+        "network": getattr(network, "name", "unnamed"),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **weights,
+        **given,
+    }

@@ -1,0 +1,351 @@
+"""The nonnegative orthant under Hilbert's metric: distances, diameters, rates, and angles from them.
+
+d(x, y) = log(max_i x_i / y_i * max_j y_j / x_j) on vectors with the same zeros, infinite otherwise. The
+projective diameter Delta(A) is the largest distance of two images A x, A y of nonnegative x, y; it is
+attained at columns. Birkhoff and Hopf: A contracts d by exactly tau(A) = tanh(Delta(A) / 4). tau is 1.0 in
+float64 from Delta = 77, so the diameter and the rate -log tau are what is kept. Delta and tau don't change
+under positive diagonal scalings.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device, to_device
+
+from conetheory.errors import InputError
+from conetheory.theory import cosine
+from conetheory.theory.enclosure import floats, round_down, round_up
+
+_TILE = 1 << 20  # float64 numbers held by one temporary; small enough to stay in the second-level cache
+
+
+# ---------------------------------------------------------------- Hilbert's metric
+
+
+def hilbert_distance(x: Any, y: Any) -> Any:
+    """d(x, y) along the last axis: zero for proportional vectors, inf where their zeros differ.
+
+    x, y: (..., n), nonnegative, broadcast. NaN where a vector is zero. Raises InputError for negative
+    entries. Source: Birkhoff 1957; theory.md B1.
+    """
+    xp = array_namespace(x, y)
+    x, y = xp.broadcast_arrays(_nonnegative(xp, x), _nonnegative(xp, y))
+    both = (x > 0) & (y > 0)
+    one = xp.ones_like(x)
+    logs = xp.log(xp.where(both, x, one)) - xp.log(xp.where(both, y, one))
+    infinite = xp.full_like(x, math.inf)
+    high = xp.max(xp.where(both, logs, -infinite), axis=-1)  # -inf - inf is -inf, and replaced below
+    low = xp.min(xp.where(both, logs, infinite), axis=-1)
+    differ = xp.any((x > 0) != (y > 0), axis=-1)
+    distance = xp.where(differ, infinite[..., 0], high - low)
+    dead = ~(xp.any(x > 0, axis=-1) & xp.any(y > 0, axis=-1))
+    return xp.where(dead, xp.full_like(distance, math.nan), distance)
+
+
+def projective_diameter(A: Any) -> Any:
+    """Delta(A) = max log(a_ik a_jl / (a_jk a_il)) over rows i, j and columns k, l that are not zero.
+
+    A: (..., m, n), nonnegative. Returns (...): zero for rank one, inf (exactly) where a column mixes zeros
+    and positive entries on the rows that are not zero, NaN for a zero matrix. Taken over pairs of the
+    shorter axis, in O(min(m, n) m n) time and bounded memory. Raises InputError for negative entries or
+    values that aren't finite. Source: Birkhoff 1957, Hopf 1963; Seneta 1981, p. 108; theory.md B1.
+    """
+    xp = array_namespace(A)
+    if A.ndim < 2:
+        raise InputError(f"a matrix has at least two axes, not shape {tuple(A.shape)}")
+    A = _nonnegative(xp, A)
+    positive = A > 0
+    rows, columns = xp.any(positive, axis=-1), xp.any(positive, axis=-2)
+    mixed = xp.any(rows[..., :, None] & columns[..., None, :] & ~positive, axis=(-2, -1))
+    # A dead row or column becomes a copy of a live one, which changes no cross ratio.
+    logs = xp.log(xp.where(positive, A, xp.ones_like(A)))
+    if not bool(xp.all(rows)):
+        logs = _fill(xp, logs, rows, -2)
+    if not bool(xp.all(columns)):
+        logs = _fill(xp, logs, columns, -1)
+    if logs.shape[-2] > logs.shape[-1]:
+        logs = xp.matrix_transpose(logs)
+    diameter = _widest(xp, logs)
+    diameter = xp.where(mixed, xp.full_like(diameter, math.inf), diameter)
+    return xp.where(xp.any(rows, axis=-1), diameter, xp.full_like(diameter, math.nan))
+
+
+def _fill(xp: Any, logs: Any, live: Any, axis: int) -> Any:
+    count = live.shape[-1]
+    stand_in = xp.argmax(xp.astype(live, xp.int8), axis=-1)[..., None]
+    index = xp.where(live, xp.arange(count, device=device(live)), stand_in)
+    index = index[..., :, None] if axis == -2 else index[..., None, :]
+    return xp.take_along_axis(logs, xp.broadcast_to(index, logs.shape), axis=axis)
+
+
+def _widest(xp: Any, logs: Any) -> Any:
+    """max over pairs of rows of (max - min over columns) of their difference."""
+    rows, columns = logs.shape[-2:]
+    batch = math.prod(logs.shape[:-2])
+    flat = xp.reshape(logs, (batch, rows, columns))
+    step = max(1, _TILE // max(1, rows * columns))
+    widest = [_widest_tile(xp, flat[b : b + step, ...]) for b in range(0, batch, step)]
+    joined = xp.concat(widest) if widest else flat[:, 0, 0]
+    return xp.reshape(joined, logs.shape[:-2])
+
+
+def _widest_tile(xp: Any, logs: Any) -> Any:
+    batch, rows, columns = logs.shape
+    widest = xp.zeros_like(logs[:, 0, 0])
+    chunk = max(1, _TILE // max(1, batch * rows))
+    for i in range(rows - 1):
+        high = low = None
+        for c in range(0, columns, chunk):
+            difference = logs[:, i + 1 :, c : c + chunk] - logs[:, i : i + 1, c : c + chunk]
+            up, down = xp.max(difference, axis=-1), xp.min(difference, axis=-1)
+            high = up if high is None else xp.maximum(high, up)
+            low = down if low is None else xp.minimum(low, down)
+        widest = xp.maximum(widest, xp.max(high - low, axis=-1))
+    return widest
+
+
+# ---------------------------------------------------------------- rates
+
+
+def birkhoff_rate(diameter: Any) -> Any:
+    """-log tau = 2 artanh(exp(-Delta / 2)) = -log tanh(Delta / 4): what one application contracts, in nats.
+
+    Zero for an infinite diameter, inf for rank one. Source: Birkhoff-Hopf; theory.md B1.
+    """
+    return _minus_log_tanh_half(diameter / 2)
+
+
+def birkhoff_tau(diameter: Any) -> Any:
+    """tau = tanh(Delta / 4), the Birkhoff-Hopf coefficient; exactly 1.0 in float64 for Delta > 77."""
+    xp, diameter = floats(diameter)
+    return xp.tanh(diameter / 4)
+
+
+def diameter_of_rate(rate: Any) -> Any:
+    """Delta = 4 artanh(exp(-rate)) = -2 log tanh(rate / 2), the inverse of `birkhoff_rate`."""
+    return 2 * _minus_log_tanh_half(rate)
+
+
+def product_diameter_upper(rates: Any) -> Any:
+    """Delta(A_1 ... A_L) <= 4 artanh(prod tau) from the rates (..., L) of the factors: added, converted
+    once.
+
+    Never above (prod_{l < L} tau_l) Delta(A_L). Rounded up. Source: theory.md B1.
+    """
+    return round_up(diameter_of_rate(_total_lower(rates)), 12)
+
+
+def _minus_log_tanh_half(x: Any) -> Any:
+    """-log tanh(x / 2) for x in [0, inf], an involution, accurate at both ends."""
+    xp, x = floats(x)
+    if bool(xp.any(x < 0)):
+        raise InputError("a diameter or a rate can't be negative")
+    inside = x > 0
+    safe = xp.where(inside, x, xp.ones_like(x))
+    small = -xp.log(xp.tanh(xp.clip(safe, max=1.0) / 2))
+    large = 2 * xp.atanh(xp.exp(-xp.clip(safe, min=1.0)))
+    return xp.where(inside, xp.where(safe < 1, small, large), xp.full_like(x, math.inf))
+
+
+def _total_lower(rates: Any) -> Any:
+    xp = array_namespace(rates)
+    total = xp.sum(xp.astype(rates, xp.float64), axis=-1)
+    return xp.where(total > 0, total * (1 - (rates.shape[-1] + 8) * 2.0**-52), total)
+
+
+# ---------------------------------------------------------------- angles
+
+
+def cosine_lower_from_rates(rates: Any) -> Any:
+    """The half-angle theorem: cos(P x, P y) >= (1 - T^2) / (1 + T^2) = tanh(sum of rates), T = prod tau.
+
+    rates: (..., L), -log tau of the factors of P; x, y any nonnegative vectors that P does not kill.
+    Rounded down. Source: theory.md B2 (proofs/test_half_angle.py).
+    """
+    xp = array_namespace(rates)
+    return xp.clip(round_down(xp.tanh(_total_lower(rates)), 4), min=0.0)
+
+
+def deficit_upper_from_rates(rates: Any) -> Any:
+    """1 - cos(P x, P y) <= 2 T^2 / (1 + T^2) = 2 / (exp(2 sum of rates) + 1), accurate far below 1e-16."""
+    xp = array_namespace(rates)
+    total = _total_lower(rates)
+    # exp(-2 total) has a relative error of 2 total ulps, from the rounding of its argument.
+    square = xp.exp(-2 * total) * (1 + 2.0**-50 * (1 + xp.clip(total, max=1e6)))
+    return round_up(2 * square / (1 + square), 8)
+
+
+def cosine_lower_from_diameter(diameter: Any) -> Any:
+    """The sech lemma: cos(u, v) >= 1 / cosh(d / 2) for nonnegative u, v at Hilbert distance <= d. Sharp.
+    Rounded down.
+
+    Source: Kantorovich; Cassels; theory.md B2 (proofs/test_metric_to_cosine.py).
+    """
+    xp, d = _checked_diameter(diameter)
+    e = xp.exp(-d / 2)
+    slack = 1 - 2.0**-50 * (1 + xp.clip(d, max=1e6))
+    return xp.clip(round_down(2 * e / (1 + e * e) * slack, 6), min=0.0)
+
+
+def deficit_upper_from_diameter(diameter: Any) -> Any:
+    """1 - cos(u, v) <= 1 - 1 / cosh(d / 2) = (1 - e)^2 / (1 + e^2), e = exp(-d / 2); no digits lost."""
+    xp, d = _checked_diameter(diameter)
+    e = xp.expm1(-d / 2)
+    return xp.clip(round_up(e * e / (1 + (1 + e) ** 2), 12), max=1.0)
+
+
+def _checked_diameter(diameter: Any) -> tuple[Any, Any]:
+    xp, diameter = floats(diameter)
+    if bool(xp.any(diameter < 0)):
+        raise InputError("a diameter can't be negative")
+    return xp, diameter
+
+
+def angle_of_deficit(deficit: Any) -> Any:
+    """The angle t in [0, pi] with 1 - cos t = deficit: 2 arcsin(sqrt(deficit / 2))."""
+    xp, deficit = floats(deficit)
+    return 2 * xp.asin(xp.sqrt(deficit / 2))
+
+
+def deficit_of_angle(angle: Any) -> Any:
+    """1 - cos(angle) = 2 sin(angle / 2)^2."""
+    xp, angle = floats(angle)
+    return 2 * xp.sin(angle / 2) ** 2
+
+
+def half_tangent_of_deficit(deficit: Any) -> Any:
+    """tan(angle / 2) = sqrt(deficit / (2 - deficit)), the quantity that Birkhoff's coefficient bounds."""
+    xp, deficit = floats(deficit)
+    return xp.sqrt(deficit / (2 - deficit))
+
+
+def deficit_of_half_tangent(tangent: Any) -> Any:
+    """1 - cos(angle) = 2 T^2 / (1 + T^2) for T = tan(angle / 2)."""
+    square = tangent * tangent
+    return 2 * square / (1 + square)
+
+
+# ---------------------------------------------------------------- generators
+
+
+@dataclass(frozen=True)
+class WorstPair:
+    """The two columns with the smallest cosine; for a batch, arrays of the batch's shape."""
+
+    cosine: Any
+    deficit: Any
+    first: Any
+    second: Any
+
+
+def worst_pair_cosine(A: Any) -> WorstPair:
+    """min over pairs of columns k < l of A that aren't zero of cos(A e_k, A e_l), with the pair that
+    attains it.
+
+    It is the smallest cosine of any A x, A y with x, y >= 0 (exact, not a bound): x = sum x_k a_k, |x| <=
+    sum x_k for unit a_k, so <x, y> >= c |x| |y| if all <a_k, a_l> >= c >= 0. A: (..., m, n), nonnegative.
+    cosine 1, deficit 0 and the same column twice where one column is live; NaN and -1 where none is. O(m
+    n^2) by matrix products. Source: theory.md B2, Fact (proofs/test_generators.py).
+    """
+    xp = array_namespace(A)
+    A = _nonnegative(xp, A)
+    batch, (rows, count) = A.shape[:-2], A.shape[-2:]
+    flat = xp.reshape(xp.matrix_transpose(A), (math.prod(batch), count, rows))
+    results = [_worst(xp, flat[b, ...]) for b in range(flat.shape[0])]
+    pairs = np.asarray([(k, m) for _, k, m in results], dtype=np.int64).reshape(-1, 2)
+    deficits = xp.stack([d for d, _, _ in results]) if results else flat[:, 0, 0]
+    first, second = (xp.reshape(xp.asarray(pairs[:, i], device=device(A)), batch) for i in range(2))
+    deficits = xp.reshape(deficits, batch)
+    return WorstPair(1 - deficits, deficits, first, second)
+
+
+def _worst(xp: Any, vectors: Any) -> tuple[Any, int, int]:
+    """For the rows of one matrix: found on residuals of unit vectors to their mean, valued by `deficit`."""
+    largest = xp.max(vectors, axis=-1)
+    (live,) = xp.nonzero(largest > 0)
+    if live.shape[0] < 2:
+        k = int(live[0]) if live.shape[0] else -1
+        return xp.full_like(vectors[0, 0], 0.0 if k >= 0 else math.nan), k, k
+    unit = vectors[live, :] / largest[live][:, None]
+    unit = unit / xp.sqrt(xp.sum(unit * unit, axis=-1, keepdims=True))
+    residual = unit - xp.mean(unit, axis=0, keepdims=True)
+    square = xp.sum(residual * residual, axis=-1)
+    best, pair = -math.inf, (0, 1)
+    step = max(1, _TILE // live.shape[0])
+    for start in range(0, live.shape[0], step):
+        part = residual[start : start + step, :]
+        chord2 = square[start : start + step, None] + square[None, :]
+        chord2 = chord2 - 2 * xp.matmul(part, xp.matrix_transpose(residual))
+        place = int(xp.argmax(xp.reshape(chord2, (-1,))))
+        i, j = divmod(place, live.shape[0])
+        if float(chord2[i, j]) > best and start + i != j:
+            best, pair = float(chord2[i, j]), (start + i, j)
+    k, m = sorted(int(live[p]) for p in pair)
+    return cosine.deficit(vectors[k, :], vectors[m, :]), k, m
+
+
+# ---------------------------------------------------------------- what does not depend on the image
+
+
+@dataclass(frozen=True)
+class InnerScalings:
+    """Is sup over positive diagonal D of Delta(A D B) finite? If not: the indices that show why."""
+
+    finite: bool
+    rows: tuple[int, int] | None = None
+    columns: tuple[int, int] | None = None
+    inner: tuple[int, int] | None = None
+
+    def __bool__(self) -> bool:
+        return self.finite
+
+
+def diameter_sup_over_inner_scalings_is_finite(A: Any, B: Any) -> InnerScalings:
+    """Whether Delta(A D B) stays bounded over all positive diagonal D; a matter of the zeros of A and B
+    alone.
+
+    Finite iff for all rows i, i' of A, columns j, j' of B and inner k, l
+
+        A_ik A_i'l B_kj B_lj' + A_il A_i'k B_lj B_kj' > 0
+
+    implies that the same with j and j' exchanged is positive, or that both A_ik A_i'k B_kj B_kj' > 0 and
+    A_il A_i'l B_lj B_lj' > 0. A: (m, r), B: (r, n), nonnegative. Zero rows and columns satisfy it by
+    themselves, as do equal indices. Source: DESIGN 3.2, new here (proofs/test_z_plus_image_dependence.py).
+    """
+    a, b = (np.asarray(to_device(z, "cpu")) > 0 for z in (A, B))
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        raise InputError(f"shapes {a.shape} and {b.shape} can't be multiplied")
+    # Equal patterns satisfy the condition among themselves, so one of each kind is enough.
+    a, row = np.unique(a, axis=0, return_index=True)
+    b, column = np.unique(b, axis=1, return_index=True)
+    for k in range(a.shape[1]):
+        for m in range(k):
+            found = _violation(a[:, k], a[:, m], b[k], b[m])
+            if found is not None:
+                i, i2, j, j2 = found
+                return InnerScalings(
+                    False, (int(row[i]), int(row[i2])), (int(column[j]), int(column[j2])), (k, m)
+                )
+    return InnerScalings(True)
+
+
+def _violation(ak: Any, al: Any, bk: Any, bl: Any) -> Any:
+    x = (ak[:, None] & al[None, :])[:, :, None, None]
+    y = (bk[:, None] & bl[None, :])[None, None]
+    xt, yt = x.transpose(1, 0, 2, 3), y.transpose(0, 1, 3, 2)
+    own_k = (ak[:, None] & ak[None, :])[:, :, None, None] & (bk[:, None] & bk[None, :])
+    own_l = (al[:, None] & al[None, :])[:, :, None, None] & (bl[:, None] & bl[None, :])
+    bad = ((x & y) | (xt & yt)) & ~((x & yt) | (xt & y)) & ~(own_k & own_l)
+    places = np.argwhere(bad)
+    return tuple(int(p) for p in places[0]) if len(places) else None
+
+
+def _nonnegative(xp: Any, A: Any) -> Any:
+    A = xp.astype(A, xp.float64)
+    if not bool(xp.all((A >= 0) & xp.isfinite(A))):
+        raise InputError("entries must be finite and nonnegative")
+    return A

@@ -1,0 +1,323 @@
+"""Ergodicity coefficients: how much a matrix that keeps the sum contracts what has sum zero.
+
+Matrices act on columns, and columns belong to units of the later layer: a z+ layer is column-stochastic. A
+column that is zero belongs to a dead unit and is left out everywhere. The coefficients are
+
+    tau_p(A) = max |A x|_p / |x|_p over x with 1^T x = 0,
+
+submultiplicative for chains of matrices whose columns have sum one, signed or not. A single convolution has
+columns with disjoint supports, hence tau_1 = 1 (2 alpha - 1 for alpha-beta): coefficients live on blocks of
+layers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace, device
+
+from conetheory.errors import InputError
+from conetheory.theory.enclosure import round_up
+from conetheory.theory.records import NotApplicable
+
+_TILE = 1 << 17  # float64 numbers held by one temporary: a megabyte, which the second-level cache keeps
+
+
+# ---------------------------------------------------------------- coefficients of one matrix
+
+
+def tau_1(A: Any) -> Any:
+    """tau_1(A) = 1/2 max_{j, k} |A e_j - A e_k|_1, the Dobrushin coefficient; signed matrices too.
+
+    It is exactly the largest |A x|_1 / |x|_1 over x of sum zero, because the extreme points of that set's
+    unit ball are (e_j - e_k) / 2. A: (..., m, n); returns (...); zero with one live column, NaN with none.
+    O(m n^2), tiled. Source: Dobrushin 1956; Seneta 1981; for signed matrices theory.md B3
+    (proofs/test_tau1.py).
+    """
+    xp, vectors = _columns(A)
+    return _farthest(xp, vectors, None)
+
+
+def tau_1_weighted(A: Any, row_weights: Any, column_weights: Any) -> Any:
+    """max_{j, k} |A (e_j - e_k)|_{row} / (d_j + d_k), the coefficient for weighted norms |x|_d = sum d_i
+    |x_i|.
+
+    A: (..., m, n); row_weights: (..., m) and column_weights: (..., n), positive. Exact, as `tau_1`, which
+    it is for weights of one. Source: theory.md B5 (proofs/test_tau1.py).
+    """
+    xp = array_namespace(A)
+    rows, columns = (xp.astype(w, xp.float64) for w in (row_weights, column_weights))
+    if bool(xp.any(~(rows > 0))) or bool(xp.any(~(columns > 0))):
+        raise InputError("weights must be positive")
+    # A dead column becomes a copy of a live one, and so does its weight.
+    live = _live(xp, xp.astype(A, xp.float64))
+    columns = xp.take_along_axis(xp.broadcast_to(columns, live.shape), _stand_in(xp, live), axis=-1)
+    xp, vectors = _columns(xp.astype(A, xp.float64) * rows[..., :, None])
+    return _farthest(xp, vectors, columns)
+
+
+def _farthest(xp: Any, vectors: Any, weights: Any) -> Any:
+    """max over pairs of the rows of (..., n, m) of their l1 distance, over 2 or the sum of their weights."""
+    lead, (count, rows) = vectors.shape[:-2], vectors.shape[-2:]
+    flat = xp.reshape(vectors, (math.prod(lead), count, rows))
+    if weights is not None:
+        weights = xp.reshape(xp.broadcast_to(weights, (*lead, count)), (-1, count))
+    together = max(1, _TILE // max(1, count * rows))
+    parts = []
+    for b in range(0, flat.shape[0], together):
+        own = None if weights is None else weights[b : b + together, :]
+        parts.append(_farthest_tile(xp, flat[b : b + together, :, :], own))
+    return xp.reshape(xp.concat(parts), lead) if parts else xp.reshape(flat[:, 0, 0], lead)
+
+
+def _farthest_tile(xp: Any, vectors: Any, weights: Any) -> Any:
+    batch, count, rows = vectors.shape
+    best = 0 * xp.max(vectors[:, 0, :], axis=-1)  # keeps NaN
+    step = max(1, _TILE // (batch * rows))
+    for j in range(count - 1):
+        for k in range(j + 1, count, step):
+            others = vectors[:, k : k + step, :]
+            distance = xp.sum(xp.abs(others - vectors[:, j : j + 1, :]), axis=-1)
+            scale = 2.0 if weights is None else weights[:, k : k + step] + weights[:, j : j + 1]
+            best = xp.maximum(best, xp.max(distance / scale, axis=-1))
+    return best
+
+
+def doeblin_upper(A: Any) -> Any:
+    """tau_1(A) <= 1 - sum_i min_j a_ij, the Doeblin bound, O(m n). Rounded up.
+
+    A: (..., m, n), nonnegative, columns of sum one or zero (NotApplicable otherwise). Source: Doeblin 1937;
+    theory.md B3.
+    """
+    xp, vectors = _columns(A)
+    refused = _not_stochastic(xp, vectors)
+    if refused is not None:
+        return refused
+    common = xp.sum(xp.min(vectors, axis=-2), axis=-1)
+    return xp.clip(round_up(1 - common + (vectors.shape[-1] + 2) * 2.0**-52), max=1.0)
+
+
+def tau_1_signed_upper(alpha: float) -> float:
+    """tau_1(alpha Z+ - beta Z-) <= alpha tau_1(Z+) + beta tau_1(Z-) <= 2 alpha - 1, beta = alpha - 1 >= 0.
+
+    An equality whenever two columns have disjoint supports: above alpha = 1 one layer certifies nothing.
+    Source: theory.md B3.
+    """
+    if alpha < 1:
+        raise InputError(f"alpha - beta = 1 with beta >= 0 needs alpha >= 1, not {alpha}")
+    return 2 * alpha - 1
+
+
+def tau_2(A: Any) -> Any:
+    """tau_2(A) = |A (I - 1 1^T / n)|_2 on the n live columns: sigma_2(A) <= tau_2(A) <= sigma_1(A).
+
+    A: (..., m, n), signed or not; returns (...). Source: Ipsen and Selee 2011; theory.md B5.
+    """
+    xp, vectors = _columns(A)
+    live = xp.astype(_live(xp, xp.astype(A, xp.float64)), xp.float64)[..., None]
+    mean = xp.sum(vectors * live, axis=-2, keepdims=True) / xp.sum(live, axis=-2, keepdims=True)
+    return _norm_2(xp, (vectors - mean) * live)
+
+
+def chi_square_contraction(A: Any, w: Any) -> Any:
+    """sigma_2 of D(A w)^{-1/2} A D(w)^{1/2}: what A contracts the chi distance sqrt(sum (x_i - w_i)^2 /
+    w_i) by.
+
+    A: (..., m, n), nonnegative with columns of sum one or zero (NotApplicable otherwise); w: (..., n),
+    nonnegative, positive on some live column. Its sigma_1 is one, with vectors sqrt(w) and sqrt(A w), and
+    is taken out exactly. sigma_2^2 <= tau_1 and sigma_2 <= tau. Source: theory.md B6; Cohen et al. 1993.
+    """
+    xp, vectors = _columns(A)
+    refused = _not_stochastic(xp, vectors)
+    if refused is not None:
+        return refused
+    A, w = xp.astype(A, xp.float64), xp.astype(w, xp.float64)
+    if bool(xp.any(w < 0)):
+        raise InputError("the reference w must be nonnegative")
+    w = w * xp.astype(_live(xp, A), xp.float64)
+    image = xp.matmul(A, w[..., None])[..., 0]
+    root, image_root = xp.sqrt(w), xp.sqrt(image)
+    inverse = 1 / xp.where(image_root > 0, image_root, xp.ones_like(image_root))
+    B = inverse[..., :, None] * A * root[..., None, :]
+    total = xp.sum(w, axis=-1)[..., None, None]
+    return _norm_2(xp, B - image_root[..., :, None] * root[..., None, :] / total)
+
+
+# ---------------------------------------------------------------- chains
+
+
+def block_products(matrices: Sequence[Any], ends: Sequence[int]) -> list[Any]:
+    """The products M_1...M_{k_1}, M_{k_1 + 1}...M_{k_2}, ... for ends = (k_1, ..., k_s = L)."""
+    ends = list(ends)
+    if not ends or ends[-1] != len(matrices) or any(b <= a for a, b in zip([0, *ends], ends, strict=False)):
+        raise InputError(f"block ends must increase to {len(matrices)}, not {ends}")
+    return [_product(matrices[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _product(matrices: Sequence[Any]) -> Any:
+    xp = array_namespace(matrices[0])
+    product = matrices[0]
+    for matrix in matrices[1:]:
+        product = xp.matmul(product, matrix)
+    return product
+
+
+def chain_tau_1_upper(matrices: Sequence[Any], ends: Sequence[int] | None = None) -> Any:
+    """tau_1(M_1 ... M_L) <= product of tau_1 of the blocks; every factor alone where `ends` is None.
+
+    Hypothesis: the columns of each factor have one common sum (else zero-sum vectors don't stay so;
+    NotApplicable). Two images of equal sum differ by at most 2 times it in l1, per unit of mass. Rounded up.
+    Source: theory.md B3, B4 (proofs/test_scrambling.py).
+    """
+    ends = range(1, len(matrices) + 1) if ends is None else ends
+    total = 1.0
+    for block in block_products(matrices, ends):
+        refused = _not_sum_preserving(block)
+        if refused is not None:
+            return refused
+        total = round_up(total * round_up(tau_1(block) + (block.shape[-2] + 4) * 2.0**-52 * _mass(block)))
+    return total
+
+
+def _mass(A: Any) -> Any:
+    xp = array_namespace(A)
+    return xp.max(xp.sum(xp.abs(A), axis=-2), axis=-1)
+
+
+@dataclass(frozen=True)
+class HTransform:
+    """Z_1 ... Z_L = S_1 ... S_L D(h), each S_l column-stochastic on its live columns."""
+
+    stochastic: list[Any]
+    h: Any
+
+
+def h_transform(matrices: Sequence[Any]) -> HTransform:
+    """Any nonnegative chain as a Markov chain: h_0 = 1, h_l = Z_l^T h_{l-1}, S_l = D(h_{l-1}) Z_l
+    D(h_l)^{-1}.
+
+    matrices: Z_1, ..., Z_L, nonnegative, each (..., m_l, n_l) with m_{l+1} = n_l; no other hypothesis:
+    biases, stabilisers and sub-stochastic columns are all right. Units with h = 0 never reach the input:
+    their columns of S are zero, and so are the rows that would feed on them. Source: theory.md B3
+    (proofs/test_h_transform.py).
+    """
+    xp = array_namespace(matrices[0])
+    h = xp.ones_like(xp.astype(matrices[0], xp.float64)[..., :, 0])
+    stochastic = []
+    for Z in matrices:
+        Z = xp.astype(Z, xp.float64)
+        if not bool(xp.all((Z >= 0) & xp.isfinite(Z))):
+            raise InputError("the h-transform needs finite nonnegative matrices")
+        weighted = h[..., :, None] * Z
+        h = xp.sum(weighted, axis=-2)
+        stochastic.append(weighted / xp.where(h > 0, h, xp.ones_like(h))[..., None, :])
+    return HTransform(stochastic, h)
+
+
+@dataclass(frozen=True)
+class NormCone:
+    """All x with |x - (1^T x) center|_1 <= radius |1^T x|."""
+
+    center: Any
+    radius: Any
+
+    def deficit_upper(self) -> Any:
+        """1 - |cos| of any two members is at most 2 (radius / |center|_2)^2; NotApplicable if radius is too
+        large.
+
+        A member of sum one is within radius of the center, at an angle of at most arcsin(radius /
+        |center|_2).
+        """
+        xp = array_namespace(self.center)
+        size = float(xp.sqrt(xp.sum(self.center * self.center))) * (1 - self.center.shape[-1] * 2.0**-52)
+        ratio = round_up(float(self.radius) / size, 2) if size > 0 else math.inf
+        # The angle of two members is below 2 arcsin(ratio), and 1 - |cos| grows with it up to a right angle.
+        if ratio * ratio > 0.5:
+            return NotApplicable(
+                f"the cone's radius is {ratio:.3g} of its center's length: no angle is certified"
+            )
+        return round_up(2 * ratio * ratio, 3)
+
+
+def propagated_norm_cone(matrices: Sequence[Any], start: NormCone) -> list[NormCone] | NotApplicable:
+    """The cones that a sum-preserving chain maps `start` into: w_{l-1} = M_l w_l, kappa_{l-1} = tau_1(M_l)
+    kappa_l.
+
+    matrices: M_1, ..., M_L, (m_l, n_l), signed, columns of sum one (NotApplicable otherwise, e.g. where a
+    pool of alpha-beta is empty); start: center of sum one and radius at the entrance of M_L. Returns the
+    cones at the exits of M_L, ..., M_1, in this order, radii rounded up. It holds for starts of non-zero
+    sum and says little about single positions. Source: theory.md B5 and D2 item 8.
+    """
+    center, radius, cones = start.center, start.radius, []
+    for M in reversed(list(matrices)):
+        refused = _not_sum_preserving(M, 1.0)
+        if refused is not None:
+            return refused
+        xp = array_namespace(M)
+        # Rounding moves the center, too: by at most (n + 2) u |M| |w|, in l1.
+        slip = (M.shape[-1] + M.shape[-2] + 4) * 2.0**-52 * float(xp.sum(xp.abs(center)) * _mass(M))
+        center = xp.matmul(M, center[..., None])[..., 0]
+        radius = round_up(float(tau_1(M)) * (1 + M.shape[-2] * 2.0**-52) * radius + slip, 3)
+        cones.append(NormCone(center, radius))
+    return cones
+
+
+# ---------------------------------------------------------------- hypotheses
+
+
+def _live(xp: Any, A: Any) -> Any:
+    return xp.any(A != 0, axis=-2)
+
+
+def _stand_in(xp: Any, live: Any) -> Any:
+    """For each column its own number, or that of the first live column if it is dead."""
+    first = xp.argmax(xp.astype(live, xp.int8), axis=-1)[..., None]
+    return xp.where(live, xp.arange(live.shape[-1], device=device(live)), first)
+
+
+def _columns(A: Any) -> tuple[Any, Any]:
+    """The columns as rows, (..., n, m) in float64, dead ones replaced by a live one; NaN if none lives."""
+    xp = array_namespace(A)
+    if A.ndim < 2:
+        raise InputError(f"a matrix has at least two axes, not shape {tuple(A.shape)}")
+    A = xp.astype(A, xp.float64)
+    if not bool(xp.all(xp.isfinite(A))):
+        raise InputError("a matrix holds a value that is not finite")
+    live = _live(xp, A)
+    vectors = xp.matrix_transpose(A)
+    if not bool(xp.all(live)):
+        index = xp.broadcast_to(_stand_in(xp, live)[..., None], vectors.shape)
+        vectors = xp.take_along_axis(vectors, index, axis=-2)
+        none = ~xp.any(live, axis=-1)[..., None, None]
+        vectors = xp.where(none, xp.full_like(vectors, math.nan), vectors)
+    return xp, xp.asarray(vectors, copy=True)
+
+
+def _not_stochastic(xp: Any, vectors: Any) -> NotApplicable | None:
+    if bool(xp.any(vectors < 0)):
+        return NotApplicable("the matrix has negative entries")
+    return _sums_differ(xp, vectors, 1.0)
+
+
+def _not_sum_preserving(A: Any, target: float | None = None) -> NotApplicable | None:
+    xp, vectors = _columns(A)
+    return _sums_differ(xp, vectors, target)
+
+
+def _sums_differ(xp: Any, vectors: Any, target: float | None) -> NotApplicable | None:
+    sums = xp.sum(vectors, axis=-1)
+    goal = sums[..., :1] if target is None else target
+    size = xp.sum(xp.abs(vectors), axis=-1)
+    off = float(xp.max(xp.abs(sums - goal) / xp.where(size > 0, size, xp.ones_like(size))))
+    # Columns that were divided by their computed sums are off by a few ulps for each term.
+    if off > (vectors.shape[-1] + 16) * 2.0**-50:
+        wanted = "one common sum" if target is None else "sum one"
+        return NotApplicable(f"columns don't have {wanted}: they are off by {off:.1e} of their mass")
+    return None
+
+
+def _norm_2(xp: Any, A: Any) -> Any:
+    return xp.linalg.svdvals(A)[..., 0]

@@ -1,0 +1,213 @@
+"""The theorems that the package rests on: statement, hypotheses, source; where each is proved, coded, tested.
+
+From an entry to its proof, its functions and its tests is one step each; a test checks that every name in it
+exists and that every proof file is an entry's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from conetheory.errors import InputError
+
+Status = Literal["proved here", "cited", "estimate", "conjecture"]
+
+
+@dataclass(frozen=True)
+class Theorem:
+    """`functions` are dotted names; `proof` and `test` are paths from the root of the repository."""
+
+    id: str
+    title: str
+    statement: str
+    hypotheses: str
+    source: str
+    status: Status
+    functions: tuple[str, ...]
+    proof: str
+    test: str
+
+
+def _entry(id: str, functions: str, test: str, status: Status = "proved here", **text: str) -> Theorem:
+    dotted = tuple(f"conetheory.theory.{name}" for name in functions.split())
+    proof = f"proofs/test_{id.replace('-', '_')}.py"
+    return Theorem(id=id, functions=dotted, proof=proof, test=f"tests/theory/{test}", status=status, **text)
+
+
+_ENTRIES = (
+    _entry(
+        "birkhoff-hopf",
+        "cone.projective_diameter cone.birkhoff_rate cone.hilbert_distance "
+        "cone.diameter_sup_over_inner_scalings_is_finite",
+        "test_cone.py",
+        title="Birkhoff-Hopf contraction, with zeros and diagonal scalings",
+        statement="sup d(Ax, Ay)/d(x, y) = tau(A) = tanh(Delta(A)/4), Delta(A) the largest Hilbert distance "
+        "of two columns. tau(D A E) = tau(A) for positive diagonals D, E; tau(AB) <= tau(A) tau(B); "
+        "sup_D Delta(A D B) is finite exactly under an exchange condition on zero patterns (in the "
+        "proof).",
+        hypotheses="A nonnegative; zero rows and columns dropped; a column that mixes zeros and positive "
+        "entries makes Delta infinite and tau 1.",
+        source="Birkhoff 1957; Hopf 1963; Seneta 1981, p. 108 (rectangular, zeros); exchange condition: new "
+        "here",
+        status="cited",
+    ),
+    _entry(
+        "metric-to-cosine",
+        "cone.cosine_lower_from_diameter cone.deficit_upper_from_diameter",
+        "test_cone.py",
+        title="From the Hilbert metric to the cosine",
+        statement="cos(u, v) >= 1/cosh(d/2) for nonnegative u, v at Hilbert distance d; attained.",
+        hypotheses="u, v nonnegative, not zero, of one support.",
+        source="Kantorovich's inequality (Cassels; Polya and Szego); the reading as an angle: new here",
+    ),
+    _entry(
+        "half-angle",
+        "cone.cosine_lower_from_rates cone.deficit_upper_from_rates cone.product_diameter_upper",
+        "test_cone.py",
+        title="Half-angle theorem",
+        statement="tan(angle(Px, Py)/2) <= tau(P) <= prod_l tau(A_l) for P = A_1 ... A_L; tau(A) is the "
+        "supremum of the half-angle tangents of two columns over all positive row scalings.",
+        hypotheses="A_l nonnegative, x, y nonnegative with Px, Py != 0; no limits, no common size, no "
+        "positivity.",
+        source="new here",
+    ),
+    _entry(
+        "generators",
+        "cone.worst_pair_cosine",
+        "test_cone.py",
+        title="The worst pair of generators is the worst pair",
+        statement="If all pairs of generators of a cone have cosine >= m >= 0, so has every pair of its "
+        "members: the exact worst cosine over nonnegative starts is that of two columns.",
+        hypotheses="generators with pairwise nonnegative cosines, such as the columns of a nonnegative "
+        "matrix.",
+        source="new here",
+    ),
+    _entry(
+        "tau1",
+        "ergodicity.tau_1 ergodicity.tau_1_signed_upper ergodicity.doeblin_upper",
+        "test_ergodicity.py",
+        title="Dobrushin's coefficient, signed matrices included",
+        statement="max |Mx|_1/|x|_1 over 1^T x = 0 is half the largest 1-norm distance of two columns; it "
+        "is submultiplicative on matrices of equal column sums, at most 2 alpha - 1 for alpha-beta "
+        "matrices, and equal to that when two columns have disjoint supports.",
+        hypotheses="all columns of M have the same sum; entries of either sign.",
+        source="Dobrushin 1956, Section 1.4; Seneta 1979; the alpha-beta bound: new here",
+    ),
+    _entry(
+        "scrambling",
+        "pattern.scrambling ergodicity.tau_1",
+        "test_pattern.py",
+        title="The paper's Theorem 1, quantified",
+        statement="For column-stochastic Z: tau_1(Z) < 1 iff no two columns are orthogonal (Z is "
+        "scrambling). If Z_n tends to a scrambling Z*, the columns of the product merge at least like "
+        "prod tau_1(Z_n), geometrically with any rate above tau_1(Z*).",
+        hypotheses="column-stochastic Z_n (any nonnegative chain is, after the h-transform).",
+        source="Hajnal 1958, Theorem 2, for scrambling; Sixt et al. 2020, Theorem 1, for the limit; rate: "
+        "new here",
+    ),
+    _entry(
+        "h-transform",
+        "ergodicity.h_transform",
+        "test_ergodicity.py",
+        title="Every nonnegative chain is a Markov chain",
+        statement="With h_0 = 1, h_l = Z_l^T h_(l-1): S_l = D(h_(l-1)) Z_l D(h_l)^-1 is column-stochastic "
+        "and Z_1 ... Z_L = S_1 ... S_L D(h_L).",
+        hypotheses="Z_l nonnegative; columns with h_l = 0 are dropped.",
+        source="Doob's h-transform; for relevance chains new here",
+    ),
+    _entry(
+        "gaussian-law",
+        "gaussian_law.gaussian_deficit_cdf gaussian_law.gaussian_deficit_quantile "
+        "gaussian_law.gaussian_deficit_mean cosine.deficit_tail_bound cosine.deficit_upper",
+        "test_gaussian_law.py",
+        title="The law of |cos| for Gaussian starts",
+        statement="For v, w ~ N(0, I), |cos(Pv, Pw)| depends in law on the singular values of P only. With "
+        "S = sum_(i>=2) (sigma_i/sigma_1)^2: P(angle > t) <= 2 sqrt(2S/pi)/tan(t/2); the median "
+        "deficit scales as S, the mean as sqrt(S).",
+        hypotheses="P any real matrix, not zero, signed chains included; independent standard Gaussian "
+        "starts.",
+        source="new here; the law of directions: Tyler 1987, Section 1",
+    ),
+    _entry(
+        "collatz-wielandt",
+        "spectrum.perron_root",
+        "test_spectrum.py",
+        title="Collatz-Wielandt quotients and when power iteration may stop",
+        statement="min_i (Ax)_i/x_i <= rho(A) <= max_i (Ax)_i/x_i for x > 0; the ends move monotonically, "
+        "their log ratio is d(Ax, x) and contracts by tau(A). Relative width <= rtol gives rho to "
+        "rtol.",
+        hypotheses="A nonnegative and square, x > 0 on the rows left after dropping zero rows; the lower "
+        "end needs x >= 0 only.",
+        source="Collatz 1942, Satz 1; Wielandt 1950, Satz II",
+    ),
+    _entry(
+        "z-plus-image-dependence",
+        "cone.projective_diameter cone.diameter_sup_over_inner_scalings_is_finite",
+        "test_cone.py",
+        title="What of the z+ rate depends on the image",
+        statement="Z_l = diag(a) (W+)^T diag(1/(W+ a)) has the diameter of (W+)^T on the active units: it "
+        "depends on which units are active and not on how much. In a block only the inner diagonals "
+        "matter.",
+        hypotheses="z+ rule without bias, a >= 0; units with a = 0 or W+ a = 0 dropped.",
+        source="new here",
+    ),
+    _entry(
+        "mean-field",
+        "meanfield.apply_layer meanfield.propagate meanfield.pair_of bundle.reduced_layer "
+        "randomlayers.rate randomlayers.arc_cosine_deficit",
+        "test_meanfield.py",
+        title="Mean field of random layers, and the arc-cosine map",
+        statement="For independent Gaussian rows (S_u, S_v, |u|^2, |v|^2, <u,v>) is a Markov chain with an "
+        "explicit step; noise-free T' = (1 - 1/N) rho (1 + T), rho = kappa/n. With ReLU and zero mean "
+        "wide layers map c to (sqrt(1 - c^2) + c (pi - arccos c))/pi, and 1 - c_l ~ 9 pi^2/(2 l^2).",
+        hypotheses="entries independent with one mean and variance; Gaussian, or wide inputs (central "
+        "limit); the arc-cosine map needs mean zero and many rows.",
+        source="new here; arc-cosine: Cho and Saul 2009, eq. (6)",
+    ),
+    _entry(
+        "critical-alpha",
+        "randomlayers.critical_alpha randomlayers.alpha_beta randomlayers.rate",
+        "test_meanfield.py",
+        title="Critical alpha",
+        statement="kappa = pi (alpha^2 + beta^2) - 1. In the wide-layer recursion the deficit decays "
+        "geometrically with rate rho = kappa/n if rho < 1, like 1/l if rho = 1, and not to zero if rho "
+        "> 1; the border is alpha* = (1 + sqrt(2 (n + 1)/pi - 1))/2.",
+        hypotheses="independent Gaussian weights, alpha - beta = 1, width n; the recursion of wide layers. "
+        "For a finite width the border is a cross-over.",
+        source="new here",
+    ),
+    _entry(
+        "local-csc-certificate",
+        "cosine.deficit_upper enclosure.stable_rank_excess_upper enclosure.subtraction_free_factor",
+        "test_enclosure.py",
+        title="Certificate for local CSC",
+        statement="With probability >= 1 - d over Gaussian starts |cos_p| >= cos t, tan(t/2) = (2/d) sqrt(2 "
+        "S_p/pi), with S_p enclosed from the computed rows P_p of the chain at position p.",
+        hypotheses="one position, one pair; for a subtraction-free chain the float64 enclosure of S_p is "
+        "rigorous.",
+        source="new here",
+    ),
+    _entry(
+        "two-scale",
+        "twoscale twoscale.location_chain",
+        "test_twoscale.py",
+        status="estimate",
+        title="Two scales: channels collapse, location weights mix",
+        statement="r(p) = s(p) c(p) + eta(p) is carried by s' = T s + carried part, T a Markov matrix on "
+        "positions for nonnegative chains; the new deviation is the injection sum_q (s(q) - s'(p)) "
+        "M_pq c_q plus what of M eta is off its own direction.",
+        hypotheses="the identity is exact for any linear chain; that carried deviations contract by their "
+        "measured gain is an estimate.",
+        source="new here",
+    ),
+)
+
+THEOREMS: dict[str, Theorem] = {entry.id: entry for entry in _ENTRIES}
+
+
+def theorem(id: str) -> Theorem:
+    """The entry with this id; raises InputError with the ids there are."""
+    if id not in THEOREMS:
+        raise InputError(f"no theorem {id!r}; there are: {', '.join(THEOREMS)}")
+    return THEOREMS[id]

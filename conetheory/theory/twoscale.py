@@ -1,0 +1,98 @@
+"""The two-scale theory: fast collapse of the channels at each location, slow mixing over locations.
+
+Let `c` be the image of the all-ones start. Write relevance at location p as `r(p) = s(p) c(p) + eta(p)`
+with `eta(p)` orthogonal to `c(p)`; one layer M takes it to `r' = M r`, and `c' = M c`. Then, exactly,
+
+    s'(p) = sum_q t_pq s(q) + <c'(p), (M eta)(p)> / |c'(p)|^2,   t_pq = <c'(p), M_pq c(q)> / |c'(p)|^2,
+    eta'(p) = sum_q (s(q) - s'_0(p)) M_pq c(q)  +  (M eta)(p) off the direction c'(p),
+
+with `s'_0 = sum_q t_pq s(q)`, `sum_q t_pq = 1` where c'(p) != 0, and t_pq >= 0 for nonnegative M: a
+Markov chain on locations. The first term of eta' is the *injection*; it vanishes where s does not vary
+inside the receptive field. The second is the *carried* deviation.
+
+The closure (an estimate, not a theorem). The state of a vector is two numbers at each location: s and
+the amplitude `a = |eta| / |c|`. The direction of eta is forgotten at every step and replaced by a random
+one, `eta ~ a |c| unit(c * xi)` with xi i.i.d. over channels (`surrogate`). The mean of eta over s, the
+second term of s', is dropped; injection and carried part are taken as orthogonal:
+
+    s' = <c', M(s c)> / |c'|^2,   a'^2 = (|M(s c) - s' c'|^2 + |M eta~ off c'|^2) / |c'|^2.
+
+Functions take arrays of any Array-API namespace; `axis` is that of the channels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from conetheory.errors import InputError
+
+
+def location_weight(r: Any, c: Any, axis: int) -> Any:
+    """`s = <r, c> / |c|^2` over the channels, zero where c is; the channel axis is kept with length one."""
+    xp = array_namespace(r, c)
+    norm2 = xp.sum(c * c, axis=axis, keepdims=True)
+    return xp.sum(r * c, axis=axis, keepdims=True) / xp.where(norm2 > 0, norm2, xp.ones_like(norm2))
+
+
+def amplitude(r: Any, c: Any, axis: int) -> Any:
+    """`a = |r - s c| / |c|`, the deviation from the direction of c in units of c; zero where c is."""
+    xp = array_namespace(r, c)
+    eta = r - location_weight(r, c, axis) * c
+    return _ratio(xp, _norm(xp, eta, axis), _norm(xp, c, axis))
+
+
+def surrogate(c: Any, a: Any, xi: Any, axis: int) -> Any:
+    """A deviation of amplitude a and random direction: `a |c| unit(c * xi - projection on c)`."""
+    xp = array_namespace(c, a, xi)
+    eta = c * xi
+    eta = eta - location_weight(eta, c, axis) * c
+    return eta * (a * _ratio(xp, _norm(xp, c, axis), _norm(xp, eta, axis)))
+
+
+def combined_deficit(deficit: Any, first: Any, second: Any) -> Any:
+    """The deficit of two vectors after each gets a further independent, orthogonal deviation.
+
+    `1 - (1 - deficit) / sqrt((1 + k_1^2)(1 + k_2^2))` for deviations k_i = |eta_i| / |y_i|, without the
+    subtraction. All arguments broadcast.
+    """
+    xp = array_namespace(deficit, first, second)
+    lost = -xp.expm1(-0.5 * (xp.log1p(first * first) + xp.log1p(second * second)))
+    return deficit + (1 - deficit) * lost
+
+
+def location_chain(blocks: Any, c: Any) -> Any:
+    """The matrix `t_pq = <c'(p), M_pq c(q)> / |c'(p)|^2`, whose live rows sum to one.
+
+    blocks: M as (locations out, channels out, locations in, channels in); c: (locations in, channels in).
+    Rows with c'(p) = 0 are zero. Nonnegative M and c give a stochastic matrix.
+    """
+    xp = array_namespace(blocks, c)
+    if blocks.ndim != 4 or tuple(c.shape) != tuple(blocks.shape[2:]):
+        raise InputError(f"blocks {tuple(blocks.shape)} and c {tuple(c.shape)} do not belong together")
+    images = xp.sum(blocks * c[None, None, :, :], axis=3)  # M_pq c(q): (p, channels, q)
+    below = xp.sum(images, axis=2, keepdims=True)
+    norm2 = xp.sum(below * below, axis=1)
+    return xp.sum(images * below, axis=1) / xp.where(norm2 > 0, norm2, xp.ones_like(norm2))
+
+
+def mixing_layers_estimate(side: int, step_variance: float) -> float:
+    """Layers after which the slowest spatial mode of a side x side map has shrunk by 1/e.
+
+    `2 side^2 / (pi^2 v)` for a reflecting walk whose step has variance v per axis (2/3 for three equal
+    taps). An estimate: real location chains have unequal weights. Source: theory of the reflecting walk.
+    """
+    if side < 1 or not step_variance > 0:
+        raise InputError(f"a map has at least one location and a step a variance; got {side}, {step_variance}")
+    return float(2 * side**2 / (np.pi**2 * step_variance))
+
+
+def _norm(xp: Any, x: Any, axis: int) -> Any:
+    return xp.sqrt(xp.sum(x * x, axis=axis, keepdims=True))
+
+
+def _ratio(xp: Any, numerator: Any, denominator: Any) -> Any:
+    safe = xp.where(denominator > 0, denominator, xp.ones_like(denominator))
+    return xp.where(denominator > 0, numerator / safe, xp.zeros_like(numerator / safe))

@@ -1,0 +1,303 @@
+"""A traced graph computes what its model computes, has the right shape, or is refused with one clear line."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from conetheory.errors import InputError, UnsupportedLayerError
+from conetheory.networks import trace
+from conetheory.networks.graph import INPUT
+from conetheory.networks.ops import Add, Affine, Concat, Conv2d, PassThrough
+from tests.networks.toys import BODIES, Toy, conv, in_place_add, random_images, seeded, torchvision_model
+
+NAMED = (
+    "vgg16",
+    "resnet50",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "alexnet",
+    "resnet18",
+    "vgg11_bn",
+    "densenet121",
+    "googlenet",
+    "mobilenet_v2",
+    "regnet_x_400mf",
+)
+
+
+def assert_same(graph, model: nn.Module, images: Tensor) -> None:
+    with torch.no_grad():
+        expected = model(images.clone())
+    assert expected.std() > 0
+    assert (graph.forward(images) - expected).abs().max() < 1e-10 * expected.abs().max()
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_named_networks_compute_the_same(name):
+    model = torchvision_model(name)
+    graph = trace(model, (3, 64, 64))
+    assert_same(graph, model, random_images(3, 3, 64, 64))
+    left = [node.name for node in graph.nodes.values() if isinstance(node.op, Affine)]
+    if name != "densenet121":  # its batch norms come before the convolutions, behind concatenations
+        assert not left
+    else:
+        assert len(left) == 62  # 121 batch norms less those behind conv0 and the 58 conv1
+
+
+@pytest.mark.parametrize("feature", BODIES)
+def test_features_compute_the_same(feature):
+    model = seeded(BODIES[feature])
+    images = random_images(3, 3, 6, 6)
+    graph = trace(model, (3, 6, 6))
+    assert_same(graph, model, images)
+    assert_same(graph, model, images[:1])
+
+
+def test_named_shapes_are_those_of_the_tensors():
+    model = torchvision_model("googlenet")
+    graph = trace(model, (3, 64, 64))
+    for node, xs, y in graph.run(random_images(2, 3, 64, 64)):
+        assert tuple(y.shape[1:]) == node.shape == graph.shape(node.name)
+        assert [tuple(x.shape[1:]) for x in xs] == [graph.shape(name) for name in node.inputs]
+
+
+def test_vector_inputs():
+    model = seeded(lambda: nn.Sequential(nn.Linear(7, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3)))
+    graph = trace(model, (7,))
+    assert_same(graph, model, random_images(4, 7))
+    assert graph.layers == (INPUT, "2", "3")
+    assert not any(isinstance(node.op, Affine) for node in graph.nodes.values())
+
+
+def test_a_layer_alone():
+    model = seeded(lambda: nn.Linear(7, 5))
+    assert_same(trace(model, (7,)), model, random_images(4, 7))
+
+
+def test_folding_keeps_the_tensor_that_others_read():
+    graph = trace(seeded(BODIES["batch norm beside"]), (3, 6, 6))
+    assert isinstance(graph.nodes["norm"].op, Affine)
+    graph = trace(seeded(BODIES["folded"]), (3, 6, 6))
+    assert isinstance(graph.nodes["norm"].op, PassThrough)
+    assert graph.layers == (INPUT, "stem", "relu", "head")
+
+
+def test_a_model_whose_output_is_the_convolution_under_a_batch_norm_is_not_folded():
+    class Unused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            self.norm(y)
+            return y
+
+    model = seeded(Unused)
+    graph = trace(model, (3, 6, 6))
+    assert list(graph.nodes) == ["conv"]
+    assert_same(graph, model, random_images(2, 3, 6, 6))
+
+
+def test_structure():
+    twice = trace(seeded(BODIES["module twice"]), (3, 6, 6))
+    assert [n for n in twice.nodes if n.startswith("conv")] == ["conv", "conv_1"]
+    assert twice.nodes["conv"].op.weight.data_ptr() == twice.nodes["conv_1"].op.weight.data_ptr()
+    doubled = trace(seeded(BODIES["added to itself"]), (3, 6, 6))
+    assert next(n for n in doubled.nodes.values() if isinstance(n.op, Add)).inputs == ("stem", "stem")
+    joined = trace(seeded(BODIES["concatenated"]), (3, 6, 6))
+    assert next(n for n in joined.nodes.values() if isinstance(n.op, Concat)).inputs == ("a", "b")
+    padded = trace(seeded(BODIES["same padding"]), (3, 6, 6)).nodes["conv"].op
+    assert isinstance(padded, Conv2d)
+    assert padded.padding == (2, 2)
+    assert "permute" not in trace(seeded(BODIES["dead code"]), (3, 6, 6)).nodes
+    collide = trace(seeded(BODIES["names that collide"]), (3, 6, 6))
+    assert collide.shape(INPUT) == (3, 6, 6)
+    assert len(collide.nodes) == 5
+
+
+def test_cuts_and_layers_of_a_residual_network():
+    graph = trace(torchvision_model("resnet18"), (3, 64, 64))
+    assert {"relu", "layer1.0.relu_1", "layer4.1.relu_1", "fc", INPUT} <= set(graph.cuts)
+    assert "layer1.0.bn1" not in graph.layers
+    assert "layer1.0.relu" in graph.layers
+    assert "layer1.0.relu" not in graph.cuts  # the identity goes round it
+    assert graph.resolve("layer2.1") == "layer2.1.relu_1"
+    assert graph.resolve("logits") == graph.output == "fc"
+
+
+def test_the_mode_of_the_model_is_left_alone():
+    model = seeded(BODIES["folded"]).train()
+    model.norm.eval()
+    trace(model, (3, 6, 6))
+    assert model.training
+    assert model.conv.training
+    assert not model.norm.training
+
+
+def test_graphs_can_be_moved_and_pickled():
+    graph = trace(seeded(BODIES["activation call gelu"]), (3, 6, 6))
+    images = random_images(2, 3, 6, 6)
+    copied = pickle.loads(pickle.dumps(graph))
+    torch.testing.assert_close(copied.forward(images), graph.forward(images), rtol=0, atol=0)
+    assert graph.to(dtype=torch.float32).forward(images.float()).dtype == torch.float32
+
+
+class TwoInputs(nn.Module):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+
+class TwoOutputs(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"logits": x.flatten(1)}
+
+
+class Branching(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
+class Overwriting(Toy):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x[:, 0] = 0
+        return self.head(x.flatten(1))
+
+
+class OverwritingAView(Toy):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        functional.relu_(flat := x.flatten(1))
+        return self.head(flat) + self.head(x.flatten(1))
+
+
+class Hooked(Toy):
+    def __init__(self) -> None:
+        super().__init__(lambda m, x: x)
+        self.stem.register_forward_hook(lambda module, args, output: 2 * output)
+
+
+NO_RULE = "no relevance rule for "
+REFUSED = {
+    "mul": (lambda: Toy(lambda m, x: x * x), f"layer 'mul': {NO_RULE}the operation 'mul'"),
+    "sub": (lambda: Toy(lambda m, x: x - x), f"layer 'sub': {NO_RULE}the operation 'sub'"),
+    "chunk": (
+        lambda: Toy(lambda m, x: torch.cat(x.chunk(2, 1), 1)),
+        f"layer 'chunk': {NO_RULE}the operation 'chunk'",
+    ),
+    "permute": (
+        lambda: Toy(lambda m, x: x.permute(0, 1, 3, 2)),
+        f"layer 'permute': {NO_RULE}the operation 'permute'",
+    ),
+    "module": (
+        lambda: Toy(lambda m, x: m.norm(x), norm=nn.GroupNorm(2, 4)),
+        f"layer 'norm': {NO_RULE}the operation 'GroupNorm'",
+    ),
+    "batch statistics": (
+        lambda: Toy(lambda m, x: m.norm(x), norm=nn.BatchNorm2d(4, track_running_stats=False)),
+        f"layer 'norm': {NO_RULE}a batch norm that keeps no running statistics",
+    ),
+    "padding mode": (
+        lambda: Toy(lambda m, x: m.conv(x), conv=nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect")),
+        f"layer 'conv': {NO_RULE}'Conv2d' with padding_mode 'reflect'",
+    ),
+    "even same padding": (
+        lambda: Toy(lambda m, x: m.conv(x), conv=nn.Conv2d(4, 4, 2, padding="same")),
+        f"layer 'conv': {NO_RULE}'Conv2d' with padding 'same' that differs between the two sides",
+    ),
+    "constant": (lambda: Toy(lambda m, x: x + 1), f"layer 'add': {NO_RULE}'add' of a constant"),
+    "parameter": (
+        lambda: Toy(lambda m, x: x + m.stem.bias.view(1, -1, 1, 1)),
+        f"layer 'add': {NO_RULE}'add' of a constant",
+    ),
+    "alpha": (
+        lambda: Toy(lambda m, x: torch.add(x, x, alpha=2)),
+        f"layer 'add': {NO_RULE}'add' with alpha",
+    ),
+    "broadcast": (
+        lambda: Toy(lambda m, x: x + m.pool(x), pool=nn.AdaptiveAvgPool2d(1)),
+        f"layer 'add': {NO_RULE}'add' of tensors of shapes (4, 6, 6) and (4, 1, 1)",
+    ),
+    "spatial concatenation": (
+        lambda: Toy(lambda m, x: m.pool(torch.cat([x, x], 2)), pool=nn.AdaptiveAvgPool2d(6)),
+        f"layer 'cat': {NO_RULE}'cat' along another axis than the channels",
+    ),
+    "partial mean": (
+        lambda: Toy(lambda m, x: x.mean(1, keepdim=True).expand(-1, 4, -1, -1)),
+        f"layer 'mean': {NO_RULE}'mean' over other axes than height and width",
+    ),
+    "active dropout": (
+        lambda: Toy(lambda m, x: functional.dropout(x)),
+        f"layer 'dropout': {NO_RULE}'dropout' that stays active in evaluation"
+        " (it needs training=self.training)",
+    ),
+    "linear over channels": (
+        lambda: Toy(lambda m, x: m.linear(x), linear=nn.Linear(6, 6)),
+        f"layer 'linear': {NO_RULE}'Linear' on tensors of shape (4, 6, 6)",
+    ),
+    "mixed images": (
+        lambda: Toy(lambda m, x: x.view(-1, 2, 6, 6).view(-1, 4, 6, 6)),
+        f"layer 'view': {NO_RULE}'view' across images",
+    ),
+    "assignment": (
+        lambda: Overwriting(None),
+        "Overwriting can't be traced with torch.fx: 'Proxy' object does not support item assignment",
+    ),
+    "in-place add": (
+        lambda: Toy(in_place_add, conv=conv()),
+        "the operations that torch.fx finds in Toy don't give its outputs",
+    ),
+    "view overwritten": (
+        lambda: OverwritingAView(None),
+        "layer 'relu_': it overwrites in place a part of 'stem', which is used again later",
+    ),
+    "hook": (Hooked, "the operations that torch.fx finds in Hooked don't give its outputs"),
+    "two inputs": (TwoInputs, "the network takes a second input, 'y'; only one is supported"),
+    "two outputs": (TwoOutputs, "the network's output is not one tensor of logits"),
+    "control flow": (
+        Branching,
+        "Branching can't be traced with torch.fx:"
+        " symbolically traced variables cannot be used as inputs to control flow",
+    ),
+    "nothing": (nn.Identity, "the network gives its input back unchanged"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals_name_layer_and_operation(case):
+    build, message = REFUSED[case]
+    with pytest.raises(UnsupportedLayerError) as caught:
+        trace(seeded(build), (3, 6, 6))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((3, 1, 6), "Toy can't take an input of shape (3, 1, 6): layer 'head': "),
+        ((1, 6, 6), "Toy can't take an input of shape (1, 6, 6): layer 'stem': "),
+        ((3, 0, 6), "an input shape is (channels, height, width), not (3, 0, 6)"),
+        (64, "Toy can't take an input of shape (64,): layer 'stem': "),
+        ("64", "an input shape is (channels, height, width), not '64'"),
+    ],
+)
+def test_inputs_that_do_not_fit(shape, message):
+    with pytest.raises(InputError) as caught:
+        trace(seeded(lambda: Toy(lambda m, x: m.conv(x), conv=conv())), shape)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_layer():
+    graph = trace(seeded(BODIES["folded"]), (3, 6, 6))
+    with pytest.raises(
+        InputError, match=r"^no layer 'conv9' in this network; its layers are input, stem, relu"
+    ):
+        graph.resolve("conv9")
