@@ -11,9 +11,10 @@ import numpy as np
 import xarray as xr
 
 from conetheory.errors import InputError
-from conetheory.results import Certificate, Measurement, Prediction, Result
+from conetheory.results import Result
 
 THEORIES = ("local_spectrum", "two_scale")
+RESULTS = ("measured_deficit_median", "certified_cos_lower")  # in every record, None where absent
 
 
 class Comparison(Result):
@@ -31,9 +32,12 @@ class Comparison(Result):
         for method in data["method"].values:
             for start in data["start"].values:
                 for layer in data["layer"].values:
-                    one = data.sel(method=method, start=start, layer=layer)
-                    if np.isfinite(one["measured_deficit_median"]):
-                        yield self._record(one, str(method), str(start), str(layer))
+                    one = data.sel({"method": method, "start": start, "layer": layer})
+                    record = self._record(one, str(method), str(start), str(layer))
+                    if any(record[name] is not None for name in RESULTS) or any(
+                        p is not None for p in record["predicted"].values()
+                    ):
+                        yield record
 
     def _record(self, one: xr.Dataset, method: str, start: str, layer: str) -> dict[str, Any]:
         record: dict[str, Any] = {
@@ -43,39 +47,56 @@ class Comparison(Result):
             "label": str(one["label"].values),
             "predicted": {t: _number(one, f"predicted_{t}") for t in self.theories},
             "error_decades": {t: _number(one, f"error_decades_{t}") for t in self.theories},
+            **{name: None for name in RESULTS},
         }
         for name in sorted(one.data_vars):
-            if one[name].ndim == 0 and name.startswith(("measured", "certified", "dead", "baseline", "violat", "checked")):
+            if one[name].ndim == 0 and name.startswith(
+                ("measured", "certified", "dead", "baseline", "violat", "checked")
+            ):
                 record[name] = _number(one, name)
         return record
 
     @property
     def summary(self) -> dict[str, Any]:
         """Median and 90th percentile of |error| in decades over methods, starts and layers; violated bounds."""
-        errors = {t: np.abs(self.dataset[f"error_decades_{t}"].values).ravel() for t in self.theories}
+        scored = [t for t in self.theories if f"error_decades_{t}" in self.dataset]
+        errors = {t: np.abs(self.dataset[f"error_decades_{t}"].values).ravel() for t in scored}
         live = {t: e[np.isfinite(e)] for t, e in errors.items()}
         return {
             "median_abs_error_decades": {t: float(np.median(e)) if len(e) else None for t, e in live.items()},
-            "p90_abs_error_decades": {t: float(np.quantile(e, 0.9)) if len(e) else None for t, e in live.items()},
+            "p90_abs_error_decades": {
+                t: float(np.quantile(e, 0.9)) if len(e) else None for t, e in live.items()
+            },
             "layers_scored": {t: len(e) for t, e in live.items()},
             "violations": self._total("violations"),
             "bounds_checked": self._total("checked"),
         }
+
+    @property
+    def not_applicable(self) -> list[dict[str, str]]:
+        """`{method, start, reason}` where nothing could be certified."""
+        if "not_applicable" not in self.dataset:
+            return []
+        reasons = self.dataset["not_applicable"]
+        return [
+            {"method": str(m), "start": str(s), "reason": str(r)}
+            for m in reasons["method"].values
+            for s in reasons["start"].values
+            if isinstance(r := reasons.sel({"method": m, "start": s}).item(), str) and r
+        ]
 
     def _total(self, name: str) -> int | None:
         return int(self.dataset[name].sum()) if name in self.dataset else None
 
     def to_json(self, path: str | Path | None = None) -> str:
         """`{"layers": [...], "summary": {...}, "provenance": {...}}`, without NaN."""
-        content = {"layers": list(self.rows()), "summary": self.summary, "provenance": _plain(self.dataset.attrs)}
-        if "not_applicable" in self.dataset:
-            reasons = self.dataset["not_applicable"]
-            content["not_applicable"] = [
-                {"method": str(m), "start": str(s), "reason": str(r)}
-                for m in reasons["method"].values
-                for s in reasons["start"].values
-                if (r := reasons.sel(method=m, start=s).item())
-            ]
+        content = {
+            "layers": list(self.rows()),
+            "summary": self.summary,
+            "provenance": _plain(self.dataset.attrs),
+        }
+        if self.not_applicable:
+            content["not_applicable"] = self.not_applicable
         text = json.dumps(content, indent=2)
         if path is not None:
             Path(path).write_text(text + "\n")
@@ -91,11 +112,12 @@ class Comparison(Result):
         return figure
 
 
-def compare(measurement: Measurement, *others: Prediction | Certificate) -> Comparison:
+def compare(measurement: Result, *others: Result) -> Comparison:
     """Lay predictions and certificates over a measurement: `error_decades = log10(predicted / measured)`.
 
     All must share the network and the layers; methods and start layers are matched by name. A deficit
     measured as zero, or a prediction of zero, has no error in decades and is left out of the summary.
+    Without a measurement the first result gives the layers, and there are no errors.
     """
     base = measurement.dataset
     parts = [base]
@@ -103,11 +125,15 @@ def compare(measurement: Measurement, *others: Prediction | Certificate) -> Comp
         extra = other.dataset.drop_vars("label", errors="ignore")
         strangers = set(extra["layer"].values) - set(base["layer"].values)
         if strangers:
-            raise InputError(f"layer {sorted(strangers)[0]!r} was predicted but not measured: other network or layers?")
-        parts.append(extra.reindex({d: base[d] for d in ("method", "start", "layer")}, fill_value=_fill(extra)))
+            raise InputError(
+                f"layer {sorted(strangers)[0]!r} is in one result only: other network or layers?"
+            )
+        parts.append(
+            extra.reindex({d: base[d] for d in ("method", "start", "layer")}, fill_value=_fill(extra))
+        )
     merged = xr.merge(parts, compat="override", combine_attrs="override", join="left")
     for theory in THEORIES:
-        if f"predicted_{theory}" in merged:
+        if f"predicted_{theory}" in merged and "measured_deficit_median" in merged:
             predicted, measured = merged[f"predicted_{theory}"], merged["measured_deficit_median"]
             usable = (predicted > 0) & (measured > 0)
             merged[f"error_decades_{theory}"] = np.log10(predicted.where(usable) / measured.where(usable))
@@ -117,7 +143,8 @@ def compare(measurement: Measurement, *others: Prediction | Certificate) -> Comp
 def join_methods(comparisons: list[Comparison]) -> Comparison:
     """Comparisons of several methods on the same network, images and start layers, as one."""
     datasets = [c.dataset for c in comparisons]
-    return Comparison(xr.concat(datasets, "method", data_vars="all", coords="minimal", compat="override", join="outer", combine_attrs="override"))
+    options = {"data_vars": "all", "coords": "minimal", "compat": "override"}
+    return Comparison(xr.concat(datasets, "method", join="outer", combine_attrs="override", **options))
 
 
 def _fill(dataset: xr.Dataset) -> dict[str, Any]:

@@ -8,7 +8,7 @@ rows of chosen locations.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,9 +31,12 @@ class LocalBlock:
     total: int
     matrices: Tensor
 
-    @property
-    def complete(self) -> bool:
-        return len(self.positions) == self.total
+    def thinned(self, limit: int) -> LocalBlock:
+        """The same with at most `limit` positions, evenly spread over those that there are."""
+        if len(self.positions) <= limit:
+            return self
+        kept = np.linspace(0, len(self.positions) - 1, limit).round().astype(int)
+        return replace(self, positions=self.positions[kept], matrices=self.matrices[kept])
 
 
 def is_enumerable(chain: RelevanceChain, start: str, limit: int = ENUMERABLE) -> bool:
@@ -97,11 +100,16 @@ def local_columns(
 
 def local_rows(
     chain: RelevanceChain, start: str, layer: str, *, positions: int | None = None, seed: int = 0
-) -> Iterator[tuple[int, Tensor]]:
-    """P_p of sampled locations by adjoint passes, one location at a time: (position, `(images, channels, units)`)."""
-    units = int(np.prod(chain.shape(start)))
-    for p in sample_positions(chain, layer, positions or ROW_POSITIONS, units, seed):
-        yield int(p), chain.rows(layer, [int(p)], start)[:, 0]
+) -> list[LocalBlock]:
+    """P_p of sampled locations by adjoint passes, one block for each image of the chain.
+
+    The rows are as long as the start layer, so each is kept as the factor L of `P_p = L Q` with
+    orthonormal Q: a (channels, at most channels) matrix with the same singular values.
+    """
+    chosen = sample_positions(chain, layer, positions or ROW_POSITIONS, 1, seed)
+    factors = [torch.linalg.qr(chain.rows(layer, [int(p)], start)[:, 0].mT, mode="r").R.mT for p in chosen]
+    total = _locations(chain, layer)
+    return [LocalBlock(layer, chosen, total, image) for image in torch.stack(factors, 1)]
 
 
 def singular_values(P: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from conetheory.comparison import Comparison, compare
 from conetheory.measure import CscMeter
 from conetheory.networks import Network
 from conetheory.predict import LocalSpectrum, TwoScale, prediction
-from conetheory.results import Measurement
+from conetheory.results import Result
 
 Progress = Callable[[str, int, int], None]
 
@@ -32,14 +32,17 @@ class Settings:
     layers: tuple[str, ...] | None = None
     theories: tuple[str, ...] = ("local-spectrum", "two-scale")
     predict: int | None = None
-    certify: int | None = None
+    certify: int | None = 1
     positions: int | None = None
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     parameters: dict[str, Any] = field(default_factory=dict)
+    measure: bool = True
 
 
-def run(network: Network, images: Tensor, method: str, settings: Settings, progress: Progress | None = None) -> Comparison:
+def run(
+    network: Network, images: Tensor, method: str, settings: Settings, progress: Progress | None = None
+) -> Comparison:
     """Compare one method on `(N, C, H, W)` images.
 
     predict and certify bound how many of the images, from the first, take part in the local spectrum
@@ -57,10 +60,16 @@ class _Job:
     def __init__(self, network: Network, method: str, settings: Settings, progress: Progress) -> None:
         self.network, self.method, self.settings, self.progress = network, method, settings, progress
         s = settings
-        self.meter = CscMeter(s.starts, vectors=s.vectors, seed=s.seed, layers=s.layers, bootstrap=s.bootstrap)
-        self.spectra = {n: LocalSpectrum(n, layers=s.layers, positions=s.positions, seed=s.seed) for n in s.starts}
+        self.meter = CscMeter(
+            s.starts, vectors=s.vectors, seed=s.seed, layers=s.layers, bootstrap=s.bootstrap
+        )
+        self.spectra = {
+            n: LocalSpectrum(n, layers=s.layers, positions=s.positions, seed=s.seed) for n in s.starts
+        }
         self.two_scale = {n: TwoScale(n, vectors=s.vectors, seed=s.seed, layers=s.layers) for n in s.starts}
-        self.certifiers = {n: CscCertifier(n, layers=s.layers, positions=s.positions, seed=s.seed) for n in s.starts}
+        self.certifiers = {
+            n: CscCertifier(n, layers=s.layers, positions=s.positions, seed=s.seed) for n in s.starts
+        }
         self.violations: dict[tuple[str, str], int] = {}
         self.checked: dict[tuple[str, str], int] = {}
         self.chain: RelevanceChain | None = None
@@ -69,7 +78,8 @@ class _Job:
         s = self.settings
         options = {"device": s.device, **s.parameters}
         self.chain = chain = RelevanceChain(self.network, image, self.method, dtype=s.dtype, **options)
-        self.meter.add(chain)
+        if s.measure:
+            self.meter.add(chain)
         certified = s.certify is None or number < s.certify
         double = chain.double() if certified and chain.method.nonnegative else None
         for start in s.starts:
@@ -113,25 +123,31 @@ class _Job:
         s, chain = self.settings, self.chain
         parts: list[Any] = []
         predictors = {
-            start: [p for name, p in (("local-spectrum", self.spectra[start]), ("two-scale", self.two_scale[start])) if name in s.theories]
+            start: [
+                p
+                for name, p in (("local-spectrum", self.spectra[start]), ("two-scale", self.two_scale[start]))
+                if name in s.theories
+            ]
             for start in s.starts
         }
         if s.theories:
             parts.append(prediction(chain, predictors))
         if s.certify != 0:
             parts.append(certificate(chain, self.certifiers))
-        measurement = self._with_counts(self.meter.result())
-        return compare(measurement, *parts)
+        if s.measure:
+            parts.insert(0, self.meter.result())
+        return compare(self._with_counts(parts[0]), *parts[1:])
 
-    def _with_counts(self, measurement: Measurement) -> Measurement:
+    def _with_counts(self, result: Result) -> Result:
         if not self.checked:
-            return measurement
-        data = measurement.dataset.copy()
+            return result
+        dims = ("method", "start", "layer")
+        data = result.dataset.copy()
         for name, counts in (("violations", self.violations), ("checked", self.checked)):
-            values = np.full(data["measured_deficit_median"].shape, 0.0)
+            values = np.zeros([data.sizes[dim] for dim in dims])
             for (start, layer), count in counts.items():
-                values[0, list(data["start"].values).index(start), list(data["layer"].values).index(layer)] = count
-            data[name] = (data["measured_deficit_median"].dims, values)
-        return Measurement(data)
-
-
+                values[
+                    0, list(data["start"].values).index(start), list(data["layer"].values).index(layer)
+                ] = count
+            data[name] = (dims, values)
+        return type(result)(data)

@@ -76,7 +76,8 @@ def test_a_columns_within_an_angle():
         largest = max(
             sp.Rational(int(m) * c2 - int(x), int(x)) for m, x in zip(lengths2, along2, strict=True)
         )
-        # S <= mean iff s_1^2 >= |P|^2 / (1 + mean) iff the characteristic polynomial is <= 0 there (or 2 s_1^2 >= |P|^2 does).
+        # S <= mean iff s_1^2 >= |P|^2 / (1 + mean): the characteristic polynomial is <= 0 there, or the
+        # level is below the mean of the two eigenvalues.
         total, determinant = int(lengths2.sum()), round(np.linalg.det(P @ P.T))
         level = sp.Rational(total) / (1 + mean)
         assert level**2 - total * level + determinant <= 0 or 2 * level <= total

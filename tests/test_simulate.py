@@ -158,11 +158,11 @@ class TestSimulate:
 
     def test_table(self) -> None:
         data = simulate(["vanilla", "positive"], widths=NARROW, starts=4, repeats=2)
-        console = Console(record=True, width=160)
+        console = Console(record=True, width=80)
         console.print(table(data))
         text = console.export_text()
         assert "vanilla" in text
-        assert f"{float(data['simulated'].sel(variant='positive', statistic='median')[2]):.2e}" in text
+        assert f"{float(data['simulated'].sel(variant='positive', statistic='median')[2]):.1e}" in text
 
     def test_paper_shapes(self) -> None:
         assert len(VGG16_BACKWARD) == 17

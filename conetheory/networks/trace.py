@@ -104,7 +104,7 @@ def _build(traced: fx.GraphModule, names: dict[fx.Node, str], input_shape: Shape
         raise UnsupportedLayerError("the network's output is not one tensor of logits")
     if tensor[output] == INPUT:
         raise UnsupportedLayerError("the network gives its input back unchanged")
-    return Graph(_fold(nodes, tensor[output]), input_shape, tensor[output])
+    return Graph(_fold(nodes), input_shape, tensor[output])
 
 
 def _node(item: fx.Node, traced: fx.GraphModule, name: str, tensor: dict[fx.Node, str]) -> Node:
@@ -125,7 +125,7 @@ def _live(traced: fx.GraphModule) -> set[fx.Node]:
     live: set[fx.Node] = set()
     for item in reversed(traced.graph.nodes):
         if item.op == "output" or item in live or live.intersection(item.meta["changed"]):
-            live.update([item, *item.all_input_nodes, *item.meta["changed"]])
+            live.update([item, *item.all_input_nodes])
     return live
 
 
@@ -146,9 +146,9 @@ def _refuse_stale(item: fx.Node, name: str) -> None:
             )
 
 
-def _fold(nodes: dict[str, Node], output: str) -> dict[str, Node]:
+def _fold(nodes: dict[str, Node]) -> dict[str, Node]:
     """Fold each batch norm into the convolution or linear layer that feeds it alone."""
-    uses = [name for node in nodes.values() for name in node.inputs] + [output]
+    uses = [name for node in nodes.values() for name in node.inputs]
     folded: dict[str, Node] = {}
     for node in nodes.values():
         source = folded.get(node.inputs[0])

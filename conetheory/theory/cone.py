@@ -255,37 +255,46 @@ def worst_pair_cosine(A: Any) -> WorstPair:
     A = _nonnegative(xp, A)
     batch, (rows, count) = A.shape[:-2], A.shape[-2:]
     flat = xp.reshape(xp.matrix_transpose(A), (math.prod(batch), count, rows))
-    results = [_worst(xp, flat[b, ...]) for b in range(flat.shape[0])]
-    pairs = np.asarray([(k, m) for _, k, m in results], dtype=np.int64).reshape(-1, 2)
-    deficits = xp.stack([d for d, _, _ in results]) if results else flat[:, 0, 0]
-    first, second = (xp.reshape(xp.asarray(pairs[:, i], device=device(A)), batch) for i in range(2))
-    deficits = xp.reshape(deficits, batch)
+    step = max(1, _TILE // max(1, count * max(count, rows)))
+    tiles = [_worst(xp, flat[i : i + step, ...]) for i in range(0, max(1, flat.shape[0]), step)]
+    deficits, first, second = (xp.reshape(xp.concat(parts), batch) for parts in zip(*tiles, strict=True))
     return WorstPair(1 - deficits, deficits, first, second)
 
 
-def _worst(xp: Any, vectors: Any) -> tuple[Any, int, int]:
-    """For the rows of one matrix: found on residuals of unit vectors to their mean, valued by `deficit`."""
-    largest = xp.max(vectors, axis=-1)
-    (live,) = xp.nonzero(largest > 0)
-    if live.shape[0] < 2:
-        k = int(live[0]) if live.shape[0] else -1
-        return xp.full_like(vectors[0, 0], 0.0 if k >= 0 else math.nan), k, k
-    unit = vectors[live, :] / largest[live][:, None]
-    unit = unit / xp.sqrt(xp.sum(unit * unit, axis=-1, keepdims=True))
-    residual = unit - xp.mean(unit, axis=0, keepdims=True)
-    square = xp.sum(residual * residual, axis=-1)
-    best, pair = -math.inf, (0, 1)
-    step = max(1, _TILE // live.shape[0])
-    for start in range(0, live.shape[0], step):
-        part = residual[start : start + step, :]
-        chord2 = square[start : start + step, None] + square[None, :]
-        chord2 = chord2 - 2 * xp.matmul(part, xp.matrix_transpose(residual))
-        place = int(xp.argmax(xp.reshape(chord2, (-1,))))
-        i, j = divmod(place, live.shape[0])
-        if float(chord2[i, j]) > best and start + i != j:
-            best, pair = float(chord2[i, j]), (start + i, j)
-    k, m = sorted(int(live[p]) for p in pair)
-    return cosine.deficit(vectors[k, :], vectors[m, :]), k, m
+def _worst(xp: Any, vectors: Any) -> tuple[Any, Any, Any]:
+    """For the rows of each matrix (batch, n, m): found on residuals of unit vectors to their mean, valued
+    by `deficit`."""
+    n = vectors.shape[1]
+    largest = xp.max(vectors, axis=-1, keepdims=True)
+    live = largest > 0
+    unit = vectors / xp.where(live, largest, xp.ones_like(largest))
+    norm = xp.sqrt(xp.sum(unit * unit, axis=-1, keepdims=True))
+    unit = unit / xp.where(live, norm, xp.ones_like(norm))
+    count = xp.sum(xp.astype(live, xp.float64), axis=1, keepdims=True)
+    mean = xp.sum(unit, axis=1, keepdims=True) / xp.where(count > 0, count, xp.ones_like(count))
+    residual = unit - mean
+    # Half of the squared length of a dead column counts as -inf, so that no pair with it is the widest.
+    half = xp.where(live, 0.5 * xp.sum(residual * residual, axis=-1, keepdims=True), -math.inf)[..., 0]
+    best = xp.full_like(half[:, 0], -math.inf)
+    first = xp.astype(xp.argmax(xp.astype(live[..., 0], xp.int8), axis=-1), xp.int64)
+    second = first
+    step = max(1, _TILE // max(1, n * vectors.shape[0]))
+    for start in range(0, n, step):
+        part = slice(start, min(n, start + step))
+        gap = half[:, part, None] + half[:, None, :] - xp.matmul(residual[:, part, :], xp.matrix_transpose(residual))
+        own = xp.arange(part.start, part.stop, device=device(gap))[:, None] == xp.arange(n, device=device(gap))
+        gap = xp.reshape(xp.where(own, -math.inf, gap), (gap.shape[0], -1))
+        place = xp.argmax(gap, axis=-1)
+        widest = xp.take_along_axis(gap, place[:, None], axis=-1)[:, 0]
+        better = widest > best
+        best = xp.where(better, widest, best)
+        first, second = (xp.where(better, i, old) for i, old in ((start + place // n, first), (place % n, second)))
+    one, other = (xp.take_along_axis(vectors, i[:, None, None], axis=1)[:, 0, :] for i in (first, second))
+    deficits = xp.where(first == second, 0 * one[:, 0], cosine.deficit(one, other))
+    none = count[:, 0, 0] == 0
+    deficits = xp.where(none, math.nan, deficits)
+    first, second = xp.where(first < second, first, second), xp.where(first < second, second, first)
+    return deficits, xp.where(none, -1, first), xp.where(none, -1, second)
 
 
 # ---------------------------------------------------------------- what does not depend on the image

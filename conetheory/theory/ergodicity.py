@@ -20,10 +20,10 @@ from typing import Any
 from array_api_compat import array_namespace, device
 
 from conetheory.errors import InputError
-from conetheory.theory.enclosure import round_up
+from conetheory.theory.enclosure import gamma, round_up
 from conetheory.theory.records import NotApplicable
 
-_TILE = 1 << 17  # float64 numbers held by one temporary: a megabyte, which the second-level cache keeps
+_TILE = 1 << 18  # float64 numbers held by one temporary: two megabytes, which a second-level cache keeps
 
 
 # ---------------------------------------------------------------- coefficients of one matrix
@@ -97,7 +97,8 @@ def doeblin_upper(A: Any) -> Any:
     if refused is not None:
         return refused
     common = xp.sum(xp.min(vectors, axis=-2), axis=-1)
-    return xp.clip(round_up(1 - common + (vectors.shape[-1] + 2) * 2.0**-52), max=1.0)
+    # Column sums may be off by as much as `_sums_differ` lets pass.
+    return xp.clip(round_up(1 - common + (vectors.shape[-1] + 18) * 2.0**-50), max=1.0)
 
 
 def tau_1_signed_upper(alpha: float) -> float:
@@ -169,20 +170,39 @@ def chain_tau_1_upper(matrices: Sequence[Any], ends: Sequence[int] | None = None
     """tau_1(M_1 ... M_L) <= product of tau_1 of the blocks; every factor alone where `ends` is None.
 
     Hypothesis: the columns of each factor have one common sum (else zero-sum vectors don't stay so;
-    NotApplicable). Two images of equal sum differ by at most 2 times it in l1, per unit of mass. Rounded up.
+    NotApplicable). Two images of equal sum differ by at most 2 times it in l1, per unit of mass. It holds for
+    the given float64 factors: the rounding of the blocks' products and what their column sums differ by
+    (tau(P B) <= tau(P) tau(B) + (tau(P) + |P|_1) defect(B)) are counted. Rounded up.
     Source: theory.md B3, B4 (proofs/test_scrambling.py).
     """
-    ends = range(1, len(matrices) + 1) if ends is None else ends
-    total = 1.0
-    for block in block_products(matrices, ends):
+    ends = list(range(1, len(matrices) + 1) if ends is None else ends)
+    total, mass = 1.0, 1.0
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        (block,) = block_products(matrices[start:end], [end - start])
         refused = _not_sum_preserving(block)
         if refused is not None:
             return refused
-        total = round_up(total * round_up(tau_1(block) + (block.shape[-2] + 4) * 2.0**-52 * _mass(block)))
+        own = _product_of_masses(matrices[start:end])
+        error = own * gamma(sum(M.shape[-2] + M.shape[-1] + 4 for M in matrices[start:end]))
+        xp, vectors = _columns(block)
+        sums = xp.sum(vectors, axis=-1)
+        defect = (xp.max(sums, axis=-1) - xp.min(sums, axis=-1)) / 2 + error
+        tau = round_up(tau_1(block) + error)
+        # The first block has nothing on its left, whose zero sums its defect could spoil.
+        spoiled = (total + mass) * defect if start else 0.0
+        total, mass = round_up(total * tau + spoiled, 4), mass * own
     return total
 
 
+def _product_of_masses(matrices: Sequence[Any]) -> Any:
+    product = 1.0
+    for M in matrices:
+        product = product * _mass(M) * (1 + M.shape[-2] * 2.0**-52)
+    return product
+
+
 def _mass(A: Any) -> Any:
+    """|A|_1, the largest column sum of absolute values."""
     xp = array_namespace(A)
     return xp.max(xp.sum(xp.abs(A), axis=-2), axis=-1)
 
@@ -225,20 +245,23 @@ class NormCone:
     radius: Any
 
     def deficit_upper(self) -> Any:
-        """1 - |cos| of any two members is at most 2 (radius / |center|_2)^2; NotApplicable if radius is too
-        large.
+        """1 - |cos| of any two members is at most (radius / |center|_2)^2; NotApplicable if that exceeds one.
 
-        A member of sum one is within radius of the center, at an angle of at most arcsin(radius /
-        |center|_2).
+        Hypothesis: the center has sum one. A member of sum one differs from it by a vector of sum zero, whose
+        2-norm is at most its 1-norm over sqrt 2; so it is at an angle of at most arcsin(r), r = radius /
+        (sqrt 2 |center|_2), and two members at most twice that: 1 - cos(2 arcsin r) = 2 r^2. Rounded up.
         """
         xp = array_namespace(self.center)
-        size = float(xp.sqrt(xp.sum(self.center * self.center))) * (1 - self.center.shape[-1] * 2.0**-52)
-        ratio = round_up(float(self.radius) / size, 2) if size > 0 else math.inf
-        # The angle of two members is below 2 arcsin(ratio), and 1 - |cos| grows with it up to a right angle.
-        if ratio * ratio > 0.5:
-            return NotApplicable(
-                f"the cone's radius is {ratio:.3g} of its center's length: no angle is certified"
-            )
+        n, mass = self.center.shape[-1], float(xp.sum(xp.abs(self.center)))
+        # What the center's sum lacks of one: as computed, and the rounding of that sum.
+        off = abs(float(xp.sum(self.center)) - 1) + n * 2.0**-52 * mass
+        size = float(xp.sqrt(xp.sum(self.center * self.center))) * (1 - (n + 4) * 2.0**-52)
+        ratio = (
+            round_up(((float(self.radius) + off) / math.sqrt(2) + off) / size, 6) if size > 0 else math.inf
+        )
+        # 1 - |cos| grows with the angle up to a right one.
+        if 2 * ratio * ratio > 1:
+            return NotApplicable(f"the radius is {ratio:.3g} times sqrt 2 of the center's length: no angle")
         return round_up(2 * ratio * ratio, 3)
 
 
@@ -257,10 +280,13 @@ def propagated_norm_cone(matrices: Sequence[Any], start: NormCone) -> list[NormC
         if refused is not None:
             return refused
         xp = array_namespace(M)
-        # Rounding moves the center, too: by at most (n + 2) u |M| |w|, in l1.
-        slip = (M.shape[-1] + M.shape[-2] + 4) * 2.0**-52 * float(xp.sum(xp.abs(center)) * _mass(M))
+        # Rounding moves the center, and lets its sum and those of M's columns miss one by `off`.
+        size, mass = float(xp.sum(xp.abs(center))), float(_mass(M))
+        ulps = (M.shape[-1] + M.shape[-2] + 8) * 2.0**-52
+        off = abs(float(xp.sum(center)) - 1) + ulps * size
+        tau = round_up(float(tau_1(M)) + ulps * mass)
         center = xp.matmul(M, center[..., None])[..., 0]
-        radius = round_up(float(tau_1(M)) * (1 + M.shape[-2] * 2.0**-52) * radius + slip, 3)
+        radius = round_up(tau * (radius + off) + (off + ulps * size) * mass, 4)
         cones.append(NormCone(center, radius))
     return cones
 

@@ -73,6 +73,17 @@ def test_diameter_upper_is_sound(layers):
     assert float(upper) <= float(ball) + 1e-11
 
 
+@given(st.integers(2, 10**9))
+def test_diameter_upper_is_sharp(part):
+    """fl(P) all ones, P of entries 1 / (1 - g) and 1 / (1 + g): Delta = 2 log((1 + g) / (1 - g))."""
+    g = 1 / part
+    flint.ctx.prec = 200
+    exact = 2 * ((1 + flint.arb(g)) / (1 - flint.arb(g))).log()
+    upper = flint.arb(float(enclosure.diameter_upper(0.0, g, 0.0)))
+    assert exact <= upper
+    assert upper <= exact * flint.arb(1 + 2.0**-40)
+
+
 @given(chains(low=0).filter(lambda layers: all((W @ a > 0).all() for W, a in layers)))
 def test_column_bounds_are_sound(layers):
     product, exact, fans = product_both_ways(layers)

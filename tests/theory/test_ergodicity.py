@@ -243,6 +243,17 @@ def test_norm_cone_certifies_an_angle_where_it_can():
     assert deficit <= bounds[-1]
 
 
+@given(st.integers(3, 10**6))
+def test_the_angle_of_a_norm_cone_is_sharp(part):
+    """Center (1/2, 1/2), members off by +-s (1, -1): angles of arctan 2s, where arcsin 2s is certified."""
+    s = Fraction(1, part)
+    upper = ergodicity.NormCone(np.asarray([0.5, 0.5]), 2 / part).deficit_upper()
+    cosine = (1 - 4 * s**2) / (1 + 4 * s**2)
+    assert Fraction(float(upper)) >= 1 - cosine
+    assert Fraction(float(upper)) <= 8 * s**2 * (1 + Fraction(1, 10**8))
+    assert isinstance(ergodicity.NormCone(np.asarray([0.5, 0.5]), 0.8).deficit_upper(), NotApplicable)
+
+
 def test_quantified_theorem_1():
     """Columns of a product of scrambling matrices merge at least as fast as the product of the tau_1."""
     rng = np.random.default_rng(1)

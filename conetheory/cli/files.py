@@ -1,0 +1,60 @@
+"""The files of a job: one netCDF for each method as it is done, then the comparison of all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conetheory.errors import InputError
+
+if TYPE_CHECKING:
+    from conetheory.comparison import Comparison
+
+
+def folder(path: Path) -> Path:
+    """The folder, made where it isn't there; `InputError` where it can't be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / ".write-test").touch()
+        (path / ".write-test").unlink()
+    except OSError as error:
+        raise InputError(f"results can't be written to {path}: {error.strerror}") from error
+    return path
+
+
+def fingerprint(settings: dict[str, Any]) -> str:
+    """The settings as the JSON that a result carries."""
+    return json.dumps(settings, sort_keys=True)
+
+
+def save(comparison: Comparison, settings: dict[str, Any], path: Path) -> Comparison:
+    """Write one method's result with its settings, and give it back as it was written."""
+    marked = type(comparison)(comparison.dataset.assign_attrs(settings=fingerprint(settings)))
+    marked.save(path)
+    return marked
+
+
+def reusable(path: Path, method: str, settings: dict[str, Any]) -> tuple[Comparison | None, str]:
+    """A result that was made with the same settings, or None and the reason (empty where there is no file)."""
+    from conetheory.comparison import Comparison
+
+    if not path.is_file():
+        return None, ""
+    try:
+        found = Comparison.load(path)
+    except InputError as error:
+        return None, str(error)
+    data = found.dataset
+    if list(data.coords.get("method", [])) != [method] or data.attrs.get("settings") != fingerprint(settings):
+        return None, "made with other settings"
+    return found, ""
+
+
+def write_all(comparison: Comparison, out: Path) -> list[Path]:
+    """comparison.nc, comparison.json and comparison.png."""
+    paths = [out / f"comparison.{suffix}" for suffix in ("nc", "json", "png")]
+    comparison.save(paths[0])
+    comparison.to_json(paths[1])
+    comparison.plot(paths[2])
+    return paths

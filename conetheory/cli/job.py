@@ -1,0 +1,180 @@
+"""The main job from the command line: check everything first, run method by method, report."""
+
+from __future__ import annotations
+
+import hashlib
+import json as json_format
+import re
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+
+from conetheory import networks
+from conetheory.cli import console, files
+from conetheory.cli.options import Task
+from conetheory.comparison import Comparison, join_methods
+from conetheory.errors import InputError
+from conetheory.networks import Images, Network
+from conetheory.pipeline import Settings, run
+from conetheory.predict import THEORIES
+from conetheory.rules.registry import get_method
+from conetheory.table import comparison_tables, sentence, summary_lines
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DEMO_METHODS = ["lrp-alpha1beta0", "lrp-alpha2beta1"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request whose parts are all known to exist."""
+
+    network: Network
+    images: Images
+    methods: tuple[str, ...]
+    settings: Settings
+    out: Path
+    resume: bool
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that a method's result depends on."""
+        settings = {k: v for k, v in asdict(self.settings).items() if k != "device"}
+        return {
+            "network": self.network.name,
+            "weights_sha256": self.network.provenance["weights_sha256"],
+            "images": list(self.images.names),
+            "images_sha256": hashlib.sha256(self.images.tensor.numpy().tobytes()).hexdigest(),
+            **{k: str(v) if isinstance(v, torch.dtype) else v for k, v in settings.items()},
+        }
+
+
+def run_task(task: Task, model: str, given: dict[str, Any]) -> None:
+    """Run one of the commands with the options that were given."""
+    job = prepare(task, model, given)
+    comparison = join_methods(run_methods(job))
+    paths = files.write_all(comparison, job.out)
+    if given["json"]:
+        typer.echo(json_format.dumps(comparison.summary, indent=2))
+        return
+    stdout = console.out()
+    for table in comparison_tables(comparison):
+        stdout.print(table)
+    for line in summary_lines(comparison):
+        stdout.print(line, soft_wrap=True)
+    if task.name == "demo":
+        stdout.print(sentence(comparison), soft_wrap=True)
+    stdout.print(f"Written: {', '.join(map(str, paths))}; one .nc for each method", soft_wrap=True)
+
+
+def prepare(task: Task, model: str, given: dict[str, Any]) -> Job:
+    """Check the cheap options first, then the network, its layers, the images and the folder."""
+    demo = task.name == "demo"
+    asked, device = (DEMO_METHODS if demo else given["method"]), _device(given["device"])
+    dtype = _one_of("dtype", given["dtype"], DTYPES)
+    theories = _theories(task, given)
+    parameters = {k: given[k] for k in ("bias", "stabiliser", "empty_pool") if k in given}
+    methods = tuple(dict.fromkeys(get_method(name, **parameters).name for name in asked))
+    _check_counts(given)
+    network = networks.load(model, given.get("weights")).to(device=device)
+    images = _images(network, given)
+    settings = Settings(
+        starts=_starts(task, network, given.get("start")),
+        vectors=given["vectors"],
+        seed=given["seed"],
+        theories=theories,
+        predict=given.get("predict_images"),
+        certify=_certified(task, given),
+        positions=given.get("positions"),
+        device=device,
+        dtype=dtype,
+        parameters=parameters,
+        measure=task.measures,
+    )
+    out = given["out"] or Path("out") / ("demo" if demo else f"{task.name}-{network.name}")
+    return Job(network, images, methods, settings, files.folder(out), given["resume"])
+
+
+def run_methods(job: Job) -> list[Comparison]:
+    """Every method, from its file where that may be taken up; each file is written as soon as it is done."""
+    done = []
+    for method in job.methods:
+        path = job.out / f"{method}.nc"
+        found, reason = files.reusable(path, method, job.identity) if job.resume else (None, "")
+        if found is not None:
+            console.note(f"{method}: taken from {path}")
+        else:
+            if reason:
+                console.note(f"{method}: {reason}; run again")
+            begun = time.perf_counter()
+            with console.progress() as report:
+                result = run(job.network, job.images.tensor, method, job.settings, report)
+            found = files.save(result, job.identity, path)
+            console.note(f"{method}: {len(job.images)} images in {time.perf_counter() - begun:.1f} s")
+        done.append(found)
+    return done
+
+
+def _images(network: Network, given: dict[str, Any]) -> Images:
+    if given.get("images"):
+        images = networks.load_images(given["images"], network, given["limit"])
+    else:
+        images = networks.bundled_images(network, given["limit"])
+    for path, reason in images.skipped:
+        console.note(f"left out {path}: {reason}")
+    return images
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise InputError(f"unknown device {name!r}; give auto, cpu or cuda")
+    if name != "cpu" and not torch.cuda.is_available():
+        raise InputError(f"device {name!r} is not available: this machine or this torch has no CUDA")
+    if name != "cpu" and int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {name!r} is not available: there are {torch.cuda.device_count()} CUDA devices"
+        )
+    return name
+
+
+def _theories(task: Task, given: dict[str, Any]) -> tuple[str, ...]:
+    if not task.predicts:
+        return ()
+    for name in given.get("theory") or ():
+        _one_of("theory", name, THEORIES)
+    return tuple(name for name in THEORIES if name in (given.get("theory") or THEORIES))
+
+
+def _starts(task: Task, network: Network, asked: list[str] | None) -> tuple[str, ...]:
+    starts = tuple(dict.fromkeys(asked or (network.starts if task.name == "csc" else ("logits",))))
+    for start in starts:
+        if network.resolve(start) == "input":
+            raise InputError(f"start {start!r} has no layer below it")
+    return starts
+
+
+def _certified(task: Task, given: dict[str, Any]) -> int | None:
+    """Images to certify: none, all (None), or so many."""
+    if not task.certifies:
+        return 0
+    asked = given.get("certify_images")
+    return 1 if asked is None and task.name == "compare" else asked
+
+
+def _check_counts(given: dict[str, Any]) -> None:
+    least = {"limit": 1, "vectors": 2, "seed": 0, "positions": 1, "predict_images": 1, "certify_images": 0}
+    for name, lowest in least.items():
+        value = given.get(name)
+        if value is not None and value < lowest:
+            raise InputError(f"--{name.replace('_', '-')} must be at least {lowest}, not {value}")
+
+
+def _one_of(what: str, name: str, known: dict[str, Any]) -> Any:
+    if name not in known:
+        raise InputError(f"unknown {what} {name!r}; known: {', '.join(known)}")
+    return known[name]

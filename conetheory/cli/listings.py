@@ -1,0 +1,90 @@
+"""What there is: methods, models, theorems."""
+
+from __future__ import annotations
+
+import json as json_format
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from conetheory.cli.console import out
+
+if TYPE_CHECKING:
+    from conetheory.theory.theorems import Theorem
+
+Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+# the architectures that the tests run; any feed-forward torchvision classification CNN is accepted
+TESTED = {
+    "cifar10_cnn": "the paper's small CIFAR-10 network; weights bundled",
+    "alexnet": "torchvision",
+    "vgg16": "torchvision; the paper's start layers",
+    "vgg16_bn": "torchvision; batch norm folded",
+    "resnet18": "torchvision",
+    "resnet50": "torchvision; the paper's start layers",
+    "squeezenet1_0": "torchvision",
+    "squeezenet1_1": "torchvision",
+    "densenet121": "torchvision",
+    "googlenet": "torchvision",
+}
+
+
+def list_models(json: Json = False) -> None:
+    """The tested networks; any other feed-forward torchvision classification CNN is tried as well."""
+    if json:
+        typer.echo(json_format.dumps(TESTED, indent=2))
+        return
+    table = Table("model", "weights and names")
+    for name, text in TESTED.items():
+        table.add_row(name, text)
+    out().print(table)
+    typer.echo("Other feed-forward torchvision classification CNNs are accepted by their torchvision names.")
+
+
+def list_methods(json: Json = False) -> None:
+    """The registry of methods and what theory may assume about their matrices."""
+    from conetheory.rules.registry import methods
+
+    flags = ("linear", "nonnegative", "sum_preserving")
+    if json:
+        found = [{k: getattr(m, k) for k in ("name", "description", "source", *flags)} for m in methods()]
+        typer.echo(json_format.dumps(found, indent=2))
+        return
+    table = Table("method", *(f.replace("_", "-") for f in flags), "what it propagates", "source")
+    for method in methods():
+        marks = ["yes" if getattr(method, flag) else "no" for flag in flags]
+        table.add_row(method.name, *marks, method.description, method.source)
+    out().print(table)
+    typer.echo(
+        "Also any lrp-alphaAbetaB with A - B = 1, such as lrp-alpha1.5beta0.5; lrp-zplus is lrp-alpha1beta0."
+    )
+
+
+def show_theorems(
+    id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="One entry, in full.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """The theorems: what they say, where they are proved, coded and tested."""
+    from conetheory.theory.theorems import THEOREMS, theorem
+
+    entries = list(THEOREMS.values()) if id is None else [theorem(id)]
+    if json:
+        found = [asdict(entry) for entry in entries]
+        typer.echo(json_format.dumps(found if id is None else found[0], indent=2, ensure_ascii=False))
+    elif id is None:
+        table = Table("id", "title", "status", "proof")
+        for entry in entries:
+            table.add_row(entry.id, entry.title, entry.status, entry.proof)
+        out().print(table)
+    else:
+        out().print(_full(entries[0]))
+
+
+def _full(entry: Theorem) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for name, value in asdict(entry).items():
+        grid.add_row(name, "\n".join(value) if isinstance(value, tuple) else value)
+    return grid

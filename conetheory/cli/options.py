@@ -1,0 +1,61 @@
+"""The options of the commands: one table, from which each command takes its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+
+@dataclass(frozen=True)
+class Task:
+    """A command of the main job and which of its parts it does."""
+
+    name: str
+    help: str
+    measures: bool = True
+    predicts: bool = True
+    certifies: bool = True
+
+
+MODEL = Argument(
+    metavar="MODEL", help="A network's name; `conetheory models` lists them.", show_default=False
+)
+WEIGHTS = "torchvision weights name, .safetensors or .pth file, or random:SEED. [default: the model's own]"
+IMAGES = "A picture, a folder or an ImageFolder tree (repeatable). [default: the bundled photographs]"
+START = "Start layer (repeatable). [default: the paper's for csc, else logits]"
+THEORY = "local-spectrum or two-scale (repeatable). [default: both]"
+PREDICT = "Images that take part in the local spectrum. [default: all]"
+CERTIFY = "Images to certify. [default: 1 for compare, else all]"
+POSITIONS = "Locations per layer and image for local spectrum and certificate. [default: what is affordable]"
+BIAS = "What the rule does with biases: none, bach or signed."
+EMPTY = "An output with one empty pool: drop its share, or renormalise."
+RESUME = "Take up the methods that OUT holds already with the same settings."
+
+OPTIONS: dict[str, tuple[Any, Any]] = {
+    "model": (Annotated[str, MODEL], ...),
+    "weights": (Annotated[str | None, Option(metavar="W", help=WEIGHTS, show_default=False)], None),
+    "images": (Annotated[list[Path] | None, Option(metavar="DIR", help=IMAGES, show_default=False)], None),
+    "limit": (Annotated[int | None, Option(metavar="N", help="Take the first N images.")], None),
+    "method": (Annotated[list[str], Option(help="Method (repeatable).")], ["lrp-alpha1beta0"]),
+    "start": (Annotated[list[str] | None, Option(metavar="LAYER", help=START, show_default=False)], None),
+    "vectors": (Annotated[int, Option(metavar="K", help="Random vectors per image and start layer.")], 10),
+    "seed": (Annotated[int, Option(metavar="S", help="Seed of the vectors and the sampled locations.")], 0),
+    "device": (Annotated[str, Option(help="auto, cpu or cuda.")], "auto"),
+    "dtype": (Annotated[str, Option(help="float32 or float64.")], "float32"),
+    "theory": (Annotated[list[str] | None, Option(help=THEORY, show_default=False)], None),
+    "predict_images": (Annotated[int | None, Option(metavar="N", help=PREDICT)], None),
+    "certify_images": (Annotated[int | None, Option(metavar="N", help=CERTIFY)], None),
+    "positions": (Annotated[int | None, Option(metavar="P", help=POSITIONS)], None),
+    "bias": (Annotated[str, Option(help=BIAS)], "none"),
+    "stabiliser": (Annotated[float, Option(metavar="EPS", help="Added to the pools, with their sign.")], 0.0),
+    "empty_pool": (Annotated[str, Option(help=EMPTY)], "drop"),
+    "out": (
+        Annotated[Path | None, Option(metavar="DIR", help="Folder for the results. [default: ./out/...]")],
+        None,
+    ),
+    "resume": (Annotated[bool, Option("--resume", help=RESUME)], False),
+    "json": (Annotated[bool, Option("--json", help="Print the summary as JSON, and nothing else.")], False),
+}

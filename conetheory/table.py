@@ -1,0 +1,130 @@
+"""A comparison as tables and lines of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Any
+
+from rich.table import Table
+
+from conetheory.comparison import Comparison
+
+SHORT = {"local_spectrum": "local spectrum", "two_scale": "two-scale"}
+Record = dict[str, Any]
+Column = tuple[str, Callable[[Record], str]]
+
+
+def comparison_tables(comparison: Comparison) -> Iterator[Table]:
+    """One table for each method and start layer: a row for each layer, from output to input."""
+    for (method, start), records in groupby(comparison.rows(), lambda r: (r["method"], r["start"])):
+        rows = list(records)
+        table = Table(title=f"{method} from {start}", title_justify="left", title_style="bold")
+        columns = [c for c in _columns(comparison.theories) if any(c[1](row) != "" for row in rows)]
+        for heading, _ in columns:
+            table.add_column(heading, justify="left" if heading == "layer" else "right")
+        for row in rows:
+            table.add_row(*(cell(row) or "-" for _, cell in columns))
+        yield table
+
+
+def _columns(theories: list[str]) -> list[Column]:
+    columns: list[Column] = [
+        ("layer", lambda r: r["label"]),
+        ("measured deficit", lambda r: _deficit(r.get("measured_deficit_median"))),
+    ]
+    for theory in theories:
+        name = SHORT[theory]
+        columns.append((name, lambda r, t=theory: _deficit(r["predicted"][t])))
+        columns.append((f"{name} error (decades)", lambda r, t=theory: _decades(r["error_decades"].get(t))))
+    return [
+        *columns,
+        ("cos >=, worst location", lambda r: _floored(r.get("certified_cos_lower"))),
+        ("cos >=, median location", lambda r: _floored(r.get("certified_cos_lower_median"))),
+        ("dead", lambda r: _percent(r.get("dead_fraction"))),
+    ]
+
+
+def summary_lines(comparison: Comparison) -> list[str]:
+    """Errors of each theory, bounds violated and checked, and where nothing could be certified."""
+    summary, lines = comparison.summary, []
+    for theory, median in summary["median_abs_error_decades"].items():
+        if median is not None:
+            p90, count = summary["p90_abs_error_decades"][theory], summary["layers_scored"][theory]
+            name = SHORT[theory]
+            lines.append(
+                f"{name}: |error| {median:.3f} decades at the median layer, {p90:.3f} at the 90th percentile ({count} layers)"
+            )
+    if summary["bounds_checked"]:
+        lines.append(
+            f"certificates: {summary['violations']} violations in {summary['bounds_checked']} checks of a pair at a location"
+        )
+    for entry in comparison.not_applicable:
+        lines.append(f"not certified: {entry['method']} from {entry['start']}: {entry['reason']}")
+    return lines
+
+
+def sentence(comparison: Comparison, wanted: tuple[float, ...] = (0.9, 0.5)) -> str:
+    """What the numbers say, in words: where maps of different classes are bound to agree, and to what degree."""
+    parts = []
+    for (method, start), records in groupby(comparison.rows(), lambda r: (r["method"], r["start"])):
+        rows = list(records)
+        name = "z+" if method == "lrp-alpha1beta0" else method
+        what = "any two classes" if start == "logits" else f"any two nonnegative starts at {start}"
+        parts.append(_certified_words(rows, name, what, wanted) or _measured_words(rows, name))
+    return " ".join(parts)
+
+
+def _certified_words(rows: list[Record], name: str, what: str, wanted: tuple[float, ...]) -> str:
+    bounds = [r.get("certified_cos_lower") for r in rows]
+    for least in wanted:
+        first = len(rows)
+        while first > 0 and bounds[first - 1] is not None and bounds[first - 1] >= least:
+            first -= 1
+        if first < len(rows):
+            worst = min(bounds[first:])
+            return (
+                f"From {rows[first]['label']} down, {name} maps of {what} agree to at least cos {_floored(worst)} "
+                f"at every certified location of these images, whatever the network decides."
+            )
+    return ""
+
+
+def _measured_words(rows: list[Record], name: str) -> str:
+    last = rows[-1]
+    deficit = last.get("measured_deficit_median")
+    if deficit is None:
+        return f"For {name} nothing could be certified."
+    return (
+        f"For {name} there is no such guarantee; at {last['label']} two random starts give maps with a median cosine of "
+        f"{_cosine(1 - deficit)}."
+    )
+
+
+def _floored(value: float | None) -> str:
+    """A lower bound on a cosine, rounded down."""
+    if value is None:
+        return ""
+    if value < 0.9995:
+        return f"{max(0.0, math.floor(value * 1e4) / 1e4):.4f}"
+    exponent = math.floor(math.log10(max(1 - value, 1e-16)))
+    return f"1 - {math.ceil((1 - value) / 10 ** (exponent - 1)) / 10:.1f}e{exponent:+03d}"
+
+
+def _deficit(value: float | None) -> str:
+    return "" if value is None else f"{value:.2e}"
+
+
+def _decades(value: float | None) -> str:
+    return "" if value is None else f"{value:+.3f}"
+
+
+def _cosine(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if value < 0.9995 else f"1 - {1 - value:.1e}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}%"

@@ -1,0 +1,355 @@
+"""z+ and alpha-beta against the textbook: contributions, pools and shares written out on dense matrices."""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from conetheory.chain import RelevanceChain
+from conetheory.errors import InputError
+from conetheory.networks import trace
+from conetheory.networks.graph import Node
+from conetheory.networks.ops import Add, AvgPool2d, Concat, LinearOp, MaxPool2d
+from conetheory.rules.alphabeta import AlphaBeta
+from conetheory.rules.registry import get_method, methods
+from tests.toys import BIASES, METHODS, TOYS, graph, images
+
+RULES = {name: get_method(name).rule for name in METHODS}
+EMPTY_POOLS = ("drop", "renormalise")
+STABILISERS = (0.0, 1e-2)
+
+
+@lru_cache(maxsize=4)
+def activations(toy: str) -> list[tuple[Node, tuple[torch.Tensor, ...], torch.Tensor]]:
+    return list(graph(toy).run(images()))
+
+
+# ---------------------------------------------------------------- the textbook
+
+
+def dense_weights(node: Node, xs) -> tuple[np.ndarray, np.ndarray]:
+    """W (outputs, inputs) and b of a linear operation, column by column from what it computes."""
+    blank = [torch.zeros_like(x[:1]) for x in xs]
+    b = node.op.forward(*blank).flatten().numpy()
+    columns = []
+    for blank_input in blank:
+        for unit in range(blank_input.numel()):
+            blank_input.view(-1)[unit] = 1
+            columns.append(node.op.forward(*blank).flatten().numpy() - b)
+            blank_input.view(-1)[unit] = 0
+    return np.stack(columns, 1), b
+
+
+def pools(W, b, x, bias: str):
+    """For each output: its positive and negative contributions by input, and the two pools."""
+    outputs, inputs = W.shape
+    plus, minus = np.zeros((inputs, outputs)), np.zeros((inputs, outputs))
+    z_plus, z_minus = np.zeros(outputs), np.zeros(outputs)
+    for o in range(outputs):
+        for i in range(inputs):
+            contribution = W[o, i] * x[i]
+            if contribution > 0:
+                plus[i, o] = contribution
+                z_plus[o] += contribution
+            elif contribution < 0:
+                minus[i, o] = contribution
+                z_minus[o] += contribution
+        if bias == "signed" or (bias == "bach" and b[o] > 0):
+            z_plus[o] += b[o]
+        if bias == "signed" or (bias == "bach" and b[o] < 0):
+            z_minus[o] += b[o]
+    return plus, minus, z_plus, z_minus
+
+
+def textbook(parts, alpha: float, beta: float, stabiliser: float, renormalise: bool) -> np.ndarray:
+    """M (inputs, outputs) = alpha Z+ - beta Z-."""
+    plus, minus, z_plus, z_minus = parts
+    M = np.zeros_like(plus)
+    for o in range(M.shape[1]):
+        a, b = alpha, -beta
+        if renormalise and z_minus[o] == 0:
+            a = 1.0
+        if renormalise and z_plus[o] == 0:
+            b = 1.0
+        for share, numerators, z in ((a, plus, z_plus[o]), (b, minus, z_minus[o])):
+            denominator = z + stabiliser * (1 if z >= 0 else -1)
+            if denominator != 0:
+                M[:, o] += share * numerators[:, o] / denominator
+    return M
+
+
+def winners(op: MaxPool2d, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The 0/1 matrix of a max pool on (C, H, W): each output takes the first largest input of its window."""
+    M = np.zeros((*x.shape, *y.shape))
+    for c, i, j in np.ndindex(*y.shape):
+        window = itertools.product(_window(op, i, 0, x, y), _window(op, j, 1, x, y))
+        p, q = max(window, key=lambda at: x[c, at[0], at[1]])
+        M[c, p, q, c, i, j] = 1
+    return M.reshape(x.size, y.size)
+
+
+def _window(op: MaxPool2d, out: int, axis: int, x: np.ndarray, y: np.ndarray) -> list[int]:
+    size, outs = x.shape[1 + axis], y.shape[1 + axis]
+    if op.kernel is None:
+        return list(range(out * size // outs, -((out + 1) * size // -outs)))
+    kernel, stride, padding, dilation = op.kernel, op.stride, op.padding, op.dilation
+    places = [out * stride - padding + dilation * k for k in range(kernel)]
+    return [p for p in places if 0 <= p < size]
+
+
+def dense(node: Node, xs, y) -> np.ndarray:
+    """The textbook matrix of an operation that is not linear."""
+    match node.op:
+        case MaxPool2d():
+            return winners(node.op, xs[0][0].numpy(), y[0].numpy())
+        case Concat():  # outputs in the order of the inputs
+            return np.eye(y.numel())
+    return np.eye(y.numel())  # activations, dropout, reshapes, batch norms of their own
+
+
+def ours(rule: AlphaBeta, node: Node, xs, y) -> np.ndarray:
+    """(images, inputs, outputs), from one-hot relevance."""
+    eye = torch.eye(y[0].numel(), dtype=torch.float64).view(1, -1, *y.shape[1:])
+    parts = rule.local(node, xs, y).down(eye.expand(len(y), -1, *y.shape[1:]).clone())
+    return torch.cat([part.flatten(2) for part in parts], 2).mT.numpy()
+
+
+def assert_equal(M: np.ndarray, expected: np.ndarray) -> None:
+    """To rounding: a pool of many terms that nearly cancel against a signed bias is off by its condition."""
+    np.testing.assert_allclose(M, expected, rtol=1e-11, atol=1e-12 * np.abs(expected).max(initial=1))
+
+
+@pytest.mark.parametrize("bias", BIASES)
+@pytest.mark.parametrize("toy", TOYS)
+def test_every_rule_is_the_textbook_matrix_at_every_layer(toy, bias):
+    for node, xs, y in activations(toy):
+        if not isinstance(node.op, LinearOp):
+            expected = [dense(node, [x[i : i + 1] for x in xs], y[i : i + 1]) for i in range(len(y))]
+            for rule in RULES.values():
+                assert_equal(ours(rule, node, xs, y), np.stack(expected))
+            continue
+        W, b = dense_weights(node, xs)
+        inputs = torch.cat([x.flatten(1) for x in xs], 1).numpy()
+        parts = [pools(W, b, x, bias) for x in inputs]
+        for base, empty, eps in itertools.product(RULES.values(), EMPTY_POOLS, STABILISERS):
+            rule = AlphaBeta(base.alpha, base.beta, bias=bias, empty_pool=empty, stabiliser=eps)
+            renormalise = empty == "renormalise" or isinstance(node.op, Add | AvgPool2d)
+            expected = [textbook(p, rule.alpha, rule.beta, eps, renormalise) for p in parts]
+            assert_equal(ours(rule, node, xs, y), np.stack(expected))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("toy", TOYS)
+def test_columns_sum_to_one_where_both_pools_are_filled(toy, method):
+    """And with `renormalise` wherever either is; z+ is nonnegative under every bias but the signed one."""
+    rule = RULES[method]
+    renormalising = AlphaBeta(rule.alpha, rule.beta, empty_pool="renormalise")
+    for node, xs, y in activations(toy):
+        M, N = ours(rule, node, xs, y), ours(renormalising, node, xs, y)
+        both = either = np.ones((len(y), y[0].numel()), bool)
+        if isinstance(node.op, LinearOp):
+            W, b = dense_weights(node, xs)
+            inputs = torch.cat([x.flatten(1) for x in xs], 1).numpy()
+            filled = np.stack([np.stack(pools(W, b, x, "none")[2:]) != 0 for x in inputs], 1)
+            both, either = filled.all(0), filled.any(0)
+        np.testing.assert_allclose(M.sum(1)[both], 1, rtol=0, atol=1e-12 * rule.alpha)
+        np.testing.assert_allclose(N.sum(1), either, rtol=0, atol=1e-12 * rule.alpha)
+        if rule.beta == 0:
+            bach = ours(AlphaBeta(bias="bach", stabiliser=1e-3), node, xs, y)
+            assert min(M.min(), N.min(), bach.min()) >= 0
+            assert bach.sum(1).max() <= 1 + 1e-12
+
+
+def test_the_toys_have_empty_pools():
+    """Else the policies for them would not be tested."""
+    seen = set()
+    for toy in ("conv 1x1", "signed averages", "residual with a signed branch"):
+        for node, xs, _ in activations(toy):
+            if isinstance(node.op, LinearOp):
+                W, b = dense_weights(node, xs)
+                x = torch.cat([x.flatten(1) for x in xs], 1).numpy()[0]
+                _, _, z_plus, z_minus = pools(W, b, x, "none")
+                seen |= set(zip(z_plus != 0, z_minus != 0, strict=True))
+    assert seen == set(itertools.product((False, True), repeat=2))
+
+
+@pytest.mark.parametrize("toy", TOYS)
+@pytest.mark.parametrize("method", METHODS)
+def test_relevance_is_conserved_through_whole_networks(toy, method):
+    """All of it, but for what starts at or passes through outputs that nothing contributes to."""
+    chain = RelevanceChain(graph(toy), images(), method, empty_pool="renormalise")
+    outputs = chain.shape("logits")
+    h = chain.up(torch.ones(2, 1, *chain.graph.input_shape, dtype=torch.float64), "input", "logits")
+    r = torch.randn(2, 3, *outputs, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    kept = (h * r).flatten(2).sum(2)
+    found = chain.down(r, "logits").flatten(2).sum(2)
+    torch.testing.assert_close(found, kept, rtol=1e-9, atol=1e-9)
+    dead = [_dead_units(node, xs, y) for node, xs, y in activations(toy)]
+    if not any(dead):
+        torch.testing.assert_close(h, torch.ones_like(h), rtol=0, atol=1e-9)
+
+
+def _dead_units(node: Node, xs, y) -> bool:
+    M = ours(AlphaBeta(empty_pool="renormalise"), node, xs, y)
+    return bool((M.sum(1) == 0).any())
+
+
+def test_most_toys_conserve_everything():
+    """Else the last line of the test before this one would be idle."""
+    whole = [toy for toy in TOYS if not any(_dead_units(*step) for step in activations(toy))]
+    assert len(whole) > len(TOYS) / 2
+
+
+# ---------------------------------------------------------------- published cases
+
+
+def relevance(weights, x, R, *, alpha, bias="none", b=0.0, **options) -> list[float]:
+    """One output unit with the given weights: the relevance of its inputs."""
+    layer = nn.Linear(len(weights), 1).double()
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([weights]))
+        layer.bias.fill_(b)
+    rule = f"lrp-alpha{alpha}beta{alpha - 1}"
+    chain = RelevanceChain(
+        trace(layer, (len(x),)), torch.tensor([x]).double(), rule, bias=bias, **options
+    )
+    return chain.down(torch.tensor([[[float(R)]]]), "logits")[0, 0].tolist()
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(1, [-1, 0]), (2, [-2, 0.5])])
+def test_a_negative_bias_belongs_to_the_negative_pool(alpha, expected):
+    """zennit issue 107, innvestigate issue 273."""
+    assert relevance([1.0, -1.0], [1.0, 1.0], -1, alpha=alpha, bias="bach", b=-1) == expected
+
+
+def test_zennits_stabiliser_on_that_case():
+    found = relevance([1.0, -1.0], [1.0, 1.0], -1, alpha=2, bias="bach", b=-1, stabiliser=1e-6)
+    assert found == pytest.approx([-1.999998, 0.49999976], rel=1e-7)
+    found = relevance([1.0, -1.0], [1.0, 1.0], -1, alpha=1, bias="bach", b=-1, stabiliser=1e-6)
+    assert found == pytest.approx([-0.999999, 0], rel=1e-7)
+
+
+def test_negative_inputs_meet_negative_weights():
+    """captum issue 1234."""
+    found = relevance([2.0, -1.0, 1.0], [1.0, -2.0, -1.0], 3.5, alpha=1, bias="bach", b=0.5)
+    assert found == pytest.approx([14 / 9, 14 / 9, 0], rel=1e-14)
+
+
+def test_captums_residual_connection():
+    """captum issue 546: a linear layer filled with 5, y = W x + x."""
+
+    class Skip(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(2, 2, bias=False)
+            nn.init.constant_(self.fc.weight, 5.0)
+
+        def forward(self, x):
+            return self.fc(x) + x
+
+    x = torch.tensor([[2.0, 3.0]], dtype=torch.float64)
+    chain = RelevanceChain(trace(Skip().double(), (2,)), x)
+    R = torch.tensor([[[0.0, float(chain.logits[0, 1])]]])
+    assert chain.down(R, "logits")[0, 0].tolist() == pytest.approx([10, 18], rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("x", "policy", "expected"),
+    [
+        ([2.0, 4.0], "drop", [-1, 2]),
+        ([2.0, 4.0], "renormalise", [-1, 2]),
+        ([0.0, 1.0], "drop", [0, 2]),
+        ([0.0, 1.0], "renormalise", [0, 1]),
+        ([1.0, 0.0], "drop", [-1, 0]),
+        ([1.0, 0.0], "renormalise", [1, 0]),
+        ([0.0, 0.0], "renormalise", [0, 0]),
+    ],
+)
+def test_an_empty_pool_is_a_policy(x, policy, expected):
+    """lrp_toolbox issue 19."""
+    assert relevance([-1.0, 1.0], x, 1, alpha=2, empty_pool=policy) == expected
+
+
+@pytest.mark.parametrize(
+    ("bias", "alpha", "b", "expected"),
+    [
+        ("none", 1, 1, [2, 0, 1]),
+        ("none", 1, -1, [2 / 3, 0, 1 / 3]),
+        ("bach", 1, 1, [1.5, 0, 0.75]),
+        ("bach", 1, -1, [2 / 3, 0, 1 / 3]),
+        ("signed", 1, 1, [1.5, 0, 0.75]),
+        ("signed", 1, -1, [1, 0, 0.5]),
+        ("bach", 2, 1, [3, -3, 1.5]),
+        ("bach", 2, -1, [4 / 3, -0.5, 2 / 3]),
+        ("signed", 2, -1, [2, -0.5, 1]),
+        ("none", 2, 1, [4, -3, 2]),
+        ("none", 2, -1, [4 / 3, -1, 2 / 3]),
+    ],
+)
+def test_the_table_of_bias_conventions(bias, alpha, b, expected):
+    """W = (2, -1, 1), x = (1, 1, 1), R = z: bias-free, Bach et al. (zennit), signed (innvestigate)."""
+    found = relevance([2.0, -1.0, 1.0], [1.0, 1.0, 1.0], 2 + b, alpha=alpha, bias=bias, b=b)
+    assert found == pytest.approx(expected, rel=1e-14, abs=1e-300)
+
+
+def test_a_signed_bias_can_empty_a_pool():
+    """The negative pool is -1 + 1 = 0. innvestigate divides by 1e-7; here its share is left out."""
+    found = relevance([2.0, -1.0, 1.0], [1.0, 1.0, 1.0], 3, alpha=2, bias="signed", b=1)
+    assert found == [3, 0, 1.5]
+    stabilised = relevance([2.0, -1.0, 1.0], [1.0] * 3, 3, alpha=2, bias="signed", b=1, stabiliser=1e-7)
+    assert stabilised == pytest.approx([3, 3e7, 1.5], rel=1e-6)
+
+
+# ---------------------------------------------------------------- parameters
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": 2.0}, "alpha - beta must be 1"),
+        ({"alpha": 2.0, "beta": 0.5}, "alpha - beta must be 1"),
+        ({"alpha": 0.5, "beta": -0.5}, "beta >= 0"),
+        ({"alpha": float("nan"), "beta": 0.0}, "alpha - beta must be 1"),
+        ({"alpha": float("inf"), "beta": float("inf")}, "alpha - beta must be 1"),
+        ({"bias": "some"}, "bias must be"),
+        ({"empty_pool": "keep"}, "empty_pool must be"),
+        ({"stabiliser": -1e-9}, "stabiliser must be"),
+        ({"stabiliser": float("nan")}, "stabiliser must be"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        AlphaBeta(**options)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lrp-alpha2beta2", "alpha - beta must be 1"),
+        ("lrp-alpha1beta1", "alpha - beta must be 1"),
+        ("lrp-alpha2", "did you mean"),
+        ("saliency", "unknown method"),
+        ("lrp-alpha2beta1 ", "unknown method"),
+    ],
+)
+def test_unknown_methods_are_refused(name, message):
+    with pytest.raises(InputError, match=message):
+        get_method(name)
+
+
+def test_named_methods():
+    assert [m.name for m in methods()] == ["lrp-alpha1beta0", "lrp-alpha2beta1", "lrp-alpha5beta4"]
+    assert get_method("lrp-zplus").name == "lrp-alpha1beta0"
+    with pytest.raises(InputError, match="no parameter 'epsilon'"):
+        get_method("lrp-zplus", epsilon=1)
+    assert [m.nonnegative for m in methods()] == [True, False, False]
+    assert not get_method("lrp-zplus", bias="signed").nonnegative
+    assert get_method("lrp-zplus", bias="bach").nonnegative
+    assert get_method("lrp-alpha2beta1").sum_preserving
+    assert not get_method("lrp-alpha2beta1", bias="bach").sum_preserving
+    assert not get_method("lrp-alpha2beta1", stabiliser=1e-6).sum_preserving

@@ -1,0 +1,185 @@
+"""Small networks, one for each layer type and structure that relevance crosses; small enough for dense matrices.
+
+A toy enters every test of the rules, the chain and the certificates by being registered in `TOYS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from conetheory.chain import RelevanceChain
+from conetheory.networks import trace
+from conetheory.networks.graph import Graph
+from tests.networks.toys import random_images, seeded
+
+SHAPE = (2, 6, 7)
+BIASES = ("none", "bach", "signed")
+METHODS = ("lrp-alpha1beta0", "lrp-alpha2beta1", "lrp-alpha5beta4", "lrp-alpha1.5beta0.5")
+TOYS: dict[str, Callable[[], nn.Module]] = {}
+
+
+class Toy(nn.Module):
+    """`body(self, x)` with the given modules."""
+
+    def __init__(self, body: Callable[[nn.Module, Tensor], Tensor], **modules: nn.Module) -> None:
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(self, x)
+
+
+def register(name: str) -> Callable[[Callable[[], nn.Module]], Callable[[], nn.Module]]:
+    def keep(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+        assert name not in TOYS
+        TOYS[name] = build
+        return build
+
+    return keep
+
+
+@lru_cache(maxsize=None)
+def graph(name: str) -> Graph:
+    return trace(seeded(TOYS[name]), SHAPE)
+
+
+def images(count: int = 2, seed: int = 1) -> Tensor:
+    """Signed images, with some exact zeros, so that pools may be empty."""
+    x = random_images(count, *SHAPE, seed=seed)
+    return torch.where(x.abs() < 0.2, 0.0, x)
+
+
+def chain(name: str, method: str = "lrp-alpha1beta0", count: int = 2, **options: Any) -> RelevanceChain:
+    return RelevanceChain(graph(name), images(count), method, **options)
+
+
+def layered(layer: Callable[[], nn.Module]) -> nn.Module:
+    """The layer between a rectified convolution and a linear head: nonnegative, sparse input."""
+    body = [nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), layer(), nn.ReLU(), nn.Flatten()]
+    width = nn.Sequential(*body)(torch.zeros(1, *SHAPE)).numel()
+    return nn.Sequential(*body, nn.Linear(width, 5))
+
+
+CONVOLUTIONS = {
+    "1x1": {"kernel_size": 1},
+    "same": {"kernel_size": 3, "padding": 1},
+    "no padding": {"kernel_size": 3},
+    "wide padding": {"kernel_size": 1, "padding": 2},
+    "oblong": {"kernel_size": (1, 3), "padding": (0, 1)},
+    "stride": {"kernel_size": 3, "padding": 1, "stride": 2},
+    "stride with a remainder": {"kernel_size": 2, "stride": (3, 2)},
+    "dilation": {"kernel_size": 2, "dilation": (2, 3), "padding": 1},
+    "groups": {"kernel_size": 3, "padding": 1, "groups": 2},
+    "groups with stride": {"kernel_size": 3, "stride": 2, "groups": 2},
+    "depthwise": {"kernel_size": 3, "padding": 1, "groups": 4},
+    "no bias": {"kernel_size": 3, "bias": False},
+}
+LAYERS = {
+    "max pool": partial(nn.MaxPool2d, 2),
+    "max pool overlapping": partial(nn.MaxPool2d, 3, 2),
+    "max pool padded": partial(nn.MaxPool2d, 3, 1, 1),
+    "max pool ceil": partial(nn.MaxPool2d, 3, 2, ceil_mode=True),
+    "max pool dilated": partial(nn.MaxPool2d, 2, 1, dilation=2),
+    "adaptive max pool": partial(nn.AdaptiveMaxPool2d, (4, 3)),
+    "average pool": partial(nn.AvgPool2d, 2),
+    "average pool padded": partial(nn.AvgPool2d, 3, 2, 1),
+    "average pool without the padding": partial(nn.AvgPool2d, 3, 2, 1, count_include_pad=False),
+    "adaptive average pool": partial(nn.AdaptiveAvgPool2d, (4, 3)),
+    "adaptive average pool that repeats": partial(nn.AdaptiveAvgPool2d, 8),
+    "global mean": partial(nn.AdaptiveAvgPool2d, 1),
+    "batch norm folded": lambda: nn.Sequential(nn.Conv2d(4, 3, 3), nn.BatchNorm2d(3)),
+    "batch norm of its own": partial(nn.BatchNorm2d, 4),
+    "dropout": partial(nn.Dropout2d, 0.5),
+    "in-place relu": lambda: nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU(inplace=True)),
+    "hidden linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(4 * 6 * 7, 6)),
+    **{f"conv {k}": partial(nn.Conv2d, 4, 4, **v) for k, v in CONVOLUTIONS.items()},
+}
+TOYS |= {name: partial(layered, layer) for name, layer in LAYERS.items()}
+
+
+def conv(into: int = 3, out: int = 3, kernel: int = 3) -> nn.Conv2d:
+    return nn.Conv2d(into, out, kernel, padding=kernel // 2)
+
+
+@register("linear alone, signed input")
+def _() -> nn.Module:
+    return Toy(lambda m, x: m.fc(x.flatten(1)), fc=nn.Linear(2 * 6 * 7, 5))
+
+
+@register("signed averages")
+def _() -> nn.Module:
+    return Toy(lambda m, x: functional.avg_pool2d(m.conv(x), 2).mean((2, 3)), conv=conv(2, 3))
+
+
+@register("residual with a signed branch")
+def _() -> nn.Module:
+    return Toy(lambda m, x: m.b(y := m.a(x).relu()) + y, a=conv(2), b=conv())
+
+
+@register("residual of signed branches")
+def _() -> nn.Module:
+    return Toy(lambda m, x: (m.b(y := m.a(x)) + y).relu().flatten(1), a=conv(2), b=conv())
+
+
+@register("added to itself")
+def _() -> nn.Module:
+    return Toy(lambda m, x: m.b((y := m.a(x)) + y), a=conv(2), b=conv())
+
+
+@register("concatenation, one input twice")
+def _() -> nn.Module:
+    body = lambda m, x: m.b(torch.cat([y := m.a(x).relu(), m.c(y), y], 1))  # noqa: E731
+    return Toy(body, a=conv(2), c=conv(3, 2), b=conv(8, 2))
+
+
+@register("module twice")
+def _() -> nn.Module:
+    return Toy(lambda m, x: m.relu(m.b(m.relu(m.b(m.a(x))))), a=conv(2), b=conv(), relu=nn.ReLU(inplace=True))
+
+
+@register("nested branches")
+def _() -> nn.Module:
+    def body(m: nn.Module, x: Tensor) -> Tensor:
+        y = m.a(x).relu()
+        inner = m.b(y).relu()
+        outer = torch.cat([m.c(inner) + inner, m.d(y)], 1).relu()
+        return m.head(outer).mean((2, 3)) + m.skip(y.flatten(1))
+
+    modules = {"a": conv(2), "b": conv(), "c": conv(), "d": conv(3, 2, 1), "head": conv(5, 4)}
+    return Toy(body, **modules, skip=nn.Linear(3 * 6 * 7, 4))
+
+
+class Dense(nn.Module):
+    """A DenseNet block of two layers, batch norms before the convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv(2, 2)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(2), nn.BatchNorm2d(4)])
+        self.convs = nn.ModuleList([conv(2, 2), conv(4, 2)])
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = [self.stem(x)]
+        for norm, layer in zip(self.norms, self.convs, strict=True):
+            features.append(layer(norm(torch.cat(features, 1)).relu()))
+        return self.head(torch.cat(features, 1).mean((2, 3)))
+
+
+@register("dense block")
+def _() -> nn.Module:
+    return Dense()
+
+
+@register("small vgg")
+def _() -> nn.Module:
+    layers = [conv(2, 4), nn.ReLU(), conv(4, 4), nn.ReLU(), nn.MaxPool2d(2), conv(4, 6), nn.ReLU()]
+    return nn.Sequential(*layers, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 5))
