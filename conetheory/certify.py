@@ -63,7 +63,9 @@ class CscCertifier:
         self.reason: NotApplicable | None = None
         self.certificates: dict[str, LayerCertificate] = {}
 
-    def add(self, chain: RelevanceChain, on_step: Callable[[int, int], None] | None = None) -> dict[str, list[LocalBlock]]:
+    def add(
+        self, chain: RelevanceChain, on_step: Callable[[int, int], None] | None = None
+    ) -> dict[str, list[LocalBlock]]:
         """Certify all images of a chain; gives the local matrices back for those who can use them too."""
         self.reason = applicable(chain, self.start)
         if self.reason is not None:
@@ -92,7 +94,7 @@ class CscCertifier:
 
 
 def certificate(chain: RelevanceChain, certifiers: Mapping[str, CscCertifier]) -> Certificate:
-    """The dataset of certifiers that have seen their chains: the worst location, the 5th percentile, the median."""
+    """What certifiers have found: at the worst location, the 5th percentile and the median."""
     values: dict[str, dict[tuple[str, str], float]] = {}
     for start, certifier in certifiers.items():
         for layer, found in certifier.certificates.items():
@@ -147,7 +149,9 @@ def certify_csc(
 def applicable(chain: RelevanceChain, start: str) -> NotApplicable | None:
     """Why the certificates for nonnegative starts don't apply here, or None where they do."""
     if not chain.method.nonnegative:
-        return NotApplicable(f"{chain.method.name} has signed matrices, which leave the cone of nonnegative vectors")
+        return NotApplicable(
+            f"{chain.method.name} has signed matrices, which leave the cone of nonnegative vectors"
+        )
     if not is_enumerable(chain, start):
         size = int(np.prod(chain.shape(start)))
         return NotApplicable(f"the start {start!r} has {size} units, too many to send a column for each")

@@ -47,7 +47,9 @@ class RelevanceChain:
         graph: Graph = getattr(network, "graph", network)
         images = images if images.ndim == len(graph.input_shape) + 1 else images.unsqueeze(0)
         if tuple(images.shape[1:]) != tuple(graph.input_shape):
-            raise InputError(f"the images are {tuple(images.shape[1:])}, the network takes {graph.input_shape}")
+            raise InputError(
+                f"the images are {tuple(images.shape[1:])}, the network takes {graph.input_shape}"
+            )
         if not bool(torch.isfinite(images).all()):
             raise InputError("the images hold NaN or infinite values")
         self.method = get_method(method, **parameters) if isinstance(method, str) else method
@@ -74,7 +76,9 @@ class RelevanceChain:
         return self.graph.shape(self.graph.resolve(layer))
 
     @torch.inference_mode()
-    def sweep(self, starts: Mapping[str, Start], stop: str = INPUT) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    def sweep(
+        self, starts: Mapping[str, Start], stop: str = INPUT
+    ) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Send vectors down from several start layers in one pass; yield (tensor, {start: relevance}).
 
         A start is `(images, vectors, *shape)` or a function that makes it from the layer's shape when
@@ -83,6 +87,8 @@ class RelevanceChain:
         """
         stop = self.graph.resolve(stop)
         waiting = {self.graph.resolve(name): (name, start) for name, start in starts.items()}
+        if len(waiting) < len(starts):
+            raise InputError(f"two of the start layers {', '.join(starts)} are the same layer")
         crossed = {n.name: n for top in waiting if top != stop for n in self.graph.between(top, stop)}
         order = [name for name in reversed(self.graph.nodes) if name in crossed] + [stop]
         joined: list[tuple[str, int]] = []
@@ -100,7 +106,9 @@ class RelevanceChain:
             if name != stop:
                 self._descend(crossed[name], r, crossed, stop, pending)
 
-    def _descend(self, node: Node, r: Tensor, crossed: Mapping[str, Node], stop: str, pending: dict[str, Tensor]) -> None:
+    def _descend(
+        self, node: Node, r: Tensor, crossed: Mapping[str, Node], stop: str, pending: dict[str, Tensor]
+    ) -> None:
         for source, part in zip(node.inputs, self._maps[node.name].down(r), strict=True):
             if source == stop or source in crossed:
                 held = pending.get(source)
@@ -111,16 +119,15 @@ class RelevanceChain:
         vectors = start(shape) if callable(start) else start
         if tuple(vectors.shape[2:]) != shape or len(vectors) != len(self):
             raise InputError(
-                f"vectors at {name!r} must have the shape ({len(self)} images, vectors, {', '.join(map(str, shape))}),"
-                f" not {tuple(vectors.shape)}"
+                f"vectors at {name!r} must be ({len(self)} images, count, {', '.join(map(str, shape))}), "
+                f"not {tuple(vectors.shape)}"
             )
         vectors = vectors.to(dtype=self.dtype, device=self.device)
         return _channels_last(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
 
     def down(self, r: Tensor, start: str, stop: str = INPUT) -> Tensor:
         """`C r`: relevance `(images, vectors, *shape)` at `start` to relevance at `stop`."""
-        for _, parts in self.sweep({start: r}, stop):
-            pass
+        *_, (_, parts) = self.sweep({start: r}, stop)
         return parts[start]
 
     @torch.inference_mode()
@@ -135,17 +142,18 @@ class RelevanceChain:
 
     def columns(self, start: str, units: Sequence[int], stop: str = INPUT) -> Tensor:
         """The columns of C for the given flat unit indices of `start`: `(images, units, *shape(stop))`."""
-        return self.down(self._one_hot(start, units), start, stop)
+        return self.down(self.one_hot(start, units), start, stop)
 
     def rows(self, stop: str, positions: Sequence[int], start: str) -> Tensor:
-        """`P_p`: the rows of C at each flat spatial position, `(images, positions, channels, units of start)`."""
+        """`P_p`, the rows of C at flat spatial positions: `(images, positions, channels, units of start)`."""
         channels, *space = self.shape(stop)
         size = int(np.prod(space, dtype=int))
         units = [c * size + p for p in positions for c in range(channels)]
-        found = self.up(self._one_hot(stop, units), stop, start)
+        found = self.up(self.one_hot(stop, units), stop, start)
         return found.flatten(2).unflatten(1, (len(positions), channels))
 
-    def _one_hot(self, layer: str, units: Sequence[int]) -> Tensor:
+    def one_hot(self, layer: str, units: Sequence[int]) -> Tensor:
+        """Unit vectors at the given flat units of a layer, `(images, units, *shape)`."""
         shape = self.shape(layer)
         size = int(np.prod(shape))
         index = torch.as_tensor(list(units), device=self.device)
@@ -172,7 +180,9 @@ class RelevanceChain:
             return apply(lambda v: one.up(v, stop, start), below, x)
 
         dtype = torch.empty((), dtype=self.dtype).numpy().dtype
-        return LinearOperator(sizes, matvec=matmat, rmatvec=rmatmat, matmat=matmat, rmatmat=rmatmat, dtype=dtype)
+        return LinearOperator(
+            sizes, matvec=matmat, rmatvec=rmatmat, matmat=matmat, rmatmat=rmatmat, dtype=dtype
+        )
 
     def as_matrix(self, start: str, stop: str = INPUT, image: int = 0) -> np.ndarray:
         """C for one image as a dense matrix (units of stop, units of start), from the cheaper side."""
@@ -180,7 +190,7 @@ class RelevanceChain:
         rows, columns = operator.shape
         if rows * columns > MAX_ENTRIES:
             raise InputError(
-                f"the matrix from {start!r} to {stop!r} is {rows} x {columns}; use linear_operator, rows or columns"
+                f"the matrix from {start!r} to {stop!r} is {rows} x {columns}; use linear_operator or rows"
             )
         if columns <= rows:
             return np.hstack([operator.matmat(block) for block in _identity_blocks(columns, operator.dtype)])
@@ -198,7 +208,9 @@ class RelevanceChain:
             raise InputError(f"the chain has images 0 to {len(self) - 1}, not {image}")
         if len(self) == 1:
             return self
-        return RelevanceChain(self.network, self.images[image], self.method, dtype=self.dtype, device=self.device)
+        return RelevanceChain(
+            self.network, self.images[image], self.method, dtype=self.dtype, device=self.device
+        )
 
 
 def _identity_blocks(size: int, dtype: np.dtype, block: int = 256) -> Iterator[np.ndarray]:

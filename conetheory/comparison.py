@@ -15,6 +15,8 @@ from conetheory.results import Result
 
 THEORIES = ("local_spectrum", "two_scale")
 RESULTS = ("measured_deficit_median", "certified_cos_lower")  # in every record, None where absent
+RECORDED = ("measured", "certified", "dead", "baseline", "violations", "checked")
+DIMS = ("method", "start", "layer")
 
 
 class Comparison(Result):
@@ -29,36 +31,30 @@ class Comparison(Result):
     def rows(self) -> Iterator[dict[str, Any]]:
         """One record for each method, start and layer below the start, from output to input."""
         data = self.dataset
-        for method in data["method"].values:
-            for start in data["start"].values:
-                for layer in data["layer"].values:
-                    one = data.sel({"method": method, "start": start, "layer": layer})
-                    record = self._record(one, str(method), str(start), str(layer))
-                    if any(record[name] is not None for name in RESULTS) or any(
-                        p is not None for p in record["predicted"].values()
-                    ):
-                        yield record
+        numbers = {
+            n: v for n, v in data.data_vars.items() if set(v.dims) <= set(DIMS) and v.dtype.kind == "f"
+        }
+        tables = {n: xr.broadcast(v, data[list(DIMS)])[0].transpose(*DIMS).values for n, v in numbers.items()}
+        labels = [str(label) for label in data["label"].values]
+        axes = [[str(value) for value in data[dim].values] for dim in DIMS]
+        for i, j, k in np.ndindex(*(len(axis) for axis in axes)):
+            cell = {name: _finite(table[i, j, k]) for name, table in tables.items()}
+            names = dict(zip(DIMS, (axes[0][i], axes[1][j], axes[2][k]), strict=True))
+            record = {**names, "label": labels[k], **self._record(cell)}
+            if any(v is not None for v in (*(record[n] for n in RESULTS), *record["predicted"].values())):
+                yield record
 
-    def _record(self, one: xr.Dataset, method: str, start: str, layer: str) -> dict[str, Any]:
+    def _record(self, cell: dict[str, float | None]) -> dict[str, Any]:
         record: dict[str, Any] = {
-            "method": method,
-            "start": start,
-            "layer": layer,
-            "label": str(one["label"].values),
-            "predicted": {t: _number(one, f"predicted_{t}") for t in self.theories},
-            "error_decades": {t: _number(one, f"error_decades_{t}") for t in self.theories},
+            "predicted": {t: cell.get(f"predicted_{t}") for t in self.theories},
+            "error_decades": {t: cell.get(f"error_decades_{t}") for t in self.theories},
             **{name: None for name in RESULTS},
         }
-        for name in sorted(one.data_vars):
-            if one[name].ndim == 0 and name.startswith(
-                ("measured", "certified", "dead", "baseline", "violat", "checked")
-            ):
-                record[name] = _number(one, name)
-        return record
+        return record | {name: cell[name] for name in sorted(cell) if name.startswith(RECORDED)}
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Median and 90th percentile of |error| in decades over methods, starts and layers; violated bounds."""
+        """Median and 90th percentile of |error| in decades over all rows; violated and checked bounds."""
         scored = [t for t in self.theories if f"error_decades_{t}" in self.dataset]
         errors = {t: np.abs(self.dataset[f"error_decades_{t}"].values).ravel() for t in scored}
         live = {t: e[np.isfinite(e)] for t, e in errors.items()}
@@ -128,9 +124,7 @@ def compare(measurement: Result, *others: Result) -> Comparison:
             raise InputError(
                 f"layer {sorted(strangers)[0]!r} is in one result only: other network or layers?"
             )
-        parts.append(
-            extra.reindex({d: base[d] for d in ("method", "start", "layer")}, fill_value=_fill(extra))
-        )
+        parts.append(extra.reindex({d: base[d] for d in DIMS}, fill_value=_fill(extra)))
     merged = xr.merge(parts, compat="override", combine_attrs="override", join="left")
     for theory in THEORIES:
         if f"predicted_{theory}" in merged and "measured_deficit_median" in merged:
@@ -142,18 +136,19 @@ def compare(measurement: Result, *others: Result) -> Comparison:
 
 def join_methods(comparisons: list[Comparison]) -> Comparison:
     """Comparisons of several methods on the same network, images and start layers, as one."""
-    datasets = [c.dataset for c in comparisons]
+    longest = max((c.dataset for c in comparisons), key=lambda data: data.sizes["layer"])
+    datasets = [c.dataset.drop_vars("label").reindex(layer=longest["layer"]) for c in comparisons]
     options = {"data_vars": "all", "coords": "minimal", "compat": "override"}
-    return Comparison(xr.concat(datasets, "method", join="outer", combine_attrs="override", **options))
+    joined = xr.concat(datasets, "method", join="outer", combine_attrs="override", **options)
+    return Comparison(joined.assign_coords(label=longest["label"]))
 
 
 def _fill(dataset: xr.Dataset) -> dict[str, Any]:
     return {name: "" if variable.dtype == object else np.nan for name, variable in dataset.data_vars.items()}
 
 
-def _number(one: xr.Dataset, name: str) -> float | None:
-    value = float(one[name])
-    return value if np.isfinite(value) else None
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _plain(attributes: dict[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,9 @@ def is_enumerable(chain: RelevanceChain, start: str, limit: int = ENUMERABLE) ->
     return int(np.prod(chain.shape(start))) <= limit
 
 
-def sample_positions(chain: RelevanceChain, layer: str, limit: int | None, units: int, seed: int) -> np.ndarray:
+def sample_positions(
+    chain: RelevanceChain, layer: str, limit: int | None, units: int, seed: int
+) -> np.ndarray:
     """Flat locations of a layer: all, or `limit` of them drawn one from each of `limit` equal strata.
 
     Without a limit as many as fit in `LAYER_NUMBERS`, and at least 16.
@@ -66,24 +68,21 @@ def local_columns(
     positions: int | None = None,
     seed: int = 0,
     on_block: Callable[[int, int], None] | None = None,
-    observe: Callable[[str, Tensor, range], None] | None = None,
 ) -> dict[str, list[LocalBlock]]:
     """P_p from all columns of the start layer: for each layer, one block for each image of the chain.
 
-    positions: locations per layer and image (None: what fits, see `sample_positions`). `on_block(done, units)` reports progress;
-    `observe(layer, columns, units)` sees the columns at every location, `(images, units, channels, *space)`.
+    positions: locations per layer and image (None: what fits, see `sample_positions`).
+    `on_block(done, units)` reports progress.
     """
     units = int(np.prod(chain.shape(start)))
     wanted = {chain.graph.resolve(name) for name in layers}
     chosen = {name: sample_positions(chain, name, positions, units, seed) for name in wanted}
     store: dict[str, Tensor] = {}
     for block in _blocks(chain, start, units):
-        for layer, parts in chain.sweep({start: chain._one_hot(start, block)}):
+        for layer, parts in chain.sweep({start: chain.one_hot(start, block)}):
             if layer not in wanted:
                 continue
             columns = parts[start]
-            if observe is not None:
-                observe(layer, columns, block)
             if layer not in store:
                 shape = (len(chain), len(chosen[layer]), columns.shape[2], units)
                 store[layer] = columns.new_zeros(shape)
@@ -131,7 +130,9 @@ def singular_values(P: Tensor) -> Tensor:
 
 def _blocks(chain: RelevanceChain, start: str, units: int) -> Iterator[range]:
     crossed = chain.graph.between(chain.graph.resolve(start), "input")
-    widest = max(int(np.prod(chain.graph.shape(name))) for node in crossed for name in (node.name, *node.inputs))
+    widest = max(
+        int(np.prod(chain.graph.shape(name))) for node in crossed for name in (node.name, *node.inputs)
+    )
     step = max(1, COLUMN_BLOCK // (widest * len(chain)))
     for first in range(0, units, step):
         yield range(first, min(units, first + step))

@@ -31,7 +31,13 @@ CHUNK = 2**20  # float64 numbers converted at a time
 
 
 def draw(
-    shape: Shape, images: Sequence[int], vectors: int, *, start: str, seed: int, distribution: Distribution = "gaussian"
+    shape: Shape,
+    images: Sequence[int],
+    vectors: int,
+    *,
+    start: str,
+    seed: int,
+    distribution: Distribution = "gaussian",
 ) -> Tensor:
     """Start vectors `(images, vectors, *shape)`, i.i.d. N(0, 1) or |N(0, 1)|, drawn on the CPU in float64."""
     if distribution not in ("gaussian", "nonnegative"):
@@ -55,7 +61,7 @@ def local_deficits(r: Tensor) -> tuple[Tensor, Tensor]:
     if r.dtype == torch.float64:
         whole = x.permute(0, 2, 1, 3).flatten(2)
         return pairwise_deficits(x.contiguous()), pairwise_deficits(whole)
-    images, locations, vectors, channels = x.shape
+    images, _, vectors, channels = x.shape
     first, second = torch.triu_indices(vectors, vectors, 1, device=x.device)
     parts, total = [], x.new_zeros((images, vectors, vectors), dtype=torch.float64)
     for chunk in x.split(max(1, CHUNK // (images * vectors * channels)), 1):
@@ -203,7 +209,12 @@ def _median(values: Sequence[float]) -> float:
 
 
 def measure_csc(
-    chain: RelevanceChain, start: str | Sequence[str] = "logits", *, vectors: int = 5, seed: int = 0, **options: Any
+    chain: RelevanceChain,
+    start: str | Sequence[str] = "logits",
+    *,
+    vectors: int = 5,
+    seed: int = 0,
+    **options: Any,
 ) -> Measurement:
     """Cosine similarity convergence of one chain (see `CscMeter` for the options)."""
     meter = CscMeter([start] if isinstance(start, str) else start, vectors=vectors, seed=seed, **options)

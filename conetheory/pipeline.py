@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,7 +93,7 @@ class _Job:
             if "two-scale" in s.theories:
                 self.two_scale[start].add(chain)
         if not chain.method.nonnegative:
-            for start, certifier in self.certifiers.items():
+            for certifier in self.certifiers.values():
                 certifier.add(chain)
 
     def _certify(self, chain: RelevanceChain, start: str, number: int) -> dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,9 @@ class LocalSpectrum:
 
     name = "local_spectrum"
 
-    def __init__(self, start: str, *, layers: Sequence[str] | None = None, positions: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, start: str, *, layers: Sequence[str] | None = None, positions: int | None = None, seed: int = 0
+    ) -> None:
         self.start, self.layers, self.positions, self.seed = start, layers, positions, seed
         self.spectra: dict[str, list[np.ndarray]] = {}
         self.sampled: dict[str, tuple[int, int]] = {}
@@ -49,7 +52,9 @@ class LocalSpectrum:
             self.add_blocks(local_columns(chain, self.start, layers, **options))
             return
         for done, layer in enumerate(layers, 1):
-            self.add_blocks({layer: local_rows(chain, self.start, layer, positions=self.positions, seed=self.seed)})
+            self.add_blocks(
+                {layer: local_rows(chain, self.start, layer, positions=self.positions, seed=self.seed)}
+            )
             if on_step is not None:
                 on_step(done, len(layers))
 
@@ -103,27 +108,36 @@ class TwoScale:
 
     name = "two_scale"
 
-    def __init__(self, start: str, *, vectors: int = 5, seed: int = 0, layers: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, start: str, *, vectors: int = 5, seed: int = 0, layers: Sequence[str] | None = None
+    ) -> None:
         self.start, self.vectors, self.seed, self.layers = start, vectors, seed, layers
         self.images = 0
         self.counts: dict[str, np.ndarray] = {}
+        self.predicted: dict[str, int] = {}
 
     def add(self, chain: RelevanceChain, on_step: Callable[[int, int], None] | None = None) -> None:
         """Propagate the vectors of every image of a chain."""
         images = range(self.images, self.images + len(chain))
         self.images += len(chain)
         shape = chain.shape(self.start)
-        exact = draw(shape, images, self.vectors, start=self.start, seed=self.seed).to(chain.device, chain.dtype)
+        exact = draw(shape, images, self.vectors, start=self.start, seed=self.seed).to(
+            chain.device, chain.dtype
+        )
         ones = torch.ones((len(chain), 1, *shape), dtype=chain.dtype, device=chain.device)
         wanted = set(below(chain, self.start, self.layers))
         cuts = state_cuts(chain, self.start)
         batch, state = torch.cat([exact, ones], 1), None
-        for step, (top, bottom) in enumerate(zip(cuts, cuts[1:], strict=False)):
+        for step, (top, bottom) in enumerate(pairwise(cuts)):
             for layer, parts in chain.sweep({top: batch}, bottom):
                 if state is not None and layer in wanted and layer != top:
                     self._record(layer, parts[top])
             state = self._next_state(parts[top], state is not None)
-            batch = parts[top] if state is None else self._lifted(parts[top][:, -1:], *state, seed=[self.seed, step])
+            batch = (
+                parts[top]
+                if state is None
+                else self._lifted(parts[top][:, -1:], *state, seed=[self.seed, step])
+            )
             if on_step is not None:
                 on_step(step + 1, len(cuts) - 1)
 
@@ -148,17 +162,23 @@ class TwoScale:
         k, c = self.vectors, r[:, -1:]
         norm = r[:, :k].square().sum(CHANNELS, keepdim=True).sqrt()
         deviation = amplitude(r[:, k : 2 * k], c, CHANNELS) * c.square().sum(CHANNELS, keepdim=True).sqrt()
-        relative = torch.where(norm > 0, deviation / norm, 0).flatten(3) if r.ndim > 3 else (deviation / norm)[..., None]
+        relative = (
+            torch.where(norm > 0, deviation / norm, 0).flatten(3)
+            if r.ndim > 3
+            else (deviation / norm)[..., None]
+        )
         first, second = torch.triu_indices(k, k, 1, device=r.device)
         relative = relative[:, :, 0].permute(0, 2, 1).to(torch.float64)
         deficits = combined_deficit(local_deficits(r[:, :k])[0], relative[..., first], relative[..., second])
         counts = self.counts.setdefault(layer, np.zeros(histogram.BINS))
         counts += histogram.pair_histograms(deficits.flatten(0, 1)).sum(0).cpu().numpy()
+        self.predicted[layer] = self.predicted.get(layer, 0) + len(r)
 
     def median(self, layer: str) -> float:
-        """The predicted median deficit, NaN where the chain was run exactly."""
-        counts = self.counts.get(layer)
-        return float("nan") if counts is None else float(histogram.quantile(counts, 0.5)[0])
+        """The predicted median deficit, NaN where the chain of any image was still run exactly."""
+        if self.predicted.get(layer) != self.images:
+            return float("nan")
+        return float(histogram.quantile(self.counts[layer], 0.5)[0])
 
 
 THEORIES = {"local-spectrum": LocalSpectrum, "two-scale": TwoScale}
@@ -176,7 +196,9 @@ def prediction(
                 entry = values.setdefault(f"predicted_{predictor.name}", {})
                 entry[start, layer] = predictor.median(layer)
                 if bands and isinstance(predictor, LocalSpectrum):
-                    values.setdefault(f"predicted_{predictor.name}_band", {})[start, layer] = predictor.band(layer)
+                    values.setdefault(f"predicted_{predictor.name}_band", {})[start, layer] = predictor.band(
+                        layer
+                    )
     extra = {name: ("side", SIDES) for name in values if name.endswith("_band")}
     layers = [layer for entries in values.values() for _, layer in entries]
     dataset = frame(chain.graph, chain.method.name, starts, layers, values, extra)
@@ -227,7 +249,9 @@ def below(chain: RelevanceChain, start: str, layers: Sequence[str] | None = None
 def state_cuts(chain: RelevanceChain, start: str) -> list[str]:
     """The cuts of the network from the start down to the input, without those behind a pass-through."""
     top = chain.graph.resolve(start)
-    names = [c for c in chain.graph.cuts if c == INPUT or not isinstance(chain.graph.nodes[c].op, PassThrough)]
+    names = [
+        c for c in chain.graph.cuts if c == INPUT or not isinstance(chain.graph.nodes[c].op, PassThrough)
+    ]
     order = [INPUT, *chain.graph.nodes]
     lower = [c for c in reversed(names) if order.index(c) < order.index(top)]
     return [top, *lower]

@@ -112,12 +112,14 @@ def provenance(network: Any = None, **settings: Any) -> dict[str, Any]:
     """Where a result comes from: versions, weights, settings."""
     from conetheory import __version__
 
-    given = {k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items() if v is not None}
+    given = {
+        k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items() if v is not None
+    }
     weights = {f"network_{k}": str(v) for k, v in getattr(network, "provenance", {}).items()}
     return {
         "conetheory": __version__,
         "network": getattr(network, "name", "unnamed"),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a subclass of str, which netCDF refuses
         "numpy": np.__version__,
         "machine": platform.machine(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

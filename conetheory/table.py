@@ -54,11 +54,13 @@ def summary_lines(comparison: Comparison) -> list[str]:
             p90, count = summary["p90_abs_error_decades"][theory], summary["layers_scored"][theory]
             name = SHORT[theory]
             lines.append(
-                f"{name}: |error| {median:.3f} decades at the median layer, {p90:.3f} at the 90th percentile ({count} layers)"
+                f"{name}: |error| {median:.3f} decades at the median of {count} layers, "
+                f"{p90:.3f} at the 90th percentile"
             )
     if summary["bounds_checked"]:
         lines.append(
-            f"certificates: {summary['violations']} violations in {summary['bounds_checked']} checks of a pair at a location"
+            f"certificates: {summary['violations']} violations in {summary['bounds_checked']} checks"
+            " (a pair of nonnegative starts at a location)"
         )
     for entry in comparison.not_applicable:
         lines.append(f"not certified: {entry['method']} from {entry['start']}: {entry['reason']}")
@@ -66,7 +68,7 @@ def summary_lines(comparison: Comparison) -> list[str]:
 
 
 def sentence(comparison: Comparison, wanted: tuple[float, ...] = (0.9, 0.5)) -> str:
-    """What the numbers say, in words: where maps of different classes are bound to agree, and to what degree."""
+    """What the numbers say in words: from where maps are bound to agree, and to what degree."""
     parts = []
     for (method, start), records in groupby(comparison.rows(), lambda r: (r["method"], r["start"])):
         rows = list(records)
@@ -85,8 +87,8 @@ def _certified_words(rows: list[Record], name: str, what: str, wanted: tuple[flo
         if first < len(rows):
             worst = min(bounds[first:])
             return (
-                f"From {rows[first]['label']} down, {name} maps of {what} agree to at least cos {_floored(worst)} "
-                f"at every certified location of these images, whatever the network decides."
+                f"From {rows[first]['label']} down, {name} maps of {what} agree to at least "
+                f"cos {_floored(worst)} at every certified location, whatever the network decides."
             )
     return ""
 
@@ -97,8 +99,8 @@ def _measured_words(rows: list[Record], name: str) -> str:
     if deficit is None:
         return f"For {name} nothing could be certified."
     return (
-        f"For {name} there is no such guarantee; at {last['label']} two random starts give maps with a median cosine of "
-        f"{_cosine(1 - deficit)}."
+        f"For {name} there is no such guarantee; at {last['label']} the maps of two random starts have a "
+        f"median cosine of {_cosine(1 - deficit)}."
     )
 
 

@@ -19,7 +19,10 @@ CLICK_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "Click
 BAD_INPUT, INTERRUPTED = 2, 130
 
 app = typer.Typer(
-    name="conetheory", add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
+    name="conetheory",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 COMMON = ["weights", "images", "limit", "method", "start", "vectors", "seed", "device", "dtype"]

@@ -36,7 +36,7 @@ def save(comparison: Comparison, settings: dict[str, Any], path: Path) -> Compar
 
 
 def reusable(path: Path, method: str, settings: dict[str, Any]) -> tuple[Comparison | None, str]:
-    """A result that was made with the same settings, or None and the reason (empty where there is no file)."""
+    """A result of the same settings, or None and the reason (empty where there is no file)."""
     from conetheory.comparison import Comparison
 
     if not path.is_file():

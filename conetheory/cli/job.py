@@ -64,10 +64,12 @@ def run_task(task: Task, model: str, given: dict[str, Any]) -> None:
     for table in comparison_tables(comparison):
         stdout.print(table)
     for line in summary_lines(comparison):
-        stdout.print(line, soft_wrap=True)
+        stdout.print(line, soft_wrap=True, markup=False)
     if task.name == "demo":
-        stdout.print(sentence(comparison), soft_wrap=True)
-    stdout.print(f"Written: {', '.join(map(str, paths))}; one .nc for each method", soft_wrap=True)
+        stdout.print(sentence(comparison), soft_wrap=True, markup=False)
+    stdout.print(
+        f"Written: {', '.join(map(str, paths))}; one .nc for each method", soft_wrap=True, markup=False
+    )
 
 
 def prepare(task: Task, model: str, given: dict[str, Any]) -> Job:

@@ -23,13 +23,13 @@ class Task:
 MODEL = Argument(
     metavar="MODEL", help="A network's name; `conetheory models` lists them.", show_default=False
 )
-WEIGHTS = "torchvision weights name, .safetensors or .pth file, or random:SEED. [default: the model's own]"
-IMAGES = "A picture, a folder or an ImageFolder tree (repeatable). [default: the bundled photographs]"
-START = "Start layer (repeatable). [default: the paper's for csc, else logits]"
-THEORY = "local-spectrum or two-scale (repeatable). [default: both]"
-PREDICT = "Images that take part in the local spectrum. [default: all]"
-CERTIFY = "Images to certify. [default: 1 for compare, else all]"
-POSITIONS = "Locations per layer and image for local spectrum and certificate. [default: what is affordable]"
+WEIGHTS = "torchvision weights name, .safetensors or .pth file, or random:SEED. (default: the model's own)"
+IMAGES = "A picture, a folder or an ImageFolder tree (repeatable). (default: the bundled photographs)"
+START = "Start layer (repeatable). (default: the paper's for csc, else logits)"
+THEORY = "local-spectrum or two-scale (repeatable). (default: both)"
+PREDICT = "Images that take part in the local spectrum. (default: all)"
+CERTIFY = "Images to certify. (default: 1 for compare, else all)"
+POSITIONS = "Locations per layer and image for local spectrum and certificate. (default: what is affordable)"
 BIAS = "What the rule does with biases: none, bach or signed."
 EMPTY = "An output with one empty pool: drop its share, or renormalise."
 RESUME = "Take up the methods that OUT holds already with the same settings."
@@ -53,7 +53,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "stabiliser": (Annotated[float, Option(metavar="EPS", help="Added to the pools, with their sign.")], 0.0),
     "empty_pool": (Annotated[str, Option(help=EMPTY)], "drop"),
     "out": (
-        Annotated[Path | None, Option(metavar="DIR", help="Folder for the results. [default: ./out/...]")],
+        Annotated[Path | None, Option(metavar="DIR", help="Folder for the results. (default: ./out/...)")],
         None,
     ),
     "resume": (Annotated[bool, Option("--resume", help=RESUME)], False),

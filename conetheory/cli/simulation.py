@@ -14,7 +14,7 @@ from conetheory.cli.console import progress
 if TYPE_CHECKING:
     import xarray as xr
 
-MATRICES = "Variant of the matrices, such as positive or alpha2beta1 (repeatable). [default: all]"
+MATRICES = "Variant of the matrices, such as positive or alpha2beta1 (repeatable). (default: all)"
 
 
 def run_simulation(

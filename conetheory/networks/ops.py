@@ -19,7 +19,9 @@ from torch.nn import functional as F
 Shape = tuple[int, ...]
 Part = Callable[[Tensor], Tensor]
 Terms = Sequence[tuple[Tensor, Part]]
-BLOCK = 2**20  # elements of a dense weight transformed at a time: the block stays in cache, fc1 of VGG is never copied
+BLOCK = (
+    2**20
+)  # elements of a dense weight transformed at a time: the block stays in cache, fc1 of VGG is never copied
 
 
 def positive(weight: Tensor) -> Tensor:
@@ -83,7 +85,7 @@ class Concat(Op):
 
 @dataclass(frozen=True, eq=False)
 class MaxPool2d(Op):
-    """Maximum over windows (`kernel`, `stride`, `padding`, `dilation`, `ceil_mode`), or adaptive (`kernel` None)."""
+    """Maximum over windows, as in `torch.nn.MaxPool2d`; adaptive where `kernel` is None."""
 
     kernel: Any
     stride: Any = None

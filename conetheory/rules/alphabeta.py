@@ -94,9 +94,10 @@ class AlphaBeta(Rule):
             weights = [1.0]
         elif renormalise:
             empty = [pool == 0 for pool in pools]
-            weights = [torch.where(empty[1 - i], 1.0, w).to(pools[i]) for i, w in enumerate(weights)]
+            one = pools[0].new_ones(())  # of two Python numbers `where` would make a float32 tensor
+            weights = [torch.where(empty[1 - i], one, w) for i, w in enumerate(weights)]
         if self.stabiliser > 0:
-            pools = [z + torch.where(z >= 0, self.stabiliser, -self.stabiliser) for z in pools]
+            pools = [torch.where(z >= 0, z + self.stabiliser, z - self.stabiliser) for z in pools]
         return [torch.where(z == 0, 0.0, w / z) for w, z in zip(weights, pools, strict=True)]
 
 

@@ -106,7 +106,9 @@ class WinnerTakesAll:
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
         channels, height, width = self.inside
         blank = r.new_zeros((*r.shape[:2], channels, height * width))
-        return (blank.scatter_add_(-1, self._index(r.shape[1]), r.flatten(-2)).unflatten(-1, (height, width)),)
+        return (
+            blank.scatter_add_(-1, self._index(r.shape[1]), r.flatten(-2)).unflatten(-1, (height, width)),
+        )
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         (h,) = hs

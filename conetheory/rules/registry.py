@@ -47,12 +47,16 @@ def get_method(name: str, **parameters: Any) -> Method:
         raise InputError(f"unknown method {name!r}; {hint}")
     known = {f.name for f in fields(AlphaBeta)} - {"alpha", "beta"}
     if unknown := set(parameters) - known:
-        raise InputError(f"method {name!r} has no parameter {sorted(unknown)[0]!r}; it has {', '.join(sorted(known))}")
+        raise InputError(
+            f"method {name!r} has no parameter {sorted(unknown)[0]!r}; it has {', '.join(sorted(known))}"
+        )
     rule = AlphaBeta(float(match[1]), float(match[2]), **parameters)
     return Method(
         name=match[0],
         rule=rule,
-        description="positive contributions only (z+)" if rule.beta == 0 else "positive minus negative contributions",
+        description="positive contributions only (z+)"
+        if rule.beta == 0
+        else "positive minus negative contributions",
         source="Bach et al. 2015, eq. 60" + ("; Montavon et al. 2017 (z+)" if rule.beta == 0 else ""),
         nonnegative=rule.beta == 0 and rule.bias != "signed",
         sum_preserving=rule.bias == "none" and rule.stabiliser == 0,

@@ -281,14 +281,22 @@ def _worst(xp: Any, vectors: Any) -> tuple[Any, Any, Any]:
     step = max(1, _TILE // max(1, n * vectors.shape[0]))
     for start in range(0, n, step):
         part = slice(start, min(n, start + step))
-        gap = half[:, part, None] + half[:, None, :] - xp.matmul(residual[:, part, :], xp.matrix_transpose(residual))
-        own = xp.arange(part.start, part.stop, device=device(gap))[:, None] == xp.arange(n, device=device(gap))
+        gap = (
+            half[:, part, None]
+            + half[:, None, :]
+            - xp.matmul(residual[:, part, :], xp.matrix_transpose(residual))
+        )
+        own = xp.arange(part.start, part.stop, device=device(gap))[:, None] == xp.arange(
+            n, device=device(gap)
+        )
         gap = xp.reshape(xp.where(own, -math.inf, gap), (gap.shape[0], -1))
         place = xp.argmax(gap, axis=-1)
         widest = xp.take_along_axis(gap, place[:, None], axis=-1)[:, 0]
         better = widest > best
         best = xp.where(better, widest, best)
-        first, second = (xp.where(better, i, old) for i, old in ((start + place // n, first), (place % n, second)))
+        first, second = (
+            xp.where(better, i, old) for i, old in ((start + place // n, first), (place % n, second))
+        )
     one, other = (xp.take_along_axis(vectors, i[:, None, None], axis=1)[:, 0, :] for i in (first, second))
     deficits = xp.where(first == second, 0 * one[:, 0], cosine.deficit(one, other))
     none = count[:, 0, 0] == 0

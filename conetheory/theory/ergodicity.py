@@ -266,13 +266,13 @@ class NormCone:
 
 
 def propagated_norm_cone(matrices: Sequence[Any], start: NormCone) -> list[NormCone] | NotApplicable:
-    """The cones that a sum-preserving chain maps `start` into: w_{l-1} = M_l w_l, kappa_{l-1} = tau_1(M_l)
-    kappa_l.
+    """The cones that a sum-preserving chain maps `start` into: w' = M w, kappa' = tau_1(M) kappa for each M.
 
     matrices: M_1, ..., M_L, (m_l, n_l), signed, columns of sum one (NotApplicable otherwise, e.g. where a
     pool of alpha-beta is empty); start: center of sum one and radius at the entrance of M_L. Returns the
-    cones at the exits of M_L, ..., M_1, in this order, radii rounded up. It holds for starts of non-zero
-    sum and says little about single positions. Source: theory.md B5 and D2 item 8.
+    cones at the exits of M_L, ..., M_1, in this order, radii rounded up, for every chain with exact sums
+    that the given one is the rounding of. It holds for starts of non-zero sum and says little about single
+    positions. Source: theory.md B5 and D2 item 8.
     """
     center, radius, cones = start.center, start.radius, []
     for M in reversed(list(matrices)):

@@ -182,7 +182,7 @@ def _tiles(weights: Any) -> Any:
     xp = array_namespace(weights)
     flat = xp.reshape(weights, (-1, weights.shape[-1]))
     step = max(1, _TILE // (_REPLICATES * _POINTS))
-    for start in range(0, flat.shape[0], step):
+    for start in range(0, max(1, flat.shape[0]), step):
         yield flat[start : start + step, :]
 
 
@@ -215,10 +215,12 @@ def _log_deltas(xp: Any, weights: Any) -> tuple[Any, Any]:
     The first row of N is turned onto the first axis, so W = |z_1|^2 e e^T + tail: the leading direction
     enters det W only through the product |z_1|^2 * tail_22, and nothing of order one is subtracted.
     """
-    tails = weights.shape[-1] - 1
-    room = 1 << max(tails - 1, 1).bit_length()
+    room = 1 << max(weights.shape[-1] - 2, 1).bit_length()
+    # Long tails are mostly tiny: columns that hold less than 1e-9 of every tail together are left out.
+    least = 1e-9 / weights.shape[-1] * xp.sum(weights[:, 1:], axis=-1, keepdims=True)
+    tails = int(xp.sum(xp.astype(xp.any(weights[:, 1:] > least, axis=0), xp.int64)))
     lead, mass, products = (xp.asarray(z, device=device(weights)) for z in _nodes(room))
-    rest = xp.matrix_transpose(weights[:, 1:])
+    rest = xp.matrix_transpose(weights[:, 1 : 1 + tails])
     out = []
     for k in range(_REPLICATES):
         tail = xp.matmul(products[k, :, :tails], rest)  # (3 points, batch)

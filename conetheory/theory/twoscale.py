@@ -85,7 +85,7 @@ def mixing_layers_estimate(side: int, step_variance: float) -> float:
     taps). An estimate: real location chains have unequal weights. Source: theory of the reflecting walk.
     """
     if side < 1 or not step_variance > 0:
-        raise InputError(f"a map has at least one location and a step a variance; got {side}, {step_variance}")
+        raise InputError(f"a map has locations and a step a variance; got {side}, {step_variance}")
     return float(2 * side**2 / (np.pi**2 * step_variance))
 
 

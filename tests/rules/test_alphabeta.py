@@ -24,7 +24,7 @@ EMPTY_POOLS = ("drop", "renormalise")
 STABILISERS = (0.0, 1e-2)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=None)
 def activations(toy: str) -> list[tuple[Node, tuple[torch.Tensor, ...], torch.Tensor]]:
     return list(graph(toy).run(images()))
 
@@ -64,6 +64,16 @@ def pools(W, b, x, bias: str):
         if bias == "signed" or (bias == "bach" and b[o] < 0):
             z_minus[o] += b[o]
     return plus, minus, z_plus, z_minus
+
+
+@lru_cache(maxsize=64)
+def dense_pools(toy: str, name: str, bias: str):
+    """`pools` of each image at one linear operation of a toy; none at the others."""
+    node, xs, _ = next(step for step in activations(toy) if step[0].name == name)
+    if not isinstance(node.op, LinearOp):
+        return []
+    W, b = dense_weights(node, xs)
+    return [pools(W, b, x, bias) for x in torch.cat([x.flatten(1) for x in xs], 1).numpy()]
 
 
 def textbook(parts, alpha: float, beta: float, stabiliser: float, renormalise: bool) -> np.ndarray:
@@ -133,9 +143,7 @@ def test_every_rule_is_the_textbook_matrix_at_every_layer(toy, bias):
             for rule in RULES.values():
                 assert_equal(ours(rule, node, xs, y), np.stack(expected))
             continue
-        W, b = dense_weights(node, xs)
-        inputs = torch.cat([x.flatten(1) for x in xs], 1).numpy()
-        parts = [pools(W, b, x, bias) for x in inputs]
+        parts = dense_pools(toy, node.name, bias)
         for base, empty, eps in itertools.product(RULES.values(), EMPTY_POOLS, STABILISERS):
             rule = AlphaBeta(base.alpha, base.beta, bias=bias, empty_pool=empty, stabiliser=eps)
             renormalise = empty == "renormalise" or isinstance(node.op, Add | AvgPool2d)
@@ -153,9 +161,7 @@ def test_columns_sum_to_one_where_both_pools_are_filled(toy, method):
         M, N = ours(rule, node, xs, y), ours(renormalising, node, xs, y)
         both = either = np.ones((len(y), y[0].numel()), bool)
         if isinstance(node.op, LinearOp):
-            W, b = dense_weights(node, xs)
-            inputs = torch.cat([x.flatten(1) for x in xs], 1).numpy()
-            filled = np.stack([np.stack(pools(W, b, x, "none")[2:]) != 0 for x in inputs], 1)
+            filled = np.stack([np.stack(part[2:]) != 0 for part in dense_pools(toy, node.name, "none")], 1)
             both, either = filled.all(0), filled.any(0)
         np.testing.assert_allclose(M.sum(1)[both], 1, rtol=0, atol=1e-12 * rule.alpha)
         np.testing.assert_allclose(N.sum(1), either, rtol=0, atol=1e-12 * rule.alpha)
@@ -168,13 +174,9 @@ def test_columns_sum_to_one_where_both_pools_are_filled(toy, method):
 def test_the_toys_have_empty_pools():
     """Else the policies for them would not be tested."""
     seen = set()
-    for toy in ("conv 1x1", "signed averages", "residual with a signed branch"):
-        for node, xs, _ in activations(toy):
-            if isinstance(node.op, LinearOp):
-                W, b = dense_weights(node, xs)
-                x = torch.cat([x.flatten(1) for x in xs], 1).numpy()[0]
-                _, _, z_plus, z_minus = pools(W, b, x, "none")
-                seen |= set(zip(z_plus != 0, z_minus != 0, strict=True))
+    for node, *_ in activations("conv wide padding"):
+        for _, _, z_plus, z_minus in dense_pools("conv wide padding", node.name, "none"):
+            seen |= set(zip(z_plus != 0, z_minus != 0, strict=True))
     assert seen == set(itertools.product((False, True), repeat=2))
 
 

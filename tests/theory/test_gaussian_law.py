@@ -160,6 +160,14 @@ def test_stable_rank_excess(s, order):
     assert float(cosine.stable_rank_excess(shuffled)) == pytest.approx(float(excess), rel=1e-13)
 
 
+def test_one_value_and_no_spectrum():
+    assert cosine.gaussian_deficit_quantile(np.asarray([3.0])).value == 0
+    assert cosine.gaussian_deficit_mean(np.asarray([3.0])).value == 0
+    assert cosine.gaussian_deficit_cdf(np.asarray([3.0]), 0.0).value == 1
+    assert cosine.gaussian_deficit_quantile(np.ones((0, 3))).value.shape == (0,)
+    assert cosine.gaussian_deficit_cdf(np.ones((0, 3)), np.zeros(2)).value.shape == (0, 2)
+
+
 def test_bad_spectra_and_levels_are_refused():
     for bad in ([1.0, -1.0], [1.0, math.inf]):
         with pytest.raises(InputError):

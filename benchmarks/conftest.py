@@ -1,0 +1,23 @@
+"""Print the ratios that the benchmarks are read by."""
+
+from __future__ import annotations
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    session = getattr(terminalreporter.config, "_benchmarksession", None)
+    if session is None:
+        return
+    found = {b.name: b for b in session.benchmarks if not b.has_error}
+    seconds = {name: b.stats.median for name, b in found.items()}
+    base = seconds.get("test_autograd")
+    if base is not None:
+        terminalreporter.section("ratios to one autograd forward and backward pass")
+        for name, value in seconds.items():
+            terminalreporter.write_line(f"{value / base:8.2f} x   {value:8.2f} s   {name}")
+    for ours, theirs in (("lrp-alpha1beta0", "ZPlus"), ("lrp-alpha2beta1", "AlphaBeta")):
+        fast, slow = seconds.get(f"test_sweep_with_statistics[{ours}]"), seconds.get(f"test_zennit[{theirs}]")
+        if fast and slow:
+            terminalreporter.write_line(f"{slow / fast:8.2f} x faster than zennit's {theirs}: {ours}")
+    for name, b in found.items():
+        if b.extra_info:
+            terminalreporter.write_line(f"{name}: {b.extra_info}")

@@ -1,0 +1,4 @@
+from matplotlib.figure import Figure
+
+
+def csc_figure(c): return Figure()

@@ -1,0 +1,143 @@
+"""How good are the predictions? Many seeds of one measurement against the local spectrum and two-scale.
+
+    python -m experiments.score_predictions squeezenet1_1 --weights FILE --images DIR --limit 16
+    python -m experiments.score_predictions cifar10_cnn
+
+For each seed, fresh start vectors for every image: is the local-spectrum median (same images) inside the
+95% bootstrap band of the measured one, and how far off is the two-scale prediction of the same vectors?
+One more measurement with many vectors scores the local spectrum in decades. The result is one JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from rich.progress import track
+from torch import Tensor
+
+from conetheory import networks
+from conetheory.chain import RelevanceChain
+from conetheory.measure import CscMeter
+from conetheory.predict import LocalSpectrum, TwoScale, below
+from conetheory.results import provenance
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def score_seed(
+    chains: list[RelevanceChain], start: str, vectors: int, seed: int, two_scale: bool
+) -> dict[str, dict]:
+    """Measured median with its band, and the two-scale prediction, at each layer."""
+    meter = CscMeter([start], vectors=vectors, seed=seed, bootstrap=200)
+    predictor = TwoScale(start, vectors=vectors, seed=seed)
+    for chain in chains:
+        meter.add(chain)
+        if two_scale:
+            predictor.add(chain)
+    data = meter.result().dataset.isel(method=0, start=0)
+    return {
+        layer: {
+            "measured": float(data["measured_deficit_median"].sel(layer=layer)),
+            "band": data["measured_band"].sel(layer=layer).values.tolist(),
+            "two_scale": predictor.median(layer) if two_scale else float("nan"),
+        }
+        for layer in below(chains[0], start)
+    }
+
+
+def summarise(local: dict[str, float], seeds: list[dict[str, dict]], many: dict[str, dict]) -> dict[str, Any]:
+    """The figures of merit over seeds x layers."""
+    layers = list(local)
+    inside = [s[m]["band"][0] <= local[m] <= s[m]["band"][1] for s in seeds for m in layers]
+    error = {m: float(np.log10(local[m] / many[m]["measured"])) for m in layers}
+    gaps = [np.log10(s[m]["two_scale"] / s[m]["measured"]) for s in seeds for m in layers]
+    gaps = np.abs([g for g in gaps if np.isfinite(g)])
+    return {
+        "local_spectrum_inside_band": float(np.mean(inside)),
+        "local_spectrum_median_abs_error_decades": float(np.median(np.abs(list(error.values())))),
+        "local_spectrum_p90_abs_error_decades": float(np.quantile(np.abs(list(error.values())), 0.9)),
+        "two_scale_median_abs_error_decades": float(np.median(gaps)) if len(gaps) else None,
+        "two_scale_p90_abs_error_decades": float(np.quantile(gaps, 0.9)) if len(gaps) else None,
+        "two_scale_scored": len(gaps),
+        "by_layer": {
+            m: {
+                "measured": many[m]["measured"],
+                "local_spectrum": local[m],
+                "local_spectrum_error_decades": error[m],
+                "inside_band": float(
+                    np.mean([s[m]["band"][0] <= local[m] <= s[m]["band"][1] for s in seeds])
+                ),
+                "two_scale_error_decades": _median(
+                    [np.log10(s[m]["two_scale"] / s[m]["measured"]) for s in seeds]
+                ),
+            }
+            for m in layers
+        },
+    }
+
+
+def _median(values: list[float]) -> float | None:
+    live = [v for v in values if np.isfinite(v)]
+    return float(np.median(live)) if live else None
+
+
+def score(
+    network: networks.Network,
+    images: Tensor,
+    method: str,
+    *,
+    seeds: int,
+    vectors: int,
+    many: int,
+    start: str = "logits",
+) -> dict[str, Any]:
+    """All figures of merit of one method on one network."""
+    started = time.perf_counter()
+    chains = [RelevanceChain(network, image, method) for image in images]
+    spectrum = LocalSpectrum(start)
+    for chain in track(chains, f"{method}: local spectra"):
+        spectrum.add(chain)
+    local = {layer: spectrum.median(layer) for layer in below(chains[0], start)}
+    runs = [score_seed(chains, start, vectors, s, True) for s in track(range(seeds), f"{method}: seeds")]
+    reference = score_seed(chains, start, many, 10_000, False)
+    return summarise(local, runs, reference) | {"seconds": round(time.perf_counter() - started)}
+
+
+def main(
+    model: str,
+    weights: Annotated[str | None, typer.Option()] = None,
+    images: Annotated[Path | None, typer.Option(help="default: the photographs in scikit-image")] = None,
+    limit: Annotated[int | None, typer.Option()] = None,
+    method: Annotated[list[str] | None, typer.Option()] = None,
+    seeds: int = 20,
+    vectors: int = 10,
+    many_vectors: int = 200,
+    calibrate: Annotated[bool, typer.Option(help="batch-norm statistics from the images")] = False,
+    out: Path = RESULTS,
+    name: Annotated[str | None, typer.Option(help="of the file; default: the model")] = None,
+) -> dict[str, Any]:
+    """Score the predictions and write OUT/score-NAME.json."""
+    network = networks.load(model, weights)
+    pictures = (
+        networks.load_images(images, network, limit) if images else networks.bundled_images(network, limit)
+    )
+    if calibrate:
+        network = networks.load(model, weights, calibrate=pictures.tensor)
+    settings = {"seeds": seeds, "vectors": vectors, "many_vectors": many_vectors, "images": len(pictures)}
+    result: dict[str, Any] = {"provenance": provenance(network, threads=torch.get_num_threads(), **settings)}
+    for one in method or ["lrp-alpha1beta0", "lrp-alpha2beta1"]:
+        result[one] = score(network, pictures.tensor, one, seeds=seeds, vectors=vectors, many=many_vectors)
+        print(one, {k: v for k, v in result[one].items() if k != "by_layer"}, flush=True)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"score-{name or model}.json").write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+if __name__ == "__main__":
+    typer.run(main)

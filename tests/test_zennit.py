@@ -1,0 +1,170 @@
+"""Whole networks against zennit (0.5 and 1.0): ZPlus and AlphaBeta, bias-free and Bach, the same stabiliser.
+
+zennit adds `eps sign(z)` to every denominator, those of averages and sums too, as our `stabiliser` does.
+Two differences are of meaning, and are bridged openly: where a residual sum has signed terms, zennit's
+`Norm` divides by the signed sum, while ours takes the two pools; the torchvision ResNet is therefore given
+`PooledSum`, our rule for sums written as a zennit hook, and zennit's own `Norm` is met on a network whose
+terms are nonnegative. VGG-11 has a small classifier here: the 100 million weights of its own add nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from conetheory.chain import RelevanceChain
+from conetheory.networks import trace
+from tests.networks.toys import random_images, seeded
+
+canonizers = pytest.importorskip("zennit.canonizers", reason="zennit is not installed")
+from zennit.composites import LayerMapComposite, layer_map_base  # noqa: E402
+from zennit.core import BasicHook, Stabilizer  # noqa: E402
+from zennit.layer import Sum  # noqa: E402
+from zennit.rules import AlphaBeta, NoMod, ZPlus  # noqa: E402
+from zennit.torchvision import ResNetCanonizer  # noqa: E402
+from zennit.types import Linear as AnyLinear  # noqa: E402
+
+EPS = 1e-6
+TOLERANCE = 1e-9
+
+
+class Block(nn.Module):
+    """A residual block; the sum has nonnegative terms where `rectified`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a, self.norm_a = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.b, self.norm_b = nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.sum = Sum()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.norm_a(self.a(x)))
+        return self.add(x, self.relu(self.norm_b(self.b(y))))
+
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+
+class BlockForZennit(Block):
+    """The same with a module for the sum, which is what zennit can hook."""
+
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.sum(torch.stack([x, y], -1))
+
+
+def residual(block: Callable[[int], nn.Module]) -> nn.Module:
+    stem = [nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(inplace=True)]
+    return nn.Sequential(
+        *stem, block(8), nn.AvgPool2d(2), block(8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 6)
+    )
+
+
+def vgg() -> nn.Module:
+    layers: list[nn.Module] = []
+    for into, out in ((3, 8), (8, 8), (8, 12)):
+        layers += [nn.Conv2d(into, out, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(192, 16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 6))
+
+
+def vgg11_bn() -> nn.Module:
+    model = models.vgg11_bn(weights=None, init_weights=False)
+    model.classifier = nn.Sequential(nn.Linear(512 * 49, 32), nn.ReLU(True), nn.Dropout(), nn.Linear(32, 10))
+    return model
+
+
+# name: (the network, the same for zennit, image side, whether its sums have signed terms)
+NETWORKS = {
+    "small vgg": (vgg, vgg, 32, False),
+    "small resnet": (lambda: residual(Block), lambda: residual(BlockForZennit), 16, False),
+    "squeezenet1_1": (models.squeezenet1_1, models.squeezenet1_1, 64, False),
+    "vgg11_bn": (vgg11_bn, vgg11_bn, 64, False),
+    "resnet18": (models.resnet18, models.resnet18, 64, True),
+}
+METHODS = {"lrp-alpha1beta0": (1.0, 0.0), "lrp-alpha2beta1": (2.0, 1.0)}
+
+
+class PooledSum(BasicHook):
+    """Our rule for a sum of signed terms: two pools, of which one takes everything where the other is empty."""
+
+    def __init__(self, alpha: float, beta: float) -> None:
+        stabilise = Stabilizer(EPS)
+
+        def mapper(r: Tensor, pools: list[Tensor]) -> list[Tensor]:
+            plus, minus = pools
+            shares = torch.where(minus == 0, 1.0, alpha).to(r), torch.where(plus == 0, 1.0, -beta).to(r)
+            return [share * r / stabilise(z) for share, z in zip(shares, pools, strict=True)]
+
+        super().__init__(
+            input_modifiers=[lambda x: x.clamp(min=0), lambda x: x.clamp(max=0)],
+            param_modifiers=[NoMod(param_keys=[])] * 2,
+            output_modifiers=[lambda y: y] * 2,
+            gradient_mapper=mapper,
+            reducer=lambda xs, gradients: xs[0] * gradients[0] + xs[1] * gradients[1],
+        )
+
+
+@lru_cache(maxsize=1)
+def network(name: str) -> tuple[nn.Module, nn.Module, Tensor]:
+    """The network, the same for zennit with the same parameters, and images."""
+    ours, theirs, side, _ = NETWORKS[name]
+    return seeded(ours), seeded(theirs), random_images(2, 3, side, side)
+
+
+def zennit_relevance(name: str, method: str, bias: str, v: Tensor, start: str | None) -> Tensor:
+    """Relevance at the input of one vector per image at the output, or at the module `start`."""
+    _, model, images = network(name)
+    alpha, beta = METHODS[method]
+    zero = "bias" if bias == "none" else None
+    if beta == 0:
+        rule = ZPlus(stabilizer=EPS, zero_params=zero)
+    else:
+        rule = AlphaBeta(alpha, beta, stabilizer=EPS, zero_params=zero)
+    layer_map = [*layer_map_base(stabilizer=EPS), (AnyLinear, rule)]
+    found = [canonizers.SequentialMergeBatchNorm()]
+    if name.startswith("resnet"):
+        found = [ResNetCanonizer()]
+        layer_map = [((Sum,), PooledSum(alpha, beta)), *layer_map]
+    outputs: dict[str, Tensor] = {}
+    x = images.clone().requires_grad_()
+    with LayerMapComposite(layer_map, canonizers=found).context(model) as modified:
+        hook = None
+        if start is not None:  # after the composite's own hooks: zennit 1 fails otherwise
+            keep = lambda module, args, y: outputs.__setitem__("start", y)  # noqa: E731
+            hook = modified.get_submodule(start).register_forward_hook(keep)
+        outputs["logits"] = modified(x)
+        (relevance,) = torch.autograd.grad(outputs["logits" if start is None else "start"], x, v)
+        if hook is not None:
+            hook.remove()
+    return relevance
+
+
+def disagreement(name: str, method: str, bias: str, start: str | None = None) -> float:
+    """The largest difference at the input, relative to the largest relevance."""
+    model, _, images = network(name)
+    chain = RelevanceChain(trace(model, images.shape[1:]), images, method, bias=bias, stabiliser=EPS)
+    layer = start or "logits"
+    r = random_images(2, 1, *chain.shape(layer), seed=3)
+    ours = chain.down(r, layer)[:, 0]
+    theirs = zennit_relevance(name, method, bias, r[:, 0], start)
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+@pytest.mark.parametrize("bias", ["none", "bach"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_whole_networks(name, method, bias):
+    assert disagreement(name, method, bias) < TOLERANCE
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("name", "start"), [("small vgg", "4"), ("small resnet", "5"), ("squeezenet1_1", "features.6")]
+)
+def test_relevance_injected_at_a_hidden_layer(name, start, method):
+    assert disagreement(name, method, "none", start) < TOLERANCE
