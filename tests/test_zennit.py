@@ -4,7 +4,8 @@ zennit adds `eps sign(z)` to every denominator, those of averages and sums too, 
 Two differences are of meaning, and are bridged openly: where a residual sum has signed terms, zennit's
 `Norm` divides by the signed sum, while ours takes the two pools; the torchvision ResNet is therefore given
 `PooledSum`, our rule for sums written as a zennit hook, and zennit's own `Norm` is met on a network whose
-terms are nonnegative. VGG-11 has a small classifier here: the 100 million weights of its own add nothing.
+terms are nonnegative. zennit 0.5 keeps the eps of a batch norm that it has merged, and so computes another
+network (by 5e-6 a layer); it is set to zero, as zennit 1 does. VGG-11 has a small classifier here: the 100 million weights of its own add nothing.
 """
 
 from __future__ import annotations
@@ -132,7 +133,10 @@ def zennit_relevance(name: str, method: str, bias: str, v: Tensor, start: str | 
         layer_map = [((Sum,), PooledSum(alpha, beta)), *layer_map]
     outputs: dict[str, Tensor] = {}
     x = images.clone().requires_grad_()
+    eps = {m: m.eps for m in model.modules() if isinstance(m, nn.BatchNorm2d)}
     with LayerMapComposite(layer_map, canonizers=found).context(model) as modified:
+        for norm in eps:
+            norm.eps = 0.0
         hook = None
         if start is not None:  # after the composite's own hooks: zennit 1 fails otherwise
             keep = lambda module, args, y: outputs.__setitem__("start", y)  # noqa: E731
@@ -141,6 +145,8 @@ def zennit_relevance(name: str, method: str, bias: str, v: Tensor, start: str | 
         (relevance,) = torch.autograd.grad(outputs["logits" if start is None else "start"], x, v)
         if hook is not None:
             hook.remove()
+    for norm, value in eps.items():
+        norm.eps = value
     return relevance
 
 

@@ -19,6 +19,7 @@ from conetheory.networks.graph import Graph
 from tests.networks.toys import random_images, seeded
 
 SHAPE = (2, 6, 7)
+AREA = SHAPE[1] * SHAPE[2]
 BIASES = ("none", "bach", "signed")
 METHODS = ("lrp-alpha1beta0", "lrp-alpha2beta1", "lrp-alpha5beta4", "lrp-alpha1.5beta0.5")
 TOYS: dict[str, Callable[[], nn.Module]] = {}
@@ -99,7 +100,7 @@ LAYERS = {
     "batch norm of its own": partial(nn.BatchNorm2d, 4),
     "dropout": partial(nn.Dropout2d, 0.5),
     "in-place relu": lambda: nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU(inplace=True)),
-    "hidden linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(4 * 6 * 7, 6)),
+    "hidden linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(4 * AREA, 6)),
     **{f"conv {k}": partial(nn.Conv2d, 4, 4, **v) for k, v in CONVOLUTIONS.items()},
 }
 TOYS |= {name: partial(layered, layer) for name, layer in LAYERS.items()}
@@ -111,7 +112,7 @@ def conv(into: int = 3, out: int = 3, kernel: int = 3) -> nn.Conv2d:
 
 @register("linear alone, signed input")
 def _() -> nn.Module:
-    return Toy(lambda m, x: m.fc(x.flatten(1)), fc=nn.Linear(2 * 6 * 7, 5))
+    return Toy(lambda m, x: m.fc(x.flatten(1)), fc=nn.Linear(2 * AREA, 5))
 
 
 @register("signed averages")
@@ -154,7 +155,7 @@ def _() -> nn.Module:
         return m.head(outer).mean((2, 3)) + m.skip(y.flatten(1))
 
     modules = {"a": conv(2), "b": conv(), "c": conv(), "d": conv(3, 2, 1), "head": conv(5, 4)}
-    return Toy(body, **modules, skip=nn.Linear(3 * 6 * 7, 4))
+    return Toy(body, **modules, skip=nn.Linear(3 * AREA, 4))
 
 
 class Dense(nn.Module):

@@ -1,4 +1,175 @@
+"""The main figure: measured CSC, the predictions drawn over it, and the certified bounds, layer by layer.
+
+The y axis is the cosine on a logarithmic scale of its distance from 1 (0, 0.9, 0.99, ...), convergence
+upwards; the x axis goes from the output to the input. One panel for each method and start layer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from conetheory.comparison import Comparison
+
+# Okabe and Ito's colours, which stay apart for colour-blind readers
+MEASURED, SPECTRUM, TWO_SCALE, CERTIFIED, BASELINE = "#000000", "#0072B2", "#D55E00", "#009E73", "#999999"
+THEORY_STYLES: dict[str, dict[str, Any]] = {
+    "local_spectrum": {"color": SPECTRUM, "ls": "--", "marker": "o", "label": "predicted: local spectrum"},
+    "two_scale": {"color": TWO_SCALE, "ls": ":", "marker": "D", "label": "predicted: two-scale"},
+}
+ORDER = ("measured", "95%", "5 to", "predicted", "certified", "random")  # of the legend, by first word
+MAX_COLUMNS = 3
+LAYERS_PER_INCH = 4.2
 
 
-def csc_figure(c): return Figure()
+def csc_figure(comparison: Comparison) -> Figure:
+    """A figure with a panel for each method and start layer; save it with `figure.savefig`."""
+    data = comparison.dataset
+    panels = [
+        (str(m), str(s))
+        for m in data["method"].values
+        for s in data["start"].values
+        if _reached(data, m, s).any()
+    ]
+    width = max(4.0, data.sizes["layer"] / LAYERS_PER_INCH)
+    columns = max(1, min(len(panels), MAX_COLUMNS, int(15 // width)))
+    rows = max(1, math.ceil(len(panels) / columns))
+    figure = Figure(figsize=(1.0 + columns * width, 1.1 + 3.5 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for number, (method, start) in enumerate(panels):
+        panel = axes.flat[number]
+        csc_panel(data, panel, method, start)
+        if number % columns == 0:
+            panel.set_ylabel("cosine similarity")
+    for empty in axes.flat[len(panels) :]:
+        empty.set_visible(False)
+    _cosine_axis(axes[0, 0], _lowest(data))
+    _legend(figure, axes.flat[: len(panels)])
+    return figure
+
+
+def csc_panel(data: xr.Dataset, axes: Axes, method: str, start: str) -> Axes:
+    """One method and start layer of a comparison's dataset; deficits are drawn on an inverted log axis."""
+    one = data.sel({"method": method, "start": start}).isel(
+        layer=np.flatnonzero(_reached(data, method, start))
+    )
+    x = np.arange(one.sizes["layer"])
+    _certified(one, axes, x)
+    if "baseline_deficit" in one:
+        axes.plot(x, one["baseline_deficit"], color=BASELINE, lw=0.9, zorder=2, label="random vectors")
+    if "measured_deficit_median" in one:
+        _measured(one, axes, x)
+    for name, style in THEORY_STYLES.items():
+        if f"predicted_{name}" in one:
+            size = 4.4 if one.sizes["layer"] < 25 else 3.2
+            hollow = {"mfc": "white", "mew": 1.2, "ms": size, "lw": 1.3, "zorder": 5}
+            axes.plot(x, _positive(one[f"predicted_{name}"]), **style, **hollow)
+    axes.set_xticks(
+        x, [str(label) for label in one["label"].values], rotation=60, ha="right", rotation_mode="anchor"
+    )
+    axes.tick_params(axis="x", labelsize=8 if one.sizes["layer"] < 25 else 6.5, length=2)
+    axes.set_xlim(-0.5, len(x) - 0.5)
+    axes.set_title(f"{method} from {start}", loc="left", fontsize=10)
+    axes.grid(axis="y", color="#e2e2e2", lw=0.6, zorder=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def _measured(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
+    if "measured_deficit_quantile" in one:
+        low, high = (_drawable(one["measured_deficit_quantile"].sel(quantile=q)) for q in (0.05, 0.95))
+        axes.fill_between(
+            x, low, high, color=MEASURED, alpha=0.09, lw=0, zorder=2.5, label="5 to 95% of pairs"
+        )
+    if "measured_band" in one:
+        low, high = (_drawable(one["measured_band"].sel(side=s)) for s in ("lower", "upper"))
+        axes.fill_between(
+            x, low, high, color=MEASURED, alpha=0.28, lw=0, zorder=3, label="95% band of the median"
+        )
+    median = _positive(one["measured_deficit_median"])
+    axes.plot(x, median, color=MEASURED, lw=2.0, zorder=4, label="measured median")
+
+
+def _certified(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
+    """Steps at the lower bounds of the cosine; what is excluded at every location is shaded."""
+    if "certified_cos_lower" not in one:
+        return
+    edges = np.append(x - 0.5, x[-1] + 0.5)
+    for name, style in (("certified_cos_lower", "-"), ("certified_cos_lower_median", (0, (4, 1.5)))):
+        bound = _positive(1 - one[name])
+        where = "every location" if name == "certified_cos_lower" else "half of the locations"
+        options = {
+            "color": CERTIFIED,
+            "lw": 1.4,
+            "ls": style,
+            "zorder": 3.5,
+            "label": f"certified for nonnegative starts, {where}",
+        }
+        axes.stairs(bound, edges, baseline=None, **options)
+        if style == "-":
+            axes.stairs(bound, edges, baseline=2.0, fill=True, color=CERTIFIED, alpha=0.13, lw=0, zorder=1)
+
+
+def _cosine_axis(axes: Axes, lowest: float) -> None:
+    """Cosines 0, 0.9, 0.99, 1 - 1e-3, ... upwards."""
+    top = math.floor(math.log10(lowest) - 0.05)
+    axes.set_yscale("log")
+    axes.set_ylim(1.25, 10.0**top)
+    step = max(1, math.ceil(-top / 9))
+    axes.yaxis.set_major_locator(FixedLocator([10.0**k for k in range(0, top - 1, -step)]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda deficit, _: _cosine(round(math.log10(deficit)))))
+
+
+def _cosine(exponent: int) -> str:
+    known = {0: "0", -1: "0.9", -2: "0.99"}
+    return known.get(exponent, f"$1-10^{{{exponent}}}$")
+
+
+def _legend(figure: Figure, panels: Any) -> None:
+    entries: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if entries:
+        names = sorted(entries, key=lambda name: next(i for i, o in enumerate(ORDER) if name.startswith(o)))
+        options = {"frameon": False, "fontsize": 8.5}
+        columns = min(len(entries), max(2, int(figure.get_figwidth() // 3)))
+        figure.legend(
+            [entries[n] for n in names], names, loc="outside lower center", ncols=columns, **options
+        )
+
+
+def _reached(data: xr.Dataset, method: str, start: str) -> np.ndarray:
+    """Which layers have a value for this method and start."""
+    one = data.sel({"method": method, "start": start})
+    names = ["measured_deficit_median", "certified_cos_lower", *(f"predicted_{t}" for t in THEORY_STYLES)]
+    found = [np.isfinite(one[name].values) for name in names if name in one]
+    return np.any(found, axis=0) if found else np.zeros(data.sizes["layer"], dtype=bool)
+
+
+def _lowest(data: xr.Dataset) -> float:
+    """The smallest deficit that is drawn, the 5 to 95% band aside."""
+    names = ["measured_deficit_median", *(f"predicted_{t}" for t in THEORY_STYLES)]
+    values = [_positive(data[name]).ravel() for name in names if name in data]
+    if "certified_cos_lower_median" in data:
+        values.append(_positive(1 - data["certified_cos_lower_median"]).ravel())
+    live = np.concatenate([v[np.isfinite(v)] for v in values] or [np.array([])])
+    return float(live.min(initial=0.1))
+
+
+def _drawable(deficit: xr.DataArray) -> np.ndarray:
+    """Edges of a band for a log axis: a deficit of zero is above the top of any axis."""
+    return np.maximum(deficit.values, 1e-300)
+
+
+def _positive(deficit: Any) -> np.ndarray:
+    """Deficits for a log axis: NaN where they are not positive."""
+    values = np.asarray(deficit, dtype=float)
+    return np.where(values > 0, values, np.nan)

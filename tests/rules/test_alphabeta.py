@@ -51,7 +51,7 @@ def pools(W, b, x, bias: str):
     plus, minus = np.zeros((inputs, outputs)), np.zeros((inputs, outputs))
     z_plus, z_minus = np.zeros(outputs), np.zeros(outputs)
     for o in range(outputs):
-        for i in range(inputs):
+        for i in np.flatnonzero(W[o]):
             contribution = W[o, i] * x[i]
             if contribution > 0:
                 plus[i, o] = contribution
@@ -80,16 +80,11 @@ def textbook(parts, alpha: float, beta: float, stabiliser: float, renormalise: b
     """M (inputs, outputs) = alpha Z+ - beta Z-."""
     plus, minus, z_plus, z_minus = parts
     M = np.zeros_like(plus)
-    for o in range(M.shape[1]):
-        a, b = alpha, -beta
-        if renormalise and z_minus[o] == 0:
-            a = 1.0
-        if renormalise and z_plus[o] == 0:
-            b = 1.0
-        for share, numerators, z in ((a, plus, z_plus[o]), (b, minus, z_minus[o])):
-            denominator = z + stabiliser * (1 if z >= 0 else -1)
-            if denominator != 0:
-                M[:, o] += share * numerators[:, o] / denominator
+    for share, numerators, z, other in ((alpha, plus, z_plus, z_minus), (-beta, minus, z_minus, z_plus)):
+        shares = np.where(renormalise & (other == 0), 1.0, share)
+        denominators = z + np.where(z >= 0, stabiliser, -stabiliser)
+        filled = denominators != 0
+        M[:, filled] += shares[filled] * numerators[:, filled] / denominators[filled]
     return M
 
 

@@ -1,0 +1,103 @@
+"""The two-scale prediction: a Markov chain on locations, and the deviations that it injects and carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conetheory import histogram
+from conetheory.chain import RelevanceChain
+from conetheory.measure import draw, local_deficits
+from conetheory.predict.layers import below, state_cuts
+from conetheory.theory.twoscale import amplitude, combined_deficit, location_weight, surrogate
+
+CHANNELS = 2  # axis of the channels in (images, vectors, channels, *space)
+SLAVED = 0.05  # median deficit below which a start counts as collapsed on the location weights
+
+
+class TwoScale:
+    """The two-scale prediction for given start vectors: those that `CscMeter` draws with the same seed.
+
+    The chain is run exactly until the start has spread over locations and collapsed on the location
+    weights (a spatial layer with a median deficit below 0.05); from there on each vector is two numbers
+    per location, its weight s and the amplitude a of its deviation, propagated from cut to cut of the
+    network (`theory.twoscale`). Layers above that point have no prediction.
+    """
+
+    name = "two_scale"
+
+    def __init__(
+        self, start: str, *, vectors: int = 5, seed: int = 0, layers: Sequence[str] | None = None
+    ) -> None:
+        self.start, self.vectors, self.seed, self.layers = start, vectors, seed, layers
+        self.images = 0
+        self.counts: dict[str, np.ndarray] = {}
+        self.predicted: dict[str, int] = {}
+
+    def add(self, chain: RelevanceChain, on_step: Callable[[int, int], None] | None = None) -> None:
+        """Propagate the vectors of every image of a chain."""
+        images = range(self.images, self.images + len(chain))
+        self.images += len(chain)
+        shape = chain.shape(self.start)
+        exact = draw(shape, images, self.vectors, start=self.start, seed=self.seed).to(
+            chain.device, chain.dtype
+        )
+        ones = torch.ones((len(chain), 1, *shape), dtype=chain.dtype, device=chain.device)
+        wanted = set(below(chain, self.start, self.layers))
+        cuts = state_cuts(chain, self.start)
+        batch, state = torch.cat([exact, ones], 1), None
+        for step, (top, bottom) in enumerate(pairwise(cuts)):
+            for layer, parts in chain.sweep({top: batch}, bottom):
+                if state is not None and layer in wanted and layer != top:
+                    self._record(layer, parts[top])
+            state = self._next_state(parts[top], state is not None)
+            batch = (
+                parts[top]
+                if state is None
+                else self._lifted(parts[top][:, -1:], *state, seed=[self.seed, step])
+            )
+            if on_step is not None:
+                on_step(step + 1, len(cuts) - 1)
+
+    def _next_state(self, r: Tensor, started: bool) -> tuple[Tensor, Tensor] | None:
+        """(s, a) of every vector at a cut, or None while the chain is still run exactly."""
+        c, k = r[:, -1:], self.vectors
+        if started:
+            injected, carried = amplitude(r[:, :k], c, CHANNELS), amplitude(r[:, k : 2 * k], c, CHANNELS)
+            return location_weight(r[:, :k], c, CHANNELS), (injected**2 + carried**2).sqrt()
+        spatial = r.ndim > 3 and r[0, 0, 0].numel() > 1
+        if not spatial or not local_deficits(r[:, :k])[0].nanmedian() < SLAVED:
+            return None
+        return location_weight(r[:, :k], c, CHANNELS), amplitude(r[:, :k], c, CHANNELS)
+
+    def _lifted(self, c: Tensor, s: Tensor, a: Tensor, seed: list[int]) -> Tensor:
+        """What is sent down from a cut: `s c`, a surrogate of the deviation, and c itself."""
+        noise = np.random.default_rng(seed).standard_normal((1, self.vectors, c.shape[CHANNELS]))
+        xi = torch.from_numpy(noise).to(c).view(1, self.vectors, -1, *[1] * (c.ndim - 3))
+        return torch.cat([s * c, surrogate(c, a, xi, CHANNELS), c], 1)
+
+    def _record(self, layer: str, r: Tensor) -> None:
+        k, c = self.vectors, r[:, -1:]
+        norm = r[:, :k].square().sum(CHANNELS, keepdim=True).sqrt()
+        deviation = amplitude(r[:, k : 2 * k], c, CHANNELS) * c.square().sum(CHANNELS, keepdim=True).sqrt()
+        relative = (
+            torch.where(norm > 0, deviation / norm, 0).flatten(3)
+            if r.ndim > 3
+            else (deviation / norm)[..., None]
+        )
+        first, second = torch.triu_indices(k, k, 1, device=r.device)
+        relative = relative[:, :, 0].permute(0, 2, 1).to(torch.float64)
+        deficits = combined_deficit(local_deficits(r[:, :k])[0], relative[..., first], relative[..., second])
+        counts = self.counts.setdefault(layer, np.zeros(histogram.BINS))
+        counts += histogram.pair_histograms(deficits.flatten(0, 1)).sum(0).cpu().numpy()
+        self.predicted[layer] = self.predicted.get(layer, 0) + len(r)
+
+    def median(self, layer: str) -> float:
+        """The predicted median deficit, NaN where the chain of any image was still run exactly."""
+        if self.predicted.get(layer) != self.images:
+            return float("nan")
+        return float(histogram.quantile(self.counts[layer], 0.5)[0])
