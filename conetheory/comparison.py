@@ -152,4 +152,4 @@ def _finite(value: float) -> float | None:
 
 
 def _plain(attributes: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.item() if isinstance(v, np.generic) else v for k, v in attributes.items()}
+    return {k: v.item() if isinstance(v, np.generic) else v for k, v in attributes.items() if k != "kind"}

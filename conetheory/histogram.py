@@ -1,7 +1,7 @@
 """Quantiles of any number of deficits in constant memory: histograms on a logarithmic scale.
 
-Bins are 1/64 decade wide, so that an interpolated quantile is off by less than a hundredth of a decade
-for any distribution, and by far less for a smooth one. Deficits below the range count as zero.
+Bins are 1/64 decade wide, so that an interpolated quantile is off by less than that (0.016 decade) for any
+distribution, and by far less for a smooth one. Deficits below the range count as zero.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def quantile(counts: np.ndarray, q: float | np.ndarray) -> np.ndarray:
     for where in np.ndindex(*counts.shape[:-1]):
         if total[where] == 0:
             continue
-        rank = q * total[where]
+        rank = np.maximum(q * total[where], np.nextafter(0.0, 1.0))  # the 0-quantile is in a bin that is filled
         hit = np.minimum(np.searchsorted(cumulative[where], rank), BINS - 1)
         below = cumulative[where][hit] - counts[where][hit]
         inside = (rank - below) / np.maximum(counts[where][hit], 1e-300)

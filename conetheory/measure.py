@@ -39,7 +39,10 @@ def draw(
     seed: int,
     distribution: Distribution = "gaussian",
 ) -> Tensor:
-    """Start vectors `(images, vectors, *shape)`, i.i.d. N(0, 1) or |N(0, 1)|, drawn on the CPU in float64."""
+    """Start vectors `(images, vectors, *shape)`, i.i.d. N(0, 1) or |N(0, 1)|.
+
+    Drawn on the CPU in float32: the same numbers for chains of any dtype and device.
+    """
     if distribution not in ("gaussian", "nonnegative"):
         raise InputError(f"distribution must be gaussian or nonnegative, not {distribution!r}")
     drawn = []

@@ -29,6 +29,14 @@ def comparison_tables(comparison: Comparison) -> Iterator[Table]:
         yield table
 
 
+def _amount(comparison: Comparison) -> list[str]:
+    attributes = comparison.dataset.attrs
+    if not {"images", "vectors"} <= set(attributes):
+        return []
+    images, vectors = attributes["images"], attributes["vectors"]
+    return [f"measured with {vectors} vectors on {'1 image' if images == 1 else f'each of {images} images'}"]
+
+
 def _columns(theories: list[str]) -> list[Column]:
     columns: list[Column] = [
         ("layer", lambda r: r["label"]),
@@ -47,8 +55,8 @@ def _columns(theories: list[str]) -> list[Column]:
 
 
 def summary_lines(comparison: Comparison) -> list[str]:
-    """Errors of each theory, bounds violated and checked, and where nothing could be certified."""
-    summary, lines = comparison.summary, []
+    """How much was measured, the errors of each theory, violated bounds, and what could not be certified."""
+    summary, lines = comparison.summary, _amount(comparison)
     for theory, median in summary["median_abs_error_decades"].items():
         if median is not None:
             p90, count = summary["p90_abs_error_decades"][theory], summary["layers_scored"][theory]

@@ -218,11 +218,11 @@ def test_wrong_images_are_refused():
 
 def test_wrong_vectors_are_refused():
     found = chain("small vgg")
-    with pytest.raises(InputError, match=r"shape \(2 images, vectors, 5\)"):
+    with pytest.raises(InputError, match=r"2 images, .*5\), not \(1, 3, 5\)"):
         found.down(torch.zeros(1, 3, 5), "logits")
     with pytest.raises(InputError, match="not \\(2, 3, 4\\)"):
         found.down(torch.zeros(2, 3, 4), "logits")
-    with pytest.raises(InputError, match="must have the shape"):
+    with pytest.raises(InputError, match="vectors at 'input'"):
         found.up(torch.zeros(2, 3, 2, 6, 6), INPUT, "logits")
 
 

@@ -39,8 +39,11 @@ TASKS = (
 DEMO = Task("demo", "The main job on the bundled network and photographs; downloads nothing.")
 
 
-def _job_command(task: Task, names: Sequence[str], model: str | None = None) -> None:
-    """Register a command with the options called `names`; `model` is fixed where it is given."""
+def _job_command(task: Task, names: Sequence[str], model: str | None = None, **defaults: Any) -> None:
+    """Register a command with the options called `names`; `model` is fixed where it is given.
+
+    `defaults` replace those of the table of options.
+    """
 
     def command(**given: Any) -> None:
         from conetheory.cli.job import run_task
@@ -48,19 +51,22 @@ def _job_command(task: Task, names: Sequence[str], model: str | None = None) -> 
         run_task(task, given.pop("model", model), given)
 
     kinds = [] if model else ["model"]
-    parameters = [_parameter(name) for name in [*kinds, *names]]
+    parameters = [_parameter(name, defaults) for name in [*kinds, *names]]
     command.__signature__ = inspect.Signature(parameters)
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__name__ = task.name
     app.command(task.name, help=task.help)(command)
 
 
-def _parameter(name: str) -> inspect.Parameter:
-    annotation, default = OPTIONS[name]
+def _parameter(name: str, defaults: dict[str, Any]) -> inspect.Parameter:
+    annotation, usual = OPTIONS[name]
+    default = defaults.get(name, usual)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-_job_command(DEMO, ["limit", "vectors", "seed", "device", "dtype", "positions", *OUTPUT], model="cifar10_cnn")
+_job_command(
+    DEMO, ["limit", "vectors", "seed", "device", "dtype", "positions", *OUTPUT], model="cifar10_cnn", limit=4
+)
 for _task in TASKS:
     _job_command(
         _task,

@@ -115,7 +115,8 @@ def run_methods(job: Job) -> list[Comparison]:
             with console.progress() as report:
                 result = run(job.network, job.images.tensor, method, job.settings, report)
             found = files.save(result, job.identity, path)
-            console.note(f"{method}: {len(job.images)} images in {time.perf_counter() - begun:.1f} s")
+            plural = "" if len(job.images) == 1 else "s"
+            console.note(f"{method}: {len(job.images)} image{plural} in {time.perf_counter() - begun:.1f} s")
         done.append(found)
     return done
 

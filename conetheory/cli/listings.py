@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +67,7 @@ def show_theorems(
         str | None, typer.Argument(metavar="[ID]", help="One entry, in full.", show_default=False)
     ] = None,
     json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the README's table.")] = False,
 ) -> None:
     """The theorems: what they say, where they are proved, coded and tested."""
     from conetheory.theory.theorems import THEOREMS, theorem
@@ -74,6 +76,8 @@ def show_theorems(
     if json:
         found = [asdict(entry) for entry in entries]
         typer.echo(json_format.dumps(found if id is None else found[0], indent=2, ensure_ascii=False))
+    elif markdown:
+        typer.echo(theorem_markdown(entries))
     elif id is None:
         table = Table("id", "title", "status", "proof")
         for entry in entries:
@@ -81,6 +85,15 @@ def show_theorems(
         out().print(table)
     else:
         out().print(_full(entries[0]))
+
+
+def theorem_markdown(entries: Sequence[Theorem]) -> str:
+    """The README's table: every theorem with its statement, its status and a link to its proof."""
+    rows = ["| theorem | what it says | status |", "| --- | --- | --- |"]
+    for entry in entries:
+        statement = entry.statement.replace("|", r"\|").replace("*", r"\*")
+        rows.append(f"| [{entry.title}]({entry.proof}) (`{entry.id}`) | {statement} | {entry.status} |")
+    return "\n".join(rows)
 
 
 def _full(entry: Theorem) -> Table:

@@ -1,9 +1,10 @@
 """The operations of a traced network, each as a plain function with its linear map and the transpose of it.
 
 A tensor is `(N, C, H, W)` or `(N, C)`. A `LinearOp` computes `W x + b`. A relevance rule needs the map
-and its transpose with other weights in the place of `W`: `linear(xs, part)` is `part(W) x` and
-`transpose([(y_k, part_k), ...], shapes)` is `sum_k part_k(W)^T y_k`, where a part is an elementwise
-function of the weights such as `positive`. Weights are transformed as they are used and never kept.
+and its transpose with other weights in the place of `W`, and with a diagonal between: `linear(xs, part)`
+is `part(W) x`, and `transpose(r, [(share_k, part_k), ...], shapes)` is `sum_k part_k(W)^T diag(share_k) r`,
+where a part is an elementwise function of the weights such as `positive`. Weights are transformed as
+they are used and never kept. Relevance is `(images, vectors, *shape)`, a share `(images, 1, *shape)`.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class LinearOp(Op):
     def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
         raise NotImplementedError
 
-    def transpose(self, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+    def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
         """One tensor for each input; `shapes` are those of the inputs without the batch axis."""
         raise NotImplementedError
 
@@ -136,11 +137,33 @@ class Conv2d(LinearOp):
         weight = part(self.weight)
         return F.conv2d(xs[0], weight, None, self.stride, self.padding, self.dilation, self.groups)
 
-    def transpose(self, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+    def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
         if self.groups > 1:
-            return (sum(self._transpose(y, part(self.weight), shapes[0]) for y, part in terms),)
-        y = torch.cat([y for y, _ in terms], 1) if len(terms) > 1 else terms[0][0]
-        return (self._transpose(y, torch.cat([part(self.weight) for _, part in terms]), shapes[0]),)
+            out = sum(
+                self._transpose((r * share).flatten(0, 1), part(self.weight), shapes[0])
+                for share, part in terms
+            )
+        else:
+            weight = torch.cat([part(self.weight) for _, part in terms])
+            out = self._transpose(self._stacked(r, terms), weight, shapes[0])
+        return (out.unflatten(0, r.shape[:2]),)
+
+    @staticmethod
+    def _stacked(r: Tensor, terms: Terms) -> Tensor:
+        """All `share_k r` side by side in the channels: one convolution does for all terms."""
+        if len(terms) == 1:
+            return (r * terms[0][0]).flatten(0, 1)
+        images, vectors, channels, *space = r.shape
+        stack = torch.empty(
+            (images * vectors, channels * len(terms), *space),
+            dtype=r.dtype,
+            device=r.device,
+            memory_format=torch.channels_last,
+        )
+        parts = stack.unflatten(0, (images, vectors)).split(channels, 2)
+        for (share, _), part in zip(terms, parts, strict=True):
+            torch.mul(r, share, out=part)
+        return stack
 
     def _transpose(self, y: Tensor, weight: Tensor, shape: Shape) -> Tensor:
         kernel = weight.shape[2:]
@@ -165,14 +188,15 @@ class Linear(LinearOp):
     def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
         return torch.cat([xs[0] @ part(block).T for block in self._blocks()], 1)
 
-    def transpose(self, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
-        out = terms[0][0].new_zeros((len(terms[0][0]), self.weight.shape[1]))
+    def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+        ys = [(r * share).flatten(0, 1) for share, _ in terms]
+        out = ys[0].new_zeros((len(ys[0]), self.weight.shape[1]))
         rows = 0
         for block in self._blocks():
-            for y, part in terms:
+            for y, (_, part) in zip(ys, terms, strict=True):
                 out.addmm_(y[:, rows : rows + len(block)], part(block))
             rows += len(block)
-        return (out,)
+        return (out.unflatten(0, r.shape[:2]),)
 
     def _blocks(self) -> tuple[Tensor, ...]:
         return self.weight.split(max(1, BLOCK // self.weight.shape[1]))
@@ -186,8 +210,8 @@ class Unweighted(LinearOp):
     def _scale(part: Part) -> float:
         return float(part(torch.ones(())))
 
-    def _total(self, terms: Terms) -> Tensor:
-        return sum((y if self._scale(part) == 1 else y * self._scale(part)) for y, part in terms)
+    def _total(self, r: Tensor, terms: Terms) -> Tensor:
+        return r * sum(share * self._scale(part) for share, part in terms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,11 +223,12 @@ class AvgPool2d(Unweighted):
     def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
         return self.function(xs[0]) * self._scale(part)
 
-    def transpose(self, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
-        y = self._total(terms)
+    def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+        y = self._total(r, terms).flatten(0, 1)
         with torch.inference_mode(False), torch.enable_grad():
             x = torch.zeros((len(y), *shapes[0]), dtype=y.dtype, device=y.device, requires_grad=True)
-            return torch.autograd.grad(self.function(x), x, y.clone())
+            (out,) = torch.autograd.grad(self.function(x), x, y.clone())
+            return (out.unflatten(0, r.shape[:2]),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,5 +238,5 @@ class Add(Unweighted):
     def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
         return sum(xs[1:], start=xs[0]) * self._scale(part)
 
-    def transpose(self, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
-        return (self._total(terms),) * len(shapes)
+    def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+        return (self._total(r, terms),) * len(shapes)

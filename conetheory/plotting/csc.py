@@ -37,25 +37,27 @@ def csc_figure(comparison: Comparison) -> Figure:
         for s in data["start"].values
         if _reached(data, m, s).any()
     ]
-    width = max(4.0, data.sizes["layer"] / LAYERS_PER_INCH)
+    width = max(4.4, data.sizes["layer"] / LAYERS_PER_INCH)
     columns = max(1, min(len(panels), MAX_COLUMNS, int(15 // width)))
     rows = max(1, math.ceil(len(panels) / columns))
-    figure = Figure(figsize=(1.0 + columns * width, 1.1 + 3.5 * rows), layout="constrained")
+    names = 0.05 * max((len(_short(str(label))) for label in data["label"].values), default=0)
+    figure = Figure(figsize=(1.0 + columns * width, 1.0 + (2.9 + names) * rows), layout="constrained")
+    top = _top(data)
     axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for number, (method, start) in enumerate(panels):
         panel = axes.flat[number]
-        csc_panel(data, panel, method, start)
+        csc_panel(data, panel, method, start, top)
         if number % columns == 0:
             panel.set_ylabel("cosine similarity")
     for empty in axes.flat[len(panels) :]:
         empty.set_visible(False)
-    _cosine_axis(axes[0, 0], _lowest(data))
+    _cosine_axis(axes[0, 0], top)
     _legend(figure, axes.flat[: len(panels)])
     return figure
 
 
-def csc_panel(data: xr.Dataset, axes: Axes, method: str, start: str) -> Axes:
-    """One method and start layer of a comparison's dataset; deficits are drawn on an inverted log axis."""
+def csc_panel(data: xr.Dataset, axes: Axes, method: str, start: str, top: int) -> Axes:
+    """One method and start layer of a comparison's dataset; the axis ends at the cosine `1 - 10^top`."""
     one = data.sel({"method": method, "start": start}).isel(
         layer=np.flatnonzero(_reached(data, method, start))
     )
@@ -64,14 +66,18 @@ def csc_panel(data: xr.Dataset, axes: Axes, method: str, start: str) -> Axes:
     if "baseline_deficit" in one:
         axes.plot(x, one["baseline_deficit"], color=BASELINE, lw=0.9, zorder=2, label="random vectors")
     if "measured_deficit_median" in one:
-        _measured(one, axes, x)
+        _measured(one, axes, x, 10.0**top)
     for name, style in THEORY_STYLES.items():
         if f"predicted_{name}" in one:
             size = 4.4 if one.sizes["layer"] < 25 else 3.2
             hollow = {"mfc": "white", "mew": 1.2, "ms": size, "lw": 1.3, "zorder": 5}
             axes.plot(x, _positive(one[f"predicted_{name}"]), **style, **hollow)
     axes.set_xticks(
-        x, [str(label) for label in one["label"].values], rotation=60, ha="right", rotation_mode="anchor"
+        x,
+        [_short(str(label)) for label in one["label"].values],
+        rotation=60,
+        ha="right",
+        rotation_mode="anchor",
     )
     axes.tick_params(axis="x", labelsize=8 if one.sizes["layer"] < 25 else 6.5, length=2)
     axes.set_xlim(-0.5, len(x) - 0.5)
@@ -81,14 +87,21 @@ def csc_panel(data: xr.Dataset, axes: Axes, method: str, start: str) -> Axes:
     return axes
 
 
-def _measured(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
+def _measured(one: xr.Dataset, axes: Axes, x: np.ndarray, least: float) -> None:
     if "measured_deficit_quantile" in one:
-        low, high = (_drawable(one["measured_deficit_quantile"].sel(quantile=q)) for q in (0.05, 0.95))
+        low, high = (_within(one["measured_deficit_quantile"].sel(quantile=q), least) for q in (0.05, 0.95))
         axes.fill_between(
-            x, low, high, color=MEASURED, alpha=0.09, lw=0, zorder=2.5, label="5 to 95% of pairs"
+            x,
+            low,
+            high,
+            color=MEASURED,
+            alpha=0.07,
+            lw=0,
+            zorder=2.5,
+            label="5 to 95% of pairs and locations",
         )
     if "measured_band" in one:
-        low, high = (_drawable(one["measured_band"].sel(side=s)) for s in ("lower", "upper"))
+        low, high = (_within(one["measured_band"].sel(side=s), least) for s in ("lower", "upper"))
         axes.fill_between(
             x, low, high, color=MEASURED, alpha=0.28, lw=0, zorder=3, label="95% band of the median"
         )
@@ -98,7 +111,7 @@ def _measured(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
 
 def _certified(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
     """Steps at the lower bounds of the cosine; what is excluded at every location is shaded."""
-    if "certified_cos_lower" not in one:
+    if "certified_cos_lower" not in one or not np.isfinite(one["certified_cos_lower"]).any():
         return
     edges = np.append(x - 0.5, x[-1] + 0.5)
     for name, style in (("certified_cos_lower", "-"), ("certified_cos_lower_median", (0, (4, 1.5)))):
@@ -116,9 +129,8 @@ def _certified(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
             axes.stairs(bound, edges, baseline=2.0, fill=True, color=CERTIFIED, alpha=0.13, lw=0, zorder=1)
 
 
-def _cosine_axis(axes: Axes, lowest: float) -> None:
+def _cosine_axis(axes: Axes, top: int) -> None:
     """Cosines 0, 0.9, 0.99, 1 - 1e-3, ... upwards."""
-    top = math.floor(math.log10(lowest) - 0.05)
     axes.set_yscale("log")
     axes.set_ylim(1.25, 10.0**top)
     step = max(1, math.ceil(-top / 9))
@@ -154,19 +166,24 @@ def _reached(data: xr.Dataset, method: str, start: str) -> np.ndarray:
     return np.any(found, axis=0) if found else np.zeros(data.sizes["layer"], dtype=bool)
 
 
-def _lowest(data: xr.Dataset) -> float:
-    """The smallest deficit that is drawn, the 5 to 95% band aside."""
+def _top(data: xr.Dataset) -> int:
+    """The power of ten below the smallest deficit that is drawn, the bands aside."""
     names = ["measured_deficit_median", *(f"predicted_{t}" for t in THEORY_STYLES)]
     values = [_positive(data[name]).ravel() for name in names if name in data]
     if "certified_cos_lower_median" in data:
         values.append(_positive(1 - data["certified_cos_lower_median"]).ravel())
     live = np.concatenate([v[np.isfinite(v)] for v in values] or [np.array([])])
-    return float(live.min(initial=0.1))
+    return math.floor(math.log10(live.min(initial=0.1)) - 0.05)
 
 
-def _drawable(deficit: xr.DataArray) -> np.ndarray:
-    """Edges of a band for a log axis: a deficit of zero is above the top of any axis."""
-    return np.maximum(deficit.values, 1e-300)
+def _within(deficit: xr.DataArray, least: float) -> np.ndarray:
+    """Edges of a band, held within the axis: a deficit of zero is at its top."""
+    return np.maximum(deficit.values, least)
+
+
+def _short(label: str) -> str:
+    """A layer's name without what all of its kind share."""
+    return label.replace("features.", "f.").removesuffix("_activation")
 
 
 def _positive(deficit: Any) -> np.ndarray:

@@ -115,13 +115,13 @@ class PooledMap:
     shares: list[tuple[Part, Tensor]]
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        images, shapes = len(r), [tuple(x.shape[2:]) for x in self.plus]
-        terms = [(merge(r * share), part) for part, share in self.shares]
-        out = self._scaled(self.op.transpose(terms, shapes), self.plus, images)
+        shapes = [tuple(x.shape[2:]) for x in self.plus]
+        terms = [(share, part) for part, share in self.shares]
+        out = self._scaled(self.op.transpose(r, terms, shapes), self.plus)
         if self.minus is None:
             return out
-        flipped = [(y, opposite(part)) for y, part in terms]
-        extra = self._scaled(self.op.transpose(flipped, shapes), self.minus, images)
+        flipped = [(share, opposite(part)) for share, part in terms]
+        extra = self._scaled(self.op.transpose(r, flipped, shapes), self.minus)
         return tuple(a.add_(b) for a, b in zip(out, extra, strict=True))
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
@@ -137,10 +137,9 @@ class PooledMap:
             total = y if total is None else total + y
         return total
 
-    def _scaled(self, out: tuple[Tensor, ...], xs: list[Tensor], images: int) -> tuple[Tensor, ...]:
+    def _scaled(self, out: tuple[Tensor, ...], xs: list[Tensor]) -> tuple[Tensor, ...]:
         shared = len(out) > 1  # a sum hands the same tensor to all of its inputs
-        outs = [split(o, images) for o in out]
-        return tuple(o * x if shared else o.mul_(x) for o, x in zip(outs, xs, strict=True))
+        return tuple(o * x if shared else o.mul_(x) for o, x in zip(out, xs, strict=True))
 
     def _applied(self, hs: Sequence[Tensor], xs: list[Tensor], part: Part, vectors: int) -> Tensor:
         scaled = [(h * x).expand(-1, vectors, *x.shape[2:]) for h, x in zip(hs, xs, strict=True)]

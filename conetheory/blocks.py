@@ -1,0 +1,376 @@
+"""Certificates on blocks of layers: for starts that can't be enumerated, for signed chains, for many images.
+
+*Blocks.* The rows of the chain between a layer `top` and a location p of a layer `bottom` are a matrix
+P_p (channels x units of top). Relevance that is nonnegative at `top`, whatever made it, arrives at p in the
+cone of the columns of P_p: the worst pair of columns and the diameter hold for all of it, and for every
+nonnegative start above `top` that reaches `bottom` through `top` alone (`Graph.cuts`). A higher `top` gives
+a smaller cone, so the certificate from the start layer itself is the best one; lower ones cost less, and
+`block_chain_certificate` composes two of them.
+
+*Signed chains.* `signed_cone_certificate` propagates {x : |x - (1^T x) w|_1 <= kappa |1^T x|}.
+
+*Many images.* `every_image_certificate` says what the zero patterns alone imply for two steps.
+
+All of it is computed in float64, rounded outward, and certifies the matrices of the computed activations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from conetheory.chain import MAX_ENTRIES, RelevanceChain
+from conetheory.errors import InputError
+from conetheory.local import LocalBlock, is_enumerable, sample_positions
+from conetheory.networks.ops import Conv2d, Linear, LinearOp
+from conetheory.rules.alphabeta import AlphaBeta
+from conetheory.theory import cone, cosine, enclosure, ergodicity, generators
+from conetheory.theory.enclosure import round_up
+from conetheory.theory.ergodicity import NormCone
+from conetheory.theory.records import NotApplicable
+
+POSITIONS = 8
+ROW_NUMBERS = 2**25  # numbers in the widest covector of one batch of adjoint passes
+TAU_OPERATIONS = 2**33  # that a coefficient tau_1 may cost
+INNER_UNITS = 64  # up to which the exchange condition is decided exactly
+CONFIDENCE = 0.95
+
+
+# ---------------------------------------------------------------- one block, one location
+
+
+@dataclass(frozen=True, eq=False)
+class BlockCertificate:
+    """What holds at sampled locations of `bottom` for all nonnegative relevance at `top`, for one image.
+
+    One value for each of the flat `positions` of `total`, NaN at dead ones. deficit_upper: of any two
+    nonnegative vectors at `top`. diameter_upper: of the cone, inf where supports differ.
+    gaussian_deficit_upper: of two Gaussian vectors at `top`, each location by itself with probability 0.95.
+    columns: units of `top` that reach the location. factors: L of `P_p = L Q`, Q with orthonormal rows.
+    """
+
+    top: str
+    bottom: str
+    positions: np.ndarray
+    total: int
+    deficit_upper: np.ndarray
+    diameter_upper: np.ndarray
+    gaussian_deficit_upper: np.ndarray
+    columns: np.ndarray
+    factors: torch.Tensor
+
+    def as_local(self) -> LocalBlock:
+        """The local matrices up to rotations of the start, which leave the law of Gaussian starts alone."""
+        return LocalBlock(self.bottom, self.positions, self.total, self.factors)
+
+
+def certify_block(
+    chain: RelevanceChain, top: str, bottom: str, *, positions: int | None = POSITIONS, seed: int = 0
+) -> list[BlockCertificate]:
+    """Certify the block from `top` down to `bottom` at sampled locations: one certificate per image.
+
+    chain: float64, of a nonnegative method. positions: locations, one from each of as many equal strata (None:
+    what fits in memory). Raises InputError for a signed method, another dtype, or a `bottom` that is not
+    below `top`. Costs one adjoint pass per channel and location. Source: theory.md B12 (theorem `generators`).
+    """
+    _check(chain)
+    top, bottom = chain.graph.resolve(top), chain.graph.resolve(bottom)
+    g = rounding(chain, top, bottom)
+    units = int(np.prod(chain.shape(top)))
+    chosen = sample_positions(chain, bottom, positions, units, seed)
+    found = [[_location(P, g) for P in local_matrices(chain, bottom, int(p), top)] for p in chosen]
+    total = int(np.prod(chain.shape(bottom)[1:], dtype=int))
+    return [
+        BlockCertificate(top, bottom, chosen, total, *_gathered([each[image] for each in found]))
+        for image in range(len(chain))
+    ]
+
+
+def local_matrices(chain: RelevanceChain, bottom: str, position: int, top: str) -> np.ndarray:
+    """P_p, `(images, channels, units of top)`, by adjoint passes in batches that fit in memory."""
+    channels, *space = chain.shape(bottom)
+    size = int(np.prod(space, dtype=int))
+    nodes = chain.graph.between(chain.graph.resolve(top), chain.graph.resolve(bottom))
+    widest = max(int(np.prod(chain.graph.shape(n))) for node in nodes for n in (node.name, *node.inputs))
+    step = max(1, ROW_NUMBERS // (widest * len(chain)))
+    parts = []
+    for first in range(0, channels, step):
+        units = [c * size + position for c in range(first, min(channels, first + step))]
+        parts.append(chain.up(chain.one_hot(bottom, units), bottom, top).flatten(2))
+    return torch.cat(parts, 1).cpu().numpy()
+
+
+def _location(P: np.ndarray, g: float) -> tuple[float, float, float, int, np.ndarray]:
+    live = P[:, (P > 0).any(axis=0)]
+    factor = np.zeros((len(P), len(P)))
+    if live.shape[1] == 0:
+        return (*(float("nan"),) * 3, 0, factor)
+    lower = np.linalg.qr(live.T, mode="r").T
+    factor[:, : lower.shape[1]] = lower
+    spread = float(enclosure.stable_rank_excess_upper(live, g))
+    gaussian = float(cosine.deficit_upper(spread, 1 - CONFIDENCE)) if np.isfinite(spread) else 1.0
+    worst, diameter = generators.worst_deficit_upper(live, g), generators.diameter_upper(live, g)
+    return worst, diameter, gaussian, live.shape[1], factor
+
+
+def _gathered(found: Sequence[tuple]) -> list:
+    *numbers, factors = zip(*found, strict=True)
+    return [*(np.array(each) for each in numbers), torch.from_numpy(np.stack(factors))]
+
+
+def rounding(chain: RelevanceChain, start: str, layer: str) -> float:
+    """g with |fl(P) - P| <= g |P| entrywise: every operation between counts with both of its fans."""
+    fans = []
+    for node in chain.graph.between(chain.graph.resolve(start), chain.graph.resolve(layer)):
+        match node.op:
+            case Conv2d():
+                out, into, *kernel = node.op.weight.shape
+                window = int(np.prod(kernel))
+                fans.append((into * window, out // node.op.groups * window))
+            case Linear():
+                out, into = node.op.weight.shape
+                fans.append((into, out))
+            case _:  # sums, pools and reshapes: at most a window of the input, or as many terms as consumers
+                shapes = [chain.graph.shape(name) for name in node.inputs]
+                window = max(int(np.prod(s[1:], dtype=int)) for s in shapes)
+                fans.append((max(window, len(shapes)), window))
+        fans[-1] = (fans[-1][0] + len(node.inputs), fans[-1][1] + len(chain.graph.consumers[node.name]))
+    return enclosure.subtraction_free_factor(fans)
+
+
+def _check(chain: RelevanceChain) -> None:
+    if chain.dtype != torch.float64:
+        raise InputError("certificates need a float64 chain: RelevanceChain(..., dtype=torch.float64)")
+    if not chain.method.nonnegative:
+        raise InputError(f"{chain.method.name} has signed matrices: its columns span no cone to certify")
+
+
+# ---------------------------------------------------------------- two blocks
+
+
+@dataclass(frozen=True)
+class ComposedCertificate:
+    """At one location of `bottom`: what two blocks imply for nonnegative starts, without the whole one."""
+
+    position: int
+    diameter_upper: float
+    deficit_upper: float
+    direction_diameter_upper: float
+    carried_upper: float
+
+
+def block_chain_certificate(
+    chain: RelevanceChain, top: str, middle: str, bottom: str, position: int, image: int = 0
+) -> ComposedCertificate | NotApplicable:
+    """From the block top..middle at the locations that feed p, and middle..bottom at p, the one top..bottom.
+
+    With w the image of ones at `middle`, K_q the cone of top..middle at q and P_pq the part of middle..bottom
+    that leads from q to p: Delta_p <= Delta([P_pq w_q]_q) + 2 max_q tau(P_pq) R_q, R_q the radius of K_q around
+    w_q (theorem `cone-composition`, which asks nothing of the fields; a product of coefficients of single
+    locations is no bound where they differ). NotApplicable with the layer and location that prevent it.
+    Raises InputError unless `middle` is a cut. Source: theory.md B12; new here.
+    """
+    _check(chain)
+    chain = chain._only(image)
+    top, middle, bottom = (chain.graph.resolve(name) for name in (top, middle, bottom))
+    if middle not in chain.graph.cuts:
+        raise InputError(f"blocks meet at a cut of the network, and {middle!r} is none")
+    upper, lower = rounding(chain, top, middle), rounding(chain, middle, bottom)
+    channels = chain.shape(middle)[0]
+    ones = torch.ones((1, 1, *chain.shape(top)), dtype=chain.dtype, device=chain.device)
+    w = chain.down(ones, top, middle)[0, 0].reshape(channels, -1).cpu().numpy()
+    P = local_matrices(chain, bottom, position, middle)[0].reshape(-1, channels, w.shape[1])
+    directions = np.einsum("icq,cq->iq", P, w)
+    radii, taus = [], []
+    for q in np.flatnonzero(directions.any(axis=0)):
+        K = local_matrices(chain, middle, int(q), top)[0]
+        radii.append(generators.radius_upper(K, w[:, q], upper))
+        taus.append(round_up(float(cone.birkhoff_tau(generators.diameter_upper(P[:, :, q], lower))), 4))
+        if np.isinf(radii[-1]):
+            return NotApplicable(f"at {middle!r}, location {q}, columns of the block above have different zeros")
+    if not radii:
+        return NotApplicable(f"location {position} of {bottom!r} is dead")
+    directions = directions[:, directions.any(axis=0)]
+    g = enclosure.gamma(channels + 2) + lower * (1 + enclosure.gamma(channels + 2))
+    diameter = generators.composed_diameter_upper(directions, radii, taus, g)
+    if np.isinf(diameter):
+        return NotApplicable(f"the directions that reach location {position} of {bottom!r} have different zeros")
+    own = generators.diameter_upper(directions, g)
+    deficit = float(cone.deficit_upper_from_diameter(diameter))
+    return ComposedCertificate(position, diameter, deficit, own, round_up(diameter - own))
+
+
+# ---------------------------------------------------------------- signed chains
+
+
+@dataclass(frozen=True)
+class SignedCertificate:
+    """The norm cone at one layer and what it says: of flattened maps, for starts of non-zero sum.
+
+    deficit_upper: 1 - |cos| of the flattened images of any two starts in the first cone, or why there is none.
+    tau_upper: the product of tau_1 of the blocks.
+    """
+
+    layer: str
+    tau_upper: float
+    cone: NormCone
+    deficit_upper: float | NotApplicable
+
+
+def signed_cone_certificate(
+    chain: RelevanceChain,
+    start: str = "logits",
+    bottom: str = "input",
+    *,
+    through: Sequence[str] = (),
+    radius: float | None = None,
+    image: int = 0,
+) -> SignedCertificate | NotApplicable:
+    """kappa' = tau_1(M) kappa over the blocks start..through[0]..through[1]..bottom of a sum-preserving chain.
+
+    The first cone is centred at w = 1/n; radius None: 2 (1 - 1/n), which holds every nonnegative start of n
+    units and all of its multiples. Without `through` the whole chain is one block, the best where its columns
+    can be enumerated. NotApplicable, with the layer: a block too large, columns that don't have sum one (an
+    empty pool, biases, a stabiliser), tau_1 >= 1. float64. Source: theory.md B5 and D2 item 8.
+    """
+    if chain.dtype != torch.float64:
+        raise InputError("certificates need a float64 chain: RelevanceChain(..., dtype=torch.float64)")
+    chain = chain._only(image)
+    names = [chain.graph.resolve(name) for name in (start, *through, bottom)]
+    n = int(np.prod(chain.shape(names[0])))
+    center, tau = np.full(n, 1.0 / n), 1.0
+    kappa, live = (2 * (1 - 1 / n) if radius is None else radius), np.ones(n, dtype=bool)
+    for above, below in pairwise(names):
+        M = _dense(chain, above, below, int(live.sum()))
+        if isinstance(M, NotApplicable):
+            return M
+        step = _step(chain, M[:, live], above, below, center[live], kappa)
+        if isinstance(step, NotApplicable):
+            return step
+        own, center, kappa = step
+        tau, live = round_up(tau * own), (M != 0).any(axis=1)
+    if tau >= 1:
+        return NotApplicable(f"tau_1 is {tau:.3g} >= 1 from {names[0]!r} to {names[-1]!r}: the cone does not shrink")
+    final = NormCone(center, kappa)
+    return SignedCertificate(names[-1], tau, final, final.deficit_upper())
+
+
+def _dense(chain: RelevanceChain, above: str, below: str, columns: int) -> np.ndarray | NotApplicable:
+    shape = int(np.prod(chain.shape(below))), int(np.prod(chain.shape(above)))
+    if shape[0] * shape[1] > MAX_ENTRIES or shape[0] * columns**2 > 2 * TAU_OPERATIONS:
+        return NotApplicable(f"the block from {above!r} to {below!r} is {shape[0]} x {shape[1]}: too large")
+    return chain.as_matrix(above, below)
+
+
+def _step(
+    chain: RelevanceChain, M: np.ndarray, above: str, below: str, center: np.ndarray, kappa: float
+) -> tuple[float, np.ndarray, float] | NotApplicable:
+    """tau_1 of a block, rounded up, and the cone that it maps the one of `center` and `kappa` into.
+
+    |fl(M) - M| <= g |Z_l| ... |Z_s| entrywise, whose columns sum to at most `mass` = prod (alpha + beta).
+    """
+    mass, terms = _mass(chain, above, below), M.shape[0]
+    error = rounding(chain, above, below) * 2 * mass  # both pools of each layer are summed
+    sums = M.sum(axis=0)[(M != 0).any(axis=0)]
+    off = float(np.abs(sums - 1).max()) if len(sums) else np.inf
+    if off > 2 * error + enclosure.gamma(terms) * mass or len(sums) < M.shape[1]:
+        lost = f"sums differ from one by {off:.1e}" if len(sums) == M.shape[1] else "some are empty"
+        return NotApplicable(f"columns from {above!r} to {below!r} don't have sum one: {lost}")
+    tau = float(enclosure.tau_1_upper(ergodicity.tau_1(M), error, terms, 1.0))
+    slack = (abs(float(center.sum()) - 1) + len(center) * 2.0**-52 * float(np.abs(center).sum())) * mass
+    slack += (error + enclosure.gamma(M.shape[1] + 2) * mass) * float(np.abs(center).sum())
+    return tau, M @ center, round_up(tau * kappa + 2 * slack, 4)
+
+
+def _mass(chain: RelevanceChain, above: str, below: str) -> float:
+    rule = chain.method.rule
+    each = rule.alpha + rule.beta if isinstance(rule, AlphaBeta) else 1.0
+    nodes = chain.graph.between(above, below)
+    return float(each ** sum(isinstance(node.op, LinearOp) for node in nodes))
+
+
+# ---------------------------------------------------------------- every image with the same active units
+
+
+@dataclass(frozen=True)
+class EveryImageCertificate:
+    """What holds at a location for every image with the same active units, pool winners and input signs.
+
+    finite: the diameter is bounded over all activations. diameter_upper: by how much, where one factor alone
+    bounds it; None where only the exchange condition says that it is finite. factor: the layer that does.
+    """
+
+    finite: bool
+    diameter_upper: float | None
+    factor: str | None
+
+
+def every_image_certificate(
+    chain: RelevanceChain, top: str, middle: str, bottom: str, position: int, image: int = 0
+) -> EveryImageCertificate | NotApplicable:
+    """The block top..middle..bottom at location p, A D B with D the positive diagonal that the image sets.
+
+    A: the step middle..bottom at p, B: the step top..middle at the units that feed p, one linear layer each.
+    Diagonals at the outside change no diameter, and Delta(A D B) <= min(Delta(A), Delta(B)): a bound where one
+    is finite. Else the zero patterns decide (`cone.diameter_sup_over_inner_scalings_is_finite`; above 64 inner
+    units a violating pair is searched for, which is quick where there is one). NotApplicable with the layer
+    that prevents it. Raises InputError if a step crosses more than one linear layer. Source: DESIGN 3.2
+    (proofs/test_z_plus_image_dependence.py).
+    """
+    _check(chain)
+    chain = chain._only(image)
+    top, middle, bottom = (chain.graph.resolve(name) for name in (top, middle, bottom))
+    for above, below in ((top, middle), (middle, bottom)):
+        layers = [n.name for n in chain.graph.between(above, below) if isinstance(n.op, LinearOp)]
+        if len(layers) > 1:
+            raise InputError(f"the step from {above!r} to {below!r} crosses {len(layers)} layers; one at a time")
+    A = local_matrices(chain, bottom, position, middle)[0]
+    inner = np.flatnonzero(A.any(axis=0))
+    if len(inner) == 0:
+        return NotApplicable(f"location {position} of {bottom!r} is dead")
+    B = chain.up(chain.one_hot(middle, inner.tolist()), middle, top).flatten(2)[0].cpu().numpy()
+    A, B = A[:, inner][:, B.any(axis=1)], B[B.any(axis=1)]
+    bounds = {
+        middle: generators.diameter_upper(A, rounding(chain, middle, bottom)),
+        top: generators.diameter_upper(B, rounding(chain, top, middle)),
+    }
+    factor = min(bounds, key=lambda name: bounds[name])
+    if np.isfinite(bounds[factor]):
+        return EveryImageCertificate(True, bounds[factor], factor)
+    return _from_patterns(A, B, middle, bottom)
+
+
+def _from_patterns(A: np.ndarray, B: np.ndarray, middle: str, bottom: str) -> EveryImageCertificate | NotApplicable:
+    pair = exchange_violation(A, B)
+    if pair is None and A.shape[1] > INNER_UNITS:
+        return NotApplicable(f"{A.shape[1]} units of {middle!r} are too many to decide the exchange condition for")
+    if pair is None and cone.diameter_sup_over_inner_scalings_is_finite(A, B):
+        return EveryImageCertificate(True, None, None)
+    which = "" if pair is None else f" {pair[0]} and {pair[1]}"
+    return NotApplicable(
+        f"the zeros around {middle!r} let the diameter at {bottom!r} grow without bound: its live units{which}"
+        " fail the exchange condition"
+    )
+
+
+def exchange_violation(A: np.ndarray, B: np.ndarray) -> tuple[int, int] | None:
+    """Inner units k, l that break the exchange condition, among those found by supports alone; None: none found.
+
+    If neither of the supports of the rows B_k, B_l holds the other and those of the columns A_k, A_l differ,
+    there are j, j' with B_kj B_lj' > 0 = B_kj' B_lj... and i, i' with A_ik A_i'l > 0 = A_il A_i'k, or with i, i'
+    exchanged; the condition asks for a term that is zero. By transposition the same with A and B exchanged.
+    """
+    for supports, others in (((B > 0), (A > 0).T), ((A > 0).T, (B > 0))):
+        one = supports.astype(np.float64)
+        outside = one @ (1 - one.T) > 0  # k has an element that l lacks
+        weight = others.astype(np.float64)
+        differ = (weight @ (1 - weight.T) > 0) | (weight @ (1 - weight.T) > 0).T
+        alive = others.any(axis=1)
+        bad = np.argwhere(outside & outside.T & differ & alive[:, None] & alive[None, :])
+        if len(bad):
+            return int(bad[0, 0]), int(bad[0, 1])
+    return None

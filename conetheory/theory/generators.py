@@ -1,0 +1,128 @@
+"""Cones with many generators, and cones made of cones: bounds where not every pair of columns is looked at.
+
+The cone of a local matrix P (channels x start units) below a convolution has thousands of generators. Both
+angles and Hilbert distances are metrics, so a pair of columns is no farther apart than both are from a
+center: the columns farthest from it are compared with each other, all others by their distance to it.
+
+The cone at one location of a later layer is composed of the cones at the locations q that feed it: it is
+`{sum_q P_pq x_q : x_q in K_q}`, with a free mass for each q. That is why no product of coefficients of
+single locations bounds it; what does is the diameter of the *direction matrix* [P_pq w_q]_q and the radii
+of the K_q around w_q (theorem `cone-composition`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from conetheory.errors import InputError
+from conetheory.theory import cone, cosine, enclosure
+from conetheory.theory.enclosure import round_up
+
+KEEP = 1024  # columns that are compared pair by pair
+
+
+def worst_deficit_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> float:
+    """An upper bound of 1 - cos(P x, P y) over all x, y >= 0 that P does not kill.
+
+    P: (m, n) numpy array, nonnegative, the computed matrix of an exact one with |fl(P) - P| <= g P. With at
+    most `keep` live columns it is the worst pair, rounded outward; else the larger of the worst pair among
+    the `keep` columns farthest from the mean direction c, and the angle t_1 + t_{keep + 1} of the largest
+    and the first left-out angle to c. NaN for a zero matrix. Source: theory.md B2 (theorem `generators`)
+    and the triangle inequality of angles.
+    """
+    P = _live(P)
+    if P.shape[1] == 0:
+        return float("nan")
+    rows, count = P.shape
+    if count <= keep:
+        return min(1.0, float(enclosure.deficit_inflated_upper(cone.worst_pair_cosine(P).deficit, g, rows)))
+    center = (P / np.linalg.norm(P, axis=0)).sum(axis=1)
+    off = enclosure.deficit_inflated_upper(cosine.deficit(P.T, center), g, rows)
+    far, sums = _farthest(round_up(cone.angle_of_deficit(off), 4), keep)
+    worst = enclosure.deficit_inflated_upper(cone.worst_pair_cosine(P[:, far]).deficit, g, rows)
+    others = round_up(cone.deficit_of_angle(min(sums, np.pi)), 8)
+    return min(1.0, float(max(worst, others)))
+
+
+def diameter_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> float:
+    """An upper bound of the projective diameter of P, (m, n), nonnegative, |fl(P) - P| <= g P.
+
+    As `worst_deficit_upper`, in Hilbert's metric, the center being the geometric mean of the columns. inf
+    where two live columns have different zeros, NaN for a zero matrix. Source: theory.md B1 and the triangle
+    inequality of Hilbert's metric.
+    """
+    P = _live(P)
+    if P.shape[1] == 0:
+        return float("nan")
+    if not (P > 0).all():
+        return float("inf")
+    logs = float(enclosure.largest_log(P))
+    if P.shape[1] <= keep:
+        return float(enclosure.diameter_upper(cone.projective_diameter(P), g, logs))
+    center = np.exp(np.log(P / P.max(axis=0)).mean(axis=1))
+    far, sums = _farthest(cone.hilbert_distance(P.T, center), keep)
+    logs = max(logs, float(enclosure.largest_log(center[:, None])))
+    # The sum of two distances to the center has twice the logarithms of one diameter.
+    widest = max(float(cone.projective_diameter(P[:, far])), round_up(sums))
+    return float(enclosure.diameter_upper(widest, g, 2 * logs))
+
+
+def radius_upper(P: Any, center: Any, g: float = 0.0) -> float:
+    """An upper bound of the Hilbert distance of the columns of P, (m, n), to the vector `center`, (m,).
+
+    Every x in the cone of the columns is as close, since the balls of Hilbert's metric are convex cones.
+    |fl(P) - P| <= g P; `center` is taken as it is. inf where a live column has other zeros than `center`,
+    NaN for a zero matrix.
+    """
+    live = np.asarray(P)[:, (np.asarray(P) > 0).any(axis=0)]
+    if live.shape[1] == 0:
+        return float("nan")
+    farthest = float(np.max(cone.hilbert_distance(live.T, np.asarray(center))))
+    logs = max(float(enclosure.largest_log(live)), float(enclosure.largest_log(np.asarray(center)[:, None])))
+    return float(enclosure.diameter_upper(farthest, g, logs))
+
+
+def composed_diameter_upper(
+    directions: Any, radii: Sequence[float], contractions: Sequence[float] | None = None, g: float = 0.0
+) -> float:
+    """Delta(K) <= Delta([A_q w_q]_q) + 2 max_q tau_q R_q for K = {sum_q A_q x_q : x_q in K_q}.
+
+    directions: (m, locations), the columns A_q w_q with A_q nonnegative, |fl - exact| <= g exact; radii: R_q,
+    at least the Hilbert distance of every x_q in K_q to w_q; contractions: tau_q >= tau(A_q), one where None.
+    inf where a radius is, or where two directions have different zeros. Raises InputError where the numbers
+    of directions, radii and contractions differ. Rounded up. Source: new here
+    (proofs/test_cone_composition.py).
+    """
+    directions = np.asarray(directions)
+    taus = [1.0] * len(radii) if contractions is None else list(contractions)
+    if not directions.shape[1] == len(radii) == len(taus):
+        raise InputError(f"{directions.shape[1]} directions, {len(radii)} radii, {len(taus)} contractions")
+    live = (directions > 0).any(axis=0)
+    if not live.any():
+        return float("nan")
+    carried = max(_carried(t, r) for t, r, on in zip(taus, radii, live, strict=True) if on)
+    return round_up(diameter_upper(directions, g) + 2 * carried)
+
+
+def _carried(tau: float, radius: float) -> float:
+    if not radius > 0:  # a location that nothing reaches has the radius NaN
+        return 0.0
+    return radius if np.isinf(radius) else round_up(tau * radius)
+
+
+def _farthest(distances: Any, keep: int) -> tuple[Any, float]:
+    """The `keep` columns farthest from the center; the largest distance plus the largest that is left out."""
+    order = np.argsort(distances)[::-1]
+    return order[:keep], float(distances[order[0]] + distances[order[keep]])
+
+
+def _live(P: Any) -> Any:
+    """P without its zero rows and columns."""
+    P = np.asarray(P, dtype=np.float64)
+    if P.ndim != 2 or not ((P >= 0) & np.isfinite(P)).all():
+        raise InputError("a cone is given by the columns of one finite nonnegative matrix")
+    positive = P > 0
+    return P[np.ix_(positive.any(axis=1), positive.any(axis=0))]

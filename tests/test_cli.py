@@ -1,0 +1,285 @@
+"""The command line: what it prints and writes, and one line and exit code 2 for what a user gets wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from conetheory.cli import job as job_module
+from conetheory.cli import main
+from conetheory.comparison import Comparison
+from conetheory.networks.sources import BUNDLED
+
+QUICK = ["--limit", "1", "--vectors", "3"]
+SMOKE = [*QUICK, "--positions", "3"]
+CIFAR = ["csc", "cifar10_cnn", *QUICK]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a bad request gets."""
+    assert main(list(arguments)) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert line.startswith("conetheory: ")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["csc", "vgg17"], "unknown model 'vgg17'"),
+        (["csc", "vit_b_16", "--weights", "random:0"], "operation 'permute'"),
+        ([*CIFAR, "--start", "conv9"], "no layer 'conv9'"),
+        ([*CIFAR, "--start", "input"], "no layer below"),
+        ([*CIFAR, "--method", "lrp-alpha1"], "unknown method 'lrp-alpha1'"),
+        ([*CIFAR, "--method", "lrp-alpha3beta1"], "alpha - beta must be 1"),
+        ([*CIFAR, "--bias", "some"], "bias must be"),
+        ([*CIFAR, "--empty-pool", "some"], "empty_pool must be"),
+        ([*CIFAR, "--stabiliser", "-1"], "stabiliser must be >= 0"),
+        ([*CIFAR, "--device", "tpu"], "unknown device 'tpu'"),
+        ([*CIFAR, "--device", "cuda:99"], "not available"),
+        ([*CIFAR, "--dtype", "float8"], "unknown dtype 'float8'"),
+        (["predict", "cifar10_cnn", "--theory", "magic"], "unknown theory 'magic'"),
+        ([*CIFAR, "--weights", "IMAGENET1K_V9"], "unknown weights"),
+        ([*CIFAR, "--weights", "absent.pth"], "does not exist"),
+        ([*CIFAR, "--images", "absent.png"], "does not exist"),
+        ([*CIFAR, "--vectors", "1"], "--vectors must be at least 2"),
+        ([*CIFAR, "--vectors", "many"], "--vectors"),
+        ([*CIFAR, "--limit", "0"], "--limit must be at least 1"),
+        ([*CIFAR, "--seed", "-1"], "--seed must be at least 0"),
+        (["certify", "cifar10_cnn", "--certify-images", "-1"], "--certify-images must be at least 0"),
+        (["theorems", "fermat"], "no theorem 'fermat'"),
+        (["simulate", "--matrices", "diagonal"], "unknown variant diagonal"),
+        (["dance"], "dance"),
+        ([*CIFAR, "--colour"], "--colour"),
+        (["csc"], "MODEL"),
+    ],
+)
+def test_bad_requests_get_one_line(capsys, arguments, words):
+    assert words in complaint(capsys, *arguments)
+
+
+def test_weights_that_cannot_be_used(capsys, tmp_path):
+    state = load_file(BUNDLED)
+    name = next(name for name, tensor in state.items() if tensor.ndim == 4)
+    save_file({**state, name: state[name][:, :1].contiguous()}, tmp_path / "misfit.safetensors")
+    save_file({**state, name: torch.full_like(state[name], torch.nan)}, tmp_path / "nan.safetensors")
+    (tmp_path / "short.safetensors").write_bytes(BUNDLED.read_bytes()[:5000])
+    torch.save({k: v[:1] for k, v in state.items()}, tmp_path / "whole.pth")
+    (tmp_path / "short.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:300])
+    expected = {
+        "misfit.safetensors": "does not fit cifar10_cnn",
+        "nan.safetensors": "NaN",
+        "short.safetensors": "truncated",
+        "short.pth": "truncated",
+    }
+    for file, words in expected.items():
+        line = complaint(capsys, *CIFAR, "--weights", str(tmp_path / file))
+        assert words in line
+        assert file in line
+
+
+class _Intruder:
+    """Unpickling it would create a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+def test_a_pickle_that_would_run_code_does_not(capsys, tmp_path, save):
+    proof = tmp_path / "it-ran"
+    save({"conv1.weight": _Intruder(proof)}, tmp_path / "evil.pth")
+    assert "would run code" in complaint(capsys, *CIFAR, "--weights", str(tmp_path / "evil.pth"))
+    assert not proof.exists()
+
+
+def test_a_broken_image_is_named(capsys, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
+    assert "broken.png" in complaint(capsys, *CIFAR, "--images", str(tmp_path / "broken.png"))
+    (tmp_path / "none").mkdir()
+    assert "holds no images" in complaint(capsys, *CIFAR, "--images", str(tmp_path / "none"))
+
+
+def test_grey_transparent_and_tiny_images_are_fine_and_broken_ones_in_a_folder_left_out(capsys, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 4), dtype=np.uint8)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.fromarray(pixels[..., 0]).save(folder / "grey.png")
+    Image.fromarray(pixels).save(folder / "rgba.png")
+    Image.fromarray(pixels[:1, :1, :3]).save(folder / "tiny.png")
+    (folder / "broken.png").write_bytes(b"no picture")
+    assert main(["csc", "cifar10", "--images", str(folder), "--vectors", "2", "--start", "conv2"]) == 0
+    printed = capsys.readouterr()
+    assert "left out" in printed.err
+    assert "broken.png" in printed.err
+    assert "2 vectors on each of 3 images" in printed.out
+
+
+def test_results_that_cannot_be_written(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    assert "can't be written" in complaint(capsys, *CIFAR, "--out", str(tmp_path / "file"))
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> tuple[Path, str]:
+    """The demo in its smallest setting: the folder and what it printed."""
+    out = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "conetheory.cli", "demo", *SMOKE, "--out", str(out)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    return out, done.stdout
+
+
+def test_demo_prints_a_table_the_errors_and_a_sentence(demo):
+    out, printed = demo
+    for heading in ("measured deficit", "local spectrum", "two-scale", "worst", "dead"):
+        assert heading in printed
+    table = printed.split("lrp-alpha2beta1 from logits")[0]
+    layers = [line.split()[1] for line in table.splitlines() if line.startswith("│")]
+    assert layers == ["fc6", "fc5", "pool2", "conv4", "conv3", "pool1", "conv2", "conv1", "input"]
+    assert "certificates: 0 violations in" in printed
+    assert "down, z+ maps of any two classes agree to at least cos" in printed
+    assert str(out / "comparison.png") in printed
+
+
+def test_demo_leaves_the_comparison_as_json(demo):
+    content = json.loads((demo[0] / "comparison.json").read_text())
+    names = {
+        "layer",
+        "start",
+        "method",
+        "measured_deficit_median",
+        "predicted",
+        "error_decades",
+        "certified_cos_lower",
+    }
+    theories = {"local_spectrum", "two_scale"}
+    assert len(content["layers"]) == 18
+    for record in content["layers"]:
+        assert names <= set(record)
+        assert set(record["predicted"]) == set(record["error_decades"]) == theories
+    bound = content["layers"][8]
+    assert (bound["layer"], bound["start"], bound["method"]) == ("input", "logits", "lrp-alpha1beta0")
+    assert 0 < bound["certified_cos_lower"] <= 1
+    summary = content["summary"]
+    assert set(summary["median_abs_error_decades"]) == set(summary["p90_abs_error_decades"]) == theories
+    assert summary["violations"] == 0
+    assert summary["bounds_checked"] > 0
+    assert content["not_applicable"][0]["method"] == "lrp-alpha2beta1"
+    assert {"conetheory", "network_weights_sha256", "vectors", "seed", "settings"} <= set(
+        content["provenance"]
+    )
+
+
+def test_demo_leaves_netcdf_that_reads_back_to_the_same(demo):
+    out, _ = demo
+    whole = Comparison.load(out / "comparison.nc")
+    assert json.loads(whole.to_json()) == json.loads((out / "comparison.json").read_text())
+    assert list(whole.dataset["method"].values) == ["lrp-alpha1beta0", "lrp-alpha2beta1"]
+    one = Comparison.load(out / "lrp-alpha2beta1.nc").dataset
+    both = whole.dataset["measured_deficit_median"].sel({"method": "lrp-alpha2beta1"})
+    np.testing.assert_array_equal(one["measured_deficit_median"].values[0], both.values)
+    assert (out / "comparison.png").stat().st_size > 10_000
+
+
+def test_resume_takes_what_is_there_and_reruns_what_differs(capsys, monkeypatch, tmp_path):
+    runs, real = [], job_module.run
+    monkeypatch.setattr(job_module, "run", lambda *a: runs.append(a[2]) or real(*a))
+    request = ["csc", "cifar10", *QUICK, "--start", "conv2", "--out", str(tmp_path / "out")]
+    methods = ["--method", "lrp-zplus", "--method", "lrp-alpha2beta1"]
+    assert main([*request, "--method", "lrp-zplus"]) == 0
+    assert main([*request, *methods, "--resume", "--json"]) == 0
+    assert runs == ["lrp-alpha1beta0", "lrp-alpha2beta1"]
+    printed = capsys.readouterr()
+    assert "lrp-alpha1beta0: taken from" in printed.err
+    assert main([*request, *methods, "--resume", "--seed", "1"]) == 0
+    assert runs[2:] == ["lrp-alpha1beta0", "lrp-alpha2beta1"]
+    assert "made with other settings" in capsys.readouterr().err
+    (tmp_path / "out" / "lrp-alpha1beta0.nc").write_bytes(b"half a file")
+    assert main([*request, *methods, "--resume", "--seed", "1"]) == 0
+    assert runs[4:] == ["lrp-alpha1beta0"]
+
+
+def test_an_interruption_leaves_one_line(capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job_module, "run", interrupted)
+    assert main([*CIFAR, "--start", "conv2"]) == 130
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("conetheory: interrupted")
+
+
+def test_json_is_all_there_is_on_stdout(capsys):
+    assert main([*CIFAR, "--start", "conv2", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) >= {"median_abs_error_decades", "violations"}
+
+
+def test_predict_and_certify_do_their_part_alone(capsys):
+    small = [*SMOKE, "--start", "fc6"]
+    assert main(["predict", "cifar10", *small, "--theory", "local-spectrum"]) == 0
+    printed = capsys.readouterr().out
+    assert "local spectrum" in printed
+    assert "measured" not in printed
+    assert main(["certify", "cifar10", *small]) == 0
+    printed = capsys.readouterr().out
+    assert "worst location" in printed
+    assert "0 violations" in printed
+    assert "local spectrum" not in printed
+    assert Path("out/predict-cifar10_cnn/comparison.json").is_file()
+
+
+def test_certificates_that_do_not_apply_say_why(capsys):
+    assert main(["certify", "cifar10", *SMOKE, "--method", "lrp-alpha2beta1"]) == 0
+    assert "signed matrices" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["methods", "models", "theorems"])
+def test_listings(capsys, command):
+    assert main([command]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 5
+    assert main([command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+
+
+def test_one_theorem_in_full(capsys):
+    assert main(["theorems", "generators", "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)
+    assert entry["id"] == "generators"
+    assert main(["theorems", "generators"]) == 0
+    assert "proofs/test_generators.py" in capsys.readouterr().out
+
+
+def test_simulate_writes_the_figure_and_the_errors(capsys):
+    assert main(["simulate", "--matrices", "positive", "--starts", "3", "--repeats", "1", "--json"]) == 0
+    assert "positive" in json.loads(capsys.readouterr().out)["errors"]
+    assert {p.name for p in Path("out/simulate").iterdir()} == {
+        f"simulation.{s}" for s in ("nc", "json", "png")
+    }
+
+
+def test_help_and_version_do_not_import_torch():
+    calls = "main(['--version']); main(['theorems']); main(['csc', '-h'])"
+    check = f"import sys; from conetheory.cli import main; {calls}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
