@@ -23,6 +23,5 @@ lint: $(STAMP)
 # torch and torchvision are resolved in the same call, so that their versions fit
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PY) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@

@@ -25,7 +25,7 @@ import torch
 
 from conetheory.chain import MAX_ENTRIES, RelevanceChain
 from conetheory.errors import InputError
-from conetheory.local import LocalBlock, is_enumerable, sample_positions
+from conetheory.local import LocalBlock, sample_positions
 from conetheory.networks.ops import Conv2d, Linear, LinearOp
 from conetheory.rules.alphabeta import AlphaBeta
 from conetheory.theory import cone, cosine, enclosure, ergodicity, generators
@@ -73,9 +73,10 @@ def certify_block(
 ) -> list[BlockCertificate]:
     """Certify the block from `top` down to `bottom` at sampled locations: one certificate per image.
 
-    chain: float64, of a nonnegative method. positions: locations, one from each of as many equal strata (None:
-    what fits in memory). Raises InputError for a signed method, another dtype, or a `bottom` that is not
-    below `top`. Costs one adjoint pass per channel and location. Source: theory.md B12 (theorem `generators`).
+    chain: float64, of a nonnegative method. positions: locations, one from each of as many equal strata
+    (None: what fits in memory). Raises InputError for a signed method, another dtype, or a `bottom` that is
+    not below `top`. Costs one adjoint pass per channel and location. Source: theory.md B12 (theorem
+    `generators`).
     """
     _check(chain)
     top, bottom = chain.graph.resolve(top), chain.graph.resolve(bottom)
@@ -168,9 +169,12 @@ def block_chain_certificate(
 ) -> ComposedCertificate | NotApplicable:
     """From the block top..middle at the locations that feed p, and middle..bottom at p, the one top..bottom.
 
-    With w the image of ones at `middle`, K_q the cone of top..middle at q and P_pq the part of middle..bottom
-    that leads from q to p: Delta_p <= Delta([P_pq w_q]_q) + 2 max_q tau(P_pq) R_q, R_q the radius of K_q around
-    w_q (theorem `cone-composition`, which asks nothing of the fields; a product of coefficients of single
+    With w the image of ones at `middle`, K_q the cone of top..middle at q, R_q its radius around w_q, and
+    P_pq the part of middle..bottom that leads from q to p,
+
+        Delta_p <= Delta([P_pq w_q]_q) + 2 max_q tau(P_pq) R_q
+
+    (theorem `cone-composition`, which asks nothing of the fields; a product of coefficients of single
     locations is no bound where they differ). NotApplicable with the layer and location that prevent it.
     Raises InputError unless `middle` is a cut. Source: theory.md B12; new here.
     """
@@ -191,14 +195,18 @@ def block_chain_certificate(
         radii.append(generators.radius_upper(K, w[:, q], upper))
         taus.append(round_up(float(cone.birkhoff_tau(generators.diameter_upper(P[:, :, q], lower))), 4))
         if np.isinf(radii[-1]):
-            return NotApplicable(f"at {middle!r}, location {q}, columns of the block above have different zeros")
+            return NotApplicable(
+                f"at {middle!r}, location {q}, columns of the block above have different zeros"
+            )
     if not radii:
         return NotApplicable(f"location {position} of {bottom!r} is dead")
     directions = directions[:, directions.any(axis=0)]
     g = enclosure.gamma(channels + 2) + lower * (1 + enclosure.gamma(channels + 2))
     diameter = generators.composed_diameter_upper(directions, radii, taus, g)
     if np.isinf(diameter):
-        return NotApplicable(f"the directions that reach location {position} of {bottom!r} have different zeros")
+        return NotApplicable(
+            f"the directions that reach location {position} of {bottom!r} have different zeros"
+        )
     own = generators.diameter_upper(directions, g)
     deficit = float(cone.deficit_upper_from_diameter(diameter))
     return ComposedCertificate(position, diameter, deficit, own, round_up(diameter - own))
@@ -211,8 +219,8 @@ def block_chain_certificate(
 class SignedCertificate:
     """The norm cone at one layer and what it says: of flattened maps, for starts of non-zero sum.
 
-    deficit_upper: 1 - |cos| of the flattened images of any two starts in the first cone, or why there is none.
-    tau_upper: the product of tau_1 of the blocks.
+    deficit_upper: 1 - |cos| of the flattened images of any two starts in the first cone, or why there is
+    none. tau_upper: the product of tau_1 of the blocks.
     """
 
     layer: str
@@ -230,7 +238,7 @@ def signed_cone_certificate(
     radius: float | None = None,
     image: int = 0,
 ) -> SignedCertificate | NotApplicable:
-    """kappa' = tau_1(M) kappa over the blocks start..through[0]..through[1]..bottom of a sum-preserving chain.
+    """kappa' = tau_1(M) kappa over the blocks start..through[0]..bottom of a sum-preserving chain.
 
     The first cone is centred at w = 1/n; radius None: 2 (1 - 1/n), which holds every nonnegative start of n
     units and all of its multiples. Without `through` the whole chain is one block, the best where its columns
@@ -254,9 +262,49 @@ def signed_cone_certificate(
         own, center, kappa = step
         tau, live = round_up(tau * own), (M != 0).any(axis=1)
     if tau >= 1:
-        return NotApplicable(f"tau_1 is {tau:.3g} >= 1 from {names[0]!r} to {names[-1]!r}: the cone does not shrink")
+        return NotApplicable(
+            f"tau_1 is {tau:.3g} >= 1 from {names[0]!r} to {names[-1]!r}: the cone does not shrink"
+        )
     final = NormCone(center, kappa)
     return SignedCertificate(names[-1], tau, final, final.deficit_upper())
+
+
+def signed_generators_certificate(
+    chain: RelevanceChain, start: str = "logits", bottom: str = "input", *, image: int = 0
+) -> np.ndarray | NotApplicable:
+    """Upper bounds, one for each location of `bottom`, of 1 - cos of any two nonnegative starts; signed rules too.
+
+    Theorem `generators` asks for columns with pairwise nonnegative cosines, not for nonnegative columns: where
+    all columns of P_p have such, the worst pair of them is the worst pair of starts. NaN at locations that no
+    column reaches, or one alone; inf where a cosine may be negative, or where rounding decides. NotApplicable
+    for a start that is too large. float64. |fl(P) - P| <= g |Z_l| ... |Z_s|, whose columns sum to at most the
+    product of alpha + beta, counts in full against the length of each column. Source: theory.md B2 and B15.
+    """
+    if chain.dtype != torch.float64:
+        raise InputError("certificates need a float64 chain: RelevanceChain(..., dtype=torch.float64)")
+    chain = chain._only(image)
+    start, bottom = chain.graph.resolve(start), chain.graph.resolve(bottom)
+    C = _dense(chain, start, bottom, int(np.prod(chain.shape(start))))
+    if isinstance(C, NotApplicable):
+        return C
+    P = C.reshape(chain.shape(bottom)[0], -1, C.shape[1]).transpose(1, 2, 0)  # (locations, units, channels)
+    error = 2 * rounding(chain, start, bottom) * _mass(chain, start, bottom)
+    return np.array([_worst_signed(columns, error) for columns in P])
+
+
+def _worst_signed(columns: np.ndarray, error: float) -> float:
+    columns = columns[columns.any(axis=1)]
+    if len(columns) < 2:
+        return float("nan")
+    unit = columns / np.linalg.norm(columns, axis=1, keepdims=True)
+    if (unit @ unit.T).min() < 1e-9:  # far above the rounding of a cosine
+        return float("inf")
+    turned = error / float(np.linalg.norm(columns, axis=1).min())
+    worst = float(np.max(cosine.pairwise_deficits(columns)))
+    if not turned < 1e-6:
+        return float("inf")
+    upper = float(enclosure.deficit_inflated_upper(worst, turned, columns.shape[1]))
+    return upper if upper < 1 else float("inf")
 
 
 def _dense(chain: RelevanceChain, above: str, below: str, columns: int) -> np.ndarray | NotApplicable:
@@ -315,10 +363,10 @@ def every_image_certificate(
     """The block top..middle..bottom at location p, A D B with D the positive diagonal that the image sets.
 
     A: the step middle..bottom at p, B: the step top..middle at the units that feed p, one linear layer each.
-    Diagonals at the outside change no diameter, and Delta(A D B) <= min(Delta(A), Delta(B)): a bound where one
-    is finite. Else the zero patterns decide (`cone.diameter_sup_over_inner_scalings_is_finite`; above 64 inner
-    units a violating pair is searched for, which is quick where there is one). NotApplicable with the layer
-    that prevents it. Raises InputError if a step crosses more than one linear layer. Source: DESIGN 3.2
+    Diagonals at the outside change no diameter, and Delta(A D B) <= min(Delta(A), Delta(B)): a bound where
+    one is finite. Else the zero patterns decide (`cone.diameter_sup_over_inner_scalings_is_finite`; above 64
+    inner units only `exchange_violation` looks). NotApplicable with the layer that prevents it. Raises
+    InputError if a step crosses more than one linear layer. Source: DESIGN 3.2
     (proofs/test_z_plus_image_dependence.py).
     """
     _check(chain)
@@ -327,13 +375,16 @@ def every_image_certificate(
     for above, below in ((top, middle), (middle, bottom)):
         layers = [n.name for n in chain.graph.between(above, below) if isinstance(n.op, LinearOp)]
         if len(layers) > 1:
-            raise InputError(f"the step from {above!r} to {below!r} crosses {len(layers)} layers; one at a time")
+            raise InputError(
+                f"the step from {above!r} to {below!r} crosses {len(layers)} layers; one at a time"
+            )
     A = local_matrices(chain, bottom, position, middle)[0]
     inner = np.flatnonzero(A.any(axis=0))
     if len(inner) == 0:
         return NotApplicable(f"location {position} of {bottom!r} is dead")
     B = chain.up(chain.one_hot(middle, inner.tolist()), middle, top).flatten(2)[0].cpu().numpy()
-    A, B = A[:, inner][:, B.any(axis=1)], B[B.any(axis=1)]
+    alive = B.any(axis=1)
+    A, B = A[:, inner[alive]], B[np.ix_(alive, B.any(axis=0))]
     bounds = {
         middle: generators.diameter_upper(A, rounding(chain, middle, bottom)),
         top: generators.diameter_upper(B, rounding(chain, top, middle)),
@@ -344,31 +395,43 @@ def every_image_certificate(
     return _from_patterns(A, B, middle, bottom)
 
 
-def _from_patterns(A: np.ndarray, B: np.ndarray, middle: str, bottom: str) -> EveryImageCertificate | NotApplicable:
+def _from_patterns(
+    A: np.ndarray, B: np.ndarray, middle: str, bottom: str
+) -> EveryImageCertificate | NotApplicable:
     pair = exchange_violation(A, B)
-    if pair is None and A.shape[1] > INNER_UNITS:
-        return NotApplicable(f"{A.shape[1]} units of {middle!r} are too many to decide the exchange condition for")
-    if pair is None and cone.diameter_sup_over_inner_scalings_is_finite(A, B):
-        return EveryImageCertificate(True, None, None)
-    which = "" if pair is None else f" {pair[0]} and {pair[1]}"
-    return NotApplicable(
-        f"the zeros around {middle!r} let the diameter at {bottom!r} grow without bound: its live units{which}"
-        " fail the exchange condition"
+    if pair is not None:
+        return NotApplicable(_fails(middle, bottom, pair))
+    if A.shape[1] > INNER_UNITS:
+        return NotApplicable(
+            f"{A.shape[1]} units of {middle!r} are too many to decide the exchange condition for"
+        )
+    verdict = cone.diameter_sup_over_inner_scalings_is_finite(A, B)
+    if not verdict:
+        return NotApplicable(_fails(middle, bottom, verdict.inner))
+    return EveryImageCertificate(True, None, None)
+
+
+def _fails(middle: str, bottom: str, pair: tuple[int, int]) -> str:
+    return (
+        f"the zeros around {middle!r} let the diameter at {bottom!r} grow without bound: its live units"
+        f" {pair[0]} and {pair[1]} fail the exchange condition"
     )
 
 
 def exchange_violation(A: np.ndarray, B: np.ndarray) -> tuple[int, int] | None:
-    """Inner units k, l that break the exchange condition, among those found by supports alone; None: none found.
+    """Inner units k, l that break the exchange condition and are found by comparing supports, or None.
 
-    If neither of the supports of the rows B_k, B_l holds the other and those of the columns A_k, A_l differ,
-    there are j, j' with B_kj B_lj' > 0 = B_kj' B_lj... and i, i' with A_ik A_i'l > 0 = A_il A_i'k, or with i, i'
-    exchanged; the condition asks for a term that is zero. By transposition the same with A and B exchanged.
+    They do if neither support of the rows B_k, B_l holds the other and those of the columns A_k, A_l differ.
+    For then there are j, j' with B_kj, B_lj' > 0 = B_kj', B_lj, and i, i' with A_ik A_i'l > 0 = A_il A_i'k (i
+    in one support only, i' anywhere in the other): the product with j and j' exchanged is zero, and so is
+    A_ik A_i'k B_kj B_kj'. The same with A and B exchanged, by transposition. Source: new here.
     """
     for supports, others in (((B > 0), (A > 0).T), ((A > 0).T, (B > 0))):
         one = supports.astype(np.float64)
         outside = one @ (1 - one.T) > 0  # k has an element that l lacks
         weight = others.astype(np.float64)
-        differ = (weight @ (1 - weight.T) > 0) | (weight @ (1 - weight.T) > 0).T
+        extra = weight @ (1 - weight.T) > 0
+        differ = extra | extra.T
         alive = others.any(axis=1)
         bad = np.argwhere(outside & outside.T & differ & alive[:, None] & alive[None, :])
         if len(bad):

@@ -5,6 +5,9 @@ of P_p, so the worst pair of columns is the exact worst case (theorem `generator
 diameter of P_p bounds it by 1/cosh(D/2) (theorem `half-angle`). For Gaussian starts
 `P(angle > t) <= 2 sqrt(2 S / pi) / tan(t / 2)` (theorem `gaussian-law`). Everything is computed in
 float64 and rounded outward; it certifies the matrices of the computed activations.
+
+Where the start has few units, one-hot columns give P_p at every location. Where it has many (a
+convolution's output), adjoint passes give it at sampled locations (`blocks.certify_block`).
 """
 
 from __future__ import annotations
@@ -16,17 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory.blocks import CONFIDENCE, POSITIONS, certify_block, rounding
 from conetheory.chain import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.local import LocalBlock, is_enumerable, local_columns
-from conetheory.networks.ops import Conv2d, Linear
 from conetheory.predict import below
 from conetheory.results import Certificate, frame, provenance
 from conetheory.theory import cone, enclosure
 from conetheory.theory.cosine import deficit_upper
 from conetheory.theory.records import NotApplicable
-
-CONFIDENCE = 0.95
 
 
 @dataclass
@@ -53,13 +54,22 @@ class CscCertifier:
     """Certificates from one start layer over any number of float64 chains (batches of images).
 
     positions: locations per layer and image (None: what fits in memory; a network as small as the
-    CIFAR-10 one is certified at every location). Where a theorem does not apply, `reason` says why.
+    CIFAR-10 one is certified at every location). block_positions: the same where the start has too many
+    units to send a column for each, unless `positions` says it. Where a theorem does not apply, `reason`
+    says why.
     """
 
     def __init__(
-        self, start: str, *, layers: Sequence[str] | None = None, positions: int | None = None, seed: int = 0
+        self,
+        start: str,
+        *,
+        layers: Sequence[str] | None = None,
+        positions: int | None = None,
+        block_positions: int = POSITIONS,
+        seed: int = 0,
     ) -> None:
         self.start, self.layers, self.positions, self.seed = start, layers, positions, seed
+        self.block_positions = block_positions if positions is None else positions
         self.reason: NotApplicable | None = None
         self.certificates: dict[str, LayerCertificate] = {}
 
@@ -71,12 +81,30 @@ class CscCertifier:
         if self.reason is not None:
             return {}
         layers = below(chain, self.start, self.layers)
+        if not is_enumerable(chain, self.start):
+            return self._add_sampled(chain, layers, on_step)
         options = {"positions": self.positions, "seed": self.seed, "on_block": on_step}
         blocks = local_columns(chain, self.start, layers, **options)
         for layer, images in blocks.items():
             g = rounding(chain, self.start, layer)
             for block in images:
                 self._certify(block, g)
+        return blocks
+
+    def _add_sampled(
+        self, chain: RelevanceChain, layers: Sequence[str], on_step: Callable[[int, int], None] | None
+    ) -> dict[str, list[LocalBlock]]:
+        blocks: dict[str, list[LocalBlock]] = {}
+        options = {"positions": self.block_positions, "seed": self.seed}
+        for done, layer in enumerate(layers, 1):
+            found = self.certificates.setdefault(layer, LayerCertificate())
+            for image in certify_block(chain, self.start, layer, **options):
+                found.total = image.total
+                for name in ("positions", "deficit_upper", "diameter_upper", "gaussian_deficit_upper"):
+                    getattr(found, name).append(getattr(image, name))
+                blocks.setdefault(layer, []).append(image.as_local())
+            if on_step is not None:
+                on_step(done, len(layers))
         return blocks
 
     def _certify(self, block: LocalBlock, g: float) -> None:
@@ -113,7 +141,7 @@ def _summary(found: LayerCertificate) -> dict[str, float]:
     if len(cosine) == 0:
         return {}
     return {
-        "certified_cos_lower": enclosure.round_down(float(cosine.min())),
+        "certified_cos_lower": max(0.0, enclosure.round_down(float(cosine.min()))),
         "certified_cos_lower_p5": float(np.quantile(cosine, 0.05)),
         "certified_cos_lower_median": float(np.median(cosine)),
         "certified_half_angle_cos_lower": float(cone.cosine_lower_from_diameter(diameter.max())),
@@ -131,6 +159,7 @@ def certify_csc(
     *,
     layers: Sequence[str] | None = None,
     positions: int | None = None,
+    block_positions: int = POSITIONS,
     seed: int = 0,
 ) -> Certificate:
     """Certify one chain from one start layer or several (see the module for what is certified).
@@ -140,7 +169,8 @@ def certify_csc(
     """
     starts = [start] if isinstance(start, str) else list(start)
     chain = chain.double()
-    certifiers = {s: CscCertifier(s, layers=layers, positions=positions, seed=seed) for s in starts}
+    options = {"layers": layers, "positions": positions, "block_positions": block_positions, "seed": seed}
+    certifiers = {s: CscCertifier(s, **options) for s in starts}
     for certifier in certifiers.values():
         certifier.add(chain)
     return certificate(chain, certifiers)
@@ -152,32 +182,9 @@ def applicable(chain: RelevanceChain, start: str) -> NotApplicable | None:
         return NotApplicable(
             f"{chain.method.name} has signed matrices, which leave the cone of nonnegative vectors"
         )
-    if not is_enumerable(chain, start):
-        size = int(np.prod(chain.shape(start)))
-        return NotApplicable(f"the start {start!r} has {size} units, too many to send a column for each")
     if chain.dtype != torch.float64:
         raise InputError("certificates need a float64 chain: RelevanceChain(..., dtype=torch.float64)")
     return None
-
-
-def rounding(chain: RelevanceChain, start: str, layer: str) -> float:
-    """g with |fl(P) - P| <= g P entrywise: every operation between counts with both of its fans."""
-    fans = []
-    for node in chain.graph.between(chain.graph.resolve(start), layer):
-        match node.op:
-            case Conv2d():
-                out, into, *kernel = node.op.weight.shape
-                window = int(np.prod(kernel))
-                fans.append((into * window, out // node.op.groups * window))
-            case Linear():
-                out, into = node.op.weight.shape
-                fans.append((into, out))
-            case _:  # sums, pools and reshapes: at most a window of the input, or as many terms as consumers
-                shapes = [chain.graph.shape(name) for name in node.inputs]
-                window = max(int(np.prod(s[1:], dtype=int)) for s in shapes)
-                fans.append((max(window, len(shapes)), window))
-        fans[-1] = (fans[-1][0] + len(node.inputs), fans[-1][1] + len(chain.graph.consumers[node.name]))
-    return enclosure.subtraction_free_factor(fans)
 
 
 def _numpy(x: Tensor) -> np.ndarray:

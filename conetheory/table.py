@@ -1,17 +1,24 @@
-"""A comparison as tables and lines of text."""
+"""A comparison as tables and lines of text.
+
+In the tables deficits are `1 - |cos|`, errors are in decades, and `worst` and `median` are the certified
+lower bounds of the cosine at the worst and at the median location.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from conetheory.comparison import Comparison
 
 SHORT = {"local_spectrum": "local spectrum", "two_scale": "two-scale"}
+STYLE = {"title_justify": "left", "title_style": "bold", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
 Record = dict[str, Any]
 Column = tuple[str, Callable[[Record], str]]
 
@@ -20,10 +27,13 @@ def comparison_tables(comparison: Comparison) -> Iterator[Table]:
     """One table for each method and start layer: a row for each layer, from output to input."""
     for (method, start), records in groupby(comparison.rows(), lambda r: (r["method"], r["start"])):
         rows = list(records)
-        table = Table(title=f"{method} from {start}", title_justify="left", title_style="bold")
+        table = Table(title=f"{method} from {start}", **STYLE)
         columns = [c for c in _columns(comparison.theories) if any(c[1](row) != "" for row in rows)]
         for heading, _ in columns:
-            table.add_column(heading, justify="left" if heading == "layer" else "right")
+            name = heading == "layer"
+            table.add_column(
+                heading, justify="left" if name else "right", no_wrap=not name, overflow="fold", min_width=6
+            )
         for row in rows:
             table.add_row(*(cell(row) or "-" for _, cell in columns))
         yield table
@@ -40,16 +50,16 @@ def _amount(comparison: Comparison) -> list[str]:
 def _columns(theories: list[str]) -> list[Column]:
     columns: list[Column] = [
         ("layer", lambda r: r["label"]),
-        ("measured deficit", lambda r: _deficit(r.get("measured_deficit_median"))),
+        ("measured", lambda r: _deficit(r.get("measured_deficit_median"))),
     ]
     for theory in theories:
         name = SHORT[theory]
-        columns.append((name, lambda r, t=theory: _deficit(r["predicted"][t])))
-        columns.append((f"{name} error (decades)", lambda r, t=theory: _decades(r["error_decades"].get(t))))
+        columns.append((re.sub("[ -]", "\n", name), lambda r, t=theory: _deficit(r["predicted"][t])))
+        columns.append(("error", lambda r, t=theory: _decades(r["error_decades"].get(t))))
     return [
         *columns,
-        ("cos >=, worst location", lambda r: _floored(r.get("certified_cos_lower"))),
-        ("cos >=, median location", lambda r: _floored(r.get("certified_cos_lower_median"))),
+        ("worst\ncos >=", lambda r: _floored(r.get("certified_cos_lower"))),
+        ("median\ncos >=", lambda r: _floored(r.get("certified_cos_lower_median"))),
         ("dead", lambda r: _percent(r.get("dead_fraction"))),
     ]
 
@@ -119,21 +129,26 @@ def _floored(value: float | None) -> str:
     if value < 0.9995:
         return f"{max(0.0, math.floor(value * 1e4) / 1e4):.4f}"
     exponent = math.floor(math.log10(max(1 - value, 1e-16)))
-    return f"1 - {math.ceil((1 - value) / 10 ** (exponent - 1)) / 10:.1f}e{exponent:+03d}"
+    return f"1-{math.ceil((1 - value) / 10 ** (exponent - 1)) / 10:.1f}e{exponent}"
 
 
 def _deficit(value: float | None) -> str:
-    return "" if value is None else f"{value:.2e}"
+    return "" if value is None else _scientific(value, 2)
+
+
+def _scientific(value: float, digits: int) -> str:
+    """`1.2e-5`, without the zero that Python puts into the exponent."""
+    return re.sub(r"e([+-])0*(?=\d)", lambda m: f"e{m[1].replace('+', '')}", f"{value:.{digits}e}")
 
 
 def _decades(value: float | None) -> str:
-    return "" if value is None else f"{value:+.3f}"
+    return "" if value is None else f"{value:+.2f}"
 
 
 def _cosine(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.4f}" if value < 0.9995 else f"1 - {1 - value:.1e}"
+    return f"{value:.4f}" if value < 0.9995 else f"1-{_scientific(1 - value, 1)}"
 
 
 def _percent(value: float | None) -> str:

@@ -95,6 +95,7 @@ def score(
     seeds: int,
     vectors: int,
     many: int,
+    two_scale_seeds: int,
     start: str = "logits",
 ) -> dict[str, Any]:
     """All figures of merit of one method on one network."""
@@ -104,7 +105,8 @@ def score(
     for chain in track(chains, f"{method}: local spectra"):
         spectrum.add(chain)
     local = {layer: spectrum.median(layer) for layer in below(chains[0], start)}
-    runs = [score_seed(chains, start, vectors, s, True) for s in track(range(seeds), f"{method}: seeds")]
+    numbers = track(range(seeds), f"{method}: seeds")
+    runs = [score_seed(chains, start, vectors, s, s < two_scale_seeds) for s in numbers]
     reference = score_seed(chains, start, many, 10_000, False)
     return summarise(local, runs, reference) | {"seconds": round(time.perf_counter() - started)}
 
@@ -118,6 +120,7 @@ def main(
     seeds: int = 20,
     vectors: int = 10,
     many_vectors: int = 200,
+    two_scale_seeds: Annotated[int, typer.Option(help="seeds that score the two-scale prediction too")] = 20,
     calibrate: Annotated[bool, typer.Option(help="batch-norm statistics from the images")] = False,
     out: Path = RESULTS,
     name: Annotated[str | None, typer.Option(help="of the file; default: the model")] = None,
@@ -129,10 +132,11 @@ def main(
     )
     if calibrate:
         network = networks.load(model, weights, calibrate=pictures.tensor)
-    settings = {"seeds": seeds, "vectors": vectors, "many_vectors": many_vectors, "images": len(pictures)}
+    counts = {"seeds": seeds, "vectors": vectors, "two_scale_seeds": two_scale_seeds}
+    settings = counts | {"many_vectors": many_vectors, "images": len(pictures)}
     result: dict[str, Any] = {"provenance": provenance(network, threads=torch.get_num_threads(), **settings)}
     for one in method or ["lrp-alpha1beta0", "lrp-alpha2beta1"]:
-        result[one] = score(network, pictures.tensor, one, seeds=seeds, vectors=vectors, many=many_vectors)
+        result[one] = score(network, pictures.tensor, one, many=many_vectors, **counts)
         print(one, {k: v for k, v in result[one].items() if k != "by_layer"}, flush=True)
         out.mkdir(parents=True, exist_ok=True)
         (out / f"score-{name or model}.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -153,10 +154,10 @@ def demo(tmp_path_factory) -> tuple[Path, str]:
 
 def test_demo_prints_a_table_the_errors_and_a_sentence(demo):
     out, printed = demo
-    for heading in ("measured deficit", "local spectrum", "two-scale", "worst", "dead"):
+    for heading in ("measured", "spectrum", "two-scale:", "worst", "dead"):
         assert heading in printed
     table = printed.split("lrp-alpha2beta1 from logits")[0]
-    layers = [line.split()[1] for line in table.splitlines() if line.startswith("│")]
+    layers = re.findall(r"^ *(\S+) +\d\.\d", table, re.MULTILINE)
     assert layers == ["fc6", "fc5", "pool2", "conv4", "conv3", "pool1", "conv2", "conv1", "input"]
     assert "certificates: 0 violations in" in printed
     assert "down, z+ maps of any two classes agree to at least cos" in printed
@@ -240,13 +241,13 @@ def test_predict_and_certify_do_their_part_alone(capsys):
     small = [*SMOKE, "--start", "fc6"]
     assert main(["predict", "cifar10", *small, "--theory", "local-spectrum"]) == 0
     printed = capsys.readouterr().out
-    assert "local spectrum" in printed
+    assert "spectrum" in printed
     assert "measured" not in printed
     assert main(["certify", "cifar10", *small]) == 0
     printed = capsys.readouterr().out
-    assert "worst location" in printed
+    assert "worst" in printed
     assert "0 violations" in printed
-    assert "local spectrum" not in printed
+    assert "spectrum" not in printed
     assert Path("out/predict-cifar10_cnn/comparison.json").is_file()
 
 

@@ -117,7 +117,7 @@ def test_bounds_are_rounded_down():
     data["certified_cos_lower"] = data["certified_cos_lower"] * 0 + [0.94999, 0.99999395, np.nan]
     (table,) = comparison_tables(Comparison(data))
     column = next(c for c in table.columns if "worst" in str(c.header))
-    assert list(column.cells) == ["0.9499", "1 - 6.1e-06", "-"]
+    assert list(column.cells) == ["0.9499", "1-6.1e-6", "-"]
 
 
 def test_the_sentence_names_the_first_layer_from_which_the_bound_holds():

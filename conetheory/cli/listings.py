@@ -91,9 +91,14 @@ def theorem_markdown(entries: Sequence[Theorem]) -> str:
     """The README's table: every theorem with its statement, its status and a link to its proof."""
     rows = ["| theorem | what it says | status |", "| --- | --- | --- |"]
     for entry in entries:
-        statement = entry.statement.replace("|", r"\|").replace("*", r"\*")
-        rows.append(f"| [{entry.title}]({entry.proof}) (`{entry.id}`) | {statement} | {entry.status} |")
+        title, statement = _escaped(entry.title), _escaped(entry.statement)
+        rows.append(f"| [{title}]({entry.proof}) (`{entry.id}`) | {statement} | {entry.status} |")
     return "\n".join(rows)
+
+
+def _escaped(text: str) -> str:
+    """Plain text for a cell of a Markdown table."""
+    return text.replace("|", r"\|").replace("*", r"\*").replace("<", "&lt;")
 
 
 def _full(entry: Theorem) -> Table:

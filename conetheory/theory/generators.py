@@ -21,7 +21,7 @@ from conetheory.errors import InputError
 from conetheory.theory import cone, cosine, enclosure
 from conetheory.theory.enclosure import round_up
 
-KEEP = 1024  # columns that are compared pair by pair
+KEEP = 2048  # columns that are compared pair by pair
 
 
 def worst_deficit_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> float:

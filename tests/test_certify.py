@@ -1,0 +1,194 @@
+"""Certificates: no violation by any start of the kind that they speak of, with zero slack; reasons elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binom
+from torch import Tensor, nn
+
+from conetheory.certify import CONFIDENCE, CscCertifier, certify_csc, rounding
+from conetheory.chain import RelevanceChain
+from conetheory.errors import InputError
+from conetheory.local import local_columns
+from conetheory.measure import local_deficits
+from conetheory.networks import trace
+from conetheory.networks.graph import INPUT
+from conetheory.predict import below
+from conetheory.theory.cone import deficit_upper_from_diameter
+from conetheory.theory.cosine import pairwise_deficits
+from tests.toys import SHAPE, TOYS, chain
+
+toys = pytest.mark.parametrize("toy", TOYS)
+
+
+def certified(found: RelevanceChain, **options) -> CscCertifier:
+    certifier = CscCertifier("logits", **options)
+    certifier.add(found)
+    return certifier
+
+
+def nonnegative_starts(units: int) -> Tensor:
+    """One-hot, dense and sparse ones, and some over many decades: (1, vectors, units)."""
+    generator = np.random.default_rng(0)
+    dense = generator.random((10, units))
+    sparse = dense * (generator.random((10, units)) < 0.4)
+    wide = 10.0 ** generator.uniform(-12, 0, (10, units))
+    return torch.from_numpy(np.vstack([np.eye(units), dense, sparse, wide]))[None]
+
+
+def by_image(certifier: CscCertifier, layer: str, name: str, images: int) -> list[np.ndarray]:
+    return np.split(np.concatenate(getattr(certifier.certificates[layer], name)), images)
+
+
+@toys
+@pytest.mark.parametrize("bias", ["none", "bach"])
+def test_no_nonnegative_start_violates_a_bound(toy, bias):
+    """Every pair of many starts, at every location of every layer and image."""
+    found = chain(toy, bias=bias)
+    certifier = certified(found)
+    assert certifier.reason is None
+    r = nonnegative_starts(int(np.prod(found.shape("logits"))))
+    r = r.unflatten(2, found.shape("logits")).expand(len(found), *[-1] * (1 + len(found.shape("logits"))))
+    checked = 0
+    for layer, parts in found.sweep({"logits": r}):
+        if layer not in certifier.certificates:
+            continue
+        deficits = local_deficits(parts["logits"])[0].numpy()
+        uppers = by_image(certifier, layer, "deficit_upper", len(found))
+        diameters = by_image(certifier, layer, "diameter_upper", len(found))
+        for measured, upper, diameter in zip(deficits, uppers, diameters, strict=True):
+            live = ~np.isnan(measured).all(1)
+            assert (live == ~np.isnan(upper)).all()
+            worst = np.nanmax(measured[live], axis=1)
+            assert (worst <= upper[live]).all()
+            assert (worst <= np.asarray(deficit_upper_from_diameter(diameter[live]))).all()
+            checked += int(live.sum())
+    assert checked > 0
+
+
+@toys
+def test_the_worst_pair_is_exact_and_the_half_angle_bound_is_above_it(toy):
+    """The certificate is the largest deficit of two columns, up to the enclosure's own width."""
+    found = chain(toy)
+    certifier = certified(found)
+    for layer, blocks in local_columns(found, "logits", below(found, "logits")).items():
+        uppers = by_image(certifier, layer, "deficit_upper", len(found))
+        diameters = by_image(certifier, layer, "diameter_upper", len(found))
+        for block, upper, diameter in zip(blocks, uppers, diameters, strict=True):
+            deficits = pairwise_deficits(block.matrices.mT.contiguous()).numpy()
+            for p in np.flatnonzero(~np.isnan(upper)):
+                live = deficits[p][~np.isnan(deficits[p])]
+                worst = live.max(initial=0.0)
+                assert worst <= upper[p] <= worst * (1 + 1e-6) + 1e-18
+                assert worst <= float(deficit_upper_from_diameter(diameter[p]))
+
+
+def simple(spatial: int = 6) -> nn.Module:
+    layers = [nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * spatial**2, 6), nn.ReLU(), nn.Linear(6, 8))
+
+
+def test_gaussian_certificates_by_an_exact_binomial_test():
+    """At each location by itself: more violations than the confidence allows, with probability below 1e-6."""
+    pairs = 4000
+    smallest = 1.0
+    for toy in ("small vgg", "conv same", "nested branches", "dense block", "global mean"):
+        found = chain(toy)
+        certifier = certified(found)
+        generator = np.random.default_rng(1)
+        for layer, blocks in local_columns(found, "logits", below(found, "logits")).items():
+            uppers = by_image(certifier, layer, "gaussian_deficit_upper", len(found))
+            for block, upper in zip(blocks, uppers, strict=True):
+                P = block.matrices.numpy()
+                r = np.einsum("pcu,nku->pnkc", P, generator.standard_normal((pairs, 2, P.shape[2])))
+                violations = (pairwise_deficits(r)[..., 0] > upper[:, None]).sum(1)
+                live = ~np.isnan(upper)
+                chance = binom.sf(violations[live] - 1, pairs, 1 - CONFIDENCE)
+                assert (chance > 1e-6).all()
+                smallest = min(smallest, upper[live].min(initial=1.0))
+    assert smallest < 0.5  # the bounds say something
+
+
+def test_the_test_would_notice_a_bound_ten_times_too_low():
+    """The certificate is about four times loose in the deficit: a tenth of it is violated too often."""
+    found = chain("conv same")
+    certifier = certified(found)
+    (block, *_) = local_columns(found, "logits", [INPUT])[INPUT]
+    upper = by_image(certifier, INPUT, "gaussian_deficit_upper", len(found))[0]
+    P = block.matrices.numpy()
+    r = np.einsum("pcu,nku->pnkc", P, np.random.default_rng(1).standard_normal((4000, 2, P.shape[2])))
+    violations = (pairwise_deficits(r)[..., 0] > 1e-3 * upper[:, None]).sum(1)
+    assert binom.sf(violations[np.isfinite(upper)] - 1, 4000, 1 - CONFIDENCE).min() < 1e-6
+
+
+# ---------------------------------------------------------------- rounding
+
+
+def rationals(found: RelevanceChain, layer: str) -> np.ndarray:
+    """C in long double, by products of the layers' own matrices."""
+    cuts = found.graph.cuts
+    low, high = cuts.index(layer), len(cuts) - 1
+    C = np.eye(int(np.prod(found.shape(cuts[high]))), dtype=np.longdouble)
+    for i in range(high, low, -1):
+        C = found.as_matrix(cuts[i], cuts[i - 1]).astype(np.longdouble) @ C
+    return C
+
+
+@pytest.mark.parametrize("toy", ["small vgg", "conv stride", "batch norm folded", "average pool padded"])
+def test_the_rounding_factor_holds_entry_by_entry(toy):
+    """|fl(C) - C| <= g |C| for the float64 sweep against products in long double."""
+    found = chain(toy)
+    for layer in found.graph.cuts[:-1]:
+        C, exact = found.as_matrix("logits", layer), rationals(found, layer)
+        assert (np.abs(C - exact) <= rounding(found, "logits", layer) * np.abs(exact)).all()
+    assert 0 < rounding(found, "logits", INPUT) < 1e-10
+
+
+# ---------------------------------------------------------------- reasons and layout
+
+
+@pytest.mark.parametrize("method", ["lrp-alpha2beta1", "lrp-alpha1.5beta0.5"])
+def test_signed_rules_have_no_certificate(method):
+    data = certify_csc(chain("small vgg", method)).dataset
+    assert "signed matrices" in data["not_applicable"].item()
+    assert set(data.data_vars) == {"not_applicable"}
+
+
+def test_a_signed_bias_has_no_certificate():
+    data = certify_csc(chain("small vgg", bias="signed")).dataset
+    assert "signed matrices" in data["not_applicable"].item()
+
+
+def test_starts_with_too_many_units_have_no_certificate():
+    graph = trace(nn.Sequential(nn.Conv2d(2, 5, 3, padding=1), nn.ReLU(), nn.Flatten()), (2, 16, 16))
+    found = RelevanceChain(graph, torch.rand(1, 2, 16, 16))
+    reason = certify_csc(found, "0").dataset["not_applicable"].item()
+    assert "1280 units" in reason
+
+
+def test_certificates_are_made_in_float64():
+    single = chain("small vgg", dtype=torch.float32)
+    with pytest.raises(InputError, match="float64"):
+        CscCertifier("logits").add(single)
+    data, exact = certify_csc(single).dataset, certify_csc(chain("small vgg")).dataset
+    np.testing.assert_allclose(data["certified_cos_lower"], exact["certified_cos_lower"])
+
+
+def test_the_summary_is_of_the_locations():
+    found = chain("conv same")
+    certifier = certified(found)
+    data = certify_csc(found).dataset.isel(method=0, start=0)
+    for layer, kept in certifier.certificates.items():
+        one, cosine = data.sel(layer=layer), 1 - kept.values("deficit_upper")
+        assert cosine.min() * (1 - 1e-15) <= float(one["certified_cos_lower"]) <= cosine.min()
+        assert float(one["certified_cos_lower"]) <= float(one["certified_cos_lower_p5"])
+        assert float(one["certified_cos_lower_p5"]) <= float(one["certified_cos_lower_median"])
+        assert float(one["certified_half_angle_cos_lower"]) <= float(one["certified_cos_lower"])
+        assert float(one["certified_positions"]) == sum(len(p) for p in kept.positions)
+        assert data["not_applicable"].item() == ""
+    assert float(data["certified_positions"].sel(layer=INPUT)) == 2 * SHAPE[1] * SHAPE[2]
+    some = certify_csc(found, positions=5).dataset.isel(method=0, start=0)
+    assert float(some["certified_positions"].sel(layer=INPUT)) == 10
+    assert float(some["locations"].sel(layer=INPUT)) == 2 * SHAPE[1] * SHAPE[2]

@@ -1,0 +1,257 @@
+"""Predictions: what the two-scale theory says exactly, and the local spectrum against brute force."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from conetheory.chain import RelevanceChain
+from conetheory.errors import InputError
+from conetheory.local import local_columns, local_rows, singular_values
+from conetheory.measure import CscMeter, draw, local_deficits, measure_csc
+from conetheory.networks import trace
+from conetheory.networks.graph import INPUT
+from conetheory.predict import LocalSpectrum, TwoScale, below, predict_csc, state_cuts
+from conetheory.theory.cosine import pairwise_deficits
+from conetheory.theory.twoscale import amplitude, location_chain, location_weight
+from tests.networks.toys import random_images, seeded
+from tests.toys import SHAPE, TOYS, chain, conv
+
+toys = pytest.mark.parametrize("toy", TOYS)
+
+
+def spatial_steps(found: RelevanceChain) -> list[tuple[str, str]]:
+    """(top, bottom) of neighbouring cuts that are both maps."""
+    cuts = [name for name in found.graph.cuts if len(found.shape(name)) == 3]
+    return [(top, bottom) for bottom, top in pairwise(cuts)]
+
+
+def blocks(found: RelevanceChain, top: str, bottom: str) -> np.ndarray:
+    """M as (locations out, channels out, locations in, channels in), for the first image."""
+    (a, *space_a), (b, *space_b) = found.shape(bottom), found.shape(top)
+    M = found.as_matrix(top, bottom).reshape(a, np.prod(space_a), b, np.prod(space_b))
+    return M.transpose(1, 0, 3, 2)
+
+
+# ---------------------------------------------------------------- two scales, exactly
+
+
+@toys
+@pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
+def test_location_weights_follow_the_markov_chain(toy, method):
+    """s of M (s c) is t s, with t from the dense layer; t is stochastic where the chain is nonnegative."""
+    found = chain(toy, method, count=1)
+    for top, bottom in spatial_steps(found):
+        M, shape = blocks(found, top, bottom), found.shape(top)
+        c = torch.rand((1, 1, *shape), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        t = location_chain(M, c[0, 0].flatten(1).T.numpy())
+        below_c = found.down(c, top, bottom)
+        live = below_c[0, 0].flatten(1).norm(dim=0).numpy() > 0
+        np.testing.assert_allclose(t[live].sum(1), 1, rtol=1e-9)
+        assert not t[~live].any()
+        assert method != "lrp-alpha1beta0" or t.min() >= 0
+        s = torch.randn((1, 3, 1, *shape[1:]), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        weights = location_weight(found.down(s * c, top, bottom), below_c, 2)[0, :, 0].flatten(1)
+        size = np.abs(t) @ np.abs(s[0, :, 0].flatten(1).T.numpy())
+        assert (np.abs(weights.T.numpy() - t @ s[0, :, 0].flatten(1).T.numpy()) <= 1e-10 * size + 1e-12).all()
+
+
+@toys
+def test_a_constant_weight_injects_nothing(toy):
+    found = chain(toy, "lrp-alpha2beta1", count=1)
+    for top, bottom in spatial_steps(found):
+        c = torch.rand((1, 1, *found.shape(top)), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        below_c = found.down(c, top, bottom)
+        assert amplitude(found.down(3 * c, top, bottom), below_c, 2).max() < 1e-12
+
+
+@pytest.mark.parametrize(("toy", "top", "bottom"), [("conv 1x1", "2", "1"), ("max pool", "2", "1")])
+def test_pointwise_layers_and_pools_without_overlap_inject_nothing(toy, top, bottom):
+    """Each location hears from one location above, whatever s is; a layer with overlap is the contrast."""
+    for name, silent in ((toy, True), ("conv same", False), ("max pool overlapping", False)):
+        found = chain(name)
+        generator = torch.Generator().manual_seed(0)
+        shape = found.shape(top)
+        c = torch.rand((2, 1, *shape), generator=generator, dtype=torch.float64)
+        s = torch.randn((2, 4, 1, *shape[1:]), generator=generator, dtype=torch.float64)
+        injected = amplitude(found.down(s * c, top, bottom), found.down(c, top, bottom), 2)
+        assert (injected.max() < 1e-12) == silent
+
+
+def narrow(*widths: int) -> nn.Module:
+    """Convolutions of the given widths, then one to a single live channel, then a linear layer."""
+    layers: list[nn.Module] = []
+    for into, out in pairwise((2, *(widths or (4,)), 1)):
+        layers += [conv(into, out), nn.ReLU()]
+    nn.init.constant_(layers[-2].bias, 2.0)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(42, 5))
+
+
+def test_without_deviations_the_prediction_is_the_measurement():
+    """Behind a map of one channel nothing deviates, so the next layer's injection is exact."""
+    found = RelevanceChain(trace(seeded(narrow), SHAPE), random_images(3, *SHAPE))
+    measured = measure_csc(found, vectors=6, seed=2).median("measured_deficit_median")
+    predicted = predict_csc(found, theory="two-scale", vectors=6, seed=2).median("predicted_two_scale")
+    assert np.isnan(predicted.sel(layer="3")).all()  # the chain is run exactly to there
+    assert float(measured.sel(layer="1")) > 1e-3
+    assert float(predicted.sel(layer="1")) == pytest.approx(float(measured.sel(layer="1")), rel=1e-6)
+    assert float(predicted.sel(layer=INPUT)) > 0
+
+
+def test_two_scale_does_not_depend_on_batches():
+    graph = trace(seeded(lambda: narrow(6, 6, 6)), SHAPE)
+    images = random_images(3, *SHAPE)
+    whole, parts = TwoScale("logits", vectors=4), TwoScale("logits", vectors=4)
+    whole.add(RelevanceChain(graph, images))
+    for image in images:
+        parts.add(RelevanceChain(graph, image))
+    assert whole.counts.keys() == parts.counts.keys() != set()
+    for layer in whole.counts:
+        assert whole.counts[layer].sum() == parts.counts[layer].sum()
+        assert whole.median(layer) == pytest.approx(parts.median(layer), rel=1e-6, nan_ok=True)
+
+
+# ---------------------------------------------------------------- local spectrum
+
+
+@toys
+@pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
+def test_local_matrices_are_the_same_from_every_side(toy, method):
+    """From columns, from rows and from the explicit matrix, at every location of every layer."""
+    found = chain(toy, method)
+    layers = below(found, "logits")
+    columns = local_columns(found, "logits", layers)
+    assert list(columns) and set(columns) == set(layers)
+    for layer in layers:
+        channels, *space = found.shape(layer)
+        locations, units = int(np.prod(space, dtype=int)), found.shape("logits")
+        rows = local_rows(found, "logits", layer, positions=locations)
+        for image, block in enumerate(columns[layer]):
+            assert len(block.positions) == block.total == locations
+            C = found.as_matrix("logits", layer, image)
+            P = C.reshape(channels, locations, int(np.prod(units))).transpose(1, 0, 2)
+            np.testing.assert_allclose(block.matrices.numpy(), P, rtol=1e-9, atol=1e-13 * np.abs(P).max(initial=1e-300))
+            top = np.linalg.norm(P)
+            explicit = np.linalg.svd(P, compute_uv=False)
+            for matrices in (block.matrices, rows[image].matrices):
+                values = singular_values(matrices).numpy()
+                kept = min(values.shape[-1], explicit.shape[-1])
+                np.testing.assert_allclose(values[:, :kept], explicit[:, :kept], rtol=1e-6, atol=1e-11 * top)
+                assert (values[:, kept:] <= 1e-11 * top).all()
+
+
+def test_singular_values_hold_their_digits():
+    """Relative to the tail, which the median deficit is made of: also 1e-9 below the head."""
+    generator = np.random.default_rng(0)
+    u, v = (np.linalg.qr(generator.standard_normal((n, 6)))[0] for n in (6, 40))
+    for tail in (1e-1, 1e-4, 1e-7, 1e-9):
+        s = np.array([1.0, *(tail * np.array([1, 0.5, 0.3, 0.2, 0.1]))])
+        for P in (u @ np.diag(s) @ v.T, v @ np.diag(s) @ u.T):
+            found = singular_values(torch.from_numpy(P)).numpy()
+            assert np.sum(found[1:] ** 2) == pytest.approx(np.sum(s[1:] ** 2), rel=1e-5)
+    assert not singular_values(torch.zeros(3, 4, 5, dtype=torch.float64)).any()
+
+
+def brute_force(found: RelevanceChain, layer: str, pairs: int = 4000) -> tuple[float, float]:
+    """log10 of the median deficit over many independent pairs, every location and image; its standard error."""
+    generator = np.random.default_rng(0)
+    channels, *space = found.shape(layer)
+    pooled = []
+    for image in range(len(found)):
+        C = found.as_matrix("logits", layer, image)
+        v = generator.standard_normal((C.shape[1], 2 * pairs))
+        r = (C @ v).reshape(channels, -1, pairs, 2).transpose(1, 2, 3, 0)  # location, pair, of the pair, channel
+        pooled.append(pairwise_deficits(r)[..., 0])
+    deficits = np.stack(pooled)
+    groups = [np.nanmedian(part) for part in np.split(deficits, 20, axis=2)]
+    return float(np.log10(np.nanmedian(deficits))), float(np.std(np.log10(groups), ddof=1) / np.sqrt(20))
+
+
+@pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
+@pytest.mark.parametrize("toy", ["nested branches", "conv stride", "dense block", "residual of signed branches"])
+def test_the_predicted_median_is_that_of_many_vectors(toy, method):
+    found = chain(toy, method)
+    spectrum = LocalSpectrum("logits")
+    spectrum.add(found)
+    for layer in below(found, "logits"):
+        if len(found.shape(layer)) == 3:
+            predicted, (simulated, error) = spectrum.median(layer), brute_force(found, layer)
+            if predicted == 0:  # most locations hear from one unit
+                assert simulated < -28
+                continue
+            assert error < 0.03
+            assert abs(np.log10(predicted) - simulated) < 4 * error + 1e-3  # and the quadrature's own error
+
+
+def test_sampled_locations_have_a_band():
+    found = chain("conv same", count=3)
+    whole, sampled = LocalSpectrum("logits"), LocalSpectrum("logits", positions=10, seed=3)
+    for each in (whole, sampled):
+        each.add(found)
+    low, high = sampled.band(INPUT)
+    assert low < sampled.median(INPUT) < high
+    assert low < whole.median(INPUT) < high
+    assert whole.band(INPUT) == pytest.approx((whole.median(INPUT),) * 2)
+
+
+def test_starts_that_are_maps_go_by_rows():
+    """More units than are enumerated: 16 locations a layer by adjoint passes, the same law."""
+
+    def build() -> nn.Module:
+        layers = [conv(2, 4), nn.ReLU(), conv(4, 4), nn.ReLU(), conv(4, 6), nn.Flatten(), nn.Linear(1536, 3)]
+        return nn.Sequential(*layers)
+
+    found = RelevanceChain(trace(seeded(build), (2, 16, 16)), random_images(2, 2, 16, 16))
+    options = {"theory": "local-spectrum", "positions": 128, "layers": ["1", INPUT]}
+    predicted = predict_csc(found, "4", **options).median("predicted_local_spectrum")
+    measured = measure_csc(found, "4", vectors=60, bootstrap=100).dataset["measured_band"].isel(method=0, start=0)
+    for layer in ("1", INPUT):
+        low, high = measured.sel(layer=layer).values
+        assert high < 1.5 * low
+        assert low < float(predicted.sel(layer=layer)) < high
+
+
+# ---------------------------------------------------------------- layout
+
+
+def test_cuts_and_layers_go_from_the_start_to_the_input():
+    found = chain("nested branches")
+    layers = below(found, "logits")
+    assert layers[-1] == INPUT
+    assert found.graph.output not in layers
+    cuts = state_cuts(found, "logits")
+    assert cuts[0] == found.graph.output
+    assert cuts[-1] == INPUT
+    assert below(found, "c", layers=[INPUT]) == [INPUT]
+
+
+def test_a_prediction_is_laid_out_as_the_measurement():
+    found = chain("small vgg")
+    data = predict_csc(found, ["logits", "5"], vectors=3).dataset
+    assert set(data.data_vars) == {"predicted_local_spectrum", "predicted_local_spectrum_band", "predicted_two_scale"}
+    measured = measure_csc(found, ["logits", "5"], vectors=3).dataset
+    assert set(data["layer"].values) <= set(measured["layer"].values)
+    live = np.isfinite(data["predicted_local_spectrum"].sel(start="5"))
+    assert set(data["layer"].values[live[0].values]) <= set(below(found, "5"))
+
+
+def test_unknown_names_are_refused():
+    found = chain("small vgg")
+    with pytest.raises(InputError, match="unknown theory 'spectral'"):
+        predict_csc(found, theory="spectral")
+    with pytest.raises(InputError, match="no layer 'fc9'"):
+        predict_csc(found, "fc9")
+
+
+def test_the_vectors_are_those_of_the_measurement():
+    """Both draw by seed, image and start: the same deficits at the start layer."""
+    found = chain("small vgg")
+    r = draw(found.shape("logits"), range(2), 5, start="logits", seed=7).double()
+    seen: list[Tensor] = []
+    meter = CscMeter(["logits"], vectors=5, seed=7, observe=lambda s, layer, i, d: seen.append(d))
+    meter.add(found)
+    torch.testing.assert_close(torch.stack(seen[:2]), local_deficits(r)[0])
