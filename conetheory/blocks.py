@@ -272,13 +272,14 @@ def signed_cone_certificate(
 def signed_generators_certificate(
     chain: RelevanceChain, start: str = "logits", bottom: str = "input", *, image: int = 0
 ) -> np.ndarray | NotApplicable:
-    """Upper bounds, one for each location of `bottom`, of 1 - cos of any two nonnegative starts; signed rules too.
+    """Upper bounds of 1 - cos of any two nonnegative starts, one per location of `bottom`; signed rules too.
 
     Theorem `generators` asks for columns with pairwise nonnegative cosines, not for nonnegative columns: where
     all columns of P_p have such, the worst pair of them is the worst pair of starts. NaN at locations that no
     column reaches, or one alone; inf where a cosine may be negative, or where rounding decides. NotApplicable
     for a start that is too large. float64. |fl(P) - P| <= g |Z_l| ... |Z_s|, whose columns sum to at most the
-    product of alpha + beta, counts in full against the length of each column. Source: theory.md B2 and B15.
+    product of alpha + beta, counts in full against the length of each column; a column computed as zero is
+    taken as zero. Source: theory.md B2 and B15.
     """
     if chain.dtype != torch.float64:
         raise InputError("certificates need a float64 chain: RelevanceChain(..., dtype=torch.float64)")
@@ -382,9 +383,11 @@ def every_image_certificate(
     inner = np.flatnonzero(A.any(axis=0))
     if len(inner) == 0:
         return NotApplicable(f"location {position} of {bottom!r} is dead")
-    B = chain.up(chain.one_hot(middle, inner.tolist()), middle, top).flatten(2)[0].cpu().numpy()
-    alive = B.any(axis=1)
-    A, B = A[:, inner[alive]], B[np.ix_(alive, B.any(axis=0))]
+    # A pair that fails among some of the units fails among all, and then neither factor is bounded.
+    pair = exchange_violation(*_factors(chain, A, inner[:INNER_UNITS], top, middle))
+    if pair is not None:
+        return NotApplicable(_fails(middle, bottom, pair))
+    A, B = _factors(chain, A, inner, top, middle)
     bounds = {
         middle: generators.diameter_upper(A, rounding(chain, middle, bottom)),
         top: generators.diameter_upper(B, rounding(chain, top, middle)),
@@ -393,6 +396,15 @@ def every_image_certificate(
     if np.isfinite(bounds[factor]):
         return EveryImageCertificate(True, bounds[factor], factor)
     return _from_patterns(A, B, middle, bottom)
+
+
+def _factors(
+    chain: RelevanceChain, A: np.ndarray, inner: np.ndarray, top: str, middle: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The columns of A of some inner units and the rows of the step above at them, without what is dead."""
+    B = chain.up(chain.one_hot(middle, inner.tolist()), middle, top).flatten(2)[0].cpu().numpy()
+    alive = B.any(axis=1)
+    return A[:, inner[alive]], B[np.ix_(alive, B.any(axis=0))]
 
 
 def _from_patterns(

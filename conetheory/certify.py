@@ -136,7 +136,8 @@ def certificate(chain: RelevanceChain, certifiers: Mapping[str, CscCertifier]) -
 
 
 def _summary(found: LayerCertificate) -> dict[str, float]:
-    cosine, diameter = 1 - found.values("deficit_upper"), found.values("diameter_upper")
+    cosine = np.maximum(0.0, 1 - found.values("deficit_upper"))
+    diameter = found.values("diameter_upper")
     gaussian = found.values("gaussian_deficit_upper")
     if len(cosine) == 0:
         return {}

@@ -64,8 +64,8 @@ class Comparison(Result):
                 t: float(np.quantile(e, 0.9)) if len(e) else None for t, e in live.items()
             },
             "layers_scored": {t: len(e) for t, e in live.items()},
-            "violations": self._total("violations"),
-            "bounds_checked": self._total("checked"),
+            "violations": self.total("violations"),
+            "bounds_checked": self.total("checked"),
         }
 
     @property
@@ -81,7 +81,8 @@ class Comparison(Result):
             if isinstance(r := reasons.sel({"method": m, "start": s}).item(), str) and r
         ]
 
-    def _total(self, name: str) -> int | None:
+    def total(self, name: str) -> int | None:
+        """The sum of a count over methods, starts and layers; None where it was not counted."""
         return int(self.dataset[name].sum()) if name in self.dataset else None
 
     def to_json(self, path: str | Path | None = None) -> str:

@@ -19,7 +19,7 @@ from conetheory.chain import RelevanceChain
 ENUMERABLE = 1024  # start units up to which all columns are sent down
 COLUMN_BLOCK = 2**27  # numbers in the widest relevance of one block of columns
 ROW_POSITIONS = 16  # locations whose rows are made by adjoint passes, a layer and image
-LAYER_NUMBERS = 2**25  # numbers that the local matrices of one layer and image may take
+LAYER_NUMBERS = 2**24  # numbers that the local matrices of one layer and image may take
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,16 +84,18 @@ def local_columns(
                 continue
             columns = parts[start]
             if layer not in store:
-                shape = (len(chain), len(chosen[layer]), columns.shape[2], units)
-                store[layer] = columns.new_zeros(shape)
+                store[layer] = columns.new_empty((len(chain), units, columns.shape[2], len(chosen[layer])))
             index = torch.as_tensor(chosen[layer], device=columns.device)
             picked = columns.flatten(3)[..., index] if columns.ndim > 3 else columns.unsqueeze(-1)
-            store[layer][..., block.start : block.stop] = picked.permute(0, 3, 2, 1)
+            store[layer][:, block.start : block.stop] = picked
         if on_block is not None:
             on_block(block.stop, units)
     return {
-        layer: [LocalBlock(layer, chosen[layer], _locations(chain, layer), image) for image in images]
-        for layer, images in store.items()
+        layer: [
+            LocalBlock(layer, chosen[layer], _locations(chain, layer), image.permute(2, 1, 0).contiguous())
+            for image in store.pop(layer)
+        ]
+        for layer in list(store)
     }
 
 

@@ -44,7 +44,11 @@ def _amount(comparison: Comparison) -> list[str]:
     if not {"images", "vectors"} <= set(attributes):
         return []
     images, vectors = attributes["images"], attributes["vectors"]
-    return [f"measured with {vectors} vectors on {'1 image' if images == 1 else f'each of {images} images'}"]
+    where = "1 image" if images == 1 else f"each of {images} images"
+    return [
+        f"measured: median of 1 - |cos| over pairs of {vectors} vectors on {where}; errors in decades; "
+        "cos >=: certified for nonnegative starts"
+    ]
 
 
 def _columns(theories: list[str]) -> list[Column]:
@@ -80,6 +84,9 @@ def summary_lines(comparison: Comparison) -> list[str]:
             f"certificates: {summary['violations']} violations in {summary['bounds_checked']} checks"
             " (a pair of nonnegative starts at a location)"
         )
+    certified, there = (comparison.total(name) for name in ("certified_positions", "locations"))
+    if certified and certified < there:
+        lines.append(f"certified at {certified} of {there} locations; more with --positions")
     for entry in comparison.not_applicable:
         lines.append(f"not certified: {entry['method']} from {entry['start']}: {entry['reason']}")
     return lines

@@ -24,18 +24,18 @@ from torch import Tensor
 from conetheory import networks
 from conetheory.chain import RelevanceChain
 from conetheory.measure import CscMeter
-from conetheory.predict import LocalSpectrum, TwoScale, below
+from conetheory.predict import LocalSpectrum, TwoScale, below, state_cuts
 from conetheory.results import provenance
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def score_seed(
-    chains: list[RelevanceChain], start: str, vectors: int, seed: int, two_scale: bool
+    chains: list[RelevanceChain], start: str, layers: list[str], *, vectors: int, seed: int, two_scale: bool
 ) -> dict[str, dict]:
     """Measured median with its band, and the two-scale prediction, at each layer."""
-    meter = CscMeter([start], vectors=vectors, seed=seed, bootstrap=200)
-    predictor = TwoScale(start, vectors=vectors, seed=seed)
+    meter = CscMeter([start], vectors=vectors, seed=seed, layers=layers, bootstrap=200)
+    predictor = TwoScale(start, vectors=vectors, seed=seed, layers=layers)
     for chain in chains:
         meter.add(chain)
         if two_scale:
@@ -47,7 +47,7 @@ def score_seed(
             "band": data["measured_band"].sel(layer=layer).values.tolist(),
             "two_scale": predictor.median(layer) if two_scale else float("nan"),
         }
-        for layer in below(chains[0], start)
+        for layer in layers
     }
 
 
@@ -96,18 +96,22 @@ def score(
     vectors: int,
     many: int,
     two_scale_seeds: int,
+    cuts: bool,
     start: str = "logits",
 ) -> dict[str, Any]:
     """All figures of merit of one method on one network."""
     started = time.perf_counter()
     chains = [RelevanceChain(network, image, method) for image in images]
-    spectrum = LocalSpectrum(start)
+    layers = below(chains[0], start, state_cuts(chains[0], start)[1:] if cuts else None)
+    spectrum = LocalSpectrum(start, layers=layers)
     for chain in track(chains, f"{method}: local spectra"):
         spectrum.add(chain)
-    local = {layer: spectrum.median(layer) for layer in below(chains[0], start)}
-    numbers = track(range(seeds), f"{method}: seeds")
-    runs = [score_seed(chains, start, vectors, s, s < two_scale_seeds) for s in numbers]
-    reference = score_seed(chains, start, many, 10_000, False)
+    local = {layer: spectrum.median(layer) for layer in layers}
+    runs = [
+        score_seed(chains, start, layers, vectors=vectors, seed=seed, two_scale=seed < two_scale_seeds)
+        for seed in track(range(seeds), f"{method}: seeds")
+    ]
+    reference = score_seed(chains, start, layers, vectors=many, seed=10_000, two_scale=False)
     return summarise(local, runs, reference) | {"seconds": round(time.perf_counter() - started)}
 
 
@@ -122,6 +126,7 @@ def main(
     many_vectors: int = 200,
     two_scale_seeds: Annotated[int, typer.Option(help="seeds that score the two-scale prediction too")] = 20,
     calibrate: Annotated[bool, typer.Option(help="batch-norm statistics from the images")] = False,
+    cuts: Annotated[bool, typer.Option(help="only layers that all relevance crosses: whole blocks")] = False,
     out: Path = RESULTS,
     name: Annotated[str | None, typer.Option(help="of the file; default: the model")] = None,
 ) -> dict[str, Any]:
@@ -136,7 +141,7 @@ def main(
     settings = counts | {"many_vectors": many_vectors, "images": len(pictures)}
     result: dict[str, Any] = {"provenance": provenance(network, threads=torch.get_num_threads(), **settings)}
     for one in method or ["lrp-alpha1beta0", "lrp-alpha2beta1"]:
-        result[one] = score(network, pictures.tensor, one, many=many_vectors, **counts)
+        result[one] = score(network, pictures.tensor, one, many=many_vectors, cuts=cuts, **counts)
         print(one, {k: v for k, v in result[one].items() if k != "by_layer"}, flush=True)
         out.mkdir(parents=True, exist_ok=True)
         (out / f"score-{name or model}.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -6,11 +6,13 @@ r(q) = s(q) c(q) + eta(q) with eta(q) orthogonal to c(q). Where d_p != 0, r' = M
 with eta'(p) orthogonal to d_p and
 
     s'(p) = sum_q t_pq s(q) + <d_p, (M eta)_p> / |d_p|^2,      t_pq = <d_p, M_pq c(q)> / |d_p|^2,      (1)
-    eta'(p) = sum_q (s(q) - s_0(p)) M_pq c(q)  +  ((M eta)_p off the direction d_p),  s_0 = sum_q t_pq s(q).  (2)
+    eta'(p) = sum_q (s(q) - s_0(p)) M_pq c(q)  +  ((M eta)_p off the direction d_p),                   (2)
+
+with s_0(p) = sum_q t_pq s(q).
 
 (a) sum_q t_pq = 1. (b) If M >= 0 and c >= 0, then t >= 0: a Markov chain on locations; with eta = 0 the
-spread max s - min s over live locations never grows. (c) The first term of eta', the injection, is orthogonal
-to d_p and vanishes where s is constant on the q with M_pq c(q) != 0; so a pointwise layer and a max pool
+spread max s - min s over live locations never grows. (c) The first term of eta', the injection, is
+orthogonal to d_p and vanishes where s is constant on the q with M_pq c(q) != 0; so a pointwise layer and a max pool
 without overlap inject nothing. (d) If deviations e_1, e_2, orthogonal to each other and to y_1, y_2, are added
 to y_1, y_2 of deficit D, and k_i = |e_i| / |y_i|, the deficit becomes 1 - (1 - D) / sqrt((1 + k_1^2)(1 +
 k_2^2)).
@@ -135,7 +137,11 @@ def test_orthogonal_deviations():
 def test_the_closure_is_not_exact():
     """Two channels with unequal weights move the mean of eta into s', which the closure drops."""
     M = np.array([[Fraction(1), Fraction(2)]]).reshape(1, 1, 1, 2)
-    c, s, eta = np.array([[Fraction(1)] * 2]), np.array([Fraction(5)]), np.array([[Fraction(1), Fraction(-1)]])
+    c, s, eta = (
+        np.array([[Fraction(1)] * 2]),
+        np.array([Fraction(5)]),
+        np.array([[Fraction(1), Fraction(-1)]]),
+    )
     _, d, t, _ = terms(M, c)
     below = apply(M, s[:, None] * c + eta)
     assert (t @ s == 5).all()

@@ -1,4 +1,4 @@
-"""The chain as a linear map: its adjoint, its matrix, its composition, and the sharing of sweeps and batches."""
+"""The chain as a linear map: its adjoint, its matrix, its composition, shared sweeps and batches."""
 
 from __future__ import annotations
 
@@ -74,7 +74,10 @@ def test_the_matrix_is_the_same_from_every_side(toy, method):
         positions = list(range(SHAPE[1] * SHAPE[2]))
         P = found.rows(INPUT, positions, "logits")[image]
         assert_close(P.transpose(0, 1).reshape(below, above), C)
-        v, h = np.random.default_rng(0).standard_normal(above), np.random.default_rng(1).standard_normal(below)
+        v, h = (
+            np.random.default_rng(0).standard_normal(above),
+            np.random.default_rng(1).standard_normal(below),
+        )
         assert_close(operator @ v, C @ v)
         assert_close(operator.T @ h, C.T @ h)
         assert operator.matvec(v[:, None]).shape == (below, 1)
@@ -220,7 +223,7 @@ def test_wrong_vectors_are_refused():
     found = chain("small vgg")
     with pytest.raises(InputError, match=r"2 images, .*5\), not \(1, 3, 5\)"):
         found.down(torch.zeros(1, 3, 5), "logits")
-    with pytest.raises(InputError, match="not \\(2, 3, 4\\)"):
+    with pytest.raises(InputError, match=r"not \(2, 3, 4\)"):
         found.down(torch.zeros(2, 3, 4), "logits")
     with pytest.raises(InputError, match="vectors at 'input'"):
         found.up(torch.zeros(2, 3, 2, 6, 6), INPUT, "logits")
@@ -233,7 +236,7 @@ def test_wrong_layers_are_refused():
         found.down(r, "conv9")
     with pytest.raises(InputError, match="no layer 'conv9'"):
         list(found.sweep({"logits": r}, "conv9"))
-    with pytest.raises(InputError, match="'logits' is not below|is not below 'b'"):
+    with pytest.raises(InputError, match="is not below"):
         found.down(vectors(found, "b"), "b", "logits")
     with pytest.raises(InputError, match="is not below"):
         found.up(vectors(found, "d"), "d", "c")

@@ -81,7 +81,9 @@ def test_orthogonal_vectors(dtype):
 
 
 def test_a_chain_of_rank_one_forgets_everything():
-    found = measure_csc(pointwise(torch.rand(1, CHANNELS), positive_images()), vectors=5).dataset.isel(method=0, start=0)
+    found = measure_csc(pointwise(torch.rand(1, CHANNELS), positive_images()), vectors=5).dataset.isel(
+        method=0, start=0
+    )
     assert found["measured_deficit_median"].sel(layer=INPUT) < 1e-30
     assert found["measured_deficit_quantile"].sel(layer=INPUT).max() < 1e-30
     assert found["measured_flattened_deficit_median"].sel(layer=INPUT) > 0.1  # the map is not forgotten
@@ -115,7 +117,9 @@ def test_dead_locations_are_dropped_and_counted():
 
 
 def test_a_dead_image_gives_nan():
-    found = measure_csc(pointwise(torch.rand(4, CHANNELS), positive_images() * 0)).dataset.isel(method=0, start=0)
+    found = measure_csc(pointwise(torch.rand(4, CHANNELS), positive_images() * 0)).dataset.isel(
+        method=0, start=0
+    )
     below = found.sel(layer=INPUT)
     assert float(below["dead_fraction"]) == 1
     for name in ("median", "mean", "quantile"):
@@ -238,7 +242,9 @@ def test_draws_depend_on_seed_image_and_start_alone():
     one = draw((3, 2, 2), [0, 1], 4, start="logits", seed=0)
     assert one.shape == (2, 4, 3, 2, 2)
     assert torch.equal(one[1:], draw((3, 2, 2), [1], 4, start="logits", seed=0))
-    assert torch.equal(draw((3, 2, 2), [1], 4, start="logits", seed=0, distribution="nonnegative"), one[1:].abs())
+    assert torch.equal(
+        draw((3, 2, 2), [1], 4, start="logits", seed=0, distribution="nonnegative"), one[1:].abs()
+    )
     for other in (
         draw((3, 2, 2), [0, 1], 4, start="logits", seed=1),
         draw((3, 2, 2), [0, 1], 4, start="fc1", seed=0),
@@ -254,7 +260,9 @@ def test_nonnegative_starts_lie_in_the_orthant():
     """Their cosines are nonnegative, and larger than those of Gaussian ones."""
     found = chain("small vgg")
     gaussian, nonnegative = (
-        measure_csc(found, vectors=10, distribution=d).median("measured_deficit_median").sel(layer=found.graph.output)
+        measure_csc(found, vectors=10, distribution=d)
+        .median("measured_deficit_median")
+        .sel(layer=found.graph.output)
         for d in ("gaussian", "nonnegative")
     )
     assert nonnegative < 0.5 < gaussian
@@ -314,4 +322,6 @@ def test_the_baseline_is_what_random_vectors_have(channels):
     cosine = np.abs((x * y).sum(1)) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1)
     q = random_baseline_deficit(channels)
     assert np.mean(1 - cosine <= q) == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(20000))
-    assert 1 - cosine.mean() == pytest.approx(random_baseline_deficit(channels, None), abs=4 * 0.31 / np.sqrt(20000))
+    assert 1 - cosine.mean() == pytest.approx(
+        random_baseline_deficit(channels, None), abs=4 * 0.31 / np.sqrt(20000)
+    )

@@ -4,8 +4,9 @@ zennit adds `eps sign(z)` to every denominator, those of averages and sums too, 
 Two differences are of meaning, and are bridged openly: where a residual sum has signed terms, zennit's
 `Norm` divides by the signed sum, while ours takes the two pools; the torchvision ResNet is therefore given
 `PooledSum`, our rule for sums written as a zennit hook, and zennit's own `Norm` is met on a network whose
-terms are nonnegative. zennit 0.5 keeps the eps of a batch norm that it has merged, and so computes another
-network (by 5e-6 a layer); it is set to zero, as zennit 1 does. VGG-11 has a small classifier here: the 100 million weights of its own add nothing.
+terms are nonnegative. zennit 0.5 keeps the eps of a batch norm that it has
+merged, and so computes another network (by 5e-6 a layer); it is set to zero, as zennit 1 does.
+VGG-11 has a small classifier here: the 100 million weights of its own add nothing.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from conetheory.networks import trace
 from tests.networks.toys import random_images, seeded
 
 canonizers = pytest.importorskip("zennit.canonizers", reason="zennit is not installed")
-from zennit.composites import LayerMapComposite, layer_map_base  # noqa: E402
-from zennit.core import BasicHook, Stabilizer  # noqa: E402
-from zennit.layer import Sum  # noqa: E402
-from zennit.rules import AlphaBeta, NoMod, ZPlus  # noqa: E402
-from zennit.torchvision import ResNetCanonizer  # noqa: E402
-from zennit.types import Linear as AnyLinear  # noqa: E402
+from zennit.composites import LayerMapComposite, layer_map_base  # noqa: E402, TID253
+from zennit.core import BasicHook, Stabilizer  # noqa: E402, TID253
+from zennit.layer import Sum  # noqa: E402, TID253
+from zennit.rules import AlphaBeta, NoMod, ZPlus  # noqa: E402, TID253
+from zennit.torchvision import ResNetCanonizer  # noqa: E402, TID253
+from zennit.types import Linear as AnyLinear  # noqa: E402, TID253
 
 EPS = 1e-6
 TOLERANCE = 1e-11
@@ -91,7 +92,7 @@ METHODS = {"lrp-alpha1beta0": (1.0, 0.0), "lrp-alpha2beta1": (2.0, 1.0)}
 
 
 class PooledSum(BasicHook):
-    """Our rule for a sum of signed terms: two pools, of which one takes everything where the other is empty."""
+    """Our rule for a sum of signed terms: two pools; one takes everything where the other is empty."""
 
     def __init__(self, alpha: float, beta: float) -> None:
         stabilise = Stabilizer(EPS)

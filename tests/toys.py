@@ -1,4 +1,4 @@
-"""Small networks, one for each layer type and structure that relevance crosses; small enough for dense matrices.
+"""Small networks, one for each layer type and structure; small enough for dense matrices.
 
 A toy enters every test of the rules, the chain and the certificates by being registered in `TOYS`.
 """
@@ -6,7 +6,7 @@ A toy enters every test of the rules, the chain and the certificates by being re
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -47,7 +47,7 @@ def register(name: str) -> Callable[[Callable[[], nn.Module]], Callable[[], nn.M
     return keep
 
 
-@lru_cache(maxsize=None)
+@cache
 def graph(name: str) -> Graph:
     return trace(seeded(TOYS[name]), SHAPE)
 

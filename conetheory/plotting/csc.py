@@ -110,13 +110,13 @@ def _measured(one: xr.Dataset, axes: Axes, x: np.ndarray, least: float) -> None:
 
 
 def _certified(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
-    """Steps at the lower bounds of the cosine; what is excluded at every location is shaded."""
+    """Steps at the lower bounds of the cosine; what is excluded at every certified location is shaded."""
     if "certified_cos_lower" not in one or not np.isfinite(one["certified_cos_lower"]).any():
         return
     edges = np.append(x - 0.5, x[-1] + 0.5)
     for name, style in (("certified_cos_lower", "-"), ("certified_cos_lower_median", (0, (4, 1.5)))):
         bound = _positive(1 - one[name])
-        where = "every location" if name == "certified_cos_lower" else "half of the locations"
+        where = "worst location" if name == "certified_cos_lower" else "median location"
         options = {
             "color": CERTIFIED,
             "lw": 1.4,

@@ -102,6 +102,7 @@ def _pairwise(xp: Any, x: Any, first: Any, second: Any) -> Any:
     terms = reference2 * (b_i * b_i * f_jj + b_j * b_j * f_ii) + f_ii * f_jj
     wedge = terms - (2 * along + f_ij) * f_ij
     deficit = wedge / n_ij / (1 + xp.abs(along + f_ij) / xp.sqrt(n_ij))
+    deficit = xp.clip(deficit, max=1.0)  # orthogonal vectors may round above it
     lost = both & (wedge < _CANCELLED * terms)
     if bool(xp.any(lost)):
         deficit = _recompute(xp, deficit, lost, x, first, second)
@@ -126,7 +127,7 @@ def _deficit(xp: Any, x: Any, y: Any) -> Any:
     n = x2[..., 0] * y2
     alive = n > 0
     n = xp.where(alive, n, xp.ones_like(n))
-    value = wedge / n / (1 + x2[..., 0] * xp.abs(slope[..., 0]) / xp.sqrt(n))
+    value = xp.clip(wedge / n / (1 + x2[..., 0] * xp.abs(slope[..., 0]) / xp.sqrt(n)), max=1.0)
     return xp.where(alive, value, xp.full_like(value, math.nan))
 
 

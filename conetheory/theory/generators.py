@@ -38,13 +38,14 @@ def worst_deficit_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> float:
         return float("nan")
     rows, count = P.shape
     if count <= keep:
-        return min(1.0, float(enclosure.deficit_inflated_upper(cone.worst_pair_cosine(P).deficit, g, rows)))
+        worst = enclosure.deficit_inflated_upper(cone.worst_pair_cosine(P).deficit, g, rows)
+        return min(_orthogonal(rows), float(worst))
     center = (P / np.linalg.norm(P, axis=0)).sum(axis=1)
     off = enclosure.deficit_inflated_upper(cosine.deficit(P.T, center), g, rows)
     far, sums = _farthest(round_up(cone.angle_of_deficit(off), 4), keep)
     worst = enclosure.deficit_inflated_upper(cone.worst_pair_cosine(P[:, far]).deficit, g, rows)
     others = round_up(cone.deficit_of_angle(min(sums, np.pi)), 8)
-    return min(1.0, float(max(worst, others)))
+    return min(_orthogonal(rows), float(max(worst, others)))
 
 
 def diameter_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> float:
@@ -105,6 +106,11 @@ def composed_diameter_upper(
         return float("nan")
     carried = max(_carried(t, r) for t, r, on in zip(taus, radii, live, strict=True) if on)
     return round_up(diameter_upper(directions, g) + 2 * carried)
+
+
+def _orthogonal(rows: int) -> float:
+    """What a computed deficit of nonnegative vectors is at most: one, and its rounding."""
+    return float(enclosure.deficit_inflated_upper(1.0, 0.0, rows))
 
 
 def _carried(tau: float, radius: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ EMPTY_POOLS = ("drop", "renormalise")
 STABILISERS = (0.0, 1e-2)
 
 
-@lru_cache(maxsize=None)
+@cache
 def activations(toy: str) -> list[tuple[Node, tuple[torch.Tensor, ...], torch.Tensor]]:
     return list(graph(toy).run(images()))
 
@@ -212,9 +212,7 @@ def relevance(weights, x, R, *, alpha, bias="none", b=0.0, **options) -> list[fl
         layer.weight.copy_(torch.tensor([weights]))
         layer.bias.fill_(b)
     rule = f"lrp-alpha{alpha}beta{alpha - 1}"
-    chain = RelevanceChain(
-        trace(layer, (len(x),)), torch.tensor([x]).double(), rule, bias=bias, **options
-    )
+    chain = RelevanceChain(trace(layer, (len(x),)), torch.tensor([x]).double(), rule, bias=bias, **options)
     return chain.down(torch.tensor([[[float(R)]]]), "logits")[0, 0].tolist()
 
 
