@@ -7,9 +7,10 @@ nonnegative start above `top` that reaches `bottom` through `top` alone (`Graph.
 a smaller cone, so the certificate from the start layer itself is the best one; lower ones cost less, and
 `block_chain_certificate` composes two of them.
 
-*Signed chains.* `signed_cone_certificate` propagates {x : |x - (1^T x) w|_1 <= kappa |1^T x|}.
+*Signed chains.* `signed_cone_certificate` propagates {x : |x - (1^T x) w|_1 <= kappa |1^T x|}; where all
+columns at a location make acute angles, `signed_generators_certificate` says more.
 
-*Many images.* `every_image_certificate` says what the zero patterns alone imply for two steps.
+*Many images.* `every_image_certificate` bounds two steps whatever the activations between them are.
 
 All of it is computed in float64, rounded outward, and certifies the matrices of the computed activations.
 """
@@ -36,7 +37,7 @@ from conetheory.theory.records import NotApplicable
 POSITIONS = 8
 ROW_NUMBERS = 2**25  # numbers in the widest covector of one batch of adjoint passes
 TAU_OPERATIONS = 2**33  # that a coefficient tau_1 may cost
-INNER_UNITS = 64  # up to which the exchange condition is decided exactly
+PROBE = 64  # units whose rows are looked at before all of them are made
 CONFIDENCE = 0.95
 
 
@@ -272,14 +273,14 @@ def signed_cone_certificate(
 def signed_generators_certificate(
     chain: RelevanceChain, start: str = "logits", bottom: str = "input", *, image: int = 0
 ) -> np.ndarray | NotApplicable:
-    """Upper bounds of 1 - cos of any two nonnegative starts, one per location of `bottom`; signed rules too.
+    """Upper bounds of 1 - cos of any two nonnegative starts, one per location of `bottom`; signed too.
 
-    Theorem `generators` asks for columns with pairwise nonnegative cosines, not for nonnegative columns: where
-    all columns of P_p have such, the worst pair of them is the worst pair of starts. NaN at locations that no
-    column reaches, or one alone; inf where a cosine may be negative, or where rounding decides. NotApplicable
-    for a start that is too large. float64. |fl(P) - P| <= g |Z_l| ... |Z_s|, whose columns sum to at most the
-    product of alpha + beta, counts in full against the length of each column; a column computed as zero is
-    taken as zero. Source: theory.md B2 and B15.
+    Theorem `generators` asks for columns with pairwise nonnegative cosines, not for nonnegative columns:
+    where all columns of P_p have such, the worst pair of them is the worst pair of starts. NaN at locations
+    that no column reaches, or one alone; inf where a cosine may be negative, or where rounding decides.
+    NotApplicable for a start that is too large. float64. |fl(P) - P| <= g |Z_l| ... |Z_s|, whose columns
+    sum to at most the product of alpha + beta, counts in full against the length of each column; a column
+    computed as zero is taken as zero. Source: theory.md B2 and B15.
     """
     if chain.dtype != torch.float64:
         raise InputError("certificates need a float64 chain: RelevanceChain(..., dtype=torch.float64)")
@@ -349,13 +350,11 @@ def _mass(chain: RelevanceChain, above: str, below: str) -> float:
 class EveryImageCertificate:
     """What holds at a location for every image with the same active units, pool winners and input signs.
 
-    finite: the diameter is bounded over all activations. diameter_upper: by how much, where one factor alone
-    bounds it; None where only the exchange condition says that it is finite. factor: the layer that does.
+    diameter_upper: of the block, over all activations. factor: the upper end of the step that bounds it.
     """
 
-    finite: bool
-    diameter_upper: float | None
-    factor: str | None
+    diameter_upper: float
+    factor: str
 
 
 def every_image_certificate(
@@ -364,11 +363,10 @@ def every_image_certificate(
     """The block top..middle..bottom at location p, A D B with D the positive diagonal that the image sets.
 
     A: the step middle..bottom at p, B: the step top..middle at the units that feed p, one linear layer each.
-    Diagonals at the outside change no diameter, and Delta(A D B) <= min(Delta(A), Delta(B)): a bound where
-    one is finite. Else the zero patterns decide (`cone.diameter_sup_over_inner_scalings_is_finite`; above 64
-    inner units only `exchange_violation` looks). NotApplicable with the layer that prevents it. Raises
-    InputError if a step crosses more than one linear layer. Source: DESIGN 3.2
-    (proofs/test_z_plus_image_dependence.py).
+    Diagonals at the outside change no diameter, and Delta(A D B) <= min(Delta(A), Delta(B)). Where both are
+    infinite on the units alive in both, so is the supremum over D (theorem `image-free-blocks`):
+    NotApplicable with the layer and the units that prevent it. Raises InputError if a step crosses more
+    than one linear layer. Source: DESIGN 3.2; proofs/test_image_free_blocks.py.
     """
     _check(chain)
     chain = chain._only(image)
@@ -380,72 +378,29 @@ def every_image_certificate(
                 f"the step from {above!r} to {below!r} crosses {len(layers)} layers; one at a time"
             )
     A = local_matrices(chain, bottom, position, middle)[0]
-    inner = np.flatnonzero(A.any(axis=0))
+    ones = torch.ones((1, 1, *chain.shape(top)), dtype=chain.dtype, device=chain.device)
+    fed = chain.down(ones, top, middle).flatten().cpu().numpy() > 0
+    inner = np.flatnonzero(A.any(axis=0) & fed)
     if len(inner) == 0:
         return NotApplicable(f"location {position} of {bottom!r} is dead")
-    # A pair that fails among some of the units fails among all, and then neither factor is bounded.
-    pair = exchange_violation(*_factors(chain, A, inner[:INNER_UNITS], top, middle))
-    if pair is not None:
-        return NotApplicable(_fails(middle, bottom, pair))
-    A, B = _factors(chain, A, inner, top, middle)
-    bounds = {
-        middle: generators.diameter_upper(A, rounding(chain, middle, bottom)),
-        top: generators.diameter_upper(B, rounding(chain, top, middle)),
-    }
+    bounds = {middle: generators.diameter_upper(A[:, inner], rounding(chain, middle, bottom))}
+    for rows in (inner[:PROBE], inner) if len(inner) > PROBE else (inner,):
+        # A zero among some of the rows, in a column that they keep alive, is one among all.
+        B = chain.up(chain.one_hot(middle, rows.tolist()), middle, top).flatten(2)[0].cpu().numpy()
+        bounds[top] = generators.diameter_upper(B, rounding(chain, top, middle))
+        if bounds[top] == np.inf:
+            break
     factor = min(bounds, key=lambda name: bounds[name])
-    if np.isfinite(bounds[factor]):
-        return EveryImageCertificate(True, bounds[factor], factor)
-    return _from_patterns(A, B, middle, bottom)
-
-
-def _factors(
-    chain: RelevanceChain, A: np.ndarray, inner: np.ndarray, top: str, middle: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """The columns of A of some inner units and the rows of the step above at them, without what is dead."""
-    B = chain.up(chain.one_hot(middle, inner.tolist()), middle, top).flatten(2)[0].cpu().numpy()
-    alive = B.any(axis=1)
-    return A[:, inner[alive]], B[np.ix_(alive, B.any(axis=0))]
-
-
-def _from_patterns(
-    A: np.ndarray, B: np.ndarray, middle: str, bottom: str
-) -> EveryImageCertificate | NotApplicable:
-    pair = exchange_violation(A, B)
-    if pair is not None:
-        return NotApplicable(_fails(middle, bottom, pair))
-    if A.shape[1] > INNER_UNITS:
-        return NotApplicable(
-            f"{A.shape[1]} units of {middle!r} are too many to decide the exchange condition for"
-        )
-    verdict = cone.diameter_sup_over_inner_scalings_is_finite(A, B)
-    if not verdict:
-        return NotApplicable(_fails(middle, bottom, verdict.inner))
-    return EveryImageCertificate(True, None, None)
-
-
-def _fails(middle: str, bottom: str, pair: tuple[int, int]) -> str:
-    return (
-        f"the zeros around {middle!r} let the diameter at {bottom!r} grow without bound: its live units"
-        f" {pair[0]} and {pair[1]} fail the exchange condition"
+    if bounds[factor] < np.inf:
+        return EveryImageCertificate(bounds[factor], factor)
+    first, second = _holed(A[:, inner].T), _holed(B)
+    return NotApplicable(
+        f"activations at {middle!r} let the diameter at {bottom!r} grow without bound:"
+        f" its unit {inner[first]} feeds only some of the channels,"
+        f" and its unit {inner[second]} is fed by only some of {top!r}"
     )
 
 
-def exchange_violation(A: np.ndarray, B: np.ndarray) -> tuple[int, int] | None:
-    """Inner units k, l that break the exchange condition and are found by comparing supports, or None.
-
-    They do if neither support of the rows B_k, B_l holds the other and those of the columns A_k, A_l differ.
-    For then there are j, j' with B_kj, B_lj' > 0 = B_kj', B_lj, and i, i' with A_ik A_i'l > 0 = A_il A_i'k (i
-    in one support only, i' anywhere in the other): the product with j and j' exchanged is zero, and so is
-    A_ik A_i'k B_kj B_kj'. The same with A and B exchanged, by transposition. Source: new here.
-    """
-    for supports, others in (((B > 0), (A > 0).T), ((A > 0).T, (B > 0))):
-        one = supports.astype(np.float64)
-        outside = one @ (1 - one.T) > 0  # k has an element that l lacks
-        weight = others.astype(np.float64)
-        extra = weight @ (1 - weight.T) > 0
-        differ = extra | extra.T
-        alive = others.any(axis=1)
-        bad = np.argwhere(outside & outside.T & differ & alive[:, None] & alive[None, :])
-        if len(bad):
-            return int(bad[0, 0]), int(bad[0, 1])
-    return None
+def _holed(A: np.ndarray) -> int:
+    """The first row with a zero in a live column."""
+    return int(np.flatnonzero((A[:, A.any(axis=0)] == 0).any(axis=1))[0])

@@ -36,7 +36,7 @@ def quantile(counts: np.ndarray, q: float | np.ndarray) -> np.ndarray:
     for where in np.ndindex(*counts.shape[:-1]):
         if total[where] == 0:
             continue
-        rank = np.maximum(q * total[where], np.nextafter(0.0, 1.0))  # the 0-quantile is in a bin that is filled
+        rank = np.maximum(q * total[where], 1e-300)  # the 0-quantile lies in a bin that is filled
         hit = np.minimum(np.searchsorted(cumulative[where], rank), BINS - 1)
         below = cumulative[where][hit] - counts[where][hit]
         inside = (rank - below) / np.maximum(counts[where][hit], 1e-300)

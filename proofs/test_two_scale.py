@@ -12,10 +12,10 @@ with s_0(p) = sum_q t_pq s(q).
 
 (a) sum_q t_pq = 1. (b) If M >= 0 and c >= 0, then t >= 0: a Markov chain on locations; with eta = 0 the
 spread max s - min s over live locations never grows. (c) The first term of eta', the injection, is
-orthogonal to d_p and vanishes where s is constant on the q with M_pq c(q) != 0; so a pointwise layer and a max pool
-without overlap inject nothing. (d) If deviations e_1, e_2, orthogonal to each other and to y_1, y_2, are added
-to y_1, y_2 of deficit D, and k_i = |e_i| / |y_i|, the deficit becomes 1 - (1 - D) / sqrt((1 + k_1^2)(1 +
-k_2^2)).
+orthogonal to d_p and vanishes where s is constant on the q with M_pq c(q) != 0; so a pointwise layer and a
+max pool without overlap inject nothing. (d) If deviations e_1, e_2, orthogonal to each other and to y_1, y_2,
+are added to y_1, y_2 of deficit D, and k_i = |e_i| / |y_i|, the deficit becomes
+1 - (1 - D) / sqrt((1 + k_1^2)(1 + k_2^2)).
 
 **Source:** new here.
 
@@ -30,8 +30,8 @@ in. (d) <y_1 + e_1, y_2 + e_2> = <y_1, y_2> and |y_i + e_i|^2 = |y_i|^2 (1 + k_i
 
 **What is no theorem.** The closure that predicts CSC from this: that the mean of eta over s, the second term
 of (1), may be dropped, that the direction of eta may be drawn at random, that injection and carried part are
-orthogonal, and that deviations of two vectors are independent. It is an estimate; `test_the_closure_is_not_
-exact` shows a layer on which it fails.
+orthogonal, and that deviations of two vectors are independent. It is an estimate;
+`test_the_closure_is_not_exact` shows a layer on which it fails.
 """
 
 from fractions import Fraction

@@ -18,6 +18,7 @@ from conetheory.networks.graph import INPUT
 from conetheory.predict import below
 from conetheory.theory.cone import deficit_upper_from_diameter
 from conetheory.theory.cosine import pairwise_deficits
+from tests.networks.toys import random_images, seeded
 from tests.toys import SHAPE, TOYS, chain
 
 toys = pytest.mark.parametrize("toy", TOYS)
@@ -156,12 +157,29 @@ def test_a_signed_bias_has_no_certificate():
     assert "signed matrices" in data["not_applicable"].item()
 
 
-def test_starts_with_too_many_units_have_no_certificate():
+def test_starts_with_many_units_are_certified_at_sampled_locations():
+    """More units than are sent down one by one; nonnegative starts, one-hot ones too, at those locations."""
     channels = ENUMERABLE // 256 + 1
-    graph = trace(nn.Sequential(nn.Conv2d(2, channels, 3, padding=1), nn.Flatten()), (2, 16, 16))
-    found = RelevanceChain(graph, torch.rand(1, 2, 16, 16))
-    reason = certify_csc(found, "0").dataset["not_applicable"].item()
-    assert f"{256 * channels} units" in reason
+
+    def build() -> nn.Module:
+        layers = [nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, channels, 3, padding=1)]
+        return nn.Sequential(*layers, nn.Flatten())
+
+    found = RelevanceChain(trace(seeded(build), (2, 16, 16)), random_images(1, 2, 16, 16))
+    certifier = CscCertifier("2", positions=6)
+    certifier.add(found)
+    generator = torch.Generator().manual_seed(0)
+    dense = torch.rand((1, 40, channels, 16, 16), generator=generator, dtype=torch.float64)
+    starts = torch.cat([dense, dense * (dense > 0.99), 10 ** (-20 * dense)], 1)
+    for layer, parts in found.sweep({"2": starts}):
+        if layer in certifier.certificates:
+            kept = certifier.certificates[layer]
+            (positions,), (upper,) = kept.positions, kept.deficit_upper
+            assert len(positions) == 6
+            deficits = local_deficits(parts["2"])[0][0].numpy()[positions]
+            live = ~np.isnan(upper)
+            assert live.any()
+            assert (np.nanmax(deficits[live], axis=1) <= upper[live]).all()
 
 
 def test_certificates_are_made_in_float64():

@@ -167,14 +167,14 @@ def test_singular_values_hold_their_digits():
 
 
 def share_below(found: RelevanceChain, layer: str, level: float, pairs: int = 4000) -> tuple[float, float]:
-    """The share of deficits up to `level` over independent pairs, locations and images; its standard error."""
+    """The share of deficits up to `level` over independent pairs, locations, images; its standard error."""
     generator = np.random.default_rng(0)
     channels, *_ = found.shape(layer)
     pooled = []
     for image in range(len(found)):
         C = found.as_matrix("logits", layer, image)
         v = generator.standard_normal((C.shape[1], 2 * pairs))
-        r = (C @ v).reshape(channels, -1, pairs, 2).transpose(1, 2, 3, 0)  # location, pair, of it, channel
+        r = (C @ v).reshape(channels, -1, pairs, 2).transpose(1, 2, 3, 0)  # by location and pair
         pooled.append(pairwise_deficits(r)[..., 0])
     deficits = np.concatenate(pooled)
     by_pair = (deficits[~np.isnan(deficits).all(1)] <= level).mean(0)
@@ -229,7 +229,7 @@ def test_starts_that_are_maps_go_by_rows():
         low, high = measured.sel(layer=layer).values
         assert high < 1.5 * low
         least, most = predicted.sel(layer=layer).values
-        assert most < 1.3 * least
+        assert most < 1.5 * least
         assert least < high
         assert low < most
 

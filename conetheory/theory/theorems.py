@@ -32,7 +32,8 @@ class Theorem:
 def _entry(id: str, functions: str, test: str, status: Status = "proved here", **text: str) -> Theorem:
     dotted = tuple(f"conetheory.theory.{name}" for name in functions.split())
     proof = f"proofs/test_{id.replace('-', '_')}.py"
-    return Theorem(id=id, functions=dotted, proof=proof, test=f"tests/theory/{test}", status=status, **text)
+    where = f"tests/{test[3:]}" if test.startswith("../") else f"tests/theory/{test}"
+    return Theorem(id=id, functions=dotted, proof=proof, test=where, status=status, **text)
 
 
 _ENTRIES = (
@@ -199,6 +200,27 @@ _ENTRIES = (
         "M_pq c_q plus what of M eta is off its own direction.",
         hypotheses="the identity is exact for any linear chain; that carried deviations contract by their "
         "measured gain is an estimate.",
+        source="new here",
+    ),
+    _entry(
+        "cone-composition",
+        "generators.composed_diameter_upper generators.radius_upper generators.diameter_upper",
+        "../test_blocks.py",
+        title="Composition of the cones at the locations of a layer",
+        statement="Delta({sum_q A_q x_q : x_q in K_q}) <= Delta([A_q w_q]_q) + 2 max_q tau(A_q) R_q, R_q "
+        "the Hilbert radius of K_q around w_q. No bound by the tau(A_q) and Delta(K_q) alone exists.",
+        hypotheses="A_q nonnegative, K_q convex cones of nonnegative vectors, R_q finite; the fields of "
+        "different locations need not agree.",
+        source="new here",
+    ),
+    _entry(
+        "image-free-blocks",
+        "cone.diameter_sup_over_inner_scalings_is_finite generators.diameter_upper",
+        "../test_blocks.py",
+        title="Which blocks of two layers are bounded for every image",
+        statement="sup_D Delta(A D B) over positive diagonals D is finite iff Delta(A) or Delta(B) is, and "
+        "at most the smaller of the two.",
+        hypotheses="A, B nonnegative; every inner unit alive in both: no zero column of A, no zero row of B.",
         source="new here",
     ),
 )
