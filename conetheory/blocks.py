@@ -310,6 +310,9 @@ def _worst_signed(columns: np.ndarray, error: float) -> float:
 
 
 def _dense(chain: RelevanceChain, above: str, below: str, columns: int) -> np.ndarray | NotApplicable:
+    rule = chain.method.rule
+    if not isinstance(rule, AlphaBeta) or rule.bias == "signed":
+        return NotApplicable(f"no bound on the columns of {chain.method.name}'s layers is known")
     shape = int(np.prod(chain.shape(below))), int(np.prod(chain.shape(above)))
     if shape[0] * shape[1] > MAX_ENTRIES or shape[0] * columns**2 > 2 * TAU_OPERATIONS:
         return NotApplicable(f"the block from {above!r} to {below!r} is {shape[0]} x {shape[1]}: too large")
@@ -337,8 +340,8 @@ def _step(
 
 
 def _mass(chain: RelevanceChain, above: str, below: str) -> float:
-    rule = chain.method.rule
-    each = rule.alpha + rule.beta if isinstance(rule, AlphaBeta) else 1.0
+    """A bound of the absolute column sums of |Z_l| ... |Z_s|; a bias of the pool's sign only lowers them."""
+    each = chain.method.rule.alpha + chain.method.rule.beta
     nodes = chain.graph.between(above, below)
     return float(each ** sum(isinstance(node.op, LinearOp) for node in nodes))
 

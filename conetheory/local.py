@@ -17,7 +17,7 @@ from torch import Tensor
 from conetheory.chain import RelevanceChain
 
 ENUMERABLE = 1024  # start units up to which all columns are sent down
-COLUMN_BLOCK = 2**27  # numbers in the widest relevance of one block of columns
+COLUMN_BLOCK = 2**25  # numbers in the widest relevance of one block of columns
 ROW_POSITIONS = 16  # locations whose rows are made by adjoint passes, a layer and image
 LAYER_NUMBERS = 2**24  # numbers that the local matrices of one layer and image may take
 

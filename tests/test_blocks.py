@@ -361,6 +361,11 @@ def test_the_signed_certificate_says_why_not():
         blocks.signed_cone_certificate(chain, "5", "0")
 
 
+@pytest.mark.parametrize("certify", [blocks.signed_cone_certificate, blocks.signed_generators_certificate])
+def test_columns_without_a_bound_are_refused(certify):
+    assert "no bound on the columns" in certify(dense(bias="signed"), "logits", "input").reason
+
+
 def test_a_block_too_large_is_named(monkeypatch):
     monkeypatch.setattr(blocks, "TAU_OPERATIONS", 10)
     for function in (blocks.signed_cone_certificate, blocks.signed_generators_certificate):

@@ -63,8 +63,9 @@ class AlphaBeta(Rule):
             raise InputError(f"the stabiliser must be >= 0, not {self.stabiliser}")
 
     def linear(self, op: LinearOp, xs: Sequence[Tensor]) -> PooledMap:
-        plus = [x.clamp(min=0) for x in xs]
-        minus = [x.clamp(max=0) for x in xs] if any(bool((x < 0).any()) for x in xs) else None
+        signed = any(bool((x < 0).any()) for x in xs)
+        plus = [x.clamp(min=0) for x in xs] if signed else list(xs)
+        minus = [x.clamp(max=0) for x in xs] if signed else None
         renormalise = self.empty_pool == "renormalise" or isinstance(op, Unweighted)
         pools = [(positive, self._pool(op, plus, minus, positive))]
         negative_possible = minus is not None or not isinstance(op, Unweighted)
