@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from conetheory import blocks
+from conetheory import blocks, signed
 from conetheory.certify import CscCertifier, certify_csc
 from conetheory.chain import RelevanceChain
 from conetheory.errors import InputError
@@ -323,7 +323,7 @@ def dense(method="lrp-alpha2beta1", widths=(40, 30, 20, 4), seed=0, mean=0.3, **
 @pytest.mark.parametrize("mean", [0.3, 0.6])
 def test_norm_cone_holds_the_images_of_nonnegative_starts(method, through, mean):
     chain = dense(method, mean=mean)
-    found = blocks.signed_cone_certificate(chain, "logits", "input", through=through)
+    found = signed.signed_cone_certificate(chain, "logits", "input", through=through)
     if isinstance(found, NotApplicable):
         assert "tau_1" in found.reason or "sum one" in found.reason
         return
@@ -339,7 +339,7 @@ def test_norm_cone_holds_the_images_of_nonnegative_starts(method, through, mean)
 
 def test_a_smaller_first_cone_gives_an_angle():
     chain = dense("lrp-alpha1.5beta0.5", mean=0.3)
-    found = blocks.signed_cone_certificate(chain, "logits", "input", radius=0.05)
+    found = signed.signed_cone_certificate(chain, "logits", "input", radius=0.05)
     assert isinstance(found.cone, NormCone)
     assert 0 < found.deficit_upper < 0.1
     rng = np.random.default_rng(1)
@@ -351,24 +351,24 @@ def test_a_smaller_first_cone_gives_an_angle():
 
 
 def test_the_signed_certificate_says_why_not():
-    wild = blocks.signed_cone_certificate(dense("lrp-alpha5beta4", mean=0.0), "logits", "5")
+    wild = signed.signed_cone_certificate(dense("lrp-alpha5beta4", mean=0.0), "logits", "5")
     assert "tau_1 is" in wild.reason
     assert "'5'" in wild.reason or "'logits'" in wild.reason or "sum one" in wild.reason
-    lossy = blocks.signed_cone_certificate(dense(mean=0.3, stabiliser=0.5), "logits", "input")
+    lossy = signed.signed_cone_certificate(dense(mean=0.3, stabiliser=0.5), "logits", "input")
     assert "sum one" in lossy.reason
     chain = RelevanceChain(convs(), image().float())
     with pytest.raises(InputError, match="float64"):
-        blocks.signed_cone_certificate(chain, "5", "0")
+        signed.signed_cone_certificate(chain, "5", "0")
 
 
-@pytest.mark.parametrize("certify", [blocks.signed_cone_certificate, blocks.signed_generators_certificate])
+@pytest.mark.parametrize("certify", [signed.signed_cone_certificate, signed.signed_generators_certificate])
 def test_columns_without_a_bound_are_refused(certify):
     assert "no bound on the columns" in certify(dense(bias="signed"), "logits", "input").reason
 
 
 def test_a_block_too_large_is_named(monkeypatch):
-    monkeypatch.setattr(blocks, "TAU_OPERATIONS", 10)
-    for function in (blocks.signed_cone_certificate, blocks.signed_generators_certificate):
+    monkeypatch.setattr(signed, "TAU_OPERATIONS", 10)
+    for function in (signed.signed_cone_certificate, signed.signed_generators_certificate):
         assert "'5' to 'input' is 40 x 4: too large" in function(dense(), "logits", "input").reason
 
 
@@ -379,7 +379,7 @@ def test_signed_generators_bound_nonnegative_starts(method, seed):
     graph = net(*body, nn.Flatten(), nn.Linear(180, 6), seed=seed)
     chain = RelevanceChain(graph, image(), method, dtype=F64)
     for layer in ("1", "input"):
-        found = blocks.signed_generators_certificate(chain, "logits", layer)
+        found = signed.signed_generators_certificate(chain, "logits", layer)
         assert len(found) == 36
         rng = np.random.default_rng(seed)
         x = torch.from_numpy(np.concatenate([rng.lognormal(0, 4, (60, 6)), np.eye(6)]))
@@ -393,10 +393,10 @@ def test_signed_generators_bound_nonnegative_starts(method, seed):
 
 
 def test_signed_generators_refuse_obtuse_columns():
-    assert blocks._worst_signed(np.array([[1.0, 0.0], [-1.0, 0.1]]), 1e-15) == np.inf
-    assert blocks._worst_signed(np.array([[1.0, 0.0], [1.0, 0.1]]), 1e-3) == np.inf
-    assert np.isnan(blocks._worst_signed(np.array([[1.0, 0.0], [0.0, 0.0]]), 1e-15))
-    assert blocks._worst_signed(np.array([[1.0, 0.0], [1.0, 1.0]]), 0.0) >= 1 - np.sqrt(0.5)
+    assert signed._worst_signed(np.array([[1.0, 0.0], [-1.0, 0.1]]), 1e-15) == np.inf
+    assert signed._worst_signed(np.array([[1.0, 0.0], [1.0, 0.1]]), 1e-3) == np.inf
+    assert np.isnan(signed._worst_signed(np.array([[1.0, 0.0], [0.0, 0.0]]), 1e-15))
+    assert signed._worst_signed(np.array([[1.0, 0.0], [1.0, 1.0]]), 0.0) >= 1 - np.sqrt(0.5)
 
 
 # ---------------------------------------------------------------- every image with the same active units

@@ -70,7 +70,7 @@ def named(
     if found is None:
         path = Path(source)
         model = _fitted(name, weights.read(path), str(path))
-        return Source(name, model, _preprocess(name), _class_names(name, model), {"weights": str(path)})
+        return Source(name, model, _preprocess(name), _class_names(name, model), {"weights": path.name})
     if found == "bundled":
         return _bundled()
     preprocess = _preprocess(name, found)
@@ -95,7 +95,7 @@ def module(model: nn.Module, source: str | Path | None) -> Source:
         state = weights.read(Path(source))
         model = weights.fit(lambda _: copy.deepcopy(model), state, str(source), name)
     preprocess = CIFAR_PREPROCESS if isinstance(model, Cifar10CNN) else Preprocess()
-    return Source(name, model, preprocess, None, {"weights": "as given" if source is None else str(source)})
+    return Source(name, model, preprocess, None, {"weights": "as given" if source is None else Path(source).name})
 
 
 def calibrated(source: Source, images: Tensor) -> Source:
