@@ -95,7 +95,8 @@ def module(model: nn.Module, source: str | Path | None) -> Source:
         state = weights.read(Path(source))
         model = weights.fit(lambda _: copy.deepcopy(model), state, str(source), name)
     preprocess = CIFAR_PREPROCESS if isinstance(model, Cifar10CNN) else Preprocess()
-    return Source(name, model, preprocess, None, {"weights": "as given" if source is None else Path(source).name})
+    origin = "as given" if source is None else Path(source).name
+    return Source(name, model, preprocess, None, {"weights": origin})
 
 
 def calibrated(source: Source, images: Tensor) -> Source:

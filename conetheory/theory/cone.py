@@ -20,6 +20,7 @@ from conetheory.errors import InputError
 from conetheory.theory import cosine
 from conetheory.theory.enclosure import floats, round_down, round_up
 
+_CACHED = 1 << 16  # float64 numbers of a temporary that is passed over several times
 _TILE = 1 << 20  # float64 numbers held by one temporary; small enough to stay in the second-level cache
 
 
@@ -96,15 +97,12 @@ def _widest(xp: Any, logs: Any) -> Any:
 def _widest_tile(xp: Any, logs: Any) -> Any:
     batch, rows, columns = logs.shape
     widest = xp.zeros_like(logs[:, 0, 0])
-    chunk = max(1, _TILE // max(1, batch * rows))
+    step = max(1, _CACHED // max(1, batch * columns))
     for i in range(rows - 1):
-        high = low = None
-        for c in range(0, columns, chunk):
-            difference = logs[:, i + 1 :, c : c + chunk] - logs[:, i : i + 1, c : c + chunk]
-            up, down = xp.max(difference, axis=-1), xp.min(difference, axis=-1)
-            high = up if high is None else xp.maximum(high, up)
-            low = down if low is None else xp.minimum(low, down)
-        widest = xp.maximum(widest, xp.max(high - low, axis=-1))
+        for j in range(i + 1, rows, step):
+            difference = logs[:, j : j + step, :] - logs[:, i : i + 1, :]
+            spread = xp.max(difference, axis=-1) - xp.min(difference, axis=-1)
+            widest = xp.maximum(widest, xp.max(spread, axis=-1))
     return widest
 
 

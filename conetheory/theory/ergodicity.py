@@ -17,13 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace, device
+from scipy.spatial.distance import cdist
 
 from conetheory.errors import InputError
 from conetheory.theory.enclosure import gamma, round_up
 from conetheory.theory.records import NotApplicable
 
-_TILE = 1 << 18  # float64 numbers held by one temporary: two megabytes, which a second-level cache keeps
+_TILE = 1 << 17  # float64 numbers held by one temporary: one megabyte, which a second-level cache keeps
 
 
 # ---------------------------------------------------------------- coefficients of one matrix
@@ -74,16 +76,22 @@ def _farthest(xp: Any, vectors: Any, weights: Any) -> Any:
 
 
 def _farthest_tile(xp: Any, vectors: Any, weights: Any) -> Any:
-    batch, count, rows = vectors.shape
+    batch, count, _ = vectors.shape
     best = 0 * xp.max(vectors[:, 0, :], axis=-1)  # keeps NaN
-    step = max(1, _TILE // (batch * rows))
-    for j in range(count - 1):
-        for k in range(j + 1, count, step):
-            others = vectors[:, k : k + step, :]
-            distance = xp.sum(xp.abs(others - vectors[:, j : j + 1, :]), axis=-1)
-            scale = 2.0 if weights is None else weights[:, k : k + step] + weights[:, j : j + 1]
-            best = xp.maximum(best, xp.max(distance / scale, axis=-1))
+    step = max(1, _TILE // max(1, batch * count))
+    for j in range(0, count, step):  # the triangle above the diagonal, in strips
+        distance = _city_block(xp, vectors[:, j : j + step, :], vectors[:, j:, :])
+        scale = 2.0 if weights is None else weights[:, j : j + step, None] + weights[:, None, j:]
+        best = xp.maximum(best, xp.max(distance / scale, axis=(-2, -1)))
     return best
+
+
+def _city_block(xp: Any, a: Any, b: Any) -> Any:
+    """l1 distances (batch, p, q) of the rows of (batch, p, m) and (batch, q, m): torch's own or scipy's."""
+    if hasattr(xp, "cdist"):
+        return xp.cdist(a, b, p=1.0)
+    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)  # ten times faster than strided rows
+    return np.stack([cdist(x, y, "cityblock") for x, y in zip(a, b, strict=True)])
 
 
 def doeblin_upper(A: Any) -> Any:
