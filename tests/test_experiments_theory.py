@@ -15,10 +15,10 @@ from PIL import Image
 from conetheory.plotting.simulation import simulation
 from conetheory.simulate import simulate
 from conetheory.theory.randomlayers import critical_alpha
-from experiments import cone_picture, rate_depth_width, simulate_chains
+from experiments import cone_picture, rate_depth_width, simulate_chains, spatial_mixing
 from experiments import critical_alpha as critical
 
-EXPERIMENTS = [simulate_chains, rate_depth_width, critical, cone_picture]
+EXPERIMENTS = [simulate_chains, rate_depth_width, critical, cone_picture, spatial_mixing]
 
 
 @pytest.fixture(scope="module")
