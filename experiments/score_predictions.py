@@ -125,20 +125,23 @@ def main(
     vectors: int = 10,
     many_vectors: int = 200,
     two_scale_seeds: Annotated[int, typer.Option(help="seeds that score the two-scale prediction too")] = 20,
+    size: Annotated[int | None, typer.Option(help="side of the input; default: the network's own")] = None,
     calibrate: Annotated[bool, typer.Option(help="batch-norm statistics from the images")] = False,
     cuts: Annotated[bool, typer.Option(help="only layers that all relevance crosses: whole blocks")] = False,
     out: Path = RESULTS,
     name: Annotated[str | None, typer.Option(help="of the file; default: the model")] = None,
 ) -> dict[str, Any]:
     """Score the predictions and write OUT/score-NAME.json."""
-    network = networks.load(model, weights)
+    shape = (3, size, size) if size else None
+    network = networks.load(model, weights, shape)
     pictures = (
         networks.load_images(images, network, limit) if images else networks.bundled_images(network, limit)
     )
     if calibrate:
-        network = networks.load(model, weights, calibrate=pictures.tensor)
+        network = networks.load(model, weights, shape, calibrate=pictures.tensor)
     counts = {"seeds": seeds, "vectors": vectors, "two_scale_seeds": two_scale_seeds}
     settings = counts | {"many_vectors": many_vectors, "images": len(pictures)}
+    settings |= {"input_shape": tuple(network.graph.input_shape), "only_cuts": cuts}
     result: dict[str, Any] = {"provenance": provenance(network, threads=torch.get_num_threads(), **settings)}
     for one in method or ["lrp-alpha1beta0", "lrp-alpha2beta1"]:
         result[one] = score(network, pictures.tensor, one, many=many_vectors, cuts=cuts, **counts)
