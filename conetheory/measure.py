@@ -10,7 +10,7 @@ not depend on batches, on the device or on which start layers share a sweep.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -53,26 +53,39 @@ def draw(
     return stacked.abs() if distribution == "nonnegative" else stacked
 
 
-def local_deficits(r: Tensor) -> tuple[Tensor, Tensor]:
-    """Deficits of all pairs at each location, and the deficits of the flattened maps.
+def deficit_chunks(r: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Deficits of all pairs, some locations at a time; with the last, the deficits of the flattened maps.
 
-    r: `(images, vectors, channels, *space)`. Returns `(images, locations, pairs)`, NaN at dead
+    r: `(images, vectors, channels, *space)`. Gives `(images, some locations, pairs)`, NaN at dead
     locations, and `(images, pairs)`; both float64. float64 relevance is compared by the chord, float32
     by a Gram matrix in float64, which is below float32's own error floor of about 1e-14.
     """
     x = (r.flatten(3) if r.ndim > 3 else r.unsqueeze(-1)).permute(0, 3, 1, 2)
-    if r.dtype == torch.float64:
-        whole = x.permute(0, 2, 1, 3).flatten(2)
-        return pairwise_deficits(x.contiguous()), pairwise_deficits(whole)
-    images, _, vectors, channels = x.shape
+    images, locations, vectors, channels = x.shape
     first, second = torch.triu_indices(vectors, vectors, 1, device=x.device)
-    parts, total = [], x.new_zeros((images, vectors, vectors), dtype=torch.float64)
-    for chunk in x.split(max(1, CHUNK // (images * vectors * channels)), 1):
-        chunk = chunk.to(torch.float64, memory_format=torch.contiguous_format)
-        gram = chunk @ chunk.mT
-        total += gram.sum(1)
-        parts.append(_gram_deficits(gram, first, second))
-    return torch.cat(parts, 1), _gram_deficits(total, first, second)
+    exact = r.dtype == torch.float64
+    total = x.new_zeros((images, vectors, vectors), dtype=torch.float64)
+    step = max(1, CHUNK // (images * vectors * max(channels, vectors)))
+    for start in range(0, locations, step):
+        chunk = x[:, start : start + step].to(torch.float64).contiguous()
+        if exact:
+            local = pairwise_deficits(chunk)
+        else:
+            gram = chunk @ chunk.mT
+            total += gram.sum(1)
+            local = _gram_deficits(gram, first, second)
+        if start + step < locations:
+            yield local, None
+        elif exact:
+            yield local, pairwise_deficits(x.permute(0, 2, 1, 3).flatten(2))
+        else:
+            yield local, _gram_deficits(total, first, second)
+
+
+def local_deficits(r: Tensor) -> tuple[Tensor, Tensor]:
+    """`deficit_chunks` at once: `(images, locations, pairs)` and `(images, pairs)`."""
+    parts, flattened = zip(*deficit_chunks(r), strict=True)
+    return torch.cat(parts, 1), flattened[-1]
 
 
 def _gram_deficits(gram: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -91,10 +104,12 @@ class LayerStatistics:
     dead: int = 0
     total: int = 0
 
-    def add(self, deficits: Tensor, flattened: Tensor, weights: Tensor) -> None:
-        """Add one image: `(locations, pairs)`, `(pairs,)`, bootstrap weights `(rows, pairs)`."""
-        self.counts += (weights @ histogram.pair_histograms(deficits)).cpu().numpy()
-        self.flattened += flattened.tolist()
+    def add(self, deficits: Tensor, weights: Tensor) -> None:
+        """Add locations of one image: `(locations, pairs)`, and the bootstrap weights `(rows, pairs)`."""
+        if len(weights) == 1:  # no bootstrap: the pairs need not be told apart
+            self.counts += histogram.pair_histograms(deficits.reshape(-1, 1)).cpu().numpy()
+        else:
+            self.counts += (weights @ histogram.pair_histograms(deficits)).cpu().numpy()
         self.mean_sum += float(torch.nansum(deficits))
         self.dead += int(torch.isnan(deficits).sum())
         self.total += deficits.numel()
@@ -150,11 +165,16 @@ class CscMeter:
         found = self.statistics.setdefault(
             (start, layer), LayerStatistics(np.zeros((1 + self.bootstrap, histogram.BINS)))
         )
-        local, flattened = local_deficits(r)
-        for i, image in enumerate(numbers):
-            found.add(local[i], flattened[i], weights[i])
+        seen = []
+        for local, flattened in deficit_chunks(r):
+            for one, weight in zip(local, weights, strict=True):
+                found.add(one, weight)
             if self.observe is not None:
-                self.observe(start, layer, image, local[i])
+                seen.append(local)
+            if flattened is not None:
+                found.flattened += flattened.flatten().tolist()
+        for i, image in enumerate(numbers if seen else ()):
+            self.observe(start, layer, image, torch.cat([local[i] for local in seen]))
 
     def _starts(self, chain: RelevanceChain, numbers: range) -> Mapping[str, Callable[[Shape], Tensor]]:
         return {

@@ -31,10 +31,17 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def score_seed(
-    chains: list[RelevanceChain], start: str, layers: list[str], *, vectors: int, seed: int, two_scale: bool
+    chains: list[RelevanceChain],
+    start: str,
+    layers: list[str],
+    *,
+    vectors: int,
+    seed: int,
+    band: bool = True,
+    two_scale: bool = False,
 ) -> dict[str, dict]:
     """Measured median with its band, and the two-scale prediction, at each layer."""
-    meter = CscMeter([start], vectors=vectors, seed=seed, layers=layers, bootstrap=200)
+    meter = CscMeter([start], vectors=vectors, seed=seed, layers=layers, bootstrap=200 if band else 0)
     predictor = TwoScale(start, vectors=vectors, seed=seed, layers=layers)
     for chain in chains:
         meter.add(chain)
@@ -111,7 +118,7 @@ def score(
         score_seed(chains, start, layers, vectors=vectors, seed=seed, two_scale=seed < two_scale_seeds)
         for seed in track(range(seeds), f"{method}: seeds")
     ]
-    reference = score_seed(chains, start, layers, vectors=many, seed=10_000, two_scale=False)
+    reference = score_seed(chains, start, layers, vectors=many, seed=10_000, band=False)
     return summarise(local, runs, reference) | {"seconds": round(time.perf_counter() - started)}
 
 
