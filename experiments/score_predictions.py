@@ -104,13 +104,14 @@ def score(
     many: int,
     two_scale_seeds: int,
     cuts: bool,
+    positions: int | None,
     start: str = "logits",
 ) -> dict[str, Any]:
     """All figures of merit of one method on one network."""
     started = time.perf_counter()
     chains = [RelevanceChain(network, image, method) for image in images]
     layers = below(chains[0], start, state_cuts(chains[0], start)[1:] if cuts else None)
-    spectrum = LocalSpectrum(start, layers=layers)
+    spectrum = LocalSpectrum(start, layers=layers, positions=positions)
     for chain in track(chains, f"{method}: local spectra"):
         spectrum.add(chain)
     local = {layer: spectrum.median(layer) for layer in layers}
@@ -134,6 +135,7 @@ def main(
     two_scale_seeds: Annotated[int, typer.Option(help="seeds that score the two-scale prediction too")] = 20,
     size: Annotated[int | None, typer.Option(help="side of the input; default: the network's own")] = None,
     calibrate: Annotated[bool, typer.Option(help="batch-norm statistics from the images")] = False,
+    positions: Annotated[int | None, typer.Option(help="locations per layer and image; default 256")] = None,
     cuts: Annotated[bool, typer.Option(help="only layers that all relevance crosses: whole blocks")] = False,
     out: Path = RESULTS,
     name: Annotated[str | None, typer.Option(help="of the file; default: the model")] = None,
@@ -151,7 +153,9 @@ def main(
     settings |= {"input_shape": tuple(network.graph.input_shape), "only_cuts": cuts}
     result: dict[str, Any] = {"provenance": provenance(network, threads=torch.get_num_threads(), **settings)}
     for one in method or ["lrp-alpha1beta0", "lrp-alpha2beta1"]:
-        result[one] = score(network, pictures.tensor, one, many=many_vectors, cuts=cuts, **counts)
+        result[one] = score(
+            network, pictures.tensor, one, many=many_vectors, cuts=cuts, positions=positions, **counts
+        )
         print(one, {k: v for k, v in result[one].items() if k != "by_layer"}, flush=True)
         out.mkdir(parents=True, exist_ok=True)
         (out / f"score-{name or model}.json").write_text(json.dumps(result, indent=1) + "\n")
