@@ -109,9 +109,7 @@ class _Job:
         return blocks
 
     def _count(self, certifier: CscCertifier, start: str, layer: str, deficits: Tensor) -> None:
-        found = certifier.certificates.get(layer)
-        if found is None:
-            return
+        found = certifier.certificates[layer]
         bound = torch.from_numpy(found.deficit_upper[-1]).to(deficits.device)
         measured = deficits[torch.as_tensor(found.positions[-1], device=deficits.device)]
         live = ~torch.isnan(measured)
