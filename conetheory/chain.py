@@ -19,7 +19,7 @@ from torch import Tensor
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph, Node
 from conetheory.networks.ops import Shape
-from conetheory.rules.base import LocalMap
+from conetheory.rules.base import LocalMap, Rule
 from conetheory.rules.registry import Method, get_method
 
 Start = Tensor | Callable[[Shape], Tensor]
@@ -58,11 +58,25 @@ class RelevanceChain:
         self.graph = graph.to(dtype=self.dtype, device=self.device)
         self.images = _channels_last(images.to(dtype=self.dtype, device=self.device))
         self._maps: dict[str, LocalMap] = {}
+        self._entrances: dict[str, LocalMap] = {}
+        self._exits: dict[str, LocalMap] = {}
         with torch.inference_mode():
-            for node, xs, y in self.graph.run(self.images):
-                self._maps[node.name] = self.method.rule.local(node, xs, y)
-                if node.name == self.graph.output:
-                    self.logits = y
+            self._run(self.method.rule.bind(self.graph))
+
+    def _run(self, rule: Rule) -> None:
+        """One forward pass: what the rule keeps of each operation and of each tensor."""
+        batch = rule.inputs(self.images)
+        self._keep_ends(rule, INPUT, batch)
+        for node, xs, y in self.graph.run(batch):
+            self._maps[node.name] = rule.local(node, xs, y)
+            self._keep_ends(rule, node.name, y)
+            if node.name == self.graph.output:
+                self.logits = y[: len(self.images)]
+
+    def _keep_ends(self, rule: Rule, name: str, y: Tensor) -> None:
+        for kept, found in ((self._entrances, rule.entrance(name, y)), (self._exits, rule.exit(name, y))):
+            if found is not None:
+                kept[name] = found
 
     def __len__(self) -> int:
         """The number of images."""
@@ -97,12 +111,13 @@ class RelevanceChain:
             r = pending.pop(name, None)
             if name in waiting:
                 label, start = waiting[name]
-                vectors = self._vectors(start, name)
+                vectors = self._entered(start, name)
                 r = _join(r, vectors, sum(count for _, count in joined))
                 joined.append((label, vectors.shape[1]))
             if r is None:
                 continue
-            yield name, _parts(r, joined)
+            leave = self._exits.get(name)
+            yield name, _parts(r if leave is None else leave.down(r)[0], joined)
             if name != stop:
                 self._descend(crossed[name], r, crossed, stop, pending)
 
@@ -125,6 +140,11 @@ class RelevanceChain:
         vectors = vectors.to(dtype=self.dtype, device=self.device)
         return _channels_last(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
 
+    def _entered(self, start: Start, name: str) -> Tensor:
+        """What is sent down from a start layer for the given vectors."""
+        vectors, enter = self._vectors(start, name), self._entrances.get(name)
+        return vectors if enter is None else enter.down(vectors)[0]
+
     def down(self, r: Tensor, start: str, stop: str = INPUT) -> Tensor:
         """`C r`: relevance `(images, vectors, *shape)` at `start` to relevance at `stop`."""
         *_, (_, parts) = self.sweep({start: r}, stop)
@@ -132,13 +152,19 @@ class RelevanceChain:
 
     @torch.inference_mode()
     def up(self, h: Tensor, stop: str, start: str) -> Tensor:
-        """`C^T h`: covectors `(images, vectors, *shape)` at `stop` to covectors at `start` above it."""
+        """`C^T h`: covectors `(images, vectors, *shape)` at `stop` to covectors at `start` above it.
+
+        Raises `InputError` where the method is not linear in the relevance.
+        """
+        if not self.method.linear:
+            raise InputError(f"{self.method.name} is not linear in the relevance: it has no adjoint")
         stop, start = self.graph.resolve(stop), self.graph.resolve(start)
-        held = {stop: self._vectors(h, stop)}
+        h, leave, enter = self._vectors(h, stop), self._exits.get(stop), self._entrances.get(start)
+        held = {stop: h if leave is None else leave.up([h])}
         for node in reversed(self.graph.between(start, stop)):
             hs = [held.get(name) for name in node.inputs]
             held[node.name] = self._maps[node.name].up(hs)
-        return held[start]
+        return held[start] if enter is None else enter.up([held[start]])
 
     def columns(self, start: str, units: Sequence[int], stop: str = INPUT) -> Tensor:
         """The columns of C for the given flat unit indices of `start`: `(images, units, *shape(stop))`."""
@@ -165,6 +191,8 @@ class RelevanceChain:
 
     def linear_operator(self, start: str, stop: str = INPUT, image: int = 0) -> LinearOperator:
         """C for one image as a scipy operator of shape (units of stop, units of start)."""
+        if not self.method.linear:
+            raise InputError(f"{self.method.name} is not linear in the relevance: it has no matrix")
         one = self._only(image)
         above, below = one.shape(start), one.shape(stop)
         sizes = int(np.prod(below)), int(np.prod(above))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory.attribution import ExplainerChain, open_chain
 from conetheory.certify import CscCertifier, certificate
 from conetheory.chain import RelevanceChain
 from conetheory.comparison import Comparison, compare
@@ -72,25 +73,26 @@ class _Job:
         }
         self.violations: dict[tuple[str, str], int] = {}
         self.checked: dict[tuple[str, str], int] = {}
-        self.chain: RelevanceChain | None = None
+        self.chain: RelevanceChain | ExplainerChain | None = None
 
     def add(self, image: Tensor, number: int) -> None:
         s = self.settings
         options = {"device": s.device, **s.parameters}
-        self.chain = chain = RelevanceChain(self.network, image, self.method, dtype=s.dtype, **options)
+        self.chain = chain = open_chain(self.network, image, self.method, dtype=s.dtype, **options)
+        theories = [name for name in s.theories if chain.method.applies(name) is None]
         if s.measure:
             self.meter.add(chain)
         certified = s.certify is None or number < s.certify
         double = chain.double() if certified and chain.method.nonnegative else None
         for start in s.starts:
             blocks = self._certify(double, start, number) if double is not None else {}
-            if "local-spectrum" in s.theories and (s.predict is None or number < s.predict):
+            if "local-spectrum" in theories and (s.predict is None or number < s.predict):
                 spectrum = self.spectra[start]
                 if blocks:
                     spectrum.add_blocks(blocks)
                 else:
                     spectrum.add(chain, lambda done, total: self.progress("local spectrum", done, total))
-            if "two-scale" in s.theories:
+            if "two-scale" in theories:
                 self.two_scale[start].add(chain)
         if not chain.method.nonnegative:
             for certifier in self.certifiers.values():
@@ -124,7 +126,7 @@ class _Job:
             start: [
                 p
                 for name, p in (("local-spectrum", self.spectra[start]), ("two-scale", self.two_scale[start]))
-                if name in s.theories
+                if name in s.theories and chain.method.applies(name) is None
             ]
             for start in s.starts
         }

@@ -14,16 +14,19 @@ Both are nonnegative with columns that sum to one, so `1^T M = 1^T` where both p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from conetheory.errors import InputError
 from conetheory.networks.ops import LinearOp, Part, Unweighted, negative, positive
-from conetheory.rules.base import Rule, merge, split
+from conetheory.rules.base import Rule
+from conetheory.rules.maps import ScaledMap
+from conetheory.rules.registry import register
 
 Bias = Literal["none", "bach", "signed"]
 EmptyPool = Literal["drop", "renormalise"]
@@ -62,7 +65,15 @@ class AlphaBeta(Rule):
         if not self.stabiliser >= 0:
             raise InputError(f"the stabiliser must be >= 0, not {self.stabiliser}")
 
-    def linear(self, op: LinearOp, xs: Sequence[Tensor]) -> PooledMap:
+    @property
+    def is_nonnegative(self) -> bool:
+        return self.beta == 0 and self.bias != "signed"
+
+    @property
+    def is_sum_preserving(self) -> bool:
+        return self.bias == "none" and self.stabiliser == 0
+
+    def linear(self, op: LinearOp, xs: Sequence[Tensor], y: Tensor) -> ScaledMap:
         signed = any(bool((x < 0).any()) for x in xs)
         plus = [x.clamp(min=0) for x in xs] if signed else list(xs)
         minus = [x.clamp(max=0) for x in xs] if signed else None
@@ -72,12 +83,12 @@ class AlphaBeta(Rule):
         if negative_possible and (self.beta > 0 or renormalise):
             pools.append((negative, self._pool(op, plus, minus, negative)))
         shares = self._shares([pool for _, pool in pools], renormalise)
-        return PooledMap(
-            op,
-            [x.unsqueeze(1) for x in plus],
-            None if minus is None else [x.unsqueeze(1) for x in minus],
-            [(part, share.unsqueeze(1)) for (part, _), share in zip(pools, shares, strict=True)],
-        )
+        terms = [(share.unsqueeze(1), part) for (part, _), share in zip(pools, shares, strict=True)]
+        groups = [([x.unsqueeze(1) for x in plus], terms)]
+        if minus is not None:
+            flipped = [(share, opposite(part)) for share, part in terms]
+            groups.append(([x.unsqueeze(1) for x in minus], flipped))
+        return ScaledMap(op, [tuple(x.shape[1:]) for x in xs], groups)
 
     def _pool(self, op: LinearOp, plus: list[Tensor], minus: list[Tensor] | None, part: Part) -> Tensor:
         pool = op.linear(plus, part)
@@ -106,42 +117,29 @@ def opposite(part: Part) -> Part:
     return negative if part is positive else positive
 
 
-@dataclass(frozen=True, eq=False)
-class PooledMap:
-    """`M = sum_k (diag(x+) part_k(W)^T + diag(x-) opposite_k(W)^T) diag(share_k)`."""
+_NAME = re.compile(r"lrp-alpha(\d+(?:\.\d+)?)beta(\d+(?:\.\d+)?)")
 
-    op: LinearOp
-    plus: list[Tensor]
-    minus: list[Tensor] | None
-    shares: list[tuple[Part, Tensor]]
 
-    def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        shapes = [tuple(x.shape[2:]) for x in self.plus]
-        terms = [(share, part) for part, share in self.shares]
-        out = self._scaled(self.op.transpose(r, terms, shapes), self.plus)
-        if self.minus is None:
-            return out
-        flipped = [(share, opposite(part)) for share, part in terms]
-        extra = self._scaled(self.op.transpose(r, flipped, shapes), self.minus)
-        return tuple(a.add_(b) for a, b in zip(out, extra, strict=True))
+def _named(name: str) -> dict[str, Any] | None:
+    """alpha and beta from `lrp-alphaAbetaB`."""
+    match = _NAME.fullmatch(name)
+    return match and {"alpha": float(match[1]), "beta": float(match[2])}
 
-    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        images = next(len(h) for h in hs if h is not None)
-        vectors = next(h.shape[1] for h in hs if h is not None)
-        hs = [x.new_zeros(()) if h is None else h for h, x in zip(hs, self.plus, strict=True)]
-        total = None
-        for part, share in self.shares:
-            y = self._applied(hs, self.plus, part, vectors)
-            if self.minus is not None:
-                y = y + self._applied(hs, self.minus, opposite(part), vectors)
-            y = split(y, images) * share
-            total = y if total is None else total + y
-        return total
 
-    def _scaled(self, out: tuple[Tensor, ...], xs: list[Tensor]) -> tuple[Tensor, ...]:
-        shared = len(out) > 1  # a sum hands the same tensor to all of its inputs
-        return tuple(o * x if shared else o.mul_(x) for o, x in zip(out, xs, strict=True))
-
-    def _applied(self, hs: Sequence[Tensor], xs: list[Tensor], part: Part, vectors: int) -> Tensor:
-        scaled = [(h * x).expand(-1, vectors, *x.shape[2:]) for h, x in zip(hs, xs, strict=True)]
-        return self.op.linear([merge(s) for s in scaled], part)
+register(
+    "lrp-alpha1beta0",
+    family="LRP",
+    description="positive contributions only (z+)",
+    source="Bach et al. 2015, eq. 60; Montavon et al. 2017 (z+)",
+    aliases=("lrp-zplus", "lrp-z+", "zplus"),
+    fixed={"alpha": 1.0, "beta": 0.0},
+)(AlphaBeta)
+for _alpha, _beta in ((2, 1), (5, 4)):
+    register(
+        f"lrp-alpha{_alpha}beta{_beta}",
+        family="LRP",
+        description="positive minus negative contributions",
+        source="Bach et al. 2015, eq. 60",
+        fixed={"alpha": float(_alpha), "beta": float(_beta)},
+        naming=_named,
+    )(AlphaBeta)

@@ -1,20 +1,24 @@
-"""A rule turns one operation, at given activations, into the linear map that it applies to relevance.
+"""A rule turns one operation, at given activations, into the map that it applies to relevance.
 
 Relevance is `(images, vectors, *shape)`; what a map keeps of the activations is `(images, 1, *shape)`,
 so that one forward pass and one set of denominators serve every vector of an image.
+
+A new method is one subclass of `Rule` that says what differs: `linear` (convolutions, dense layers,
+pools, sums), and if need be `activation`, `max_pool`, `affine`. Methods that send down something else
+than relevance itself say so by `entrance` and `exit`; those that need to know where an operation stands
+in the network, by `bind`; those that compare with a reference input, by `inputs`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol, Self
 
-import torch
 from torch import Tensor
 
-from conetheory.networks.graph import Node
-from conetheory.networks.ops import Affine, Concat, LinearOp, MaxPool2d, PassThrough, Shape
+from conetheory.networks.graph import Graph, Node
+from conetheory.networks.ops import Affine, Concat, LinearOp, MaxPool2d, PassThrough
+from conetheory.rules.maps import Same, Split, WinnerTakesAll
 
 
 class LocalMap(Protocol):
@@ -30,87 +34,64 @@ class LocalMap(Protocol):
 
 
 class Rule:
-    """What a method does at each operation; subclasses say what a linear operation does."""
+    """What a method does at each operation; as it stands, relevance passes through all but linear ones.
+
+    is_linear: the map is linear in the relevance (else it has no adjoint and no spectrum).
+    is_nonnegative: every matrix is nonnegative, so the cone of nonnegative relevances is kept.
+    is_sum_preserving: columns sum to one where all pools are filled.
+    rectifies: a ReLU stands between the linear maps (`theory.meanfield`'s arc-cosine map applies).
+    reduce: how the channels of a map become one picture, `sum` or `absmax` (of the paper).
+    """
+
+    is_linear: ClassVar[bool] = True
+    is_nonnegative: ClassVar[bool] = False
+    is_sum_preserving: ClassVar[bool] = False
+    rectifies: ClassVar[bool] = False
+    reduce: ClassVar[str] = "sum"
+
+    def bind(self, graph: Graph) -> Self:
+        """The rule for this network: where a rule depends on the place of an operation, it is told here."""
+        return self
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """The batch that the forward pass runs on: the images, and what else the rule wants to see."""
+        return images
+
+    def entrance(self, name: str, y: Tensor) -> LocalMap | None:
+        """From relevance at a start layer to what is sent down from it (None: the relevance itself)."""
+        return None
+
+    def exit(self, name: str, y: Tensor) -> LocalMap | None:
+        """From what has arrived at a tensor to the relevance there (None: the relevance itself)."""
+        return None
 
     def local(self, node: Node, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
-        """The map of `node`, whose inputs are `xs` and whose output is `y` (first axis: images)."""
+        """The map of `node`, whose inputs are `xs` and whose output is `y` (first axis: as `inputs` gives)."""
         match node.op:
             case LinearOp():
-                return self.linear(node.op, xs)
+                return self.linear(node.op, xs, y)
             case MaxPool2d():
-                return WinnerTakesAll.of(node.op, xs[0])
+                return self.max_pool(node.op, xs[0], y)
             case Concat():
                 return Split(tuple(x.shape[1] for x in xs))
-            case PassThrough() | Affine():
+            case Affine():
+                return self.affine(node.op, xs[0], y)
+            case PassThrough(kind="activation"):
+                return self.activation(node.op, xs[0], y)
+            case PassThrough():
                 return Same(tuple(xs[0].shape[1:]), tuple(y.shape[1:]))
         raise NotImplementedError(type(node.op).__name__)
 
-    def linear(self, op: LinearOp, xs: Sequence[Tensor]) -> LocalMap:
+    def linear(self, op: LinearOp, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
+        """A convolution, a dense layer, a mean or a sum."""
         raise NotImplementedError
 
+    def max_pool(self, op: MaxPool2d, x: Tensor, y: Tensor) -> LocalMap:
+        return WinnerTakesAll.of(op, x)
 
-def merge(t: Tensor) -> Tensor:
-    """`(images, vectors, ...)` to `(images * vectors, ...)`, as the operations want it."""
-    return t.flatten(0, 1)
+    def activation(self, op: PassThrough, x: Tensor, y: Tensor) -> LocalMap:
+        return Same(tuple(x.shape[1:]), tuple(y.shape[1:]))
 
-
-def split(t: Tensor, images: int) -> Tensor:
-    """The inverse of `merge`."""
-    return t.unflatten(0, (images, -1))
-
-
-@dataclass(frozen=True)
-class Same:
-    """The identity (an activation, dropout, a batch norm of its own), or a reshape."""
-
-    inside: Shape
-    outside: Shape
-
-    def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        return (r if self.inside == self.outside else r.reshape(*r.shape[:2], *self.inside),)
-
-    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        return hs[0] if self.inside == self.outside else hs[0].reshape(*hs[0].shape[:2], *self.outside)
-
-
-@dataclass(frozen=True)
-class Split:
-    """A concatenation: each input gets its own channels."""
-
-    widths: tuple[int, ...]
-
-    def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        return r.split(self.widths, 2)
-
-    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        like = next(h for h in hs if h is not None)
-        blank = {w: like.new_zeros((*like.shape[:2], w, *like.shape[3:])) for w in self.widths}
-        return torch.cat([blank[w] if h is None else h for h, w in zip(hs, self.widths, strict=True)], 2)
-
-
-@dataclass(frozen=True, eq=False)
-class WinnerTakesAll:
-    """A max pool: all relevance goes to the input that won (the first, where several are equal)."""
-
-    op: MaxPool2d
-    winners: Tensor  # (images, C, H', W'), flat spatial index into the input
-    inside: Shape
-
-    @classmethod
-    def of(cls, op: MaxPool2d, x: Tensor) -> WinnerTakesAll:
-        return cls(op, op.with_indices(x)[1], tuple(x.shape[1:]))
-
-    def _index(self, vectors: int) -> Tensor:
-        return self.winners.unsqueeze(1).expand(-1, vectors, *self.winners.shape[1:]).flatten(-2)
-
-    def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        channels, height, width = self.inside
-        blank = r.new_zeros((*r.shape[:2], channels, height * width))
-        return (
-            blank.scatter_add_(-1, self._index(r.shape[1]), r.flatten(-2)).unflatten(-1, (height, width)),
-        )
-
-    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        (h,) = hs
-        taken = h.flatten(-2).gather(-1, self._index(h.shape[1]))
-        return taken.unflatten(-1, self.winners.shape[-2:])
+    def affine(self, op: Affine, x: Tensor, y: Tensor) -> LocalMap:
+        """A batch norm that could not be folded."""
+        return Same(tuple(x.shape[1:]), tuple(y.shape[1:]))

@@ -1,68 +1,168 @@
-"""The named methods: what a user types, and what theory may assume about it."""
+"""The registry of methods: what a user types, its parameters, and what theory may assume about it.
+
+    @register("my-rule", family="LRP", description="...", source="...")
+    @dataclass(frozen=True)
+    class MyRule(Rule):
+        ...
+
+makes a method of every command, table and figure. What is registered is anything that gives a `Rule` from
+keyword parameters with defaults: a class, or a function that builds a composite.
+"""
 
 from __future__ import annotations
 
 import difflib
-import re
-from dataclasses import dataclass, fields
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any
 
 from conetheory.errors import InputError
-from conetheory.rules.alphabeta import AlphaBeta
 from conetheory.rules.base import Rule
+from conetheory.rules.explainer import Explainer
+from conetheory.theory.records import NotApplicable
+
+BUILTIN = ("alphabeta", "gradient")
+Naming = Callable[[str], dict[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered method. `fixed`: parameters that its name stands for; `naming` reads them off other
+    names, such as `lrp-alpha3beta2`.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    family: str
+    description: str
+    source: str
+    aliases: tuple[str, ...] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    naming: Naming | None = None
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Names and defaults of the parameters that the name leaves free."""
+        found = inspect.signature(self.build).parameters.values()
+        return {p.name: p.default for p in found if p.name not in self.fixed}
 
 
 @dataclass(frozen=True)
 class Method:
-    """A rule with its parameters, and the properties of its matrices.
-
-    linear: relevance below is a linear function of relevance above. nonnegative: every matrix is
-    nonnegative, so the cone of nonnegative relevances is kept. sum_preserving: columns sum to one
-    wherever both pools are non-empty.
-    """
+    """A rule with its parameters, and the properties of its matrices (see `Rule`)."""
 
     name: str
-    rule: Rule
-    description: str
-    source: str
-    linear: bool = True
-    nonnegative: bool = False
-    sum_preserving: bool = False
+    rule: Rule | Explainer
+    entry: Entry
+
+    @property
+    def backpropagated(self) -> bool:
+        return isinstance(self.rule, Rule)
+
+    @property
+    def family(self) -> str:
+        return self.entry.family
+
+    @property
+    def description(self) -> str:
+        return self.entry.description
+
+    @property
+    def source(self) -> str:
+        return self.entry.source
+
+    @property
+    def linear(self) -> bool:
+        return self.rule.is_linear
+
+    @property
+    def nonnegative(self) -> bool:
+        return self.rule.is_nonnegative
+
+    @property
+    def sum_preserving(self) -> bool:
+        return self.rule.is_sum_preserving
+
+    def applies(self, theory: str) -> NotApplicable | None:
+        """Why a theory (`local-spectrum`, `two-scale`, `mean-field`) says nothing here; None where it does."""
+        if not self.backpropagated:
+            return NotApplicable(f"{self.name} is not backpropagated layer by layer")
+        match theory:
+            case "local-spectrum" if not self.linear:
+                return NotApplicable(f"{self.name} is not linear in the relevance: it has no spectrum")
+            case "two-scale" if not self.linear:
+                return NotApplicable(f"{self.name} is not linear in the relevance")
+            case "two-scale" if not (self.nonnegative or self.sum_preserving):
+                return NotApplicable(f"{self.name} keeps neither the cone nor the sum: it need not collapse")
+            case "mean-field" if not self.rule.rectifies:
+                return NotApplicable(f"{self.name} has no ReLU on what goes down")
+        return None
 
 
-_ALPHA_BETA = re.compile(r"lrp-alpha(\d+(?:\.\d+)?)beta(\d+(?:\.\d+)?)")
-_ALIASES = {"lrp-zplus": "lrp-alpha1beta0", "lrp-z+": "lrp-alpha1beta0", "zplus": "lrp-alpha1beta0"}
-NAMES = ("lrp-alpha1beta0", "lrp-alpha2beta1", "lrp-alpha5beta4")
+_ENTRIES: dict[str, Entry] = {}
+
+
+def register(
+    name: str,
+    *,
+    family: str,
+    description: str,
+    source: str,
+    aliases: tuple[str, ...] = (),
+    fixed: Mapping[str, Any] | None = None,
+    naming: Naming | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a method of a rule class, or of a function that builds a rule (see the module docstring)."""
+
+    def keep(build: Callable[..., Any]) -> Callable[..., Any]:
+        if name in _ENTRIES:
+            raise ValueError(f"a method {name!r} is registered already")
+        _ENTRIES[name] = Entry(name, build, family, description, source, aliases, fixed or {}, naming)
+        return build
+
+    return keep
+
+
+def entries() -> dict[str, Entry]:
+    """All registered methods by name, the built-in ones first."""
+    for module in BUILTIN:
+        import_module(f"conetheory.rules.{module}")
+    return _ENTRIES
 
 
 def get_method(name: str, **parameters: Any) -> Method:
-    """The method called `name` (`lrp-alpha1beta0`, any `lrp-alphaAbetaB` with A - B = 1, `lrp-zplus`).
+    """The method called `name`, its rule with these parameters. Raises `InputError`.
 
-    `parameters` are those of its rule (`bias`, `stabiliser`, `empty_pool`). Raises `InputError`.
+    `lrp-alphaAbetaB` is any A - B = 1; `lrp-zplus` is `lrp-alpha1beta0`.
     """
-    match = _ALPHA_BETA.fullmatch(_ALIASES.get(name, name))
-    if match is None:
-        close = difflib.get_close_matches(name, [*NAMES, *_ALIASES], 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(NAMES)}, lrp-alphaAbetaB"
-        raise InputError(f"unknown method {name!r}; {hint}")
-    known = {f.name for f in fields(AlphaBeta)} - {"alpha", "beta"}
-    if unknown := set(parameters) - known:
-        raise InputError(
-            f"method {name!r} has no parameter {sorted(unknown)[0]!r}; it has {', '.join(sorted(known))}"
-        )
-    rule = AlphaBeta(float(match[1]), float(match[2]), **parameters)
-    return Method(
-        name=match[0],
-        rule=rule,
-        description="positive contributions only (z+)"
-        if rule.beta == 0
-        else "positive minus negative contributions",
-        source="Bach et al. 2015, eq. 60" + ("; Montavon et al. 2017 (z+)" if rule.beta == 0 else ""),
-        nonnegative=rule.beta == 0 and rule.bias != "signed",
-        sum_preserving=rule.bias == "none" and rule.stabiliser == 0,
-    )
+    entry = find(name)
+    if unknown := set(parameters) - set(entry.parameters):
+        has = ", ".join(entry.parameters) or "none"
+        raise InputError(f"method {name!r} has no parameter {sorted(unknown)[0]!r}; it has {has}")
+    return Method(entry.name, entry.build(**entry.fixed, **parameters), entry)
+
+
+def find(name: str) -> Entry:
+    """The entry of a name, an alias or a name with its parameters in it. Raises `InputError`."""
+    for entry in entries().values():
+        if name == entry.name or name in entry.aliases:
+            return entry
+    for entry in entries().values():
+        fixed = entry.naming(name) if entry.naming else None
+        if fixed is not None:
+            return replace(entry, name=name, fixed=fixed)
+    raise InputError(_unknown(name))
 
 
 def methods() -> list[Method]:
-    """All named methods."""
-    return [get_method(name) for name in NAMES]
+    """All registered methods with their default parameters."""
+    return [get_method(name) for name in entries()]
+
+
+def _unknown(name: str) -> str:
+    known = [n for entry in entries().values() for n in (entry.name, *entry.aliases)]
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(entries())}, lrp-alphaAbetaB"
+    return f"unknown method {name!r}; {hint}"

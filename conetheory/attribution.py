@@ -1,0 +1,112 @@
+"""Saliency maps of any registered method, by the engine that CSC is measured with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from conetheory.chain import RelevanceChain, Start
+from conetheory.errors import InputError
+from conetheory.networks.graph import INPUT, Graph
+from conetheory.networks.ops import Shape
+from conetheory.rules.explainer import Explainer
+from conetheory.rules.registry import Method, get_method
+
+
+class ExplainerChain:
+    """An `Explainer` in the place of a `RelevanceChain`: from the logits to the input, nothing between."""
+
+    def __init__(
+        self,
+        network: Any,
+        images: Tensor,
+        method: Method,
+        *,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        graph: Graph = getattr(network, "graph", network)
+        images = images if images.ndim == len(graph.input_shape) + 1 else images.unsqueeze(0)
+        self.method, self.network = method, network
+        self.dtype, self.device = dtype or images.dtype, torch.device(device or images.device)
+        self.graph = graph.to(dtype=self.dtype, device=self.device)
+        self.images = images.to(dtype=self.dtype, device=self.device)
+        self.logits = self.graph.forward(self.images)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return self.graph.layers
+
+    def shape(self, layer: str) -> Shape:
+        return self.graph.shape(self.graph.resolve(layer))
+
+    def sweep(
+        self, starts: Mapping[str, Start], stop: str = INPUT
+    ) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Yield the start vectors at the logits, then the maps at the input."""
+        if self.graph.resolve(stop) != INPUT or [self.graph.resolve(s) for s in starts] != [
+            self.graph.output
+        ]:
+            raise InputError(f"{self.method.name} is not backpropagated: it only goes from logits to input")
+        ((start, vectors),) = starts.items()
+        vectors = vectors(self.graph.shape(self.graph.output)) if callable(vectors) else vectors
+        vectors = vectors.to(dtype=self.dtype, device=self.device)
+        yield self.graph.output, {start: vectors}
+        yield INPUT, {start: self.method.rule.maps(self.graph, self.images, vectors)}
+
+    def down(self, r: Tensor, start: str = "logits", stop: str = INPUT) -> Tensor:
+        """The maps for output weights `(images, vectors, classes)`."""
+        *_, (_, parts) = self.sweep({start: r}, stop)
+        return parts[start]
+
+
+def open_chain(
+    network: Any, images: Tensor, method: str | Method = "lrp-alpha1beta0", **options: Any
+) -> RelevanceChain | ExplainerChain:
+    """The chain of any registered method; `options` are those of `RelevanceChain`."""
+    if isinstance(method, str):
+        placed = {k: options.pop(k) for k in ("dtype", "device") if k in options}
+        method, options = get_method(method, **options), placed
+    kind = ExplainerChain if isinstance(method.rule, Explainer) else RelevanceChain
+    return kind(network, images, method, **options)
+
+
+def explain(
+    network: Any,
+    images: Tensor,
+    method: str | Method,
+    targets: Tensor | int | None = None,
+    *,
+    start: str = "one",
+    **options: Any,
+) -> Tensor:
+    """Maps `(images, targets, C, H, W)`: relevance at the input of one output or several.
+
+    targets: class indices `(images, k)`, one class for all images, or None: each image's predicted class.
+    start: `one` sends down 1 from the explained output, `logit` its value.
+    """
+    if start not in ("one", "logit"):
+        raise InputError(f"start must be one or logit, not {start!r}")
+    chain = open_chain(network, images, method, **options)
+    vectors = one_hot(chain.logits, targets)
+    return chain.down(vectors * chain.logits.unsqueeze(1) if start == "logit" else vectors, "logits")
+
+
+def one_hot(logits: Tensor, targets: Tensor | int | None = None) -> Tensor:
+    """Start vectors `(images, k, classes)` for class indices (see `explain`)."""
+    images, classes = logits.shape
+    if targets is None:
+        targets = logits.argmax(1, keepdim=True)
+    targets = torch.as_tensor(targets, device=logits.device)
+    targets = targets.expand(images, 1) if targets.ndim == 0 else targets
+    if targets.ndim != 2 or len(targets) != images:
+        raise InputError(f"targets are class indices ({images} images, k), not {tuple(targets.shape)}")
+    if bool((targets < 0).any()) or bool((targets >= classes).any()):
+        raise InputError(f"targets are classes 0 to {classes - 1}")
+    return torch.nn.functional.one_hot(targets, classes).to(logits.dtype)

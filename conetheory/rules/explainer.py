@@ -1,0 +1,28 @@
+"""Methods that are not backpropagated layer by layer: whole maps of a function of the logits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from conetheory.networks.graph import Graph
+
+
+class Explainer:
+    """What a library (or our own code) explains from outside: `<v, logits>` for output weights v.
+
+    A class is the one-hot v. Where `is_linear`, the map is linear in v, and CSC from the logits to the
+    input can be measured as it is for backpropagated methods.
+    """
+
+    is_linear: ClassVar[bool] = True
+    is_nonnegative: ClassVar[bool] = False
+    is_sum_preserving: ClassVar[bool] = False
+    rectifies: ClassVar[bool] = False
+    reduce: ClassVar[str] = "sum"
+
+    def maps(self, graph: Graph, images: Tensor, outputs: Tensor) -> Tensor:
+        """Maps `(images, vectors, C, H, W)` for output weights `(images, vectors, classes)`."""
+        raise NotImplementedError

@@ -1,0 +1,159 @@
+"""The gradient and the methods that only change what a ReLU does to it.
+
+With `M = W^T` at a linear operation and `D = diag(f'(x))` at an activation, relevance is the gradient of
+`<v, h>` with h the start layer and v the start vector. Guided backpropagation and the deconvnet replace
+`D r` by a rectification of r itself; both are positively homogeneous but not linear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from conetheory.errors import InputError
+from conetheory.networks.graph import INPUT
+from conetheory.networks.ops import Affine, LinearOp, PassThrough, whole
+from conetheory.rules.base import LocalMap, Rule
+from conetheory.rules.maps import Diagonal, ScaledMap
+from conetheory.rules.registry import register
+
+
+@register(
+    "gradient",
+    family="gradient",
+    description="the derivative of the explained output",
+    source="Simonyan, Vedaldi and Zisserman 2014",
+)
+@dataclass(frozen=True)
+class Gradient(Rule):
+    """`M = W^T` and `diag(f'(x))`."""
+
+    reduce = "absmax"
+
+    def linear(self, op: LinearOp, xs: Sequence[Tensor], y: Tensor) -> ScaledMap:
+        one = y.new_ones((1,) * (y.ndim + 1))
+        return ScaledMap(op, [tuple(x.shape[1:]) for x in xs], [(None, [(one, whole)])])
+
+    def activation(self, op: PassThrough, x: Tensor, y: Tensor) -> LocalMap:
+        return Diagonal(derivative(op, x).unsqueeze(1))
+
+    def affine(self, op: Affine, x: Tensor, y: Tensor) -> Diagonal:
+        return Diagonal(op.scale.view((1, 1, -1) + (1,) * (x.ndim - 2)))
+
+
+@register(
+    "input-x-gradient",
+    family="gradient",
+    description="the gradient, times the image at the input",
+    source="Shrikumar et al. 2016",
+)
+@dataclass(frozen=True)
+class InputTimesGradient(Gradient):
+    """The gradient down to the input, where it is multiplied by the image."""
+
+    reduce = "sum"
+
+    def exit(self, name: str, y: Tensor) -> Diagonal | None:
+        return Diagonal(y.unsqueeze(1)) if name == INPUT else None
+
+
+@register(
+    "guided-backprop",
+    family="rectified",
+    description="the gradient, rectified at each ReLU",
+    source="Springenberg et al. 2015",
+)
+@dataclass(frozen=True)
+class GuidedBackprop(Gradient):
+    """At a ReLU `r -> max(r, 0)` where the ReLU is active, 0 elsewhere."""
+
+    is_linear = False
+    rectifies = True
+
+    def activation(self, op: PassThrough, x: Tensor, y: Tensor) -> LocalMap:
+        return Rectified(derivative(op, x).unsqueeze(1))
+
+
+@register(
+    "deconvnet",
+    family="rectified",
+    description="the transposed network, with ReLUs on what goes down",
+    source="Zeiler and Fergus 2014",
+)
+@dataclass(frozen=True)
+class Deconvnet(Gradient):
+    """At a ReLU `r -> max(r, 0)`, whatever the ReLU did."""
+
+    is_linear = False
+    rectifies = True
+
+    def activation(self, op: PassThrough, x: Tensor, y: Tensor) -> LocalMap:
+        return Rectified(None)
+
+
+@register(
+    "rectgrad",
+    family="rectified",
+    description="the gradient, cut at each ReLU to the units of largest activation x gradient",
+    source="Kim et al. 2019",
+)
+@dataclass(frozen=True)
+class RectGrad(Gradient):
+    """At a ReLU r is kept where `a r` exceeds its percentile over all units of the layer, a the activation."""
+
+    percentile: float = 98.0
+    is_linear = False
+    rectifies = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.percentile < 100:
+            raise InputError(f"the percentile must be from 0 to below 100, not {self.percentile:g}")
+
+    def activation(self, op: PassThrough, x: Tensor, y: Tensor) -> LocalMap:
+        return Thresholded(y.unsqueeze(1), self.percentile / 100)
+
+
+def derivative(op: PassThrough, x: Tensor) -> Tensor:
+    """f'(x) of an elementwise activation."""
+    with torch.inference_mode(False), torch.enable_grad():
+        point = x.clone().requires_grad_()
+        return torch.autograd.grad(op.function(point).sum(), point)[0]
+
+
+class OneWay:
+    """A map that is not linear, so that there is no adjoint."""
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        raise InputError("this method is not linear in the relevance: it has no adjoint")
+
+
+@dataclass(frozen=True, eq=False)
+class Rectified(OneWay):
+    """`r -> scale * max(r, 0)`; scale None for ones."""
+
+    scale: Tensor | None
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        positive = r.clamp(min=0)
+        return (positive if self.scale is None else positive.mul_(self.scale),)
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholded(OneWay):
+    """`r` where `a r` is above its quantile over all units of an image, else 0."""
+
+    activation: Tensor  # (images, 1, *shape)
+    quantile: float
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        product = (r * self.activation).flatten(2)
+        units = product.shape[2]
+        # numpy's linear interpolation between order statistics; torch.quantile refuses large layers
+        rank = self.quantile * (units - 1)
+        low = product.kthvalue(int(rank) + 1, 2, keepdim=True).values
+        high = product.kthvalue(min(int(rank) + 2, units), 2, keepdim=True).values
+        kept = product > torch.lerp(low, high, rank - int(rank))
+        return (torch.where(kept.view_as(r), r, 0.0),)

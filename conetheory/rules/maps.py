@@ -1,0 +1,191 @@
+"""The local maps that rules are made of: each with its way down and, where it is linear, its adjoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from conetheory.networks.ops import LinearOp, MaxPool2d, Shape, Terms
+
+if TYPE_CHECKING:
+    from conetheory.rules.base import LocalMap
+
+Group = tuple[Sequence[Tensor] | None, Terms]
+
+
+def merge(t: Tensor) -> Tensor:
+    """`(images, vectors, ...)` to `(images * vectors, ...)`, as the operations want it."""
+    return t.flatten(0, 1)
+
+
+def split(t: Tensor, images: int) -> Tensor:
+    """The inverse of `merge`."""
+    return t.unflatten(0, (images, -1))
+
+
+@dataclass(frozen=True)
+class Same:
+    """The identity (an activation, dropout, a batch norm of its own), or a reshape."""
+
+    inside: Shape
+    outside: Shape
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        return (r if self.inside == self.outside else r.reshape(*r.shape[:2], *self.inside),)
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        return hs[0] if self.inside == self.outside else hs[0].reshape(*hs[0].shape[:2], *self.outside)
+
+
+@dataclass(frozen=True, eq=False)
+class Diagonal:
+    """`diag(scale)`, scale `(images, 1, *shape)`."""
+
+    scale: Tensor
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        return (r * self.scale,)
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        return hs[0] * self.scale
+
+
+@dataclass(frozen=True)
+class Split:
+    """A concatenation: each input gets its own channels."""
+
+    widths: tuple[int, ...]
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        return r.split(self.widths, 2)
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        like = next(h for h in hs if h is not None)
+        blank = {w: like.new_zeros((*like.shape[:2], w, *like.shape[3:])) for w in self.widths}
+        return torch.cat([blank[w] if h is None else h for h, w in zip(hs, self.widths, strict=True)], 2)
+
+
+@dataclass(frozen=True, eq=False)
+class WinnerTakesAll:
+    """A max pool: all relevance goes to the input that won (the first, where several are equal)."""
+
+    op: MaxPool2d
+    winners: Tensor  # (images, C, H', W'), flat spatial index into the input
+    inside: Shape
+
+    @classmethod
+    def of(cls, op: MaxPool2d, x: Tensor) -> WinnerTakesAll:
+        return cls(op, op.with_indices(x)[1], tuple(x.shape[1:]))
+
+    def _index(self, vectors: int) -> Tensor:
+        return self.winners.unsqueeze(1).expand(-1, vectors, *self.winners.shape[1:]).flatten(-2)
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        channels, height, width = self.inside
+        blank = r.new_zeros((*r.shape[:2], channels, height * width))
+        return (
+            blank.scatter_add_(-1, self._index(r.shape[1]), r.flatten(-2)).unflatten(-1, (height, width)),
+        )
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        (h,) = hs
+        taken = h.flatten(-2).gather(-1, self._index(h.shape[1]))
+        return taken.unflatten(-1, self.winners.shape[-2:])
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledMap:
+    """`M = sum_g diag(x_g) (sum_k part_gk(W)^T diag(share_gk))`: what any rule does at a linear operation.
+
+    groups: `(x, [(share, part), ...])` with x one tensor `(images, 1, *shape)` for each input of the
+    operation, or None for ones; shares `(images, 1, *shape of the output)`, or anything that broadcasts.
+    The terms of a group go through one stacked transposed operation.
+    """
+
+    op: LinearOp
+    shapes: Sequence[Shape]  # of the inputs, without the batch axis
+    groups: Sequence[Group]
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        total: tuple[Tensor, ...] | None = None
+        for xs, terms in self.groups:
+            out = self._scaled(self.op.transpose(r, terms, self.shapes), xs)
+            total = out if total is None else tuple(a.add_(b) for a, b in zip(total, out, strict=True))
+        return total
+
+    def _scaled(self, out: tuple[Tensor, ...], xs: Sequence[Tensor] | None) -> tuple[Tensor, ...]:
+        shared = len(out) > 1  # a sum hands the same tensor to all of its inputs
+        if xs is None:
+            return tuple(o.clone() for o in out) if shared and len(self.groups) > 1 else out
+        return tuple(o * x if shared else o.mul_(x) for o, x in zip(out, xs, strict=True))
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        like = next(h for h in hs if h is not None)
+        hs = [
+            like.new_zeros(()).expand(*like.shape[:2], *shape) if h is None else h
+            for h, shape in zip(hs, self.shapes, strict=True)
+        ]
+        total = None
+        for xs, terms in self.groups:
+            scaled = [merge(h if xs is None else h * x) for h, x in zip(hs, xs or hs, strict=True)]
+            for share, part in terms:
+                y = split(self.op.linear(scaled, part), len(like)) * share
+                total = y if total is None else total + y
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class Blockwise:
+    """One map applied to each of `count` blocks that are stacked along the channels.
+
+    A method whose state is several relevances at once keeps them as `(images, vectors, count * C, ...)`;
+    what does not mix them (pools, reshapes, concatenations) is applied to each.
+    """
+
+    inner: LocalMap
+    count: int
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self._stack(part, r.shape[1]) for part in self.inner.down(self._flat(r)))
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        vectors = next(h.shape[1] for h in hs if h is not None)
+        return self._stack(self.inner.up([None if h is None else self._flat(h) for h in hs]), vectors)
+
+    def _flat(self, r: Tensor) -> Tensor:
+        return r.unflatten(2, (self.count, -1)).flatten(1, 2)
+
+    def _stack(self, r: Tensor, vectors: int) -> Tensor:
+        return r.unflatten(1, (vectors, self.count)).flatten(2, 3)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """`M = (w_1 I, w_2 I, ...)^T`: the relevance enters each block of a stacked state with its weight."""
+
+    weights: tuple[float, ...]
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        return (torch.cat([w * r for w in self.weights], 2),)
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        return sum(
+            w * block for w, block in zip(self.weights, hs[0].chunk(len(self.weights), 2), strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Transposed:
+    """The transpose of a map of one input and one output."""
+
+    inner: LocalMap
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        return (self.inner.up([r]),)
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        return self.inner.down(hs[0])[0]
