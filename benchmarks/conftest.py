@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 
 def pytest_terminal_summary(terminalreporter) -> None:
     session = getattr(terminalreporter.config, "_benchmarksession", None)
@@ -19,5 +21,18 @@ def pytest_terminal_summary(terminalreporter) -> None:
         if fast and slow:
             terminalreporter.write_line(f"{slow / fast:8.2f} x faster than zennit's {theirs}: {ours}")
     for name, b in found.items():
-        if b.extra_info:
+        if b.extra_info and "floor" not in b.extra_info:
             terminalreporter.write_line(f"{name}: {b.extra_info}")
+    _theory(terminalreporter, [b for b in found.values() if "floor" in b.extra_info])
+
+
+def _theory(terminalreporter, benchmarks) -> None:
+    """In each group: the seconds of the first, beside those of the second and the floor."""
+    for group, members in groupby(benchmarks, lambda b: b.group):
+        times = [(b.stats.median / b.extra_info["share"], b.extra_info["floor"]) for b in members]
+        if len(times) == 2:
+            (ours, floor), (theirs, _) = times
+            terminalreporter.write_line(
+                f"{group}: {ours:.4f} s, {ours / theirs:.2f} x numpy ({theirs:.4f} s), "
+                f"{ours / floor:.0f} x its floor ({floor:.5f} s)"
+            )

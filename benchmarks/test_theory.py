@@ -1,8 +1,8 @@
 """What the theory core costs, beside the obvious numpy of it and the floor that its memory traffic allows.
 
 Sizes are those of real layers: 64 rows at a location of VGG-16 (25088 units), tau_1 of 2048 columns, 16
-Lyapunov exponents of 64 layers of width 1024, the local spectra of 10,000 locations. `extra_info` holds the
-bytes that must be read at least once, and the time that takes at the bandwidth of one copy.
+Lyapunov exponents of 64 layers of width 1024, the local spectra of 10,000 locations. The floor is the time
+that a large sum takes to read the arguments once. In each group the second function is the baseline.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ def bandwidth() -> float:
     return block.nbytes / min(times)
 
 
-def run(benchmark, function, *arrays, rounds=1, **info):
-    read = sum(a.nbytes for a in arrays)
-    benchmark.extra_info.update(megabytes=round(read / 1e6, 1), floor_s=round(read / bandwidth(), 5), **info)
+def run(benchmark, function, *arrays, rounds=1, share=1):
+    """`share`: what part of the work the function was given, by which its time is to be divided."""
+    floor = sum(a.nbytes for a in arrays) / bandwidth()
+    benchmark.extra_info.update(floor=floor, share=share)
     return benchmark.pedantic(function, args=arrays, rounds=rounds, warmup_rounds=0)
 
 
@@ -53,7 +54,7 @@ def diameter_of_all_pairs(A):
 @pytest.mark.benchmark(group="projective diameter, 64 x 25088")
 @pytest.mark.parametrize("function", [projective_diameter, diameter_of_all_pairs])
 def test_diameter(benchmark, wide, function):
-    assert float(run(benchmark, function, wide, rounds=3)) > 0
+    assert float(run(benchmark, function, wide, rounds=9)) > 0
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +70,7 @@ def tau_1_by_columns(A):
 @pytest.mark.benchmark(group="tau_1, 2048 x 2048")
 @pytest.mark.parametrize("function", [tau_1, tau_1_by_columns])
 def test_tau_1(benchmark, stochastic, function):
-    operations = 2048 * 2047 // 2 * 2048
-    assert 0 < float(run(benchmark, function, stochastic, absolute_differences=operations)) < 1
+    assert 0 < float(run(benchmark, function, stochastic)) < 1
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +78,17 @@ def layers() -> list[np.ndarray]:
     return [rng.standard_normal((1024, 1024)) / 32 for _ in range(64)]
 
 
+def probes() -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((1024, 16))
+
+
 def leading_exponents(*layers):
-    return lyapunov_spectrum(layers, np.random.default_rng(1).standard_normal((1024, 16)), max_sweeps=1)
+    return lyapunov_spectrum(layers, probes(), max_sweeps=1)
 
 
-def spectrum_by_full_qr(*layers):
-    Q, logs = np.eye(1024), np.zeros(1024)
+def exponents_by_plain_qr(*layers):
+    """The same sweep, without any bound on its error."""
+    Q, logs = np.linalg.qr(probes())[0], np.zeros(16)
     for A in layers:
         Q, R = np.linalg.qr(A @ Q)
         logs += np.log(np.abs(np.diag(R)))
@@ -91,9 +96,9 @@ def spectrum_by_full_qr(*layers):
 
 
 @pytest.mark.benchmark(group="Lyapunov spectrum, 16 of 1024, 64 layers")
-@pytest.mark.parametrize("function", [leading_exponents, spectrum_by_full_qr])
+@pytest.mark.parametrize("function", [leading_exponents, exponents_by_plain_qr])
 def test_lyapunov(benchmark, layers, function):
-    run(benchmark, function, *layers)
+    assert run(benchmark, function, *layers, rounds=5) is not None
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +111,11 @@ def spectra(P):
 
 
 def spectra_by_svd(P):
-    """On a fiftieth of the matrices: the time is to be multiplied by 50."""
+    """On a fiftieth of the matrices."""
     return np.linalg.svd(P[::50].astype(np.float64), compute_uv=False)
 
 
 @pytest.mark.benchmark(group="10,000 local spectra, 128 x 256")
-@pytest.mark.parametrize(("function", "share"), [(spectra, 1), (spectra_by_svd, 50)])
+@pytest.mark.parametrize(("function", "share"), [(spectra, 1), (spectra_by_svd, 1 / 50)])
 def test_local_spectra(benchmark, local, function, share):
-    assert len(run(benchmark, function, local, times_to_multiply_by=share)) == 10_000 // share
+    assert len(run(benchmark, function, local, share=share)) == 10_000 * share

@@ -1,13 +1,13 @@
 """Finite-time Lyapunov spectrum of a chain of rectangular matrices, by QR, with a bound on its own error.
 
 For x -> M_L ... M_1 x and an orthonormal frame Q_0, M_l Q_{l-1} = Q_l R_l. The product restricted to the
-frame is Q_L (R_L ... R_1), and the sums of log diag R_l tend to the logarithms of its singular values. How
-well is known: write the triangular product as diag(e^t) U with U unit upper triangular. Ostrowski's
-multiplicative bound gives |log sigma_i - t_i| <= max(log sigma_max(U), -log sigma_min(U)) once t is sorted.
-Where that is too large, the QR sweep is repeated on the transposed triangular factors (QR iteration on the
-Gram matrix without forming anything), which drives U to the identity; values that lie close together go to
-a dense SVD. No product is ever formed at full scale, so log singular values of -1000 are as accurate as
-those near 0.
+frame is Q_L (R_L ... R_1), and the sums of log |diag R_l| tend to the logarithms of its singular values. How
+well is known: write the triangular product as diag(e^t) U with U upper triangular, its diagonal +-1.
+Ostrowski's multiplicative bound gives |log sigma_i - t_i| <= max(log sigma_max(U), -log sigma_min(U)) once t
+is sorted. Where that is too large, the QR sweep is repeated on the transposed triangular factors (QR
+iteration on the Gram matrix without forming anything), which drives U to the identity up to signs; values
+that lie close together go to a dense SVD. No product is ever formed at full scale, so log singular values of
+-1000 are as accurate as those near 0.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _times(matrix: Any) -> Callable[[Any], Any]:
 
 
 def _sweep(factors: Iterable[Callable[[Any], Any]], frame: Any) -> tuple[list[Any], Any]:
-    """QR factors with positive diagonals of M_l Q_{l-1}, and the logarithms of the diagonals."""
+    """Triangular factors R_l of M_l Q_{l-1}, and the logarithms of their diagonals, up to signs."""
     triangles, logs = [], []
     for number, apply in enumerate(factors, 1):
         image = apply(frame)
@@ -57,13 +57,11 @@ def _sweep(factors: Iterable[Callable[[Any], Any]], frame: Any) -> tuple[list[An
                 f"layer {number} has {image.shape[-2]} outputs: ask for at most so many exponents"
             )
         frame, R = xp.linalg.qr(image)
-        diagonal = xp.linalg.diagonal(R)
-        if not bool(xp.all(xp.isfinite(diagonal))) or bool(xp.any(diagonal == 0)):
+        size = xp.abs(xp.linalg.diagonal(R))
+        if not bool(xp.all((size > 0) & (size < math.inf))):
             raise InputError(f"layer {number} maps the probes to fewer dimensions: ask for fewer exponents")
-        sign = xp.sign(diagonal)
-        frame, R = frame * sign[..., None, :], R * sign[..., :, None]
         triangles.append(R)
-        logs.append(xp.log(xp.abs(diagonal)))
+        logs.append(xp.log(size))
     if not logs:
         raise InputError("the chain has no layers")
     return triangles, xp.stack(logs)
