@@ -66,7 +66,7 @@ class Rule:
         return None
 
     def local(self, node: Node, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
-        """The map of `node`, whose inputs are `xs` and whose output is `y` (first axis: as `inputs` gives)."""
+        """The map of `node` at inputs `xs` and output `y`, whose first axis is that of `inputs`."""
         match node.op:
             case LinearOp():
                 return self.linear(node.op, xs, y)

@@ -86,7 +86,7 @@ class Method:
         return self.rule.is_sum_preserving
 
     def applies(self, theory: str) -> NotApplicable | None:
-        """Why a theory (`local-spectrum`, `two-scale`, `mean-field`) says nothing here; None where it does."""
+        """Why `local-spectrum`, `two-scale` or `mean-field` says nothing here; None where it does."""
         if not self.backpropagated:
             return NotApplicable(f"{self.name} is not backpropagated layer by layer")
         match theory:

@@ -338,7 +338,7 @@ def test_unknown_methods_are_refused(name, message):
 
 
 def test_named_methods():
-    assert [m.name for m in methods()] == ["lrp-alpha1beta0", "lrp-alpha2beta1", "lrp-alpha5beta4"]
+    assert {"lrp-alpha1beta0", "lrp-alpha2beta1", "lrp-alpha5beta4"} <= {m.name for m in methods()}
     assert get_method("lrp-zplus").name == "lrp-alpha1beta0"
     with pytest.raises(InputError, match="no parameter 'epsilon'"):
         get_method("lrp-zplus", epsilon=1)
