@@ -118,16 +118,25 @@ def singular_values(P: Tensor) -> Tensor:
 
     By the smaller Gram matrix, whose eigenvalues are good to 1e-16 of the largest: enough for float32
     chains. A float64 matrix whose tail falls under 1e-10 of its head (both squared) is decomposed itself.
+    Units that are dead at a location have zero rows, which are left out first: with ReLUs most of them.
     """
+    flat = P.flatten(0, -3) if P.ndim > 2 else P.unsqueeze(0)
+    found = flat.new_zeros((len(flat), min(P.shape[-2:])), dtype=torch.float64)
+    for matrix, row in zip(flat, found, strict=True):
+        live = matrix != 0
+        values = _singular_values(matrix[live.any(1)][:, live.any(0)], exact=P.dtype == torch.float64)
+        row[: len(values)] = values
+    return found.view(*P.shape[:-2], -1)
+
+
+def _singular_values(P: Tensor, *, exact: bool) -> Tensor:
+    if P.numel() == 0:
+        return P.new_zeros(0, dtype=torch.float64)
     Q = P.to(torch.float64)
-    gram = Q @ Q.mT if Q.shape[-2] <= Q.shape[-1] else Q.mT @ Q
-    values = torch.linalg.eigvalsh(gram).flip(-1).clamp(min=0).sqrt()
-    if P.dtype == torch.float64:
-        square = values.square()
-        fine = square[..., 1:].sum(-1) < 1e-10 * square[..., 0]
-        if bool(fine.any()):
-            values[fine] = torch.linalg.svdvals(Q[fine])
-    return values
+    gram = Q @ Q.mT if len(Q) <= Q.shape[1] else Q.mT @ Q
+    square = torch.linalg.eigvalsh(gram).flip(-1).clamp(min=0)
+    fine = exact and bool(square[1:].sum() < 1e-10 * square[0])
+    return torch.linalg.svdvals(Q) if fine else square.sqrt()
 
 
 def _blocks(chain: RelevanceChain, start: str, units: int) -> Iterator[range]:

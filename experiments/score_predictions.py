@@ -5,7 +5,8 @@
 
 For each seed, fresh start vectors for every image: is the local-spectrum median (same images) inside the
 95% bootstrap band of the measured one, and how far off is the two-scale prediction of the same vectors?
-One more measurement with many vectors scores the local spectrum in decades. The result is one JSON.
+The measurement pooled over all seeds (pairs within a seed) scores the local spectrum in decades. The
+result is one JSON, written anew after every few images.
 """
 
 from __future__ import annotations
@@ -19,108 +20,87 @@ import numpy as np
 import torch
 import typer
 from rich.progress import track
-from torch import Tensor
 
-from conetheory import networks
+from conetheory import histogram, networks
 from conetheory.chain import RelevanceChain
 from conetheory.measure import CscMeter
 from conetheory.predict import LocalSpectrum, TwoScale, below, state_cuts
 from conetheory.results import provenance
 
 RESULTS = Path(__file__).parent / "results"
+REPLICATES = 200  # of the bootstrap
+SAVE_EVERY = 8  # images
 
 
-def score_seed(
-    chains: list[RelevanceChain],
-    start: str,
-    layers: list[str],
-    *,
-    vectors: int,
-    seed: int,
-    band: bool = True,
-    two_scale: bool = False,
-) -> dict[str, dict]:
-    """Measured median with its band, and the two-scale prediction, at each layer."""
-    meter = CscMeter([start], vectors=vectors, seed=seed, layers=layers, bootstrap=200 if band else 0)
-    predictor = TwoScale(start, vectors=vectors, seed=seed, layers=layers)
-    for chain in chains:
-        meter.add(chain)
-        if two_scale:
-            predictor.add(chain)
-    data = meter.result().dataset.isel(method=0, start=0)
-    return {
-        layer: {
-            "measured": float(data["measured_deficit_median"].sel(layer=layer)),
-            "band": data["measured_band"].sel(layer=layer).values.tolist(),
-            "two_scale": predictor.median(layer) if two_scale else float("nan"),
-        }
-        for layer in layers
-    }
+class Scorer:
+    """The measurements of all seeds and what is predicted for them, over any number of chains."""
 
+    def __init__(
+        self,
+        start: str,
+        layers: list[str],
+        *,
+        seeds: int,
+        vectors: int,
+        two_scale_seeds: int,
+        positions: int | None,
+    ) -> None:
+        options = {"vectors": vectors, "layers": layers}
+        self.start, self.layers = start, layers
+        self.spectrum = LocalSpectrum(start, layers=layers, positions=positions)
+        self.meters = [CscMeter([start], seed=k, bootstrap=REPLICATES, **options) for k in range(seeds)]
+        self.predictors = [TwoScale(start, seed=k, **options) for k in range(min(seeds, two_scale_seeds))]
 
-def summarise(local: dict[str, float], seeds: list[dict[str, dict]], many: dict[str, dict]) -> dict[str, Any]:
-    """The figures of merit over seeds x layers."""
-    layers = list(local)
-    inside = [s[m]["band"][0] <= local[m] <= s[m]["band"][1] for s in seeds for m in layers]
-    error = {m: float(np.log10(local[m] / many[m]["measured"])) for m in layers}
-    gaps = [np.log10(s[m]["two_scale"] / s[m]["measured"]) for s in seeds for m in layers]
-    gaps = np.abs([g for g in gaps if np.isfinite(g)])
-    return {
-        "local_spectrum_inside_band": float(np.mean(inside)),
-        "local_spectrum_median_abs_error_decades": float(np.median(np.abs(list(error.values())))),
-        "local_spectrum_p90_abs_error_decades": float(np.quantile(np.abs(list(error.values())), 0.9)),
-        "two_scale_median_abs_error_decades": float(np.median(gaps)) if len(gaps) else None,
-        "two_scale_p90_abs_error_decades": float(np.quantile(gaps, 0.9)) if len(gaps) else None,
-        "two_scale_scored": len(gaps),
-        "by_layer": {
-            m: {
-                "measured": many[m]["measured"],
-                "local_spectrum": local[m],
-                "local_spectrum_error_decades": error[m],
-                "inside_band": float(
-                    np.mean([s[m]["band"][0] <= local[m] <= s[m]["band"][1] for s in seeds])
-                ),
-                "two_scale_error_decades": _median(
-                    [np.log10(s[m]["two_scale"] / s[m]["measured"]) for s in seeds]
-                ),
+    def add(self, chain: RelevanceChain) -> None:
+        for each in (self.spectrum, *self.meters, *self.predictors):
+            each.add(chain)
+
+    def summary(self) -> dict[str, Any]:
+        """The figures of merit over seeds x layers."""
+        results = [meter.result().dataset.isel(method=0, start=0) for meter in self.meters]
+        by_layer, inside, gaps = {}, [], []
+        for layer in self.layers:
+            local, measured = self.spectrum.median(layer), self.pooled(layer)
+            bands = np.array([data["measured_band"].sel(layer=layer).values for data in results])
+            hits = (bands[:, 0] <= local) & (local <= bands[:, 1])
+            medians = [float(data["measured_deficit_median"].sel(layer=layer)) for data in results]
+            pairs = zip((p.median(layer) for p in self.predictors), medians, strict=False)
+            two_scale = [float(np.log10(predicted / seen)) for predicted, seen in pairs]
+            two_scale = [gap for gap in two_scale if np.isfinite(gap)]
+            inside.append(hits.mean())
+            gaps += two_scale
+            by_layer[layer] = {
+                "measured": measured,
+                "local_spectrum": local,
+                "local_spectrum_error_decades": float(np.log10(local / measured)),
+                "inside_band": float(hits.mean()),
+                "spread_over_seeds_decades": float(np.log10(medians).std(ddof=1)),
+                "two_scale_error_decades": float(np.median(two_scale)) if two_scale else None,
             }
-            for m in layers
-        },
-    }
+        errors = [row["local_spectrum_error_decades"] for row in by_layer.values()]
+        return {
+            "images_scored": self.images,
+            "local_spectrum_inside_band": float(np.mean(inside)),
+            **_quantiles("local_spectrum", errors),
+            **_quantiles("two_scale", gaps),
+            "two_scale_scored": len(gaps),
+            "by_layer": by_layer,
+        }
+
+    @property
+    def images(self) -> int:
+        return self.meters[0].images
+
+    def pooled(self, layer: str) -> float:
+        """The measured median of all seeds together."""
+        counts = sum(meter.statistics[self.start, layer].counts[0] for meter in self.meters)
+        return float(histogram.quantile(counts, 0.5)[0])
 
 
-def _median(values: list[float]) -> float | None:
-    live = [v for v in values if np.isfinite(v)]
-    return float(np.median(live)) if live else None
-
-
-def score(
-    network: networks.Network,
-    images: Tensor,
-    method: str,
-    *,
-    seeds: int,
-    vectors: int,
-    many: int,
-    two_scale_seeds: int,
-    cuts: bool,
-    positions: int | None,
-    start: str = "logits",
-) -> dict[str, Any]:
-    """All figures of merit of one method on one network."""
-    started = time.perf_counter()
-    chains = [RelevanceChain(network, image, method) for image in images]
-    layers = below(chains[0], start, state_cuts(chains[0], start)[1:] if cuts else None)
-    spectrum = LocalSpectrum(start, layers=layers, positions=positions)
-    for chain in track(chains, f"{method}: local spectra"):
-        spectrum.add(chain)
-    local = {layer: spectrum.median(layer) for layer in layers}
-    runs = [
-        score_seed(chains, start, layers, vectors=vectors, seed=seed, two_scale=seed < two_scale_seeds)
-        for seed in track(range(seeds), f"{method}: seeds")
-    ]
-    reference = score_seed(chains, start, layers, vectors=many, seed=10_000, band=False)
-    return summarise(local, runs, reference) | {"seconds": round(time.perf_counter() - started)}
+def _quantiles(name: str, errors: list[float]) -> dict[str, float | None]:
+    """Median and 90th percentile of |error|; None where there is none."""
+    found = np.quantile(np.abs(errors), [0.5, 0.9]).tolist() if errors else [None, None]
+    return {f"{name}_{which}_abs_error_decades": q for which, q in zip(("median", "p90"), found, strict=True)}
 
 
 def main(
@@ -129,14 +109,15 @@ def main(
     images: Annotated[Path | None, typer.Option(help="default: the photographs in scikit-image")] = None,
     limit: Annotated[int | None, typer.Option()] = None,
     method: Annotated[list[str] | None, typer.Option()] = None,
+    start: Annotated[str, typer.Option()] = "logits",
     seeds: int = 20,
     vectors: int = 10,
-    many_vectors: int = 200,
     two_scale_seeds: Annotated[int, typer.Option(help="seeds that score the two-scale prediction too")] = 20,
     size: Annotated[int | None, typer.Option(help="side of the input; default: the network's own")] = None,
     calibrate: Annotated[bool, typer.Option(help="batch-norm statistics from the images")] = False,
     positions: Annotated[int | None, typer.Option(help="locations per layer and image; default 256")] = None,
     cuts: Annotated[bool, typer.Option(help="only layers that all relevance crosses: whole blocks")] = False,
+    dtype: Annotated[str, typer.Option(help="float32 or float64")] = "float32",
     out: Path = RESULTS,
     name: Annotated[str | None, typer.Option(help="of the file; default: the model")] = None,
 ) -> dict[str, Any]:
@@ -148,17 +129,23 @@ def main(
     )
     if calibrate:
         network = networks.load(model, weights, shape, calibrate=pictures.tensor)
-    counts = {"seeds": seeds, "vectors": vectors, "two_scale_seeds": two_scale_seeds}
-    settings = counts | {"many_vectors": many_vectors, "images": len(pictures)}
-    settings |= {"input_shape": tuple(network.graph.input_shape), "only_cuts": cuts}
+    counts = {"seeds": seeds, "vectors": vectors, "two_scale_seeds": two_scale_seeds, "positions": positions}
+    settings = counts | {"images": len(pictures), "only_cuts": cuts, "dtype": dtype}
+    settings |= {"input_shape": tuple(network.graph.input_shape)}
     result: dict[str, Any] = {"provenance": provenance(network, threads=torch.get_num_threads(), **settings)}
+    out.mkdir(parents=True, exist_ok=True)
     for one in method or ["lrp-alpha1beta0", "lrp-alpha2beta1"]:
-        result[one] = score(
-            network, pictures.tensor, one, many=many_vectors, cuts=cuts, positions=positions, **counts
-        )
+        began, scorer = time.perf_counter(), None
+        for image in track(pictures.tensor, one):
+            chain = RelevanceChain(network, image, one, dtype=getattr(torch, dtype))
+            if scorer is None:
+                layers = below(chain, start, state_cuts(chain, start)[1:] if cuts else None)
+                scorer = Scorer(start, layers, **counts)
+            scorer.add(chain)
+            if scorer.images % SAVE_EVERY == 0 or scorer.images == len(pictures):
+                result[one] = scorer.summary() | {"seconds": round(time.perf_counter() - began)}
+                (out / f"score-{name or model}.json").write_text(json.dumps(result, indent=1) + "\n")
         print(one, {k: v for k, v in result[one].items() if k != "by_layer"}, flush=True)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"score-{name or model}.json").write_text(json.dumps(result, indent=1) + "\n")
     return result
 
 

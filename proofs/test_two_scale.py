@@ -29,9 +29,9 @@ pointwise layer has one q for each p; so has, for each p, a max pool without ove
 in. (d) <y_1 + e_1, y_2 + e_2> = <y_1, y_2> and |y_i + e_i|^2 = |y_i|^2 (1 + k_i^2). []
 
 **What is no theorem.** The closure that predicts CSC from this: that the mean of eta over s, the second term
-of (1), may be dropped, that the direction of eta may be drawn at random, that injection and carried part are
-orthogonal, and that deviations of two vectors are independent. It is an estimate;
-`test_the_closure_is_not_exact` shows a layer on which it fails.
+of (1), may be dropped, that the direction of eta may be drawn at random, with the coherence that neighbours
+have, that injection and carried part are orthogonal, and that deviations of two vectors are independent. It
+is an estimate; `test_the_closure_is_not_exact` shows a layer on which it fails.
 """
 
 from fractions import Fraction

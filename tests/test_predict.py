@@ -110,13 +110,38 @@ def test_two_scale_does_not_depend_on_batches():
     graph = trace(seeded(lambda: narrow(6, 6, 6)), SHAPE)
     images = random_images(3, *SHAPE)
     whole, parts = TwoScale("logits", vectors=4), TwoScale("logits", vectors=4)
-    whole.add(RelevanceChain(graph, images))
+    whole.add(RelevanceChain(graph, images, dtype=torch.float64))
     for image in images:
-        parts.add(RelevanceChain(graph, image))
+        parts.add(RelevanceChain(graph, image, dtype=torch.float64))
     assert whole.counts.keys() == parts.counts.keys() != set()
     for layer in whole.counts:
         assert whole.counts[layer].sum() == parts.counts[layer].sum()
         assert whole.median(layer) == pytest.approx(parts.median(layer), rel=1e-6, nan_ok=True)
+
+
+class BlownUp(nn.Module):
+    """Convolutions whose 3 x 3 maps are blown up to 7 x 7 before the head, as VGG's are for small images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(conv(2, 64), nn.ReLU(), conv(64, 64), nn.ReLU())
+        self.pool = nn.AdaptiveAvgPool2d(7)
+        linear = [nn.Linear(64 * 49, 256), nn.ReLU(), nn.Linear(256, 100), nn.ReLU(), nn.Linear(100, 10)]
+        self.head = nn.Sequential(nn.Flatten(), *linear)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.pool(self.features(x)))
+
+
+def test_deviations_of_separate_locations_average_out():
+    """A linear layer's deviations are independent: where locations are summed they shrink, by 0.7 decade."""
+    found = RelevanceChain(trace(seeded(BlownUp), (2, 3, 3)), random_images(4, 2, 3, 3))
+    measured = measure_csc(found, vectors=12, seed=1).median("measured_deficit_median")
+    predicted = predict_csc(found, theory="two-scale", vectors=12, seed=1).median("predicted_two_scale")
+    pool = next(name for name in found.layers if name.startswith("pool"))
+    assert float(measured.sel(layer=pool)) > 3 * float(measured.sel(layer="features.3"))
+    error = np.log10(predicted / measured).sel(layer=["features.3", "features.1"])
+    assert np.abs(error).max() < 0.15
 
 
 # ---------------------------------------------------------------- local spectrum
@@ -164,6 +189,17 @@ def test_singular_values_hold_their_digits():
             found = singular_values(torch.from_numpy(P)).numpy()
             assert np.sum(found[1:] ** 2) == pytest.approx(np.sum(s[1:] ** 2), rel=1e-5)
     assert not singular_values(torch.zeros(3, 4, 5, dtype=torch.float64)).any()
+
+
+def test_dead_units_do_not_change_singular_values():
+    generator = torch.Generator().manual_seed(0)
+    P = torch.rand((3, 7, 9), generator=generator, dtype=torch.float64)
+    P[0, 2:], P[1, :, ::2], P[2] = 0, 0, 0
+    for matrices in (P, P.mT):
+        found = singular_values(matrices)
+        assert found.shape == (3, 7)
+        torch.testing.assert_close(found, torch.linalg.svdvals(matrices), rtol=1e-7, atol=1e-14)
+    torch.testing.assert_close(singular_values(P[0]), singular_values(P)[0])
 
 
 def share_below(found: RelevanceChain, layer: str, level: float, pairs: int = 4000) -> tuple[float, float]:

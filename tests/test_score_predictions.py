@@ -10,7 +10,7 @@ from experiments.score_predictions import main
 
 
 def test_scores_are_written(tmp_path):
-    options = {"limit": 1, "seeds": 2, "two_scale_seeds": 1, "vectors": 4, "many_vectors": 8}
+    options = {"limit": 1, "seeds": 2, "two_scale_seeds": 1, "vectors": 4}
     result = main("cifar10_cnn", method=["lrp-alpha1beta0"], out=tmp_path, **options)
     saved = json.loads((tmp_path / "score-cifar10_cnn.json").read_text())
     assert saved["provenance"]["images"] == 1

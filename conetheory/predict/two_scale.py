@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,10 +14,25 @@ from conetheory import histogram
 from conetheory.chain import RelevanceChain
 from conetheory.measure import draw, local_deficits
 from conetheory.predict.layers import below, state_cuts
-from conetheory.theory.twoscale import amplitude, combined_deficit, location_weight, surrogate
+from conetheory.theory.twoscale import (
+    amplitude,
+    coherence,
+    combined_deficit,
+    location_weight,
+    surrogate,
+)
 
 CHANNELS = 2  # axis of the channels in (images, vectors, channels, *space)
 SLAVED = 0.05  # median deficit below which a start counts as collapsed on the location weights
+
+
+class State(NamedTuple):
+    """What is kept of every vector at a cut, and the image c of the all-ones start."""
+
+    c: Tensor
+    s: Tensor
+    a: Tensor
+    coherence: Tensor
 
 
 class TwoScale:
@@ -24,8 +40,9 @@ class TwoScale:
 
     The chain is run exactly until the start has spread over locations and collapsed on the location
     weights (a spatial layer with a median deficit below 0.05); from there on each vector is two numbers
-    per location, its weight s and the amplitude a of its deviation, propagated from cut to cut of the
-    network (`theory.twoscale`). Layers above that point have no prediction.
+    per location, its weight s and the amplitude a of its deviation, and the coherence of the deviations,
+    propagated from cut to cut of the network (`theory.twoscale`). Layers above that point have no
+    prediction.
     """
 
     name = "two_scale"
@@ -54,31 +71,39 @@ class TwoScale:
             for layer, parts in chain.sweep({top: batch}, bottom):
                 if state is not None and layer in wanted and layer != top:
                     self._record(layer, parts[top])
-            state = self._next_state(parts[top], state is not None)
-            batch = (
-                parts[top]
-                if state is None
-                else self._lifted(parts[top][:, -1:], *state, seed=[self.seed, step])
-            )
+            if bottom != cuts[-1]:
+                state = self._next_state(parts[top], state is not None)
+                batch = parts[top] if state is None else self._lifted(state, seed=[self.seed, step])
             if on_step is not None:
                 on_step(step + 1, len(cuts) - 1)
 
-    def _next_state(self, r: Tensor, started: bool) -> tuple[Tensor, Tensor] | None:
-        """(s, a) of every vector at a cut, or None while the chain is still run exactly."""
+    def _next_state(self, r: Tensor, started: bool) -> State | None:
+        """The state of the vectors at a cut, or None while the chain is still run exactly."""
         c, k = r[:, -1:], self.vectors
+        if not started:
+            spatial = r.ndim > 3 and r[0, 0, 0].numel() > 1
+            if not spatial or not local_deficits(r[:, :k])[0].nanmedian() < SLAVED:
+                return None
+        s = location_weight(r[:, :k], c, CHANNELS)
+        eta = r[:, :k] - s * c
+        a = amplitude(eta, c, CHANNELS)
         if started:
-            injected, carried = amplitude(r[:, :k], c, CHANNELS), amplitude(r[:, k : 2 * k], c, CHANNELS)
-            return location_weight(r[:, :k], c, CHANNELS), (injected**2 + carried**2).sqrt()
-        spatial = r.ndim > 3 and r[0, 0, 0].numel() > 1
-        if not spatial or not local_deficits(r[:, :k])[0].nanmedian() < SLAVED:
-            return None
-        return location_weight(r[:, :k], c, CHANNELS), amplitude(r[:, :k], c, CHANNELS)
+            carried = r[:, k : 2 * k]
+            a = (a**2 + amplitude(carried, c, CHANNELS) ** 2).sqrt()
+            eta = eta + carried - location_weight(carried, c, CHANNELS) * c
+        return State(c, s, a, coherence(eta, c, CHANNELS))
 
-    def _lifted(self, c: Tensor, s: Tensor, a: Tensor, seed: list[int]) -> Tensor:
+    def _lifted(self, state: State, seed: list[int]) -> Tensor:
         """What is sent down from a cut: `s c`, a surrogate of the deviation, and c itself."""
-        noise = np.random.default_rng(seed).standard_normal((1, self.vectors, c.shape[CHANNELS]))
-        xi = torch.from_numpy(noise).to(c).view(1, self.vectors, -1, *[1] * (c.ndim - 3))
-        return torch.cat([s * c, surrogate(c, a, xi, CHANNELS), c], 1)
+        c, rng = state.c, np.random.default_rng(seed)
+        channels, *space = c.shape[CHANNELS:]
+        shapes = (channels, *[1] * len(space)), (channels, *space)
+        shared, own = (
+            torch.from_numpy(rng.standard_normal((1, self.vectors, *shape), dtype=np.float32)).to(c)
+            for shape in shapes
+        )
+        xi = state.coherence.sqrt() * shared + (1 - state.coherence).sqrt() * own
+        return torch.cat([state.s * c, surrogate(c, state.a, xi, CHANNELS), c], 1)
 
     def _record(self, layer: str, r: Tensor) -> None:
         k, c = self.vectors, r[:, -1:]

@@ -10,10 +10,13 @@ with `s'_0 = sum_q t_pq s(q)`, `sum_q t_pq = 1` where c'(p) != 0, and t_pq >= 0 
 Markov chain on locations. The first term of eta' is the *injection*; it vanishes where s does not vary
 inside the receptive field. The second is the *carried* deviation.
 
-The closure (an estimate, not a theorem). The state of a vector is two numbers at each location: s and
-the amplitude `a = |eta| / |c|`. The direction of eta is forgotten at every step and replaced by a random
-one, `eta ~ a |c| unit(c * xi)` with xi i.i.d. over channels (`surrogate`). The mean of eta over s, the
-second term of s', is dropped; injection and carried part are taken as orthogonal:
+The closure (an estimate, not a theorem). The state of a vector is two numbers at each location, s and
+the amplitude `a = |eta| / |c|`, and one for all of them, the coherence kappa of neighbouring deviations:
+directions that are shared survive a sum over locations, others average out (those that a linear layer
+makes are not shared at all). The direction of eta is forgotten at every step and replaced by a random one,
+`eta ~ a |c| unit(c * xi)` with `xi = sqrt(kappa) shared + sqrt(1 - kappa) own`, i.i.d. over channels, own
+i.i.d. over locations too (`surrogate`). The mean of eta over s, the second term of s', is dropped;
+injection and carried part are taken as orthogonal:
 
     s' = <c', M(s c)> / |c'|^2,   a'^2 = (|M(s c) - s' c'|^2 + |M eta~ off c'|^2) / |c'|^2.
 
@@ -50,6 +53,26 @@ def surrogate(c: Any, a: Any, xi: Any, axis: int) -> Any:
     eta = c * xi
     eta = eta - location_weight(eta, c, axis) * c
     return eta * (a * _ratio(xp, _norm(xp, c, axis), _norm(xp, eta, axis)))
+
+
+def coherence(eta: Any, c: Any, axis: int) -> Any:
+    """How far neighbouring deviations share their direction: the kappa of the closure, in [0, 1].
+
+    `sum a(p) a(q) cos(eta(p), eta(q)) / sum a(p) a(q) cos(c(p), c(q))` over pairs of adjacent locations;
+    deviations `c * xi` with one xi for all locations have 1, independent ones 0. The axes behind `axis`
+    are those of the locations; they are kept with length one. 1 where there are no such pairs.
+    """
+    xp = array_namespace(eta, c)
+    size, reference = _norm(xp, eta, axis), _norm(xp, c, axis)
+    a, of_eta, of_c = _ratio(xp, size, reference), _ratio(xp, eta, size), _ratio(xp, c, reference)
+    shared = whole = xp.zeros_like(_total(xp, a, axis))
+    for along in range(axis + 1, eta.ndim):
+        (u, v), (x, y), (first, second) = (_adjacent(z, along) for z in (of_eta, of_c, a))
+        weight = first * second
+        shared = shared + _total(xp, weight * xp.sum(u * v, axis=axis, keepdims=True), axis)
+        whole = whole + _total(xp, weight * xp.sum(x * y, axis=axis, keepdims=True), axis)
+    one = xp.ones_like(whole)
+    return xp.clip(xp.where(whole > 0, shared / xp.where(whole > 0, whole, one), one), min=0.0, max=1.0)
 
 
 def combined_deficit(deficit: Any, first: Any, second: Any) -> Any:
@@ -96,3 +119,14 @@ def _norm(xp: Any, x: Any, axis: int) -> Any:
 def _ratio(xp: Any, numerator: Any, denominator: Any) -> Any:
     safe = xp.where(denominator > 0, denominator, xp.ones_like(denominator))
     return xp.where(denominator > 0, numerator / safe, xp.zeros_like(numerator / safe))
+
+
+def _adjacent(x: Any, axis: int) -> tuple[Any, Any]:
+    """x without its last and without its first entry along an axis."""
+    before = (slice(None),) * axis
+    return x[(*before, slice(None, -1))], x[(*before, slice(1, None))]
+
+
+def _total(xp: Any, x: Any, axis: int) -> Any:
+    """The sum over all axes from `axis` on, kept with length one."""
+    return xp.sum(x, axis=tuple(range(axis, x.ndim)), keepdims=True)

@@ -48,6 +48,32 @@ def test_the_surrogate_has_the_amplitude_and_is_orthogonal(fields, library):
     np.testing.assert_allclose(np.asarray(twoscale.location_weight(eta, c, 1)), 0, atol=1e-13)
 
 
+@libraries
+def test_coherence_of_explicit_fields(library):
+    """Two channels, three locations: a = (1, 2, 3/sqrt 2), cosines 1, 0 of eta and 1, 1/sqrt 2 of c."""
+    eta = np.array([[[1.0, 2, 0], [0, 0, 3]], [[1, 0, 1], [1, 0, 1]], [[1, -1, 1], [0, 0, 0]]])
+    c = np.array([[[1.0, 1, 1], [0, 0, 1]]])
+    found = np.asarray(twoscale.coherence(library(eta), library(c), 1))
+    assert found.shape == (3, 1, 1)
+    np.testing.assert_allclose(found[:, 0, 0], [2 / (2 + 3), 1, 0], rtol=1e-15)  # no pair; -2 is cut
+    alone = twoscale.coherence(library(eta[..., :1]), library(c[..., :1]), 1)
+    assert np.asarray(alone).tolist() == [[[1.0]]] * 3
+    assert np.asarray(twoscale.coherence(library(eta[..., 0]), library(c[..., 0]), 1)).tolist() == [[1.0]] * 3
+
+
+@libraries
+def test_coherence_tells_shared_from_separate_directions(library):
+    draw = np.random.default_rng(2)
+    c = draw.random((1, 200, 6, 7))
+    for kappa in (0.0, 0.3, 1.0):
+        shared, own = draw.standard_normal((3, 200, 1, 1)), draw.standard_normal((3, 200, 6, 7))
+        xi = np.sqrt(kappa) * shared + np.sqrt(1 - kappa) * own
+        eta = twoscale.surrogate(library(c), library(draw.random((3, 1, 6, 7))), library(xi), 1)
+        found = np.asarray(twoscale.coherence(eta, library(c), 1))
+        assert found.shape == (3, 1, 1, 1)
+        np.testing.assert_allclose(found, kappa, atol=0.06)
+
+
 def test_the_surrogate_of_one_channel_is_zero():
     c = np.full((1, 1, 5), 2.0)
     found = twoscale.surrogate(c, np.zeros((3, 1, 5)), np.ones((3, 1, 1)), 1)
