@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device, to_device
+from scipy import sparse
 
 from conetheory.errors import InputError
-from conetheory.theory import cosine
+from conetheory.theory import cosine, sparsematrix
 from conetheory.theory.enclosure import floats, round_down, round_up
 
 _CACHED = 1 << 19  # bytes of a temporary that is passed over several times
@@ -52,9 +53,14 @@ def projective_diameter(A: Any) -> Any:
 
     A: (..., m, n), nonnegative. Returns (...): zero for rank one, inf (exactly) where a column mixes zeros
     and positive entries on the rows that are not zero, NaN for a zero matrix. Taken over pairs of the
-    shorter axis, in O(min(m, n) m n) time and bounded memory. Raises InputError for negative entries or
-    values that aren't finite. Source: Birkhoff 1957, Hopf 1963; Seneta 1981, p. 108; theory.md B1.
+    shorter axis, in O(min(m, n) m n) time and bounded memory; a scipy sparse A is inf without a dense copy
+    unless its live rows and columns have no zero. Raises InputError for negative entries or values that
+    aren't finite. Source: Birkhoff 1957, Hopf 1963; Seneta 1981, p. 108; theory.md B1.
     """
+    if sparse.issparse(A):
+        A = sparsematrix.live_part(A)
+        if A is None:
+            return np.asarray(math.inf)
     xp = array_namespace(A)
     if A.ndim < 2:
         raise InputError(f"a matrix has at least two axes, not shape {tuple(A.shape)}")

@@ -7,7 +7,7 @@ column that is zero belongs to a dead unit and is left out everywhere. The coeff
 
 submultiplicative for chains of matrices whose columns have sum one, signed or not. A single convolution has
 columns with disjoint supports, hence tau_1 = 1 (2 alpha - 1 for alpha-beta): coefficients live on blocks of
-layers.
+layers. `tau_1`, `tau_1_weighted`, `doeblin_upper` and `h_transform` take scipy sparse matrices too.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device
+from scipy import sparse
 from scipy.spatial.distance import cdist
 
 from conetheory.errors import InputError
-from conetheory.theory.enclosure import gamma, round_up
+from conetheory.theory import sparsematrix
+from conetheory.theory.enclosure import floats, gamma, round_up
 from conetheory.theory.records import NotApplicable
 
 _TILE = 1 << 17  # float64 numbers held by one temporary: one megabyte, which a second-level cache keeps
@@ -36,9 +38,12 @@ def tau_1(A: Any) -> Any:
 
     It is exactly the largest |A x|_1 / |x|_1 over x of sum zero, because the extreme points of that set's
     unit ball are (e_j - e_k) / 2. A: (..., m, n); returns (...); zero with one live column, NaN with none.
-    O(m n^2), tiled. Source: Dobrushin 1956; Seneta 1981; for signed matrices theory.md B3
+    O(m n^2), tiled; for a scipy sparse A at most O(n nnz), and O(nnz) where two columns of the largest sums
+    have disjoint supports. Source: Dobrushin 1956; Seneta 1981; for signed matrices theory.md B3
     (proofs/test_tau1.py).
     """
+    if sparse.issparse(A):
+        return sparsematrix.farthest(sparsematrix.finite_columns(A)[0])
     xp, vectors = _columns(A)
     return _farthest(xp, vectors, None)
 
@@ -47,13 +52,15 @@ def tau_1_weighted(A: Any, row_weights: Any, column_weights: Any) -> Any:
     """max_{j, k} |A (e_j - e_k)|_{row} / (d_j + d_k), the coefficient for weighted norms |x|_d = sum d_i
     |x_i|.
 
-    A: (..., m, n); row_weights: (..., m) and column_weights: (..., n), positive. Exact, as `tau_1`, which
-    it is for weights of one. Source: theory.md B5 (proofs/test_tau1.py).
+    A: (..., m, n), or scipy sparse; row_weights: (..., m) and column_weights: (..., n), positive. Exact, as
+    `tau_1`, which it is for weights of one. Source: theory.md B5 (proofs/test_tau1.py).
     """
-    xp = array_namespace(A)
-    rows, columns = (xp.astype(w, xp.float64) for w in (row_weights, column_weights))
+    xp, rows, columns = floats(row_weights, column_weights)
     if bool(xp.any(~(rows > 0))) or bool(xp.any(~(columns > 0))):
         raise InputError("weights must be positive")
+    if sparse.issparse(A):
+        weighted, live = sparsematrix.finite_columns(A.multiply(rows[:, None]))
+        return sparsematrix.farthest(weighted, columns[live])
     # A dead column becomes a copy of a live one, and so does its weight.
     live = _live(xp, xp.astype(A, xp.float64))
     columns = xp.take_along_axis(xp.broadcast_to(columns, live.shape), _stand_in(xp, live), axis=-1)
@@ -97,16 +104,20 @@ def _city_block(xp: Any, a: Any, b: Any) -> Any:
 def doeblin_upper(A: Any) -> Any:
     """tau_1(A) <= 1 - sum_i min_j a_ij, the Doeblin bound, O(m n). Rounded up.
 
-    A: (..., m, n), nonnegative, columns of sum one or zero (NotApplicable otherwise). Source: Doeblin 1937;
-    theory.md B3.
+    A: (..., m, n), or scipy sparse, nonnegative, columns of sum one or zero (NotApplicable otherwise).
+    Source: Doeblin 1937; theory.md B3.
     """
-    xp, vectors = _columns(A)
-    refused = _not_stochastic(xp, vectors)
+    if sparse.issparse(A):
+        xp, (A, _) = np, sparsematrix.finite_columns(A)
+        entries, sums, common = A.data, A.sum(axis=0), np.asarray(A.min(axis=1).sum())
+    else:
+        xp, entries = _columns(A)
+        sums, common = xp.sum(entries, axis=-1), xp.sum(xp.min(entries, axis=-2), axis=-1)
+    refused = _not_stochastic(xp, entries, sums, A.shape[-2])
     if refused is not None:
         return refused
-    common = xp.sum(xp.min(vectors, axis=-2), axis=-1)
     # Column sums may be off by as much as `_sums_differ` lets pass.
-    return xp.clip(round_up(1 - common + (vectors.shape[-1] + 18) * 2.0**-50), max=1.0)
+    return xp.clip(round_up(1 - common + (A.shape[-2] + 18) * 2.0**-50), max=1.0)
 
 
 def tau_1_signed_upper(alpha: float) -> float:
@@ -140,7 +151,7 @@ def chi_square_contraction(A: Any, w: Any) -> Any:
     is taken out exactly. sigma_2^2 <= tau_1 and sigma_2 <= tau. Source: theory.md B6; Cohen et al. 1993.
     """
     xp, vectors = _columns(A)
-    refused = _not_stochastic(xp, vectors)
+    refused = _not_stochastic(xp, vectors, xp.sum(vectors, axis=-1), A.shape[-2])
     if refused is not None:
         return refused
     A, w = xp.astype(A, xp.float64), xp.astype(w, xp.float64)
@@ -227,14 +238,20 @@ def h_transform(matrices: Sequence[Any]) -> HTransform:
     """Any nonnegative chain as a Markov chain: h_0 = 1, h_l = Z_l^T h_{l-1}, S_l = D(h_{l-1}) Z_l
     D(h_l)^{-1}.
 
-    matrices: Z_1, ..., Z_L, nonnegative, each (..., m_l, n_l) with m_{l+1} = n_l; no other hypothesis:
-    biases, stabilisers and sub-stochastic columns are all right. Units with h = 0 never reach the input:
-    their columns of S are zero, and so are the rows that would feed on them. Source: theory.md B3
-    (proofs/test_h_transform.py).
+    matrices: Z_1, ..., Z_L, nonnegative, each (..., m_l, n_l) with m_{l+1} = n_l, or all scipy sparse, and so
+    are then the S_l; no other hypothesis: biases, stabilisers and sub-stochastic columns are all right. Units
+    with h = 0 never reach the input: their columns of S are zero, and so are the rows that would feed on
+    them. Source: theory.md B3 (proofs/test_h_transform.py).
     """
+    stochastic = []
+    if sparse.issparse(matrices[0]):
+        h = np.ones(matrices[0].shape[0])
+        for Z in matrices:
+            S, h = sparsematrix.h_step(Z, h)
+            stochastic.append(S)
+        return HTransform(stochastic, h)
     xp = array_namespace(matrices[0])
     h = xp.ones_like(xp.astype(matrices[0], xp.float64)[..., :, 0])
-    stochastic = []
     for Z in matrices:
         Z = xp.astype(Z, xp.float64)
         if not bool(xp.all((Z >= 0) & xp.isfinite(Z))):
@@ -247,52 +264,61 @@ def h_transform(matrices: Sequence[Any]) -> HTransform:
 
 @dataclass(frozen=True)
 class NormCone:
-    """All x with |x - (1^T x) center|_1 <= radius |1^T x|."""
+    """All x with |x - (1^T x) center|_1 <= radius |1^T x|; center (..., n), radius (...)."""
 
     center: Any
     radius: Any
 
     def deficit_upper(self) -> Any:
-        """1 - |cos| of any two members is at most (radius / |center|_2)^2; NotApplicable if that exceeds one.
+        """1 - |cos| of any two members is at most (radius / |center|_2)^2; NotApplicable if that exceeds one
+        everywhere.
 
         Hypothesis: the center has sum one. A member of sum one differs from it by a vector of sum zero, whose
         2-norm is at most its 1-norm over sqrt 2; so it is at an angle of at most arcsin(r), r = radius /
-        (sqrt 2 |center|_2), and two members at most twice that: 1 - cos(2 arcsin r) = 2 r^2. Rounded up.
+        (sqrt 2 |center|_2), and two members at most twice that: 1 - cos(2 arcsin r) = 2 r^2. Rounded up; one
+        where a batch has cones too wide.
         """
-        xp = array_namespace(self.center)
-        n, mass = self.center.shape[-1], float(xp.sum(xp.abs(self.center)))
-        # What the center's sum lacks of one: as computed, and the rounding of that sum.
-        off = abs(float(xp.sum(self.center)) - 1) + n * 2.0**-52 * mass
-        size = float(xp.sqrt(xp.sum(self.center * self.center))) * (1 - (n + 4) * 2.0**-52)
-        ratio = (
-            round_up(((float(self.radius) + off) / math.sqrt(2) + off) / size, 6) if size > 0 else math.inf
-        )
+        xp, center, radius = floats(self.center, self.radius)
+        n = center.shape[-1]
+        off, _ = _off(xp, center)
+        size = xp.sqrt(xp.sum(center * center, axis=-1)) * (1 - (n + 4) * 2.0**-52)
+        known = size > 0
+        ratio = ((radius + off) / math.sqrt(2) + off) / xp.where(known, size, xp.ones_like(size))
         # 1 - |cos| grows with the angle up to a right one.
-        if 2 * ratio * ratio > 1:
-            return NotApplicable(f"the radius is {ratio:.3g} times sqrt 2 of the center's length: no angle")
-        return round_up(2 * ratio * ratio, 3)
+        upper = round_up(2 * round_up(ratio, 6) ** 2, 3)
+        known = known & (upper <= 1)
+        if not bool(xp.any(known)):
+            widest = float(xp.min(ratio))
+            return NotApplicable(f"the radius is {widest:.3g} times sqrt 2 of the center's length: no angle")
+        return xp.where(known, upper, xp.ones_like(upper))
+
+
+def _off(xp: Any, center: Any) -> tuple[Any, Any]:
+    """What a center's sum lacks of one, as computed and with the rounding of that sum; and its 1-norm."""
+    size = xp.sum(xp.abs(center), axis=-1)
+    return xp.abs(xp.sum(center, axis=-1) - 1) + center.shape[-1] * 2.0**-52 * size, size
 
 
 def propagated_norm_cone(matrices: Sequence[Any], start: NormCone) -> list[NormCone] | NotApplicable:
     """The cones that a sum-preserving chain maps `start` into: w' = M w, kappa' = tau_1(M) kappa for each M.
 
-    matrices: M_1, ..., M_L, (m_l, n_l), signed, columns of sum one (NotApplicable otherwise, e.g. where a
-    pool of alpha-beta is empty); start: center of sum one and radius at the entrance of M_L. Returns the
+    matrices: M_1, ..., M_L, (..., m_l, n_l), signed, columns of sum one (NotApplicable otherwise, e.g. where
+    a pool of alpha-beta is empty); start: center of sum one and radius at the entrance of M_L. Returns the
     cones at the exits of M_L, ..., M_1, in this order, radii rounded up, for every chain with exact sums
     that the given one is the rounding of. It holds for starts of non-zero sum and says little about single
     positions. Source: theory.md B5 and D2 item 8.
     """
-    center, radius, cones = start.center, start.radius, []
-    for M in reversed(list(matrices)):
+    xp, center, radius = floats(start.center, start.radius)
+    cones = []
+    for M in (xp.astype(M, xp.float64) for M in reversed(list(matrices))):
         refused = _not_sum_preserving(M, 1.0)
         if refused is not None:
             return refused
-        xp = array_namespace(M)
         # Rounding moves the center, and lets its sum and those of M's columns miss one by `off`.
-        size, mass = float(xp.sum(xp.abs(center))), float(_mass(M))
+        (off, size), mass = _off(xp, center), _mass(M)
         ulps = (M.shape[-1] + M.shape[-2] + 8) * 2.0**-52
-        off = abs(float(xp.sum(center)) - 1) + ulps * size
-        tau = round_up(float(tau_1(M)) + ulps * mass)
+        off = off + ulps * size
+        tau = round_up(tau_1(M) + ulps * mass)
         center = xp.matmul(M, center[..., None])[..., 0]
         radius = round_up(tau * (radius + off) + (off + ulps * size) * mass, 4)
         cones.append(NormCone(center, radius))
@@ -330,24 +356,23 @@ def _columns(A: Any) -> tuple[Any, Any]:
     return xp, xp.asarray(vectors, copy=True)
 
 
-def _not_stochastic(xp: Any, vectors: Any) -> NotApplicable | None:
-    if bool(xp.any(vectors < 0)):
+def _not_stochastic(xp: Any, entries: Any, sums: Any, rows: int) -> NotApplicable | None:
+    if bool(xp.any(entries < 0)):
         return NotApplicable("the matrix has negative entries")
-    return _sums_differ(xp, vectors, 1.0)
+    return _sums_differ(xp, sums, sums, rows, 1.0)
 
 
 def _not_sum_preserving(A: Any, target: float | None = None) -> NotApplicable | None:
     xp, vectors = _columns(A)
-    return _sums_differ(xp, vectors, target)
+    sums, sizes = xp.sum(vectors, axis=-1), xp.sum(xp.abs(vectors), axis=-1)
+    return _sums_differ(xp, sums, sizes, A.shape[-2], target)
 
 
-def _sums_differ(xp: Any, vectors: Any, target: float | None) -> NotApplicable | None:
-    sums = xp.sum(vectors, axis=-1)
+def _sums_differ(xp: Any, sums: Any, sizes: Any, rows: int, target: float | None) -> NotApplicable | None:
     goal = sums[..., :1] if target is None else target
-    size = xp.sum(xp.abs(vectors), axis=-1)
-    off = float(xp.max(xp.abs(sums - goal) / xp.where(size > 0, size, xp.ones_like(size))))
+    off = float(xp.max(xp.abs(sums - goal) / xp.where(sizes > 0, sizes, xp.ones_like(sizes))))
     # Columns that were divided by their computed sums are off by a few ulps for each term.
-    if off > (vectors.shape[-1] + 16) * 2.0**-50:
+    if off > (rows + 16) * 2.0**-50:
         wanted = "one common sum" if target is None else "sum one"
         return NotApplicable(f"columns don't have {wanted}: they are off by {off:.1e} of their mass")
     return None

@@ -1,9 +1,9 @@
 """Zero patterns: allowable, scrambling, primitive, the indices, the local scrambling time; always with a
 witness.
 
-All of this depends on which entries are positive alone. Patterns are 2-D arrays (numpy or torch; true or >
-0 is an edge) with the convention of the package: column j holds the units of the earlier layer that unit j
-feeds.
+All of this depends on which entries are positive alone. Patterns are 2-D arrays (numpy, torch or scipy
+sparse; true or > 0 is an edge) with the convention of the package: column j holds the units of the earlier
+layer that unit j feeds.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class LocalScrambling:
 def allowable(A: Any) -> Allowable:
     """Is no row and no column of A zero? Source: Seneta 1981, section 3.1."""
     A = _pattern(A)
-    rows, columns = np.flatnonzero(~A.any(axis=1)), np.flatnonzero(~A.any(axis=0))
+    rows, columns = np.flatnonzero(A.sum(axis=1) == 0), np.flatnonzero(A.sum(axis=0) == 0)
     if rows.size:
         return Allowable(False, zero_row=int(rows[0]))
     if columns.size:
@@ -104,10 +104,18 @@ def scrambling(A: Any) -> Scrambling:
     A zero column shares nothing, not even with itself. For column-stochastic A it is equivalent to tau_1(A)
     < 1. Source: Hajnal 1958; theory.md 0.4 and B3 (proofs/test_scrambling.py).
     """
-    A = _pattern(A).astype(np.float32)
-    meets = A.T @ A > 0
-    lonely = np.argwhere(np.triu(~meets))
-    return Scrambling(False, (int(lonely[0, 0]), int(lonely[0, 1]))) if lonely.size else Scrambling(True)
+    A = _pattern(A)
+    lonely = _lonely(A) if sparse.issparse(A) else np.argwhere(np.triu(~_times(A.T, A)))
+    return Scrambling(False, (int(lonely[0, 0]), int(lonely[0, 1]))) if len(lonely) else Scrambling(True)
+
+
+def _lonely(A: sparse.csr_array) -> np.ndarray:
+    """The first two columns j <= k that share no row, (1, 2), or none, (0, 2)."""
+    n = A.shape[1]
+    meets = sparse.triu(A.T @ A, format="csr")
+    short = np.flatnonzero(np.diff(meets.indptr) < n - np.arange(n))
+    pairs = [(j, np.setdiff1d(np.arange(j, n), meets[[j], :].indices)[0]) for j in short[:1]]
+    return np.reshape(np.asarray(pairs, dtype=int), (-1, 2))
 
 
 def primitive(A: Any) -> Primitive:
@@ -230,7 +238,7 @@ def local_scrambling_time(patterns: Sequence[Any], positions: Any) -> LocalScram
     )
     product, witness = None, None
     for k, Z in enumerate(patterns, start=1):
-        Z = sparse.csr_array(Z, dtype=bool) if sparse.issparse(Z) else sparse.csr_array(_pattern(Z))
+        Z = sparse.csr_array(_pattern(Z))
         if product is not None and product.shape[1] != Z.shape[0]:
             raise InputError(f"factor {k} has {Z.shape[0]} rows, not {product.shape[1]}")
         product = Z if product is None else (product @ Z).astype(bool)
@@ -264,11 +272,13 @@ def _not_positive(product: sparse.csr_array, positions: np.ndarray) -> Any:
 # ---------------------------------------------------------------- boolean arithmetic
 
 
-def _pattern(A: Any) -> np.ndarray:
-    A = np.asarray(to_device(A, "cpu"))
+def _pattern(A: Any) -> Any:
+    """Where A is positive, as a numpy or a sparse array of booleans."""
+    A = sparse.csr_array(A) if sparse.issparse(A) else np.asarray(to_device(A, "cpu"))
     if A.ndim != 2 or 0 in A.shape:
         raise InputError(f"a pattern is a matrix with at least one row and column, not shape {A.shape}")
-    if A.dtype != bool and not (A >= 0).all():
+    entries = A.data if sparse.issparse(A) else A
+    if A.dtype != bool and not (entries >= 0).all():
         raise InputError("a pattern comes from a nonnegative matrix")
     return A > 0
 
@@ -277,7 +287,7 @@ def _square(A: Any) -> np.ndarray:
     A = _pattern(A)
     if A.shape[0] != A.shape[1]:
         raise InputError(f"powers need a square matrix, not shape {A.shape}")
-    return A
+    return A.toarray() if sparse.issparse(A) else A  # powers of a sparse matrix fill up
 
 
 def _times(A: np.ndarray, B: np.ndarray) -> np.ndarray:

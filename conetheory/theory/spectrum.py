@@ -17,7 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
+from scipy import sparse
 
 from conetheory.errors import InputError
 from conetheory.theory.gaussian_law import stable_rank_excess
@@ -51,6 +53,8 @@ def _as_map(operator: Any, start: Any, terms: int | None) -> tuple[Map, Any, int
                 "a matrix-free operator needs `start` and `terms`, the roundings on its longest path"
             )
         return operator, start, terms
+    if sparse.issparse(operator):
+        return _sparse_map(operator, start)
     xp = array_namespace(operator)
     if operator.ndim < 2 or operator.shape[-1] != operator.shape[-2]:
         raise InputError(f"the spectral radius needs square matrices, got {tuple(operator.shape)}")
@@ -58,6 +62,14 @@ def _as_map(operator: Any, start: Any, terms: int | None) -> tuple[Map, Any, int
         raise InputError("the Collatz-Wielandt enclosure needs finite nonnegative entries")
     start = xp.ones_like(operator[..., 0]) if start is None else start
     return lambda x: (operator @ x[..., None])[..., 0], start, int(operator.shape[-1])
+
+
+def _sparse_map(A: Any, start: Any) -> tuple[Map, Any, int]:
+    A = sparse.csr_array(A, dtype=np.float64)
+    if A.shape[0] != A.shape[1] or not ((A.data >= 0) & (A.data < math.inf)).all():
+        raise InputError("the Collatz-Wielandt enclosure needs a square matrix of finite nonnegative entries")
+    start = np.ones(A.shape[0]) if start is None else start
+    return lambda x: A @ x, start, int(np.diff(A.indptr).max(initial=0))
 
 
 def _core(apply: Map, x: Any) -> Any:
@@ -82,11 +94,11 @@ def perron_root(
 ) -> PerronRoot:
     """Spectral radius of a nonnegative square A by power iteration, enclosed by Collatz-Wielandt quotients.
 
-    `operator`: array `(..., n, n)`, or a map of arrays `(..., n)` (then `start > 0` and `terms`, the number
-    of roundings on the longest path from input to output, are needed; it must never subtract). Stops when
-    `upper - lower <= rtol lower`, so any number in the bound is right to rtol. `lazy` mixes the old vector
-    in, which breaks cycles. Zero rows are dropped first; a reducible remainder may keep the bound open, in
-    which case `reached` is False and the bound, still valid, is what there is.
+    `operator`: array `(..., n, n)`, a scipy sparse matrix, or a map of arrays `(..., n)` (then `start > 0`
+    and `terms`, the number of roundings on the longest path from input to output, are needed; it must never
+    subtract). Stops when `upper - lower <= rtol lower`, so any number in the bound is right to rtol. `lazy`
+    mixes the old vector in, which breaks cycles. Zero rows are dropped first; a reducible remainder may keep
+    the bound open, in which case `reached` is False and the bound, still valid, is what there is.
 
     Raises InputError for negative or non-finite entries and for an rtol below the rounding of the sums.
     Theorem: collatz-wielandt; Collatz 1942, Wielandt 1950.

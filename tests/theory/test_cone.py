@@ -88,6 +88,20 @@ def test_tiles_and_both_forms_agree(shape, monkeypatch):
         assert cone.projective_diameter(A[k]) == whole[k]
 
 
+@given(st.integers(2, 9), st.integers(0, 3), st.data())
+def test_float32_only_picks_the_pairs(rows, large, data):
+    """Spreads that are equal in float32, at any size of the logarithms, are told apart in float64."""
+    size = 10.0 ** data.draw(st.integers(-9, 1))
+    logs = (
+        size * np.random.default_rng(rows).uniform(-1, 1, (rows, 20)) * (1 + 1e-9 * np.arange(rows)[:, None])
+    )
+    logs[large:] *= 1e-3
+    A = np.exp(logs + 30 * np.arange(20) - 9 * np.arange(rows)[:, None])
+    logs = np.log(A)
+    expected = max(np.ptp(a - b) for a in logs for b in logs)
+    assert cone.projective_diameter(A) == expected
+
+
 def test_torch_and_numpy_agree():
     A = np.random.default_rng(0).uniform(0, 1, (3, 5, 6))
     A[1, 2] = 0

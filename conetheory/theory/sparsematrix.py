@@ -1,0 +1,80 @@
+"""What `cone` and `ergodicity` do for scipy sparse matrices, without a dense copy.
+
+Columns whose supports don't meet are as far apart as they can be: half of |a_j|_1 + |a_k|_1. That bound, with
+the columns in descending order, ends the search as soon as a pair attains it, which for a single
+convolution is at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from conetheory.errors import InputError
+
+
+def finite_columns(A: Any) -> tuple[sparse.csc_array, np.ndarray]:
+    """The live columns of A in float64, zeros left out, and which they are; InputError if not finite."""
+    A = sparse.csc_array(A, dtype=np.float64, copy=True)
+    A.sum_duplicates()
+    A.eliminate_zeros()
+    if not np.isfinite(A.data).all():
+        raise InputError("a matrix holds a value that is not finite")
+    live = np.diff(A.indptr) > 0
+    return A[:, live], live
+
+
+def farthest(A: sparse.csc_array, weights: np.ndarray | None = None) -> np.float64:
+    """max over pairs of columns of |a_j - a_k|_1 / (d_j + d_k), d = 1 where there are no weights.
+
+    A: from `finite_columns`. NaN without a column, zero with one. O(nnz) for each column that is looked at.
+    Sums of |a_ij - a_ik| - |a_ij| over the support of column k are added to |a_j|_1, so the error is relative
+    to the columns and not to their distance.
+    """
+    n = A.shape[1]
+    if n == 0:
+        return np.float64("nan")
+    d = np.ones(n) if weights is None else weights
+    reach = np.bincount(_owners(A), np.abs(A.data), n) / d
+    order = np.argsort(-reach, kind="stable")
+    A, d, reach = A[:, order], d[order], reach[order]
+    owners, best = _owners(A), np.float64(0.0)
+    for j in range(n - 1):
+        bound = reach[j]  # (|a_j| + |a_k|) / (d_j + d_k) is a mean of reach_j and reach_k
+        if best >= bound * (1 - (A.shape[0] + 2) * 2.0**-53):
+            return max(best, bound)
+        column, later = np.zeros(A.shape[0]), slice(A.indptr[j + 1], None)
+        column[A.indices[A.indptr[j] : A.indptr[j + 1]]] = A.data[A.indptr[j] : A.indptr[j + 1]]
+        facing = column[A.indices[later]]
+        change = np.abs(facing - A.data[later]) - np.abs(facing)
+        distance = reach[j] * d[j] + np.bincount(owners[later] - j - 1, change, n - j - 1)
+        best = max(best, np.max(distance / (d[j] + d[j + 1 :])))
+    return best
+
+
+def h_step(Z: Any, h: np.ndarray) -> tuple[sparse.csr_array, np.ndarray]:
+    """S = D(h) Z D(h')^{-1} and h' = Z^T h, one step of the h-transform; zero columns where h' is."""
+    weighted = sparse.csr_array(Z, dtype=np.float64).multiply(h[:, None]).tocsr()
+    if not ((weighted.data >= 0) & np.isfinite(weighted.data)).all():
+        raise InputError("the h-transform needs finite nonnegative matrices")
+    image = weighted.sum(axis=0)
+    return weighted.multiply(1 / np.where(image > 0, image, 1.0)[None, :]).tocsr(), image
+
+
+def live_part(A: Any) -> np.ndarray | None:
+    """The live rows and columns of a nonnegative A, one zero if there are none; None if they hold zeros."""
+    A, _ = finite_columns(A)
+    if (A.data < 0).any():
+        raise InputError("entries must be finite and nonnegative")
+    A = sparse.csr_array(A)
+    A = A[np.diff(A.indptr) > 0]
+    if A.nnz == 0:
+        return np.zeros((1, 1))
+    return A.toarray() if A.nnz == A.shape[0] * A.shape[1] else None
+
+
+def _owners(A: sparse.csc_array) -> np.ndarray:
+    """The column of each stored entry."""
+    return np.repeat(np.arange(A.shape[1]), np.diff(A.indptr))
