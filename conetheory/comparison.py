@@ -13,7 +13,7 @@ import xarray as xr
 from conetheory.errors import InputError
 from conetheory.results import Result
 
-THEORIES = ("local_spectrum", "two_scale")
+THEORIES = ("local_spectrum", "two_scale", "mean_field")
 RESULTS = ("measured_deficit_median", "certified_cos_lower")  # in every record, None where absent
 RECORDED = ("measured", "certified", "dead", "baseline", "violations", "checked")
 DIMS = ("method", "start", "layer")
@@ -81,6 +81,15 @@ class Comparison(Result):
             if isinstance(r := reasons.sel({"method": m, "start": s}).item(), str) and r
         ]
 
+    @property
+    def not_predicted(self) -> dict[str, str]:
+        """`{method: reason}` of the methods that no theory asked for says anything about."""
+        if "not_predicted" not in self.dataset:
+            return {}
+        reasons = self.dataset["not_predicted"]
+        found = zip(reasons["method"].values, reasons.values, strict=True)
+        return {str(m): r for m, r in found if isinstance(r, str) and r}
+
     def total(self, name: str) -> int | None:
         """The sum of a count over methods, starts and layers; None where it was not counted."""
         return int(self.dataset[name].sum()) if name in self.dataset else None
@@ -94,6 +103,8 @@ class Comparison(Result):
         }
         if self.not_applicable:
             content["not_applicable"] = self.not_applicable
+        if self.not_predicted:
+            content["not_predicted"] = self.not_predicted
         text = json.dumps(content, indent=2)
         if path is not None:
             Path(path).write_text(text + "\n")

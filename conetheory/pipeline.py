@@ -16,7 +16,8 @@ from conetheory.chain import RelevanceChain
 from conetheory.comparison import Comparison, compare
 from conetheory.measure import CscMeter
 from conetheory.networks import Network
-from conetheory.predict import LocalSpectrum, TwoScale, prediction
+from conetheory.predict import THEORIES, Predictor, prediction, predictors
+from conetheory.repro import reproduced, reproduced_inputs
 from conetheory.results import Result
 
 Progress = Callable[[str, int, int], None]
@@ -24,20 +25,23 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """What to run. theories: of `local-spectrum` and `two-scale`. certify: images to certify (None: all)."""
+    """What to run. theories: of `predict.THEORIES`. certify: images to certify (None: all). repro: choices of
+    the paper's own code (`repro.CHOICES`).
+    """
 
     starts: tuple[str, ...] = ("logits",)
     vectors: int = 5
     seed: int = 0
     bootstrap: int = 100
     layers: tuple[str, ...] | None = None
-    theories: tuple[str, ...] = ("local-spectrum", "two-scale")
+    theories: tuple[str, ...] = tuple(THEORIES)
     predict: int | None = None
     certify: int | None = 1
     positions: int | None = None
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     parameters: dict[str, Any] = field(default_factory=dict)
+    repro: tuple[str, ...] = ()
     measure: bool = True
 
 
@@ -64,10 +68,8 @@ class _Job:
         self.meter = CscMeter(
             s.starts, vectors=s.vectors, seed=s.seed, layers=s.layers, bootstrap=s.bootstrap
         )
-        self.spectra = {
-            n: LocalSpectrum(n, layers=s.layers, positions=s.positions, seed=s.seed) for n in s.starts
-        }
-        self.two_scale = {n: TwoScale(n, vectors=s.vectors, seed=s.seed, layers=s.layers) for n in s.starts}
+        options = {"vectors": s.vectors, "seed": s.seed, "layers": s.layers, "positions": s.positions}
+        self.predictors = {n: predictors(s.theories, n, **options) for n in s.starts}
         self.certifiers = {
             n: CscCertifier(n, layers=s.layers, positions=s.positions, seed=s.seed) for n in s.starts
         }
@@ -77,26 +79,32 @@ class _Job:
 
     def add(self, image: Tensor, number: int) -> None:
         s = self.settings
-        options = {"device": s.device, **s.parameters}
-        self.chain = chain = open_chain(self.network, image, self.method, dtype=s.dtype, **options)
-        theories = [name for name in s.theories if chain.method.applies(name) is None]
+        method = reproduced(self.method, s.repro, **s.parameters)
+        image = reproduced_inputs(self.network, image, s.repro)
+        self.chain = chain = open_chain(self.network, image, method, dtype=s.dtype, device=s.device)
         if s.measure:
             self.meter.add(chain)
         certified = s.certify is None or number < s.certify
         double = chain.double() if certified and chain.method.nonnegative else None
         for start in s.starts:
             blocks = self._certify(double, start, number) if double is not None else {}
-            if "local-spectrum" in theories and (s.predict is None or number < s.predict):
-                spectrum = self.spectra[start]
-                if blocks:
-                    spectrum.add_blocks(blocks)
+            for name, predictor in self._applicable(start).items():
+                if name != "local-spectrum":
+                    predictor.add(chain)
+                elif s.predict is not None and number >= s.predict:
+                    continue
+                elif blocks:
+                    predictor.add_blocks(blocks)
                 else:
-                    spectrum.add(chain, lambda done, total: self.progress("local spectrum", done, total))
-            if "two-scale" in theories:
-                self.two_scale[start].add(chain)
+                    predictor.add(chain, lambda done, total: self.progress("local spectrum", done, total))
         if not chain.method.nonnegative:
             for certifier in self.certifiers.values():
                 certifier.add(chain)
+
+    def _applicable(self, start: str) -> dict[str, Predictor]:
+        """The predictors of a start layer that say something about the method."""
+        method = self.chain.method
+        return {k: p for k, p in self.predictors[start].items() if method.applies(k) is None}
 
     def _certify(self, chain: RelevanceChain, start: str, number: int) -> dict:
         """Certify one image, and hold nonnegative starts of its own against the bounds, pair by pair."""
@@ -122,21 +130,24 @@ class _Job:
     def result(self) -> Comparison:
         s, chain = self.settings, self.chain
         parts: list[Any] = []
-        predictors = {
-            start: [
-                p
-                for name, p in (("local-spectrum", self.spectra[start]), ("two-scale", self.two_scale[start]))
-                if name in s.theories and chain.method.applies(name) is None
-            ]
-            for start in s.starts
-        }
-        if s.theories:
-            parts.append(prediction(chain, predictors))
+        if s.theories and chain.method.backpropagated:
+            found = {start: list(self._applicable(start).values()) for start in s.starts}
+            parts.append(prediction(chain, found))
         if s.certify != 0:
             parts.append(certificate(chain, self.certifiers))
         if s.measure:
             parts.insert(0, self.meter.result())
-        return compare(self._with_counts(parts[0]), *parts[1:])
+        return compare(self._with_reasons(self._with_counts(parts[0])), *parts[1:])
+
+    def _with_reasons(self, result: Result) -> Result:
+        """Why theories say nothing about this method, one line for each."""
+        reasons = {name: self.chain.method.applies(name) for name in self.settings.theories}
+        said = dict.fromkeys(found.reason for found in reasons.values() if found is not None)
+        if len(said) == 0 or None in reasons.values():
+            return result
+        data = result.dataset.copy()
+        data["not_predicted"] = (("method",), np.array(["; ".join(said)], dtype=object))
+        return type(result)(data)
 
     def _with_counts(self, result: Result) -> Result:
         if not self.checked:

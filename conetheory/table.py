@@ -17,7 +17,7 @@ from rich.table import Table
 
 from conetheory.comparison import Comparison
 
-SHORT = {"local_spectrum": "local spectrum", "two_scale": "two-scale"}
+SHORT = {"local_spectrum": "local spectrum", "two_scale": "two-scale", "mean_field": "mean-field"}
 STYLE = {"title_justify": "left", "title_style": "bold", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
 Record = dict[str, Any]
 Column = tuple[str, Callable[[Record], str]]
@@ -37,6 +37,33 @@ def comparison_tables(comparison: Comparison) -> Iterator[Table]:
         for row in rows:
             table.add_row(*(cell(row) or "-" for _, cell in columns))
         yield table
+
+
+def method_table(comparison: Comparison) -> Table:
+    """One row for each method and start layer: what has become of the starts at the lowest layer."""
+    rows = list(_lowest(comparison))
+    label = rows[-1]["label"] if rows else ""
+    table = Table(title=f"All methods at {label}", **STYLE)
+    columns: list[Column] = [
+        ("method", lambda r: r["method"]),
+        ("start", lambda r: r["start"]),
+        *_columns(comparison.theories)[1:-1],
+        ("whole\nmap", lambda r: _deficit(r.get("measured_flattened_deficit_median"))),
+        ("random", lambda r: _deficit(r.get("baseline_deficit"))),
+    ]
+    columns = [c for c in columns if any(c[1](row) != "" for row in rows)]
+    for number, (heading, _) in enumerate(columns):
+        table.add_column(heading, justify="left" if number < 2 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(cell(row) or "-" for _, cell in columns))
+    return table
+
+
+def _lowest(comparison: Comparison) -> Iterator[Record]:
+    """The record of the lowest layer of each method and start."""
+    for _, records in groupby(comparison.rows(), lambda r: (r["method"], r["start"])):
+        *_, last = records
+        yield last
 
 
 def _amount(comparison: Comparison) -> list[str]:
@@ -87,9 +114,19 @@ def summary_lines(comparison: Comparison) -> list[str]:
     certified, there = (comparison.total(name) for name in ("certified_positions", "locations"))
     if certified and certified < there:
         lines.append(f"certified at {certified} of {there} locations; more with --positions")
-    for entry in comparison.not_applicable:
-        lines.append(f"not certified: {entry['method']} from {entry['start']}: {entry['reason']}")
+    for reason, names in _by_reason(comparison.not_applicable).items():
+        lines.append(f"not certified: {names}: {reason}")
+    for method, reason in comparison.not_predicted.items():
+        lines.append(f"no theory here: {method}: {reason}")
     return lines
+
+
+def _by_reason(entries: list[dict[str, str]]) -> dict[str, str]:
+    """Methods with their start layers by what prevents a certificate."""
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        found.setdefault(entry["reason"], []).append(f"{entry['method']} from {entry['start']}")
+    return {reason: ", ".join(names) for reason, names in found.items()}
 
 
 def sentence(comparison: Comparison, wanted: tuple[float, ...] = (0.9, 0.5)) -> str:

@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 
 COMMON = ["weights", "images", "limit", "method", "start", "vectors", "seed", "device", "dtype"]
-RULE = ["bias", "stabiliser", "empty_pool"]
+RULE = ["bias", "stabiliser", "empty_pool", "set", "repro"]
 OUTPUT = ["out", "resume", "json"]
 PREDICT, CERTIFY = ["theory", "predict_images"], ["certify_images"]
 

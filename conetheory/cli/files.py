@@ -52,9 +52,14 @@ def reusable(path: Path, method: str, settings: dict[str, Any]) -> tuple[Compari
 
 
 def write_all(comparison: Comparison, out: Path) -> list[Path]:
-    """comparison.nc, comparison.json and comparison.png."""
+    """comparison.nc, comparison.json and comparison.png; methods.png with all methods in one panel."""
     paths = [out / f"comparison.{suffix}" for suffix in ("nc", "json", "png")]
     comparison.save(paths[0])
     comparison.to_json(paths[1])
     comparison.plot(paths[2])
+    if comparison.dataset.sizes["method"] > 1:
+        from conetheory.plotting.methods import methods_figure
+
+        paths.append(out / "methods.png")
+        methods_figure(comparison).savefig(paths[-1], dpi=150)
     return paths

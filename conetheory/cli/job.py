@@ -6,7 +6,7 @@ import hashlib
 import json as json_format
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +15,42 @@ import typer
 
 from conetheory import networks
 from conetheory.cli import console, files
+from conetheory.cli.chosen import ALL, chosen_methods, given_parameters
 from conetheory.cli.options import Task
 from conetheory.comparison import Comparison, join_methods
-from conetheory.errors import InputError
+from conetheory.errors import ConeTheoryError, InputError
 from conetheory.networks import Images, Network
 from conetheory.pipeline import Settings, run
 from conetheory.predict import THEORIES
-from conetheory.rules.registry import get_method
-from conetheory.table import comparison_tables, sentence, summary_lines
+from conetheory.repro import chosen
+from conetheory.table import comparison_tables, method_table, sentence, summary_lines
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+MANY = 3  # methods above which there is one row a method in place of a table each
 DEMO_METHODS = ["lrp-alpha1beta0", "lrp-alpha2beta1"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A request whose parts are all known to exist."""
+    """A request whose parts are all known to exist.
+
+    methods: `{name: parameters}`. lenient: a method that can't be run here is left out with its reason.
+    """
 
     network: Network
     images: Images
-    methods: tuple[str, ...]
+    methods: dict[str, dict[str, Any]]
     settings: Settings
     out: Path
     resume: bool
+    lenient: bool = False
 
-    @property
-    def identity(self) -> dict[str, Any]:
+    def settings_of(self, method: str) -> Settings:
+        return replace(self.settings, parameters=self.methods[method])
+
+    def identity(self, method: str) -> dict[str, Any]:
         """Everything that a method's result depends on."""
-        settings = {k: v for k, v in asdict(self.settings).items() if k != "device"}
+        settings = {k: v for k, v in asdict(self.settings_of(method)).items() if k != "device"}
         return {
             "network": self.network.name,
             "weights_sha256": self.network.provenance["weights_sha256"],
@@ -61,7 +69,8 @@ def run_task(task: Task, model: str, given: dict[str, Any]) -> None:
         typer.echo(json_format.dumps(comparison.summary, indent=2))
         return
     stdout = console.out()
-    for table in comparison_tables(comparison):
+    many = len(job.methods) > MANY
+    for table in [method_table(comparison)] if many else comparison_tables(comparison):
         stdout.print(table)
     for line in summary_lines(comparison):
         stdout.print(line, soft_wrap=True, markup=False)
@@ -78,8 +87,7 @@ def prepare(task: Task, model: str, given: dict[str, Any]) -> Job:
     asked, device = (DEMO_METHODS if demo else given["method"]), _device(given["device"])
     dtype = _one_of("dtype", given["dtype"], DTYPES)
     theories = _theories(task, given)
-    parameters = {k: given[k] for k in ("bias", "stabiliser", "empty_pool") if k in given}
-    methods = tuple(dict.fromkeys(get_method(name, **parameters).name for name in asked))
+    methods = chosen_methods(asked, given_parameters(given))
     _check_counts(given)
     network = networks.load(model, given.get("weights")).to(device=device)
     images = _images(network, given)
@@ -93,32 +101,42 @@ def prepare(task: Task, model: str, given: dict[str, Any]) -> Job:
         positions=given.get("positions"),
         device=device,
         dtype=dtype,
-        parameters=parameters,
         measure=task.measures,
+        repro=chosen(given.get("repro")),
     )
     out = given["out"] or Path("out") / ("demo" if demo else f"{task.name}-{network.name}")
-    return Job(network, images, methods, settings, files.folder(out), given["resume"])
+    lenient = ALL in asked
+    return Job(network, images, methods, settings, files.folder(out), given["resume"], lenient)
 
 
 def run_methods(job: Job) -> list[Comparison]:
-    """Every method, from its file where that may be taken up; each file is written as soon as it is done."""
+    """Every method; what can't be run is an error, or left out with a note where all were asked for."""
     done = []
     for method in job.methods:
-        path = job.out / f"{method}.nc"
-        found, reason = files.reusable(path, method, job.identity) if job.resume else (None, "")
-        if found is not None:
-            console.note(f"{method}: taken from {path}")
-        else:
-            if reason:
-                console.note(f"{method}: {reason}; run again")
-            begun = time.perf_counter()
-            with console.progress() as report:
-                result = run(job.network, job.images.tensor, method, job.settings, report)
-            found = files.save(result, job.identity, path)
-            plural = "" if len(job.images) == 1 else "s"
-            console.note(f"{method}: {len(job.images)} image{plural} in {time.perf_counter() - begun:.1f} s")
-        done.append(found)
+        try:
+            done.append(run_method(job, method))
+        except ConeTheoryError as error:
+            if not job.lenient:
+                raise
+            console.note(f"{method}: left out: {error}")
     return done
+
+
+def run_method(job: Job, method: str) -> Comparison:
+    """One method, from its file where that may be taken up; the file is written as soon as it is done."""
+    path, identity = job.out / f"{method}.nc", job.identity(method)
+    found, reason = files.reusable(path, method, identity) if job.resume else (None, "")
+    if found is not None:
+        console.note(f"{method}: taken from {path}")
+        return found
+    if reason:
+        console.note(f"{method}: {reason}; run again")
+    begun = time.perf_counter()
+    with console.progress() as report:
+        result = run(job.network, job.images.tensor, method, job.settings_of(method), report)
+    plural = "" if len(job.images) == 1 else "s"
+    console.note(f"{method}: {len(job.images)} image{plural} in {time.perf_counter() - begun:.1f} s")
+    return files.save(result, identity, path)
 
 
 def _images(network: Network, given: dict[str, Any]) -> Images:

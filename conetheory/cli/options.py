@@ -26,12 +26,16 @@ MODEL = Argument(
 WEIGHTS = "torchvision weights name, .safetensors or .pth file, or random:SEED. (default: the model's own)"
 IMAGES = "A picture, a folder or an ImageFolder tree (repeatable). (default: the bundled photographs)"
 START = "Start layer (repeatable). (default: the paper's for csc, else logits)"
-THEORY = "local-spectrum or two-scale (repeatable). (default: both)"
+METHOD = "Method (repeatable), or all: every registered one that the network allows."
+THEORY = "local-spectrum, two-scale or mean-field (repeatable). (default: all)"
 PREDICT = "Images that take part in the local spectrum. (default: all)"
 CERTIFY = "Images to certify. (default: 1 for compare, else all)"
 POSITIONS = "Locations per layer and image for local spectrum and certificate. (default: what is affordable)"
-BIAS = "What the rule does with biases: none, bach or signed."
-EMPTY = "An output with one empty pool: drop its share, or renormalise."
+BIAS = "What the rule does with biases: none, bach or signed, where it has the choice. (default: its own)"
+EMPTY = "An output with one empty pool: drop its share, or renormalise. (default: drop)"
+STABILISER = "Added to the pools, with their sign. (default: 0)"
+REPRO = "A choice of the paper's own code, or icml2020 for all of them (repeatable)."
+SET = "A parameter of the methods that have it, such as percentile=90 (repeatable)."
 RESUME = "Take up the methods that OUT holds already with the same settings."
 
 OPTIONS: dict[str, tuple[Any, Any]] = {
@@ -39,7 +43,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "weights": (Annotated[str | None, Option(metavar="W", help=WEIGHTS, show_default=False)], None),
     "images": (Annotated[list[Path] | None, Option(metavar="DIR", help=IMAGES, show_default=False)], None),
     "limit": (Annotated[int | None, Option(metavar="N", help="Take the first N images.")], None),
-    "method": (Annotated[list[str], Option(help="Method (repeatable).")], ["lrp-alpha1beta0"]),
+    "method": (Annotated[list[str], Option(help=METHOD)], ["lrp-alpha1beta0"]),
     "start": (Annotated[list[str] | None, Option(metavar="LAYER", help=START, show_default=False)], None),
     "vectors": (Annotated[int, Option(metavar="K", help="Random vectors per image and start layer.")], 10),
     "seed": (Annotated[int, Option(metavar="S", help="Seed of the vectors and the sampled locations.")], 0),
@@ -49,9 +53,11 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "predict_images": (Annotated[int | None, Option(metavar="N", help=PREDICT)], None),
     "certify_images": (Annotated[int | None, Option(metavar="N", help=CERTIFY)], None),
     "positions": (Annotated[int | None, Option(metavar="P", help=POSITIONS)], None),
-    "bias": (Annotated[str, Option(help=BIAS)], "none"),
-    "stabiliser": (Annotated[float, Option(metavar="EPS", help="Added to the pools, with their sign.")], 0.0),
-    "empty_pool": (Annotated[str, Option(help=EMPTY)], "drop"),
+    "bias": (Annotated[str | None, Option(help=BIAS, show_default=False)], None),
+    "stabiliser": (Annotated[float | None, Option(metavar="EPS", help=STABILISER, show_default=False)], None),
+    "empty_pool": (Annotated[str | None, Option(help=EMPTY, show_default=False)], None),
+    "set": (Annotated[list[str] | None, Option(metavar="NAME=VALUE", help=SET, show_default=False)], None),
+    "repro": (Annotated[list[str] | None, Option(metavar="CHOICE", help=REPRO, show_default=False)], None),
     "out": (
         Annotated[Path | None, Option(metavar="DIR", help="Folder for the results. (default: ./out/...)")],
         None,

@@ -19,9 +19,11 @@ from conetheory.comparison import Comparison
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers
 MEASURED, SPECTRUM, TWO_SCALE, CERTIFIED, BASELINE = "#000000", "#0072B2", "#D55E00", "#009E73", "#999999"
+MEAN_FIELD = "#CC79A7"
 THEORY_STYLES: dict[str, dict[str, Any]] = {
     "local_spectrum": {"color": SPECTRUM, "ls": "--", "marker": "o", "label": "predicted: local spectrum"},
     "two_scale": {"color": TWO_SCALE, "ls": ":", "marker": "D", "label": "predicted: two-scale"},
+    "mean_field": {"color": MEAN_FIELD, "ls": "-.", "marker": "s", "label": "predicted: mean-field"},
 }
 ORDER = ("measured", "95%", "5 to", "predicted", "certified", "random")  # of the legend, by first word
 MAX_COLUMNS = 3
@@ -40,9 +42,9 @@ def csc_figure(comparison: Comparison) -> Figure:
     width = max(4.4, data.sizes["layer"] / LAYERS_PER_INCH)
     columns = max(1, min(len(panels), MAX_COLUMNS, int(15 // width)))
     rows = max(1, math.ceil(len(panels) / columns))
-    names = 0.05 * max((len(_short(str(label))) for label in data["label"].values), default=0)
+    names = 0.05 * max((len(short_label(str(label))) for label in data["label"].values), default=0)
     figure = Figure(figsize=(1.0 + columns * width, 1.0 + (2.9 + names) * rows), layout="constrained")
-    top = _top(data)
+    top = lowest_power(data)
     axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for number, (method, start) in enumerate(panels):
         panel = axes.flat[number]
@@ -51,7 +53,7 @@ def csc_figure(comparison: Comparison) -> Figure:
             panel.set_ylabel("cosine similarity")
     for empty in axes.flat[len(panels) :]:
         empty.set_visible(False)
-    _cosine_axis(axes[0, 0], top)
+    cosine_axis(axes[0, 0], top)
     _legend(figure, axes.flat[: len(panels)])
     return figure
 
@@ -71,10 +73,10 @@ def csc_panel(data: xr.Dataset, axes: Axes, method: str, start: str, top: int) -
         if f"predicted_{name}" in one:
             size = 4.4 if one.sizes["layer"] < 25 else 3.2
             hollow = {"mfc": "white", "mew": 1.2, "ms": size, "lw": 1.3, "zorder": 5}
-            axes.plot(x, _positive(one[f"predicted_{name}"]), **style, **hollow)
+            axes.plot(x, positive(one[f"predicted_{name}"]), **style, **hollow)
     axes.set_xticks(
         x,
-        [_short(str(label)) for label in one["label"].values],
+        [short_label(str(label)) for label in one["label"].values],
         rotation=60,
         ha="right",
         rotation_mode="anchor",
@@ -105,7 +107,7 @@ def _measured(one: xr.Dataset, axes: Axes, x: np.ndarray, least: float) -> None:
         axes.fill_between(
             x, low, high, color=MEASURED, alpha=0.28, lw=0, zorder=3, label="95% band of the median"
         )
-    median = _positive(one["measured_deficit_median"])
+    median = positive(one["measured_deficit_median"])
     axes.plot(x, median, color=MEASURED, lw=2.0, zorder=4, label="measured median")
 
 
@@ -115,7 +117,7 @@ def _certified(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
         return
     edges = np.append(x - 0.5, x[-1] + 0.5)
     for name, style in (("certified_cos_lower", "-"), ("certified_cos_lower_median", (0, (4, 1.5)))):
-        bound = _positive(1 - one[name])
+        bound = positive(1 - one[name])
         where = "worst location" if name == "certified_cos_lower" else "median location"
         options = {
             "color": CERTIFIED,
@@ -129,7 +131,7 @@ def _certified(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
             axes.stairs(bound, edges, baseline=2.0, fill=True, color=CERTIFIED, alpha=0.13, lw=0, zorder=1)
 
 
-def _cosine_axis(axes: Axes, top: int) -> None:
+def cosine_axis(axes: Axes, top: int) -> None:
     """Cosines 0, 0.9, 0.99, 1 - 1e-3, ... upwards."""
     axes.set_yscale("log")
     axes.set_ylim(1.25, 10.0**top)
@@ -166,12 +168,12 @@ def _reached(data: xr.Dataset, method: str, start: str) -> np.ndarray:
     return np.any(found, axis=0) if found else np.zeros(data.sizes["layer"], dtype=bool)
 
 
-def _top(data: xr.Dataset) -> int:
+def lowest_power(data: xr.Dataset) -> int:
     """The power of ten below the smallest deficit that is drawn, the bands aside."""
     names = ["measured_deficit_median", *(f"predicted_{t}" for t in THEORY_STYLES)]
-    values = [_positive(data[name]).ravel() for name in names if name in data]
+    values = [positive(data[name]).ravel() for name in names if name in data]
     if "certified_cos_lower_median" in data:
-        values.append(_positive(1 - data["certified_cos_lower_median"]).ravel())
+        values.append(positive(1 - data["certified_cos_lower_median"]).ravel())
     live = np.concatenate([v[np.isfinite(v)] for v in values] or [np.array([])])
     return math.floor(math.log10(live.min(initial=0.1)) - 0.05)
 
@@ -181,12 +183,12 @@ def _within(deficit: xr.DataArray, least: float) -> np.ndarray:
     return np.maximum(deficit.values, least)
 
 
-def _short(label: str) -> str:
+def short_label(label: str) -> str:
     """A layer's name without what all of its kind share."""
     return label.replace("features.", "f.").removesuffix("_activation")
 
 
-def _positive(deficit: Any) -> np.ndarray:
+def positive(deficit: Any) -> np.ndarray:
     """Deficits for a log axis: NaN where they are not positive."""
     values = np.asarray(deficit, dtype=float)
     return np.where(values > 0, values, np.nan)

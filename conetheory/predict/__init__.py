@@ -1,4 +1,4 @@
-"""Predictions of CSC, laid out as the measurement is: the local spectrum and the two-scale theory."""
+"""Predictions of CSC, laid out as the measurement is: the local spectrum, two scales, the mean field."""
 
 from __future__ import annotations
 
@@ -9,21 +9,46 @@ from conetheory.chain import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.predict.layers import below, state_cuts
 from conetheory.predict.local_spectrum import LocalSpectrum
+from conetheory.predict.mean_field import MeanField
 from conetheory.predict.two_scale import TwoScale
 from conetheory.results import SIDES, Prediction, frame, provenance
 
-__all__ = ["THEORIES", "LocalSpectrum", "TwoScale", "below", "predict_csc", "prediction", "state_cuts"]
+__all__ = [
+    "THEORIES",
+    "LocalSpectrum",
+    "MeanField",
+    "Predictor",
+    "TwoScale",
+    "below",
+    "predict_csc",
+    "prediction",
+    "predictors",
+    "state_cuts",
+]
 
-THEORIES = {"local-spectrum": LocalSpectrum, "two-scale": TwoScale}
+Predictor = LocalSpectrum | TwoScale | MeanField
+THEORIES: dict[str, Any] = {"local-spectrum": LocalSpectrum, "two-scale": TwoScale, "mean-field": MeanField}
+OPTIONS = {"local-spectrum": ("positions", "seed"), "two-scale": ("vectors", "seed"), "mean-field": ("seed",)}
+
+
+def predictors(theories: Sequence[str], start: str, **options: Any) -> dict[str, Predictor]:
+    """One predictor for each theory; of vectors, seed, positions and layers each takes what it needs."""
+    if unknown := set(theories) - set(THEORIES):
+        raise InputError(f"unknown theory {sorted(unknown)[0]!r}; known: {', '.join(THEORIES)}")
+    return {
+        name: THEORIES[name](start, **{k: options[k] for k in ("layers", *OPTIONS[name])})
+        for name in THEORIES
+        if name in theories
+    }
 
 
 def prediction(
-    chain: RelevanceChain, predictors: Mapping[str, Sequence[LocalSpectrum | TwoScale]], *, bands: bool = True
+    chain: RelevanceChain, found: Mapping[str, Sequence[Predictor]], *, bands: bool = True
 ) -> Prediction:
     """The dataset of predictors that have seen their chains: `{start: [predictor, ...]}`."""
     values: dict[str, dict[tuple[str, str], Any]] = {}
-    starts = list(predictors)
-    for start, each in predictors.items():
+    starts = list(found)
+    for start, each in found.items():
         for predictor in each:
             for layer in below(chain, start, predictor.layers):
                 entry = values.setdefault(f"predicted_{predictor.name}", {})
@@ -42,29 +67,23 @@ def predict_csc(
     chain: RelevanceChain,
     start: str | Sequence[str] = "logits",
     *,
-    theory: str | Sequence[str] = ("local-spectrum", "two-scale"),
+    theory: str | Sequence[str] = tuple(THEORIES),
     vectors: int = 5,
     seed: int = 0,
     layers: Sequence[str] | None = None,
     positions: int | None = None,
 ) -> Prediction:
-    """Predict the median CSC deficit of one chain by one theory or several (`local-spectrum`, `two-scale`).
+    """Predict the median CSC deficit of one chain by one theory or several (see `THEORIES`).
 
-    vectors and seed are those of the measurement (the two-scale prediction is for given vectors);
-    positions are the locations per layer of the local spectrum.
+    Theories that don't apply to the method are left out. vectors and seed are those of the measurement
+    (the two-scale prediction is for given vectors); positions are the locations per layer of the local
+    spectrum.
     """
-    starts = [start] if isinstance(start, str) else list(start)
-    chosen = [theory] if isinstance(theory, str) else list(theory)
-    if unknown := set(chosen) - set(THEORIES):
-        raise InputError(f"unknown theory {sorted(unknown)[0]!r}; known: {', '.join(THEORIES)}")
-    predictors: dict[str, list[LocalSpectrum | TwoScale]] = {}
-    for name in starts:
-        each: list[LocalSpectrum | TwoScale] = []
-        if "local-spectrum" in chosen:
-            each.append(LocalSpectrum(name, layers=layers, positions=positions, seed=seed))
-        if "two-scale" in chosen:
-            each.append(TwoScale(name, vectors=vectors, seed=seed, layers=layers))
-        for predictor in each:
+    options = {"vectors": vectors, "seed": seed, "layers": layers, "positions": positions}
+    found: dict[str, list[Predictor]] = {}
+    for name in [start] if isinstance(start, str) else start:
+        each = predictors([theory] if isinstance(theory, str) else list(theory), name, **options)
+        found[name] = [p for key, p in each.items() if chain.method.applies(key) is None]
+        for predictor in found[name]:
             predictor.add(chain)
-        predictors[name] = each
-    return prediction(chain, predictors)
+    return prediction(chain, found)

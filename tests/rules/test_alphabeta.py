@@ -342,7 +342,8 @@ def test_named_methods():
     assert get_method("lrp-zplus").name == "lrp-alpha1beta0"
     with pytest.raises(InputError, match="no parameter 'epsilon'"):
         get_method("lrp-zplus", epsilon=1)
-    assert [m.nonnegative for m in methods()] == [True, False, False]
+    alpha_beta = [get_method(name) for name in METHODS]
+    assert [m.nonnegative for m in alpha_beta] == [m.rule.beta == 0 for m in alpha_beta]
     assert not get_method("lrp-zplus", bias="signed").nonnegative
     assert get_method("lrp-zplus", bias="bach").nonnegative
     assert get_method("lrp-alpha2beta1").sum_preserving

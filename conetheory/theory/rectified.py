@@ -1,0 +1,84 @@
+"""What a ReLU or a threshold on a pair of correlated Gaussians does to their moments.
+
+Relevances that pass a ReLU on their way down (GuidedBP, Deconv) or a threshold (RectGrad) are, by the
+central limit theorem, pairs (a, b) of jointly Gaussian numbers of one mean M, one variance V and a half gap
+g = E(a - b)^2 / 2 = V - cov(a, b). With psi(x) = x for x > t, else 0, and h = (M - t)/sqrt(V),
+
+    E psi(a)            = M Phi(h) + sqrt(V) phi(h)
+    E psi(a)^2          = (M^2 + V) Phi(h) + sqrt(V) (M + t) phi(h)
+    E (psi(a) - psi(b))^2 / 2 = int_(V-g)^V E[psi'(a) psi'(b)] dcov            (Price 1958)
+
+and E[psi' psi'] is the probability that both exceed t (Owen's T), plus the densities at t that the jump of
+psi brings. The integrand is positive, so that nothing cancels: the gap stays right however small it is. For
+M = t = 0 this is the arc-cosine map (Cho and Saul 2009, n = 1); weight means add M.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr, owens_t
+
+from conetheory.errors import InputError
+
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
+TAU, TAU_WEIGHTS = (NODES + 1) / 2, WEIGHTS / 2
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of an exchangeable pair (a, b), elementwise: mean, E a^2 and half gap E (a - b)^2 / 2."""
+
+    mean: np.ndarray
+    second: np.ndarray
+    gap: np.ndarray
+
+    @property
+    def variance(self) -> np.ndarray:
+        return np.maximum(self.second - self.mean**2, 0.0)
+
+    @property
+    def deficit(self) -> float:
+        """`1 - cos` of long vectors with these elements: the gaps over the second moments, both summed."""
+        return float(self.gap.sum() / self.second.sum())
+
+
+def rectified(moments: Moments, threshold: float | np.ndarray = 0.0) -> Moments:
+    """The moments of `(psi(a), psi(b))`, a and b jointly Gaussian (see the module docstring).
+
+    Elements of variance zero are constants. Raises `InputError` for a negative threshold or a gap outside
+    [0, 2 V]. Exact for Gaussian pairs up to quadrature (relative error below 1e-6; tested against mpmath).
+    """
+    M, V, g = np.broadcast_arrays(moments.mean, moments.variance, moments.gap)
+    t = np.broadcast_to(np.asarray(threshold, dtype=float), M.shape)
+    if bool((t < 0).any()):
+        raise InputError("a threshold must be >= 0")
+    if bool((g < 0).any()) or bool((g > 2 * V * (1 + 1e-12) + 1e-300).any()):
+        raise InputError("the half gap of a pair lies between 0 and twice the variance")
+    live = V > 0
+    sigma = np.sqrt(np.where(live, V, 1.0))
+    h = (M - t) / sigma
+    density = np.exp(-(h**2) / 2) / np.sqrt(2 * np.pi)
+    mean = M * ndtr(h) + sigma * density
+    second = (M**2 + V) * ndtr(h) + sigma * (M + t) * density
+    passed = np.where(t < M, M, 0.0)
+    return Moments(
+        np.where(live, mean, passed),
+        np.where(live, second, passed**2),
+        np.where(live, _gap(h, t / sigma, np.where(live, g / sigma**2, 0.0)) * sigma**2, 0.0),
+    )
+
+
+def _gap(h: np.ndarray, t: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """`int_0^g E[psi' psi'] ds` at correlation 1 - s for unit variance; s = g tau^2 lifts the root at 0."""
+    s = g[..., None] * TAU**2
+    h, t = h[..., None], t[..., None]
+    narrow = np.sqrt(s / np.maximum(2 - s, 1e-300))  # sqrt((1 - rho)/(1 + rho))
+    both = np.maximum(ndtr(h) - 2 * owens_t(h, narrow), 0.0)  # far in the tail the difference is rounding
+    # the jump's terms times tau, which makes the last one finite at tau = 0
+    slope = 2 * t * np.exp(-(h**2) / 2) / np.sqrt(2 * np.pi) * ndtr(h * narrow)
+    peak = t**2 * np.exp(-(h**2) / np.maximum(2 - s, 1e-300)) / (2 * np.pi)
+    root = np.sqrt(g[..., None] * np.maximum(2 - s, 1e-300))  # sqrt(1 - rho^2) / tau
+    jump = np.where(g[..., None] > 0, peak / np.where(root > 0, root, 1.0), 0.0)
+    return 2 * g * np.sum(TAU_WEIGHTS * (TAU * (both + slope) + jump), -1)
