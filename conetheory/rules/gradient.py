@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -72,6 +73,7 @@ class GuidedBackprop(Gradient):
 
     is_linear = False
     rectifies = True
+    gated: ClassVar[bool] = True  # by the ReLU's own slope
 
     def activation(self, op: PassThrough, x: Tensor, y: Tensor) -> LocalMap:
         return Rectified(derivative(op, x).unsqueeze(1))
@@ -89,6 +91,7 @@ class Deconvnet(Gradient):
 
     is_linear = False
     rectifies = True
+    gated: ClassVar[bool] = False
 
     def activation(self, op: PassThrough, x: Tensor, y: Tensor) -> LocalMap:
         return Rectified(None)
@@ -102,18 +105,24 @@ class Deconvnet(Gradient):
 )
 @dataclass(frozen=True)
 class RectGrad(Gradient):
-    """At a ReLU r is kept where `a r` exceeds its percentile over all units of the layer, a the activation."""
+    """At a ReLU of output a: `r -> f'(x) r` where `a r` is above its percentile over the layer, else 0.
+
+    The percentile is numpy's (linear between order statistics) of each image and vector; the comparison
+    is strict. Where it is negative the paper's formula, without f', would let inactive units pass; the
+    code of Sixt et al. 2020 stops them, as here.
+    """
 
     percentile: float = 98.0
     is_linear = False
     rectifies = True
+    gated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.percentile < 100:
             raise InputError(f"the percentile must be from 0 to below 100, not {self.percentile:g}")
 
     def activation(self, op: PassThrough, x: Tensor, y: Tensor) -> LocalMap:
-        return Thresholded(y.unsqueeze(1), self.percentile / 100)
+        return Thresholded(derivative(op, x).unsqueeze(1), y.unsqueeze(1), self.percentile / 100)
 
 
 def derivative(op: PassThrough, x: Tensor) -> Tensor:
@@ -143,9 +152,10 @@ class Rectified(OneWay):
 
 @dataclass(frozen=True, eq=False)
 class Thresholded(OneWay):
-    """`r` where `a r` is above its quantile over all units of an image, else 0."""
+    """`scale * r` where `a r` is above its quantile over all units of an image, else 0."""
 
-    activation: Tensor  # (images, 1, *shape)
+    scale: Tensor  # (images, 1, *shape), as is the activation a
+    activation: Tensor
     quantile: float
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
@@ -156,4 +166,4 @@ class Thresholded(OneWay):
         low = product.kthvalue(int(rank) + 1, 2, keepdim=True).values
         high = product.kthvalue(min(int(rank) + 2, units), 2, keepdim=True).values
         kept = product > torch.lerp(low, high, rank - int(rank))
-        return (torch.where(kept.view_as(r), r, 0.0),)
+        return (torch.where(kept.view_as(r), r * self.scale, 0.0),)

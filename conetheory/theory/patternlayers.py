@@ -1,0 +1,96 @@
+"""What rank-one theory sees of a layer of PatternAttribution, `M = (W * A)^T`.
+
+Sixt, Granz and Landgraf (2020) look at the singular values of the centre tap of
+W, A and W * A. Here beside them the rate that the mean field gives: for independent entries of correlation
+`c = corr(A, W)` the products have `kappa = var/mean^2 = 1 + 1/c^2`, and a layer of n outputs shrinks the
+deficit of a merged pair by `rho = kappa/n` (`randomlayers.pattern_weighted`). Gates and the directions of
+neighbouring layers are left out; the exact law is that of the local spectrum of the whole chain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse.linalg import svds
+
+from conetheory.errors import InputError
+from conetheory.theory.randomlayers import pattern_weighted, rate
+from conetheory.theory.records import NotApplicable
+
+
+@dataclass(frozen=True)
+class PatternLayer:
+    """One layer.
+
+    outputs: n, the units that relevance comes from. correlation: `E[A W]/sqrt(E[A^2] E[W^2])` of all entries.
+    centre, weights, patterns: (sigma_1, sigma_2) of the centre tap of W * A, W and A. summed: of the sum of
+    W * A over the taps, the map of relevance that is the same everywhere (of a dense layer both are the
+    whole). entries: `var/mean^2` of the entries of the centre tap of W * A, which is kappa without the
+    Gaussian assumption.
+    """
+
+    outputs: int
+    correlation: float
+    centre: tuple[float, float]
+    summed: tuple[float, float]
+    weights: tuple[float, float]
+    patterns: tuple[float, float]
+    entries: float
+
+    @property
+    def kappa(self) -> float | NotApplicable:
+        """`1 + 1/c^2`."""
+        if not 0 < self.correlation <= 1:
+            return NotApplicable(
+                f"the correlation of pattern and weight is {self.correlation:g}, not positive"
+            )
+        return pattern_weighted(self.correlation).kappa
+
+    @property
+    def rate(self) -> float | NotApplicable:
+        """`rho = kappa / n` of the mean field."""
+        if not 0 < self.correlation <= 1:
+            return self.kappa
+        return rate(pattern_weighted(self.correlation), self.outputs)
+
+    @property
+    def ratio(self) -> float:
+        """`(sigma_2 / sigma_1)^2` of the centre tap: a deficit's factor if the layers' axes were aligned."""
+        return (self.centre[1] / self.centre[0]) ** 2 if self.centre[0] > 0 else float("nan")
+
+
+def pattern_layer(W: np.ndarray, A: np.ndarray) -> PatternLayer:
+    """Statistics of weights and patterns `(outputs, inputs)` or `(outputs, inputs, height, width)`.
+
+    Raises `InputError` where the shapes differ.
+    """
+    if W.shape != A.shape or W.ndim not in (2, 4):
+        raise InputError(f"weights and patterns are (outputs, inputs[, h, w]), not {W.shape} and {A.shape}")
+    M = W * A
+    power = np.sqrt(np.mean(A**2) * np.mean(W**2))
+    middle = centre_tap(M)
+    mean = middle.mean()
+    return PatternLayer(
+        outputs=len(W),
+        correlation=float(min(np.mean(M) / power, 1.0)) if power > 0 else 0.0,
+        centre=leading(middle),
+        summed=leading(M.reshape(*M.shape[:2], -1).sum(2)),
+        weights=leading(centre_tap(W)),
+        patterns=leading(centre_tap(A)),
+        entries=float(middle.var() / mean**2) if mean != 0 else float("inf"),
+    )
+
+
+def centre_tap(W: np.ndarray) -> np.ndarray:
+    """The `(outputs, inputs)` matrix at the middle of a kernel; a dense layer as it is."""
+    return W if W.ndim == 2 else W[:, :, W.shape[2] // 2, W.shape[3] // 2]
+
+
+def leading(M: np.ndarray) -> tuple[float, float]:
+    """sigma_1 and sigma_2 (0 where there is but one), of large matrices by Lanczos iteration."""
+    if min(M.shape) > 100:
+        sigma = np.sort(svds(M, 2, v0=np.ones(min(M.shape)), return_singular_vectors=False))[::-1]
+    else:
+        sigma = np.append(np.linalg.svd(M, compute_uv=False), 0.0)
+    return float(sigma[0]), float(sigma[1])
