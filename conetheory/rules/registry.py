@@ -23,7 +23,10 @@ from conetheory.rules.base import Rule
 from conetheory.rules.explainer import Explainer
 from conetheory.theory.records import NotApplicable
 
-BUILTIN = ("alphabeta", "gradient")
+BUILTIN = (
+    *("alphabeta", "gradient", "lrp", "domains", "excitation", "composite", "contrastive"),
+    "patterns",
+)
 Naming = Callable[[str], dict[str, Any] | None]
 
 
