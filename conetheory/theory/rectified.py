@@ -23,6 +23,7 @@ from scipy.special import ndtr, owens_t
 from conetheory.errors import InputError
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
+NEGLIGIBLE = 1e-24  # of the squares: a deviation that float64 does not hold beside them
 TAU, TAU_WEIGHTS = (NODES + 1) / 2, WEIGHTS / 2
 
 
@@ -47,7 +48,7 @@ class Moments:
 def rectified(moments: Moments, threshold: float | np.ndarray = 0.0) -> Moments:
     """The moments of `(psi(a), psi(b))`, a and b jointly Gaussian (see the module docstring).
 
-    Elements of variance zero are constants. Raises `InputError` for a negative threshold or a gap outside
+    Elements whose variance is below 1e-24 of their squares are constants. Raises `InputError` for a negative threshold or a gap outside
     [0, 2 V]. Exact for Gaussian pairs up to quadrature (relative error below 1e-6; tested against mpmath).
     """
     M, V, g = np.broadcast_arrays(moments.mean, moments.variance, moments.gap)
@@ -56,7 +57,7 @@ def rectified(moments: Moments, threshold: float | np.ndarray = 0.0) -> Moments:
         raise InputError("a threshold must be >= 0")
     if bool((g < 0).any()) or bool((g > 2 * V * (1 + 1e-12) + 1e-300).any()):
         raise InputError("the half gap of a pair lies between 0 and twice the variance")
-    live = V > 0
+    live = V > NEGLIGIBLE * (M**2 + t**2)
     sigma = np.sqrt(np.where(live, V, 1.0))
     h = (M - t) / sigma
     density = np.exp(-(h**2) / 2) / np.sqrt(2 * np.pi)
