@@ -1,10 +1,10 @@
 """What rank-one theory sees of a layer of PatternAttribution, `M = (W * A)^T`.
 
-Sixt, Granz and Landgraf (2020) look at the singular values of the centre tap of
-W, A and W * A. Here beside them the rate that the mean field gives: for independent entries of correlation
-`c = corr(A, W)` the products have `kappa = var/mean^2 = 1 + 1/c^2`, and a layer of n outputs shrinks the
-deficit of a merged pair by `rho = kappa/n` (`randomlayers.pattern_weighted`). Gates and the directions of
-neighbouring layers are left out; the exact law is that of the local spectrum of the whole chain.
+Sixt, Granz and Landgraf (2020) look at the singular values of the centre tap of W, A and W * A. Here beside
+them the rate of the mean field: for independent entries of correlation `c = corr(A, W)` the products have
+`kappa = var/mean^2 = 1 + 1/c^2`, and a layer whose inputs get relevance from n entries each shrinks the
+deficit of a merged pair by `rho = kappa/n` (`randomlayers.pattern_weighted`). It leaves out gates, units of
+unlike scale and the directions of neighbouring layers; the exact law is that of the chain's local spectrum.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ from conetheory.theory.records import NotApplicable
 class PatternLayer:
     """One layer.
 
-    outputs: n, the units that relevance comes from. correlation: `E[A W]/sqrt(E[A^2] E[W^2])` of all entries.
-    centre, weights, patterns: (sigma_1, sigma_2) of the centre tap of W * A, W and A. summed: of the sum of
-    W * A over the taps, the map of relevance that is the same everywhere (of a dense layer both are the
-    whole). entries: `var/mean^2` of the entries of the centre tap of W * A, which is kappa without the
-    Gaussian assumption.
+    fan: n, units times taps, the entries that bring relevance to an input (stride 1, no groups).
+    correlation: `w.a / (|w| |a|)` of the median unit of those that have a pattern, whatever their scale.
+    centre, weights, patterns: (sigma_1, sigma_2) of the centre tap of W * A, W and A.
+    summed: of the sum of W * A over the taps, the map of relevance that is the same everywhere. Of a dense
+    layer both are those of the whole matrix.
     """
 
-    outputs: int
+    fan: int
     correlation: float
     centre: tuple[float, float]
     summed: tuple[float, float]
     weights: tuple[float, float]
     patterns: tuple[float, float]
-    entries: float
 
     @property
     def kappa(self) -> float | NotApplicable:
@@ -52,7 +51,7 @@ class PatternLayer:
         """`rho = kappa / n` of the mean field."""
         if not 0 < self.correlation <= 1:
             return self.kappa
-        return rate(pattern_weighted(self.correlation), self.outputs)
+        return rate(pattern_weighted(self.correlation), self.fan)
 
     @property
     def ratio(self) -> float:
@@ -68,17 +67,16 @@ def pattern_layer(W: np.ndarray, A: np.ndarray) -> PatternLayer:
     if W.shape != A.shape or W.ndim not in (2, 4):
         raise InputError(f"weights and patterns are (outputs, inputs[, h, w]), not {W.shape} and {A.shape}")
     M = W * A
-    power = np.sqrt(np.mean(A**2) * np.mean(W**2))
-    middle = centre_tap(M)
-    mean = middle.mean()
+    lengths = np.sqrt((W**2).reshape(len(W), -1).sum(1) * (A**2).reshape(len(W), -1).sum(1))
+    known = lengths > 0
+    correlations = M.reshape(len(W), -1).sum(1)[known] / lengths[known]
     return PatternLayer(
-        outputs=len(W),
-        correlation=float(min(np.mean(M) / power, 1.0)) if power > 0 else 0.0,
-        centre=leading(middle),
+        fan=len(W) * int(np.prod(W.shape[2:], dtype=int)),
+        correlation=float(min(np.median(correlations), 1.0)) if known.any() else 0.0,
+        centre=leading(centre_tap(M)),
         summed=leading(M.reshape(*M.shape[:2], -1).sum(2)),
         weights=leading(centre_tap(W)),
         patterns=leading(centre_tap(A)),
-        entries=float(middle.var() / mean**2) if mean != 0 else float("inf"),
     )
 
 

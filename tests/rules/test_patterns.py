@@ -381,13 +381,15 @@ def test_statistics_of_a_layer():
     rng = np.random.default_rng(0)
     W, noise = rng.standard_normal((2, 400, 600))
     c = 0.5
-    layer = pattern_layer(W, c * W + np.sqrt(1 - c * c) * noise)
+    A = c * W + np.sqrt(1 - c * c) * noise
+    A[0] = 0  # a unit without a pattern does not count, and the scale of the others does not matter
+    A[1:] *= rng.lognormal(size=(399, 1))
+    layer = pattern_layer(W, A)
     assert layer.correlation == pytest.approx(c, abs=0.01)
     assert layer.kappa == pytest.approx(5, rel=0.05)
-    assert layer.entries == pytest.approx(5, rel=0.05)
     assert layer.rate == pytest.approx(layer.kappa / 400)
     assert layer.centre == layer.summed
-    sigma = np.linalg.svd(W * (c * W + np.sqrt(1 - c * c) * noise), compute_uv=False)
+    sigma = np.linalg.svd(W * A, compute_uv=False)
     assert layer.centre == pytest.approx(sigma[:2], rel=1e-9)
     assert layer.ratio == pytest.approx((sigma[1] / sigma[0]) ** 2, rel=1e-9)
 
@@ -399,6 +401,7 @@ def test_the_taps_of_a_convolution():
         assert found == pytest.approx(np.linalg.svd(M, compute_uv=False)[:2], rel=1e-9)
     assert layer.weights == pytest.approx(np.linalg.svd(W[:, :, 1, 1], compute_uv=False)[:2], rel=1e-9)
     assert layer.patterns == pytest.approx(np.linalg.svd(A[:, :, 1, 1], compute_uv=False)[:2], rel=1e-9)
+    assert layer.fan == 45
     uncorrelated = pattern_layer(W, -W)
     assert not uncorrelated.rate
     assert "not positive" in uncorrelated.rate.reason
@@ -415,7 +418,7 @@ def test_the_experiment_fits_a_folder(tmp_path):
     made = experiment.main(images=tmp_path, out=tmp_path / "p.safetensors", smoke=True)
     assert made["images"] == "8"
     assert set(made["layers"]) == set(Patterns.load(tmp_path / "p.safetensors").patterns)
-    assert made["layers"]["fc6"]["outputs"] == 10
+    assert made["layers"]["fc6"]["fan"] == 10
     chain = RelevanceChain(
         load("cifar10_cnn"), torch.rand(1, 3, 32, 32), "pattern-net", patterns=tmp_path / "p.safetensors"
     )
