@@ -15,9 +15,10 @@ from torch import Tensor
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import Add
+from conetheory.rules.alphabeta import AlphaBeta
 from conetheory.rules.base import LocalMap, Rule
 from conetheory.rules.gradient import OneWay
-from conetheory.rules.registry import Method, find, get_method
+from conetheory.rules.registry import Entry, Method, find, get_method
 
 CHOICES = {
     "signed-bias": "LRP's denominators hold the whole signed bias, empty ones 1e-7 (innvestigate 1.0.8)",
@@ -27,11 +28,12 @@ CHOICES = {
     "stale-patterns": "patterns keep the weights that they were fitted with when parameters are randomised",
 }
 ALL = "icml2020"
+CUSTOMISED = ("lrp-preset-a", "lrp-preset-b", "deep-taylor")  # beside alpha-beta
 CLIP = (0.0, 1000.0)
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "signed-bias": {"bias": "signed"},
+    "signed-bias": {"bias": "signed", "on_zero": 1e-7},
     "deeplift-contributions": {"measure": "contributions"},
-    "stale-patterns": {"stale": True},
+    "stale-patterns": {"stale": "products"},
 }
 
 
@@ -51,16 +53,17 @@ def reproduced(name: str, repro: Sequence[str] | str | None = ALL, **parameters:
         key: value
         for choice in choices
         for key, value in PARAMETERS.get(choice, {}).items()
-        if key in entry.parameters and _concerns(choice, entry.family)
+        if key in entry.parameters and (choice != "signed-bias" or _customised(entry))
     }
     method = get_method(name, **(changed | parameters))
-    if "clip-adds" in choices and entry.family == "LRP":
+    if "clip-adds" in choices and _customised(entry):
         method = replace(method, rule=ClippedAdds(method.rule))
     return method
 
 
-def _concerns(choice: str, family: str) -> bool:
-    return choice != "signed-bias" or family == "LRP"
+def _customised(entry: Entry) -> bool:
+    """The methods that the reference code runs with its own treatment of biases and sums."""
+    return entry.build is AlphaBeta or entry.name in CUSTOMISED
 
 
 def reproduced_inputs(network: Any, images: Tensor, repro: Sequence[str]) -> Tensor:

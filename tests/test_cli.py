@@ -20,6 +20,7 @@ from conetheory.cli import job as job_module
 from conetheory.cli import main
 from conetheory.comparison import Comparison
 from conetheory.networks.sources import BUNDLED
+from conetheory.rules import registry
 
 QUICK = ["--limit", "1", "--vectors", "3"]
 SMOKE = [*QUICK, "--positions", "3"]
@@ -284,3 +285,48 @@ def test_help_and_version_do_not_import_torch():
     calls = "main(['--version']); main(['theorems']); main(['csc', '-h'])"
     check = f"import sys; from conetheory.cli import main; {calls}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
+
+
+def test_all_methods_in_one_go(capsys, monkeypatch, tmp_path):
+    """What the network does not allow is left out with its reason; the others share a table and a figure."""
+    chosen = ["lrp-alpha1beta0", "guided-backprop", "rectgrad", "lrp-epsilon", "pattern-net"]
+    monkeypatch.setattr(
+        "conetheory.cli.chosen.entries", lambda: {name: registry.find(name) for name in chosen}
+    )
+    request = ["compare", "cifar10_cnn", *SMOKE, "--certify-images", "0", "--out", str(tmp_path / "all")]
+    assert main([*request, "--method", "all", "--set", "percentile=90", "--set", "bias=none"]) == 0
+    printed = capsys.readouterr()
+    assert "pattern-net: left out: " in printed.err
+    found = Comparison.load(tmp_path / "all" / "comparison.nc")
+    assert list(found.dataset["method"].values) == chosen[:-1]
+    assert {"comparison.png", "methods.png", "rectgrad.nc"} <= {p.name for p in (tmp_path / "all").iterdir()}
+    assert all(name in printed.out for name in chosen[:-1])
+    settings = json.loads(Comparison.load(tmp_path / "all" / "rectgrad.nc").dataset.attrs["settings"])
+    assert settings["parameters"] == {"percentile": 90}
+    assert np.isfinite(found.median("predicted_mean_field", method="rectgrad")).any()
+    assert np.isfinite(found.median("predicted_local_spectrum", method="lrp-epsilon")).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "percentile"], "NAME=VALUE"),
+        (["--set", "percentile=90"], "no parameter 'percentile'"),
+        (["--method", "rectgrad", "--set", "percentile=101"], "percentile must be"),
+        (["--repro", "icml2021"], "unknown choice 'icml2021'"),
+        (["--method", "pattern-net"], "patterns"),
+        (["--method", "rectgrad", "--bias", "bach"], "no parameter 'bias'"),
+    ],
+)
+def test_parameters_that_no_method_has(capsys, arguments, words):
+    assert words in complaint(capsys, *CIFAR, *arguments)
+
+
+def test_choices_of_the_papers_code_change_the_result(tmp_path):
+    medians = []
+    for choice in ([], ["--repro", "byte-inputs"], ["--repro", "icml2020"]):
+        out = tmp_path / str(len(medians))
+        assert main([*CIFAR, "--method", "lrp-alpha2beta1", *choice, "--out", str(out), "--json"]) == 0
+        medians.append(Comparison.load(out / "comparison.nc").median("measured_deficit_median").values)
+    assert not np.allclose(medians[0], medians[1])
+    assert not np.allclose(medians[1], medians[2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_format
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -13,9 +13,11 @@ from rich.table import Table
 from conetheory.cli.console import out
 
 if TYPE_CHECKING:
+    from conetheory.rules.registry import Method
     from conetheory.theory.theorems import Theorem
 
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+PLAIN = (int, float, str, bool, type(None))
 # the architectures that the tests run; any feed-forward torchvision classification CNN is accepted
 TESTED = {
     "cifar10_cnn": "the paper's small CIFAR-10 network; weights bundled",
@@ -44,22 +46,43 @@ def list_models(json: Json = False) -> None:
 
 
 def list_methods(json: Json = False) -> None:
-    """The registry of methods and what theory may assume about their matrices."""
+    """The registry of methods: parameters with defaults, properties, the theories that apply, sources."""
     from conetheory.rules.registry import methods
 
-    flags = ("linear", "nonnegative", "sum_preserving")
+    found = [_described(method) for method in methods()]
     if json:
-        found = [{k: getattr(m, k) for k in ("name", "description", "source", *flags)} for m in methods()]
         typer.echo(json_format.dumps(found, indent=2))
         return
-    table = Table("method", *(f.replace("_", "-") for f in flags), "what it propagates", "source")
-    for method in methods():
-        marks = ["yes" if getattr(method, flag) else "no" for flag in flags]
-        table.add_row(method.name, *marks, method.description, method.source)
+    flags = ("linear", "nonnegative", "sum_preserving")
+    headings = ("method", "family", *(f.replace("_", "-") for f in flags), "theory", "parameters")
+    table = Table(*headings, "what it propagates", "source")
+    for entry in found:
+        marks = ["yes" if entry[flag] else "no" for flag in flags]
+        parameters = ", ".join(f"{k}={v}" for k, v in entry["parameters"].items())
+        theory = ", ".join(entry["theories"]) or "none: " + entry["reason"]
+        text = (entry["description"], entry["source"])
+        table.add_row(entry["name"], entry["family"], *marks, theory, parameters or "-", *text)
     out().print(table)
     typer.echo(
-        "Also any lrp-alphaAbetaB with A - B = 1, such as lrp-alpha1.5beta0.5; lrp-zplus is lrp-alpha1beta0."
+        "Also any lrp-alphaAbetaB with A - B = 1, such as lrp-alpha1.5beta0.5; lrp-zplus is lrp-alpha1beta0. "
+        "Parameters are set with --set NAME=VALUE."
     )
+
+
+def _described(method: Method) -> dict[str, Any]:
+    """A method as `conetheory methods --json` prints it."""
+    from conetheory.predict import THEORIES
+
+    said = {theory: method.applies(theory) for theory in THEORIES}
+    reasons = dict.fromkeys(found.reason for found in said.values() if found is not None)
+    names = ("name", "family", "description", "source", "linear", "nonnegative", "sum_preserving")
+    return {
+        **{k: getattr(method, k) for k in names},
+        "backpropagated": method.backpropagated,
+        "parameters": {k: v if isinstance(v, PLAIN) else str(v) for k, v in method.entry.parameters.items()},
+        "theories": [theory for theory, found in said.items() if found is None],
+        "reason": "; ".join(reasons),
+    }
 
 
 def show_theorems(

@@ -41,6 +41,8 @@ class AlphaBeta(Rule):
         to both, as innvestigate does: a pool can then change its sign, and the cone is lost.
     stabiliser: eps >= 0; pools become `z + eps sign(z)` with sign(0) = 1. With 0 only empty pools, whose
         numerators are zero too, are left out.
+    on_zero: the denominator of pools that are exactly zero, which a signed bias brings about (innvestigate:
+        1e-7; 0: such outputs are left out).
     empty_pool: what an output with one empty pool does. `drop`: that pool's share, alpha or -beta, is lost.
         `renormalise`: the other pool takes everything, so that the column still sums to one. Sums and
         averages, whose weights are all positive, always renormalise: with nonnegative inputs they
@@ -52,6 +54,7 @@ class AlphaBeta(Rule):
     bias: Bias = "none"
     stabiliser: float = 0.0
     empty_pool: EmptyPool = "drop"
+    on_zero: float = 0.0
 
     def __post_init__(self) -> None:
         if not (abs(self.alpha - self.beta - 1) <= 1e-9 and self.beta >= 0):
@@ -64,6 +67,8 @@ class AlphaBeta(Rule):
             raise InputError(f"empty_pool must be drop or renormalise, not {self.empty_pool!r}")
         if not self.stabiliser >= 0:
             raise InputError(f"the stabiliser must be >= 0, not {self.stabiliser}")
+        if not self.on_zero >= 0:
+            raise InputError(f"on_zero must be >= 0, not {self.on_zero}")
 
     @property
     def is_nonnegative(self) -> bool:
@@ -110,6 +115,8 @@ class AlphaBeta(Rule):
             weights = [torch.where(empty[1 - i], one, w) for i, w in enumerate(weights)]
         if self.stabiliser > 0:
             pools = [torch.where(z >= 0, z + self.stabiliser, z - self.stabiliser) for z in pools]
+        if self.on_zero > 0:
+            pools = [torch.where(z == 0, self.on_zero, z) for z in pools]
         return [torch.where(z == 0, 0.0, w / z) for w, z in zip(weights, pools, strict=True)]
 
 
