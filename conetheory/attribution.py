@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conetheory.chain import RelevanceChain, Start
+from conetheory.chain import RelevanceChain, Start, checked_images, checked_vectors
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import Shape
@@ -29,11 +29,12 @@ class ExplainerChain:
         device: str | torch.device | None = None,
     ) -> None:
         graph: Graph = getattr(network, "graph", network)
-        images = images if images.ndim == len(graph.input_shape) + 1 else images.unsqueeze(0)
+        images = checked_images(images, graph.input_shape)
         self.method, self.network = method, network
         self.dtype, self.device = dtype or images.dtype, torch.device(device or images.device)
         self.graph = graph.to(dtype=self.dtype, device=self.device)
         self.images = images.to(dtype=self.dtype, device=self.device)
+        self.explainer: Explainer = method.rule.bind(self.graph)
         self.logits = self.graph.forward(self.images)
 
     def __len__(self) -> int:
@@ -49,16 +50,18 @@ class ExplainerChain:
     def sweep(
         self, starts: Mapping[str, Start], stop: str = INPUT
     ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        """Yield the start vectors at the logits, then the maps at the input."""
-        if self.graph.resolve(stop) != INPUT or [self.graph.resolve(s) for s in starts] != [
-            self.graph.output
-        ]:
+        """Yield the start vectors at the logits, then the maps at the input.
+
+        A map of one value for each location has one channel there, whatever the input has.
+        """
+        ends = [self.graph.resolve(name) for name in (stop, *starts)]
+        if ends != [INPUT, self.graph.output]:
             raise InputError(f"{self.method.name} is not backpropagated: it only goes from logits to input")
         ((start, vectors),) = starts.items()
-        vectors = vectors(self.graph.shape(self.graph.output)) if callable(vectors) else vectors
+        vectors = checked_vectors(vectors, start, len(self), self.shape(start))
         vectors = vectors.to(dtype=self.dtype, device=self.device)
         yield self.graph.output, {start: vectors}
-        yield INPUT, {start: self.method.rule.maps(self.graph, self.images, vectors)}
+        yield INPUT, {start: self.explainer.maps(self.graph, self.images, vectors)}
 
     def down(self, r: Tensor, start: str = "logits", stop: str = INPUT) -> Tensor:
         """The maps for output weights `(images, vectors, classes)`."""

@@ -9,6 +9,7 @@ from them serve all vectors.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,7 @@ class RelevanceChain:
         **parameters: Any,
     ) -> None:
         graph: Graph = getattr(network, "graph", network)
-        images = images if images.ndim == len(graph.input_shape) + 1 else images.unsqueeze(0)
-        if tuple(images.shape[1:]) != tuple(graph.input_shape):
-            raise InputError(
-                f"the images are {tuple(images.shape[1:])}, the network takes {graph.input_shape}"
-            )
-        if not bool(torch.isfinite(images).all()):
-            raise InputError("the images hold NaN or infinite values")
+        images = checked_images(images, graph.input_shape)
         self.method = get_method(method, **parameters) if isinstance(method, str) else method
         self.network = network
         self.dtype, self.device = dtype or images.dtype, torch.device(device or images.device)
@@ -130,13 +125,7 @@ class RelevanceChain:
                 pending[source] = part if held is None else _add(held, part)
 
     def _vectors(self, start: Start, name: str) -> Tensor:
-        shape = self.graph.shape(name)
-        vectors = start(shape) if callable(start) else start
-        if tuple(vectors.shape[2:]) != shape or len(vectors) != len(self):
-            raise InputError(
-                f"vectors at {name!r} must be ({len(self)} images, count, {', '.join(map(str, shape))}), "
-                f"not {tuple(vectors.shape)}"
-            )
+        vectors = checked_vectors(start, name, len(self), self.graph.shape(name))
         vectors = vectors.to(dtype=self.dtype, device=self.device)
         return _channels_last(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
 
@@ -236,9 +225,29 @@ class RelevanceChain:
             raise InputError(f"the chain has images 0 to {len(self) - 1}, not {image}")
         if len(self) == 1:
             return self
-        return RelevanceChain(
-            self.network, self.images[image], self.method, dtype=self.dtype, device=self.device
+        method = replace(self.method, rule=self.method.rule.only(self.images, image))
+        return RelevanceChain(self.network, self.images[image], method, dtype=self.dtype, device=self.device)
+
+
+def checked_images(images: Tensor, shape: Shape) -> Tensor:
+    """Images `(N, *shape)`; one image may come without the first axis."""
+    images = images if images.ndim == len(shape) + 1 else images.unsqueeze(0)
+    if tuple(images.shape[1:]) != tuple(shape):
+        raise InputError(f"the images are {tuple(images.shape[1:])}, the network takes {tuple(shape)}")
+    if not bool(torch.isfinite(images).all()):
+        raise InputError("the images hold NaN or infinite values")
+    return images
+
+
+def checked_vectors(start: Start, name: str, images: int, shape: Shape) -> Tensor:
+    """The vectors that a start stands for at a layer, `(images, vectors, *shape)`."""
+    vectors = start(shape) if callable(start) else start
+    if tuple(vectors.shape[2:]) != tuple(shape) or len(vectors) != images:
+        raise InputError(
+            f"vectors at {name!r} must be ({images} images, count, {', '.join(map(str, shape))}), "
+            f"not {tuple(vectors.shape)}"
         )
+    return vectors
 
 
 def _identity_blocks(size: int, dtype: np.dtype, block: int = 256) -> Iterator[np.ndarray]:

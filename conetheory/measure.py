@@ -12,14 +12,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from conetheory import histogram
-from conetheory.chain import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks.ops import Shape
 from conetheory.results import SIDES, Measurement, frame, provenance
@@ -28,6 +27,28 @@ from conetheory.theory.cosine import pairwise_deficits, random_baseline_deficit
 Distribution = Literal["gaussian", "nonnegative"]
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8, 0.95, 0.99, 1.0)
 CHUNK = 2**20  # float64 numbers converted at a time
+
+
+class Chain(Protocol):
+    """What CSC is measured on: a `RelevanceChain`, an `ExplainerChain`, or an adapter's `VjpChain`.
+
+    Its length is the number of images. `graph` names the layers and knows their shapes (`nodes`,
+    `resolve`, `shape`, `label`, as `networks.Graph` or `adapters.vjp.Layers`); `method` has a name.
+    """
+
+    method: Any
+    graph: Any
+    network: Any
+    device: torch.device
+    layers: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def sweep(
+        self, starts: Mapping[str, Callable[[Shape], Tensor]]
+    ) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Yield (layer, {start: relevance `(images, vectors, *shape)`}), from the start layers down."""
+        ...
 
 
 def draw(
@@ -144,9 +165,9 @@ class CscMeter:
         self.distribution, self.bootstrap, self.observe = distribution, bootstrap, observe
         self.images = 0
         self.statistics: dict[tuple[str, str], LayerStatistics] = {}
-        self.chain: RelevanceChain | None = None
+        self.chain: Chain | None = None
 
-    def add(self, chain: RelevanceChain, on_layer: Callable[[str], None] | None = None) -> None:
+    def add(self, chain: Chain, on_layer: Callable[[str], None] | None = None) -> None:
         """Measure all images of a chain; `on_layer` is told of each layer that is done."""
         numbers = range(self.images, self.images + len(chain))
         wanted = {chain.graph.resolve(name) for name in (self.layers or chain.layers)}
@@ -155,17 +176,17 @@ class CscMeter:
             if layer not in wanted:
                 continue
             for start, r in parts.items():
-                self._record(start, layer, numbers, r, weights)
+                if tuple(r.shape[2:]) == tuple(chain.graph.shape(layer)):
+                    self._record(start, layer, numbers, r, weights)
+                else:
+                    self._record_flattened(start, layer, r)
             if on_layer is not None:
                 on_layer(layer)
         self.images += len(chain)
         self.chain = chain
 
     def _record(self, start: str, layer: str, numbers: range, r: Tensor, weights: list[Tensor]) -> None:
-        found = self.statistics.setdefault(
-            (start, layer), LayerStatistics(np.zeros((1 + self.bootstrap, histogram.BINS)))
-        )
-        seen = []
+        found, seen = self._statistics(start, layer), []
         for local, flattened in deficit_chunks(r):
             for one, weight in zip(local, weights, strict=True):
                 found.add(one, weight)
@@ -176,7 +197,16 @@ class CscMeter:
         for i, image in enumerate(numbers if seen else ()):
             self.observe(start, layer, image, torch.cat([local[i] for local in seen]))
 
-    def _starts(self, chain: RelevanceChain, numbers: range) -> Mapping[str, Callable[[Shape], Tensor]]:
+    def _record_flattened(self, start: str, layer: str, r: Tensor) -> None:
+        """A map of one value for each location has no cosine there: only whole maps are compared."""
+        deficits = pairwise_deficits(r.flatten(2).to(torch.float64))
+        self._statistics(start, layer).flattened += deficits.flatten().tolist()
+
+    def _statistics(self, start: str, layer: str) -> LayerStatistics:
+        blank = LayerStatistics(np.zeros((1 + self.bootstrap, histogram.BINS)))
+        return self.statistics.setdefault((start, layer), blank)
+
+    def _starts(self, chain: Chain, numbers: range) -> Mapping[str, Callable[[Shape], Tensor]]:
         return {
             start: lambda shape, start=start: draw(
                 shape, numbers, self.vectors, start=start, seed=self.seed, distribution=self.distribution
@@ -203,7 +233,7 @@ class CscMeter:
             "measured_deficit_quantile": lambda s: histogram.quantile(s.counts[0], np.array(QUANTILES)),
             "measured_band": _band,
             "measured_flattened_deficit_median": lambda s: _median(s.flattened),
-            "dead_fraction": lambda s: s.dead / s.total,
+            "dead_fraction": lambda s: s.dead / s.total if s.total else float("nan"),
             "pairs_pooled": lambda s: s.total - s.dead,
         }
         for name, function in kinds.items():
@@ -232,7 +262,7 @@ def _median(values: Sequence[float]) -> float:
 
 
 def measure_csc(
-    chain: RelevanceChain,
+    chain: Chain,
     start: str | Sequence[str] = "logits",
     *,
     vectors: int = 5,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from torch import Tensor
 
@@ -23,6 +23,13 @@ class Explainer:
     rectifies: ClassVar[bool] = False
     reduce: ClassVar[str] = "sum"
 
+    def bind(self, graph: Graph) -> Self:
+        """The explainer for this network; raises `InputError` where there is no map of it."""
+        return self
+
     def maps(self, graph: Graph, images: Tensor, outputs: Tensor) -> Tensor:
-        """Maps `(images, vectors, C, H, W)` for output weights `(images, vectors, classes)`."""
+        """Maps `(images, vectors, C, H, W)` for output weights `(images, vectors, classes)`.
+
+        `(images, vectors, 1, H, W)` where there is one value for each location.
+        """
         raise NotImplementedError

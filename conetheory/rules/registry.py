@@ -27,6 +27,7 @@ BUILTIN = (
     *("alphabeta", "gradient", "lrp", "domains", "excitation", "composite", "contrastive"),
     "patterns",
 )
+EXPLAINERS = ("gradients", "occlusion", "iba", "tcav")
 Naming = Callable[[str], dict[str, Any] | None]
 
 
@@ -130,8 +131,9 @@ def register(
 
 def entries() -> dict[str, Entry]:
     """All registered methods by name, the built-in ones first."""
-    for module in BUILTIN:
-        import_module(f"conetheory.rules.{module}")
+    for package, modules in (("rules", BUILTIN), ("explainers", EXPLAINERS)):
+        for module in modules:
+            import_module(f"conetheory.{package}.{module}")
     return _ENTRIES
 
 

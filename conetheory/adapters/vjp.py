@@ -1,0 +1,144 @@
+"""CSC of any function that sends relevance down: `vjp(v) -> {layer: relevance}`.
+
+    shapes = {"input": (3, 32, 32), "conv1": (16, 32, 32), "logits": (10,)}
+    chain = VjpChain({"logits": vjp}, shapes, images=2)
+    measure_csc(chain, "logits", vectors=10)
+
+The measurement is the one of our own chains: the same random vectors for the same seeds and names of start
+layers, the same statistics, the same kind of result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from conetheory.chain import Start, checked_vectors
+from conetheory.errors import InputError
+from conetheory.networks.graph import INPUT
+from conetheory.networks.ops import Shape
+
+Vjp = Callable[[Tensor], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The layers of a network that is no `Graph`: `{name: shape}` from the input up, the output last."""
+
+    shapes: Mapping[str, Shape]
+
+    def __post_init__(self) -> None:
+        if next(iter(self.shapes), None) != INPUT or len(self.shapes) < 2:
+            raise InputError(f"the layers are given from {INPUT!r} up to the output")
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """All but the input."""
+        return tuple(self.shapes)[1:]
+
+    @property
+    def output(self) -> str:
+        return self.nodes[-1]
+
+    def resolve(self, name: str) -> str:
+        if name in self.shapes:
+            return name
+        if name in ("logits", "output"):
+            return self.output
+        if inside := [known for known in self.shapes if known.startswith(name + ".")]:
+            return inside[-1]
+        raise InputError(f"no layer {name!r}; the layers are {', '.join(self.shapes)}")
+
+    def shape(self, name: str) -> Shape:
+        return tuple(self.shapes[name])
+
+    def below(self, name: str) -> tuple[str, ...]:
+        """The layers that come before one, which need not all feed it."""
+        names = list(self.shapes)
+        return tuple(names[: names.index(self.resolve(name))])
+
+    def label(self, name: str) -> str:
+        return name
+
+
+@dataclass(frozen=True)
+class External:
+    """A method that is not ours: its name, for tables and figures."""
+
+    name: str
+
+
+class VjpChain:
+    """What `CscMeter` measures, made of one function for each start layer.
+
+    vjps: `{start layer: vjp}`; v is `(images, *shape of the start)`, one vector for each image, and the
+    function gives the relevance `(images, *shape)` of the layers below, of those it knows. shapes: of all
+    layers, from the input up (see `Layers`). dtype and device are those that v is handed over in.
+    """
+
+    def __init__(
+        self,
+        vjps: Mapping[str, Vjp],
+        shapes: Mapping[str, Shape],
+        images: int,
+        *,
+        name: str = "vjp",
+        network: Any = None,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.graph, self.images_count, self.method = Layers(shapes), images, External(name)
+        self.vjps = {self.graph.resolve(start): vjp for start, vjp in vjps.items()}
+        self.network, self.dtype, self.device = network, dtype, torch.device(device)
+
+    def __len__(self) -> int:
+        return self.images_count
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(self.graph.shapes)
+
+    def shape(self, layer: str) -> Shape:
+        return self.graph.shape(self.graph.resolve(layer))
+
+    def sweep(
+        self, starts: Mapping[str, Start], stop: str = INPUT
+    ) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Yield (layer, {start: relevance}) from each start layer down to `stop`, start after start."""
+        names = {start: self.graph.resolve(start) for start in starts}
+        order = list(self.graph.shapes)
+        last = order.index(self.graph.resolve(stop))
+        for start, vectors in starts.items():
+            name = names[start]
+            vectors = checked_vectors(vectors, start, len(self), self.graph.shape(name))
+            vectors = vectors.to(dtype=self.dtype, device=self.device)
+            found = {**self.pull(name, vectors), name: vectors}
+            for layer in reversed(order[last : order.index(name) + 1]):
+                if layer in found:
+                    yield layer, {start: self._checked(layer, found.pop(layer), vectors.shape[1])}
+
+    def pull(self, start: str, vectors: Tensor) -> dict[str, Tensor]:
+        """Relevance `(images, vectors, *shape)` of the layers below, by one call for each vector."""
+        if start not in self.vjps:
+            raise InputError(f"no vjp was given for {start!r}; there are those of {', '.join(self.vjps)}")
+        return stacked([self.vjps[start](v) for v in vectors.unbind(1)])
+
+    def down(self, r: Tensor, start: str, stop: str = INPUT) -> Tensor:
+        """Relevance `(images, vectors, *shape)` at `start` to relevance at `stop`."""
+        *_, (_, parts) = self.sweep({start: r}, stop)
+        return parts[start]
+
+    def _checked(self, layer: str, r: Tensor, vectors: int) -> Tensor:
+        expected = (len(self), vectors, *self.graph.shape(layer))
+        if tuple(r.shape) != expected:
+            raise InputError(f"{self.method.name} gives {tuple(r.shape)} at {layer!r}, not {expected}")
+        return r
+
+
+def stacked(found: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """`{layer: (images, vectors, *shape)}` of one dictionary for each vector."""
+    return {layer: torch.stack([one[layer].detach() for one in found], 1) for layer in found[0]}
