@@ -1,13 +1,11 @@
-"""Certificates on blocks of layers: for starts that can't be enumerated, and for many images at once.
+"""Certificates on blocks of layers, for starts that can't be enumerated.
 
-*Blocks.* The rows of the chain between a layer `top` and a location p of a layer `bottom` are a matrix
+The rows of the chain between a layer `top` and a location p of a layer `bottom` are a matrix
 P_p (channels x units of top). Relevance that is nonnegative at `top`, whatever made it, arrives at p in the
 cone of the columns of P_p: the worst pair of columns and the diameter hold for all of it, and for every
 nonnegative start above `top` that reaches `bottom` through `top` alone (`Graph.cuts`). A higher `top` gives
 a smaller cone, so the certificate from the start layer itself is the best one; lower ones cost less, and
 `block_chain_certificate` composes two of them.
-
-*Many images.* `every_image_certificate` bounds two steps whatever the activations between them are.
 
 All of it is computed in float64, rounded outward, and certifies the matrices of the computed activations.
 """
@@ -23,14 +21,13 @@ import torch
 from conetheory.chain import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.local import LocalBlock, sample_positions
-from conetheory.networks.ops import Conv2d, Linear, LinearOp
+from conetheory.networks.ops import Conv2d, Linear
 from conetheory.theory import cone, cosine, enclosure, generators
 from conetheory.theory.enclosure import round_up
 from conetheory.theory.records import NotApplicable
 
 POSITIONS = 8
 ROW_NUMBERS = 2**25  # numbers in the widest covector of one batch of adjoint passes
-PROBE = 64  # units whose rows are looked at before all of them are made
 CONFIDENCE = 0.95
 
 
@@ -72,7 +69,7 @@ def certify_block(
     not below `top`. Costs one adjoint pass per channel and location. Source: theory.md B12 (theorem
     `generators`).
     """
-    _check(chain)
+    check(chain)
     top, bottom = chain.graph.resolve(top), chain.graph.resolve(bottom)
     g = rounding(chain, top, bottom)
     units = int(np.prod(chain.shape(top)))
@@ -137,7 +134,8 @@ def rounding(chain: RelevanceChain, start: str, layer: str) -> float:
     return enclosure.subtraction_free_factor(fans)
 
 
-def _check(chain: RelevanceChain) -> None:
+def check(chain: RelevanceChain) -> None:
+    """Raises InputError unless the chain is of a nonnegative method, in float64."""
     if chain.dtype != torch.float64:
         raise InputError("certificates need a float64 chain: RelevanceChain(..., dtype=torch.float64)")
     if not chain.method.nonnegative:
@@ -172,7 +170,7 @@ def block_chain_certificate(
     locations is no bound where they differ). NotApplicable with the layer and location that prevent it.
     Raises InputError unless `middle` is a cut. Source: theory.md B12; new here.
     """
-    _check(chain)
+    check(chain)
     chain = chain._only(image)
     top, middle, bottom = (chain.graph.resolve(name) for name in (top, middle, bottom))
     if middle not in chain.graph.cuts:
@@ -204,66 +202,3 @@ def block_chain_certificate(
     own = generators.diameter_upper(directions, g)
     deficit = float(cone.deficit_upper_from_diameter(diameter))
     return ComposedCertificate(position, diameter, deficit, own, round_up(diameter - own))
-
-
-# ---------------------------------------------------------------- every image with the same active units
-
-
-@dataclass(frozen=True)
-class EveryImageCertificate:
-    """What holds at a location for every image with the same active units, pool winners and input signs.
-
-    diameter_upper: of the block, over all activations. factor: the upper end of the step that bounds it.
-    """
-
-    diameter_upper: float
-    factor: str
-
-
-def every_image_certificate(
-    chain: RelevanceChain, top: str, middle: str, bottom: str, position: int, image: int = 0
-) -> EveryImageCertificate | NotApplicable:
-    """The block top..middle..bottom at location p, A D B with D the positive diagonal that the image sets.
-
-    A: the step middle..bottom at p, B: the step top..middle at the units that feed p, one linear layer each.
-    Diagonals at the outside change no diameter, and Delta(A D B) <= min(Delta(A), Delta(B)). Where both are
-    infinite on the units alive in both, so is the supremum over D (theorem `image-free-blocks`):
-    NotApplicable with the layer and the units that prevent it. Raises InputError if a step crosses more
-    than one linear layer. Source: DESIGN 3.2; proofs/test_image_free_blocks.py.
-    """
-    _check(chain)
-    chain = chain._only(image)
-    top, middle, bottom = (chain.graph.resolve(name) for name in (top, middle, bottom))
-    for above, below in ((top, middle), (middle, bottom)):
-        layers = [n.name for n in chain.graph.between(above, below) if isinstance(n.op, LinearOp)]
-        if len(layers) > 1:
-            raise InputError(
-                f"the step from {above!r} to {below!r} crosses {len(layers)} layers; one at a time"
-            )
-    A = local_matrices(chain, bottom, position, middle)[0]
-    ones = torch.ones((1, 1, *chain.shape(top)), dtype=chain.dtype, device=chain.device)
-    fed = chain.down(ones, top, middle).flatten().cpu().numpy() > 0
-    inner = np.flatnonzero(A.any(axis=0) & fed)
-    if len(inner) == 0:
-        return NotApplicable(f"location {position} of {bottom!r} is dead")
-    bounds = {middle: generators.diameter_upper(A[:, inner], rounding(chain, middle, bottom))}
-    for rows in (inner[:PROBE], inner) if len(inner) > PROBE else (inner,):
-        # A zero among some of the rows, in a column that they keep alive, is one among all.
-        B = chain.up(chain.one_hot(middle, rows.tolist()), middle, top).flatten(2)[0].cpu().numpy()
-        bounds[top] = generators.diameter_upper(B, rounding(chain, top, middle))
-        if bounds[top] == np.inf:
-            break
-    factor = min(bounds, key=lambda name: bounds[name])
-    if bounds[factor] < np.inf:
-        return EveryImageCertificate(bounds[factor], factor)
-    first, second = _holed(A[:, inner].T), _holed(B)
-    return NotApplicable(
-        f"activations at {middle!r} let the diameter at {bottom!r} grow without bound:"
-        f" its unit {inner[first]} feeds only some of the channels,"
-        f" and its unit {inner[second]} is fed by only some of {top!r}"
-    )
-
-
-def _holed(A: np.ndarray) -> int:
-    """The first row with a zero in a live column."""
-    return int(np.flatnonzero((A[:, A.any(axis=0)] == 0).any(axis=1))[0])

@@ -8,34 +8,49 @@ float64 and rounded outward; it certifies the matrices of the computed activatio
 
 Where the start has few units, one-hot columns give P_p at every location. Where it has many (a
 convolution's output), adjoint passes give it at sampled locations (`blocks.certify_block`).
+
+Thorough certificates say more: of signed chains that keep the sum, how much of the difference of two starts
+is left in whole maps (tau_1; both in `signed`), and what holds for every image with the same active units
+(`everyimage`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from conetheory.blocks import CONFIDENCE, POSITIONS, certify_block, rounding
 from conetheory.chain import RelevanceChain
+from conetheory.comparison import REASONS
 from conetheory.errors import InputError
+from conetheory.everyimage import every_image_certificates
 from conetheory.local import LocalBlock, is_enumerable, local_columns
 from conetheory.predict import below
 from conetheory.results import Certificate, frame, provenance
+from conetheory.signed import bounded, location_bounds, norm_cones
 from conetheory.theory import cone, enclosure
 from conetheory.theory.cosine import deficit_upper
 from conetheory.theory.records import NotApplicable
+
+LOCAL = ("deficit_upper", "diameter_upper", "gaussian_deficit_upper")
+Report = Callable[[int, int], None]
 
 
 @dataclass
 class LayerCertificate:
     """One value for each certified location, image after image; NaN at dead ones.
 
-    deficit_upper: of any two nonnegative starts, from the worst pair of columns. diameter_upper: of the
-    cone. gaussian_deficit_upper: of two Gaussian starts, each location by itself with probability 0.95.
+    deficit_upper: of any two nonnegative starts, from the worst pair of columns; inf where columns of a
+    signed chain may be at an obtuse angle. diameter_upper: of the cone, NaN without one.
+    gaussian_deficit_upper: of two Gaussian starts, each location by itself with probability 0.95.
+
+    One value for each image, NaN where there is none. tau_1_upper: of the chain down to here.
+    map_deficit_upper: of whole maps, of any two starts in the norm cone. every_image_deficit_upper: at the
+    worst of some locations, for all images with the same active units.
     """
 
     positions: list[np.ndarray] = field(default_factory=list)
@@ -43,10 +58,13 @@ class LayerCertificate:
     deficit_upper: list[np.ndarray] = field(default_factory=list)
     diameter_upper: list[np.ndarray] = field(default_factory=list)
     gaussian_deficit_upper: list[np.ndarray] = field(default_factory=list)
+    tau_1_upper: list[float] = field(default_factory=list)
+    map_deficit_upper: list[float] = field(default_factory=list)
+    every_image_deficit_upper: list[float] = field(default_factory=list)
 
     def values(self, name: str) -> np.ndarray:
         """All live values of one kind."""
-        found = np.concatenate(getattr(self, name))
+        found = np.concatenate([np.empty(0), *getattr(self, name)])
         return found[~np.isnan(found)]
 
 
@@ -55,8 +73,8 @@ class CscCertifier:
 
     positions: locations per layer and image (None: what fits in memory; a network as small as the
     CIFAR-10 one is certified at every location). block_positions: the same where the start has too many
-    units to send a column for each, unless `positions` says it. Where a theorem does not apply, `reason`
-    says why.
+    units to send a column for each, unless `positions` says it. thorough: signed chains, norm cones and
+    statements for every image too. Where theorems do not apply, `reasons` says which of `REASONS` and why.
     """
 
     def __init__(
@@ -67,58 +85,100 @@ class CscCertifier:
         positions: int | None = None,
         block_positions: int = POSITIONS,
         seed: int = 0,
+        thorough: bool = False,
     ) -> None:
         self.start, self.layers, self.positions, self.seed = start, layers, positions, seed
         self.block_positions = block_positions if positions is None else positions
-        self.reason: NotApplicable | None = None
+        self.thorough = thorough
+        self.reasons: dict[str, str] = {}
         self.certificates: dict[str, LayerCertificate] = {}
 
-    def add(
-        self, chain: RelevanceChain, on_step: Callable[[int, int], None] | None = None
-    ) -> dict[str, list[LocalBlock]]:
+    def add(self, chain: RelevanceChain, on_step: Report | None = None) -> dict[str, list[LocalBlock]]:
         """Certify all images of a chain; gives the local matrices back for those who can use them too."""
-        self.reason = applicable(chain, self.start)
-        if self.reason is not None:
+        refused, enumerable = applicable(chain, self.start), is_enumerable(chain, self.start)
+        signed = refused is not None and self.thorough and bounded(chain) is None
+        if refused is not None and not (signed and enumerable):
+            more = f", and {self.start!r} has too many units to send a column for each" if signed else ""
+            self.reasons["not_applicable"] = refused.reason + more
             return {}
+        chain = chain.double() if signed else chain
         layers = below(chain, self.start, self.layers)
-        if not is_enumerable(chain, self.start):
-            return self._add_sampled(chain, layers, on_step)
+        blocks = (self._add_columns if enumerable else self._add_sampled)(chain, layers, on_step)
+        if self.thorough:
+            self._add_norm_cones(chain, layers)
+            if not signed:
+                self._add_every_image(chain, layers)
+        return blocks
+
+    def _add_columns(
+        self, chain: RelevanceChain, layers: Sequence[str], on_step: Report | None
+    ) -> dict[str, list[LocalBlock]]:
         options = {"positions": self.positions, "seed": self.seed, "on_block": on_step}
         blocks = local_columns(chain, self.start, layers, **options)
         for layer, images in blocks.items():
             g = rounding(chain, self.start, layer)
             for block in images:
-                self._certify(block, g)
+                cones = chain.method.nonnegative
+                bounds = _cone_bounds(block, g) if cones else _signed_bounds(chain, self.start, block)
+                self._keep(layer, block.positions, block.total, *bounds)
         return blocks
 
     def _add_sampled(
-        self, chain: RelevanceChain, layers: Sequence[str], on_step: Callable[[int, int], None] | None
+        self, chain: RelevanceChain, layers: Sequence[str], on_step: Report | None
     ) -> dict[str, list[LocalBlock]]:
         blocks: dict[str, list[LocalBlock]] = {}
         options = {"positions": self.block_positions, "seed": self.seed}
         for done, layer in enumerate(layers, 1):
-            found = self.certificates.setdefault(layer, LayerCertificate())
             for image in certify_block(chain, self.start, layer, **options):
-                found.total = image.total
-                for name in ("positions", "deficit_upper", "diameter_upper", "gaussian_deficit_upper"):
-                    getattr(found, name).append(getattr(image, name))
+                self._keep(layer, image.positions, image.total, *(getattr(image, name) for name in LOCAL))
                 blocks.setdefault(layer, []).append(image.as_local())
             if on_step is not None:
                 on_step(done, len(layers))
         return blocks
 
-    def _certify(self, block: LocalBlock, g: float) -> None:
-        found = self.certificates.setdefault(block.layer, LayerCertificate())
-        P = block.matrices
-        worst = cone.worst_pair_cosine(P).deficit
-        diameter = cone.projective_diameter(P)
-        spread = enclosure.stable_rank_excess_upper(P, g)
-        found.total = block.total
-        found.positions.append(block.positions)
-        found.deficit_upper.append(_numpy(enclosure.deficit_inflated_upper(worst, g, P.shape[-2])))
-        found.diameter_upper.append(_numpy(enclosure.diameter_upper(diameter, g, enclosure.largest_log(P))))
-        gaussian = deficit_upper(torch.nan_to_num(spread, nan=0.0, posinf=torch.inf), 1 - CONFIDENCE)
-        found.gaussian_deficit_upper.append(_numpy(torch.where(torch.isnan(spread), torch.nan, gaussian)))
+    def _keep(self, layer: str, positions: np.ndarray, total: int, *bounds: np.ndarray) -> None:
+        held = self.certificates.setdefault(layer, LayerCertificate())
+        held.total = total
+        held.positions.append(positions)
+        for name, values in zip(LOCAL, bounds, strict=True):
+            getattr(held, name).append(values)
+
+    def _add_norm_cones(self, chain: RelevanceChain, layers: Sequence[str]) -> None:
+        for image in range(len(chain)):
+            cones = norm_cones(chain, self.start, layers, image=image)
+            self._record("tau_1_upper", {k: c.tau_upper if c else np.nan for k, c in cones.items()})
+            bounds = {k: c.deficit_upper if c else c for k, c in cones.items()}
+            self._record("map_deficit_upper", bounds, "no_norm_cone")
+
+    def _add_every_image(self, chain: RelevanceChain, layers: Sequence[str]) -> None:
+        options = {"positions": min(POSITIONS, self.block_positions), "seed": self.seed}
+        for image in range(len(chain)):
+            found = every_image_certificates(chain, self.start, layers, image=image, **options)
+            bounds = {k: c.deficit_upper if c else c for k, c in found.items()}
+            self._record("every_image_deficit_upper", bounds, "no_every_image")
+
+    def _record(self, name: str, bounds: Mapping[str, Any], reason: str = "") -> None:
+        """Keep a bound for each layer, NaN where there is none; the reason if it is so at the last one."""
+        for layer, bound in bounds.items():
+            held = self.certificates.setdefault(layer, LayerCertificate())
+            getattr(held, name).append(np.nan if isinstance(bound, NotApplicable) else float(bound))
+        if isinstance(bound, NotApplicable):
+            self.reasons[reason] = bound.reason
+
+
+def _cone_bounds(block: LocalBlock, g: float) -> tuple[np.ndarray, ...]:
+    P = block.matrices
+    worst = enclosure.deficit_inflated_upper(cone.worst_pair_cosine(P).deficit, g, P.shape[-2])
+    diameter = enclosure.diameter_upper(cone.projective_diameter(P), g, enclosure.largest_log(P))
+    spread = enclosure.stable_rank_excess_upper(P, g)
+    gaussian = deficit_upper(torch.nan_to_num(spread, nan=0.0, posinf=torch.inf), 1 - CONFIDENCE)
+    gaussian = torch.where(torch.isnan(spread), torch.nan, gaussian)
+    return tuple(x.detach().cpu().numpy().ravel() for x in (worst, diameter, gaussian))
+
+
+def _signed_bounds(chain: RelevanceChain, start: str, block: LocalBlock) -> tuple[np.ndarray, ...]:
+    worst, gaussian = location_bounds(chain, start, block)
+    return worst, np.full_like(worst, np.nan), gaussian
 
 
 def certificate(chain: RelevanceChain, certifiers: Mapping[str, CscCertifier]) -> Certificate:
@@ -130,28 +190,48 @@ def certificate(chain: RelevanceChain, certifiers: Mapping[str, CscCertifier]) -
                 values.setdefault(name, {})[start, layer] = value
     layers = [layer for c in certifiers.values() for layer in c.certificates] or ["input"]
     dataset = frame(chain.graph, chain.method.name, list(certifiers), layers, values)
-    reasons = [c.reason.reason if c.reason is not None else "" for c in certifiers.values()]
-    dataset["not_applicable"] = (("method", "start"), np.array([reasons], dtype=object))
+    for name in REASONS:
+        reasons = [c.reasons.get(name, "") for c in certifiers.values()]
+        dataset[name] = (("method", "start"), np.array([reasons], dtype=object))
     return Certificate(dataset.assign_attrs(provenance(chain.network, confidence=CONFIDENCE)))
 
 
 def _summary(found: LayerCertificate) -> dict[str, float]:
-    cosine = np.maximum(0.0, 1 - found.values("deficit_upper"))
-    diameter = found.values("diameter_upper")
-    gaussian = found.values("gaussian_deficit_upper")
-    if len(cosine) == 0:
-        return {}
-    return {
-        "certified_cos_lower": max(0.0, enclosure.round_down(float(cosine.min()))),
-        "certified_cos_lower_p5": float(np.quantile(cosine, 0.05)),
-        "certified_cos_lower_median": float(np.median(cosine)),
-        "certified_half_angle_cos_lower": float(cone.cosine_lower_from_diameter(diameter.max())),
-        "certified_diameter_upper": float(diameter.max()),
-        "certified_diameter_upper_median": float(np.median(diameter)),
-        "certified_gaussian_deficit_upper_median": float(np.median(gaussian)),
-        "certified_positions": sum(len(p) for p in found.positions),
-        "locations": found.total * len(found.positions),
+    cosine, diameter = np.maximum(0.0, 1 - found.values("deficit_upper")), found.values("diameter_upper")
+    summary = {
+        "certified_tau_1_upper": _worst(found.tau_1_upper),
+        "certified_map_cos_lower": _cosine_lower(_worst(found.map_deficit_upper)),
+        "certified_every_image_cos_lower": _cosine_lower(_worst(found.every_image_deficit_upper)),
     }
+    if len(cosine):
+        gaussian = found.values("gaussian_deficit_upper")
+        summary |= {
+            "certified_cos_lower": max(0.0, enclosure.round_down(float(cosine.min()))),
+            "certified_cos_lower_p5": float(np.quantile(cosine, 0.05)),
+            "certified_cos_lower_median": float(np.median(cosine)),
+            "certified_gaussian_deficit_upper_median": float(np.median(gaussian)),
+            "certified_positions": sum(len(p) for p in found.positions),
+            "locations": found.total * len(found.positions),
+        }
+    if len(diameter):
+        summary |= {
+            "certified_half_angle_cos_lower": float(cone.cosine_lower_from_diameter(diameter.max())),
+            "certified_diameter_upper": float(diameter.max()),
+            "certified_diameter_upper_median": float(np.median(diameter)),
+        }
+    elif len(cosine):  # a signed chain
+        summary["certified_share"] = float(np.mean(cosine > 0))
+    return {name: value for name, value in summary.items() if not np.isnan(value)}
+
+
+def _worst(values: Sequence[float]) -> float:
+    """The largest over images; NaN where one of them has none."""
+    worst = float(np.max(values, initial=-np.inf))
+    return worst if abs(worst) < np.inf else np.nan
+
+
+def _cosine_lower(deficit: float) -> float:
+    return deficit if np.isnan(deficit) else max(0.0, enclosure.round_down(1 - deficit))
 
 
 def certify_csc(
@@ -162,16 +242,18 @@ def certify_csc(
     positions: int | None = None,
     block_positions: int = POSITIONS,
     seed: int = 0,
+    thorough: bool = True,
 ) -> Certificate:
     """Certify one chain from one start layer or several (see the module for what is certified).
 
-    A chain in another dtype is built again in float64. Where nothing can be certified,
-    `dataset["not_applicable"]` says why.
+    A chain in another dtype is built again in float64. Where theorems do not apply, `not_applicable`,
+    `no_norm_cone` and `no_every_image` in the dataset say why, with the layer that prevents it at the last
+    layer.
     """
     starts = [start] if isinstance(start, str) else list(start)
     chain = chain.double()
     options = {"layers": layers, "positions": positions, "block_positions": block_positions, "seed": seed}
-    certifiers = {s: CscCertifier(s, **options) for s in starts}
+    certifiers = {s: CscCertifier(s, thorough=thorough, **options) for s in starts}
     for certifier in certifiers.values():
         certifier.add(chain)
     return certificate(chain, certifiers)
@@ -186,7 +268,3 @@ def applicable(chain: RelevanceChain, start: str) -> NotApplicable | None:
     if chain.dtype != torch.float64:
         raise InputError("certificates need a float64 chain: RelevanceChain(..., dtype=torch.float64)")
     return None
-
-
-def _numpy(x: Tensor) -> np.ndarray:
-    return x.detach().cpu().numpy().ravel()

@@ -17,6 +17,7 @@ THEORIES = ("local_spectrum", "two_scale", "mean_field")
 RESULTS = ("measured_deficit_median", "certified_cos_lower")  # in every record, None where absent
 RECORDED = ("measured", "certified", "dead", "baseline", "violations", "checked")
 DIMS = ("method", "start", "layer")
+REASONS = ("not_applicable", "no_norm_cone", "no_every_image")  # why there is none of a kind of certificate
 
 
 class Comparison(Result):
@@ -70,15 +71,14 @@ class Comparison(Result):
 
     @property
     def not_applicable(self) -> list[dict[str, str]]:
-        """`{method, start, reason}` where nothing could be certified."""
-        if "not_applicable" not in self.dataset:
-            return []
-        reasons = self.dataset["not_applicable"]
+        """`{theorem, method, start, reason}` where one could not be applied (`REASONS`)."""
         return [
-            {"method": str(m), "start": str(s), "reason": str(r)}
+            {"theorem": name, "method": str(m), "start": str(s), "reason": reason}
+            for name in REASONS
+            if (reasons := self.dataset.get(name)) is not None
             for m in reasons["method"].values
             for s in reasons["start"].values
-            if isinstance(r := reasons.sel({"method": m, "start": s}).item(), str) and r
+            if isinstance(reason := reasons.sel({"method": m, "start": s}).item(), str) and reason
         ]
 
     @property

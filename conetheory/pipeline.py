@@ -19,6 +19,7 @@ from conetheory.networks import Network
 from conetheory.predict import THEORIES, Predictor, prediction, predictors
 from conetheory.repro import reproduced, reproduced_inputs
 from conetheory.results import Result
+from conetheory.signed import bounded
 
 Progress = Callable[[str, int, int], None]
 
@@ -71,7 +72,8 @@ class _Job:
         options = {"vectors": s.vectors, "seed": s.seed, "layers": s.layers, "positions": s.positions}
         self.predictors = {n: predictors(s.theories, n, **options) for n in s.starts}
         self.certifiers = {
-            n: CscCertifier(n, layers=s.layers, positions=s.positions, seed=s.seed) for n in s.starts
+            n: CscCertifier(n, layers=s.layers, positions=s.positions, seed=s.seed, thorough=not s.measure)
+            for n in s.starts
         }
         self.violations: dict[tuple[str, str], int] = {}
         self.checked: dict[tuple[str, str], int] = {}
@@ -85,7 +87,7 @@ class _Job:
         if s.measure:
             self.meter.add(chain)
         certified = s.certify is None or number < s.certify
-        double = chain.double() if certified and chain.method.nonnegative else None
+        double = chain.double() if certified and self._certifiable() else None
         for start in s.starts:
             blocks = self._certify(double, start, number) if double is not None else {}
             for name, predictor in self._applicable(start).items():
@@ -97,9 +99,13 @@ class _Job:
                     predictor.add_blocks(blocks)
                 else:
                     predictor.add(chain, lambda done, total: self.progress("local spectrum", done, total))
-        if not chain.method.nonnegative:
+        if certified and double is None:
             for certifier in self.certifiers.values():
                 certifier.add(chain)
+
+    def _certifiable(self) -> bool:
+        """A cone is kept; or what a signed chain allows is asked for, that is where nothing is measured."""
+        return self.chain.method.nonnegative or (not self.settings.measure and bounded(self.chain) is None)
 
     def _applicable(self, start: str) -> dict[str, Predictor]:
         """The predictors of a start layer that say something about the method."""

@@ -18,6 +18,15 @@ from rich.table import Table
 from conetheory.comparison import Comparison
 
 SHORT = {"local_spectrum": "local spectrum", "two_scale": "two-scale", "mean_field": "mean-field"}
+NOT = {
+    "not_applicable": "not certified",
+    "no_norm_cone": "no certificate of whole maps",
+    "no_every_image": "none for every image with the same active units",
+}
+THOROUGH = {
+    "certified_share": "acute: locations where all columns make acute angles; nothing is certified at the others",
+    "certified_tau_1_upper": "tau_1: what is left of the l1 distance of two starts of the same sum",
+}
 STYLE = {"title_justify": "left", "title_style": "bold", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
 Record = dict[str, Any]
 Column = tuple[str, Callable[[Record], str]]
@@ -91,6 +100,10 @@ def _columns(theories: list[str]) -> list[Column]:
         *columns,
         ("worst\ncos >=", lambda r: _floored(r.get("certified_cos_lower"))),
         ("median\ncos >=", lambda r: _floored(r.get("certified_cos_lower_median"))),
+        ("acute", lambda r: _percent(r.get("certified_share"))),
+        ("whole map\ncos >=", lambda r: _floored(r.get("certified_map_cos_lower"))),
+        ("tau_1 <=", lambda r: _ceiled(r.get("certified_tau_1_upper"))),
+        ("every image\ncos >=", lambda r: _floored(r.get("certified_every_image_cos_lower"))),
         ("dead", lambda r: _percent(r.get("dead_fraction"))),
     ]
 
@@ -111,11 +124,13 @@ def summary_lines(comparison: Comparison) -> list[str]:
             f"certificates: {summary['violations']} violations in {summary['bounds_checked']} checks"
             " (a pair of nonnegative starts at a location)"
         )
+    lines += [text for name, text in THOROUGH.items() if name in comparison.dataset]
     certified, there = (comparison.total(name) for name in ("certified_positions", "locations"))
     if certified and certified < there:
         lines.append(f"certified at {certified} of {there} locations; more with --positions")
-    for reason, names in _by_reason(comparison.not_applicable).items():
-        lines.append(f"not certified: {names}: {reason}")
+    for theorem, missing in NOT.items():
+        entries = [entry for entry in comparison.not_applicable if entry["theorem"] == theorem]
+        lines += [f"{missing}: {names}: {reason}" for reason, names in _by_reason(entries).items()]
     for method, reason in comparison.not_predicted.items():
         lines.append(f"no theory here: {method}: {reason}")
     return lines
@@ -174,6 +189,11 @@ def _floored(value: float | None) -> str:
         return f"{max(0.0, math.floor(value * 1e4) / 1e4):.4f}"
     exponent = math.floor(math.log10(max(1 - value, 1e-16)))
     return f"1-{math.ceil((1 - value) / 10 ** (exponent - 1)) / 10:.1f}e{exponent}"
+
+
+def _ceiled(value: float | None) -> str:
+    """An upper bound, rounded up."""
+    return "" if value is None else f"{math.ceil(value * 1e4) / 1e4:.4f}"
 
 
 def _deficit(value: float | None) -> str:
