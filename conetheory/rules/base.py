@@ -57,6 +57,10 @@ class Rule:
         """The batch that the forward pass runs on: the images, and what else the rule wants to see."""
         return images
 
+    def only(self, images: Tensor, image: int) -> Self:
+        """The rule for one image of a batch: one that depends on the others keeps what it had of them."""
+        return self
+
     def entrance(self, name: str, y: Tensor) -> LocalMap | None:
         """From relevance at a start layer to what is sent down from it (None: the relevance itself)."""
         return None

@@ -25,7 +25,7 @@ from conetheory.theory.records import NotApplicable
 
 BUILTIN = (
     *("alphabeta", "gradient", "lrp", "domains", "excitation", "composite", "contrastive"),
-    "patterns",
+    *("patterns", "deeplift"),
 )
 EXPLAINERS = ("gradients", "occlusion", "iba", "tcav")
 Naming = Callable[[str], dict[str, Any] | None]
