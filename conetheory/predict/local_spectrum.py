@@ -34,7 +34,7 @@ class LocalSpectrum:
     def add(self, chain: RelevanceChain, on_step: Callable[[int, int], None] | None = None) -> None:
         """Spectra of every image of a chain."""
         layers = below(chain, self.start, self.layers)
-        if is_enumerable(chain, self.start):
+        if is_enumerable(chain, self.start) and not self._rows_are_fewer(chain, layers):
             limit = self.positions or SPECTRA
             options = {"positions": limit, "seed": self.seed, "on_block": on_step}
             self.add_blocks(local_columns(chain, self.start, layers, **options))
@@ -45,6 +45,13 @@ class LocalSpectrum:
             )
             if on_step is not None:
                 on_step(done, len(layers))
+
+    def _rows_are_fewer(self, chain: RelevanceChain, layers: Sequence[str]) -> bool:
+        """Whether adjoint passes for the rows of some positions cost less than a column for each start unit."""
+        if self.positions is None:
+            return False
+        rows = sum(self.positions * chain.shape(layer)[0] for layer in layers)
+        return rows < np.prod(chain.shape(self.start))
 
     def add_blocks(self, blocks: dict[str, list[LocalBlock]]) -> None:
         """The same from local matrices that were made already."""

@@ -1,0 +1,129 @@
+"""Every method on one network: what has become of two starts at the input, predicted and judged.
+
+    python -m experiments.method_table cifar10_cnn --patterns FILE
+    python -m experiments.method_table squeezenet1_1 --weights FILE --images DIR --limit 16 --positions 16
+
+From the logits: the measured median deficit at the input, over channels and of the whole map, the prediction
+of whatever theory applies with its error in decades, and the verdict, beside what the talk to the paper says
+of the method. Methods of whole maps explain <v, logits> for the same random v. Writes methods-NAME.json and
+.md, method by method, so that nothing is lost when it is stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from conetheory import networks
+from conetheory.errors import ConeTheoryError
+from conetheory.pipeline import Settings, run
+from conetheory.results import provenance
+from conetheory.rules.registry import find, get_method, methods
+from conetheory.verdict import verdicts
+
+RESULTS = Path(__file__).parent / "results"
+INSENSITIVE = (
+    *("lrp-alpha1beta0", "lrp-alpha2beta1", "lrp-alpha5beta4", "deep-taylor", "excitation-bp"),
+    *("pattern-attribution", "rectgrad", "deconvnet", "guided-backprop"),
+)
+SENSITIVE = (
+    *("deeplift-rescale", "deeplift-revealcancel", "gradient", "lrp-0", "occlusion", "tcav"),
+    *("integrated-gradients", "smoothgrad", "iba"),
+)
+COLUMNS = ("measured", "whole map", "random", "theory", "predicted", "error", "verdict", "talk")
+
+
+def row(network: networks.Network, images: Any, name: str, settings: Settings) -> dict[str, Any]:
+    """One method's numbers at the input."""
+    found = run(network, images, name, settings)
+    data = found.dataset.isel(method=0, start=0, layer=-1)
+    value = lambda key: float(data[key]) if key in data else float("nan")  # noqa: E731
+    theory = next((t for t in found.theories if np.isfinite(value(f"predicted_{t}"))), None)
+    (judged,) = verdicts(found.dataset)
+    return {
+        "measured": value("measured_deficit_median"),
+        "whole map": value("measured_flattened_deficit_median"),
+        "random": value("baseline_deficit"),
+        "theory": theory or found.not_predicted.get(name, "none applies"),
+        "predicted": value(f"predicted_{theory}") if theory else None,
+        "error": value(f"error_decades_{theory}") if theory else None,
+        "verdict": judged.text,
+        "talk": said_in_the_talk(name),
+        "images": len(images),
+    }
+
+
+def said_in_the_talk(name: str) -> str | None:
+    return "insensitive" if name in INSENSITIVE else "sensitive" if name in SENSITIVE else None
+
+
+def markdown(rows: dict[str, dict[str, Any]]) -> str:
+    """The table of all methods."""
+    lines = ["| method | " + " | ".join(COLUMNS) + " |", "| --- " * (len(COLUMNS) + 1) + "|"]
+    for name, found in rows.items():
+        cells = [_cell(key, found.get(key)) for key in COLUMNS] if "left out" not in found else []
+        lines.append(
+            f"| {name} | " + (" | ".join(cells) if cells else f"left out: {found['left out']}") + " |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value.replace("_", " ")
+    return f"{value:+.2f}" if key == "error" else f"{value:.1e}"
+
+
+def parameters(name: str, patterns: Path | None) -> dict[str, Any]:
+    """What a method needs to run here."""
+    return {"patterns": str(patterns)} if patterns and "patterns" in find(name).parameters else {}
+
+
+def main(
+    model: str = "cifar10_cnn",
+    weights: str | None = None,
+    images: Annotated[
+        list[Path] | None, typer.Option(help="default: the photographs in scikit-image")
+    ] = None,
+    limit: Annotated[int | None, typer.Option()] = None,
+    method: Annotated[list[str] | None, typer.Option(help="default: all")] = None,
+    patterns: Annotated[Path | None, typer.Option(help="file of fitted patterns")] = None,
+    vectors: int = 10,
+    positions: Annotated[int | None, typer.Option(help="locations of the local spectrum")] = None,
+    few: Annotated[int, typer.Option(help="images and vectors for methods of whole maps")] = 4,
+    out: Path = RESULTS,
+    name: Annotated[str | None, typer.Option(help="of the files; default: the model")] = None,
+    smoke: bool = False,
+) -> dict[str, Any]:
+    """Write OUT/methods-NAME.json and .md."""
+    network = networks.load(model, weights)
+    limit = 1 if smoke else limit
+    loaded = (
+        networks.load_images(images, network, limit) if images else networks.bundled_images(network, limit)
+    )
+    settings = {"vectors": 3 if smoke else vectors, "positions": positions, "layers": ("input",)}
+    result: dict[str, Any] = {"provenance": provenance(network, images=len(loaded), vectors=vectors, few=few)}
+    out.mkdir(parents=True, exist_ok=True)
+    rows = result["methods"] = {}
+    for each in method or [m.name for m in methods()]:
+        whole = not get_method(each, **parameters(each, patterns)).backpropagated
+        chosen = settings | {"parameters": parameters(each, patterns), "bootstrap": 0, "certify": 0}
+        chosen |= {"vectors": min(few, settings["vectors"])} if whole else {}
+        try:
+            rows[each] = row(network, loaded.tensor[: few if whole else None], each, Settings(**chosen))
+        except ConeTheoryError as error:
+            rows[each] = {"left out": str(error)}
+        print(each, rows[each], flush=True)
+        (out / f"methods-{name or model}.json").write_text(json.dumps(result, indent=1) + "\n")
+        (out / f"methods-{name or model}.md").write_text(markdown(rows))
+    return result
+
+
+if __name__ == "__main__":
+    typer.run(main)
