@@ -103,17 +103,22 @@ def test_zennit_composites_that_are_methods_of_ours(composite, method):
 
 
 @needs_zennit
-def test_a_model_is_as_before():
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_model_is_as_before(bias):
     """Weights (which canonizers merge), modes, in-place flags, hooks."""
     from zennit.canonizers import SequentialMergeBatchNorm
     from zennit.composites import EpsilonPlus
 
-    layers = [nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(80, 5)]
-    model = seeded(lambda: nn.Sequential(*layers)).train()
+    first = [nn.Conv2d(2, 4, 3, bias=bias), nn.BatchNorm2d(4), nn.ReLU(inplace=True)]
+    model = seeded(lambda: nn.Sequential(*first, nn.Flatten(), nn.Linear(80, 5))).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
+    attributes = [set(vars(module)) for module in model.modules()]
     found = ZennitChain(model, images(), EpsilonPlus(canonizers=[SequentialMergeBatchNorm()]))
     measure_csc(found, "logits", vectors=2)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    after = model.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(value, before[name]) for name, value in after.items())
+    assert [set(vars(module)) for module in model.modules()] == attributes
     assert all(m.training for m in model.modules())
     assert model[2].inplace
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())

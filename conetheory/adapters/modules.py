@@ -23,9 +23,15 @@ def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
     """The model in evaluation mode and without in-place modules, afterwards as it was.
 
     An in-place ReLU overwrites the output of the layer before it, whose relevance would then be read
-    behind the ReLU.
+    behind the ReLU. zennit's merging of batch norms hides parameters behind attributes of their names, and
+    leaves some behind: a bias where there was none, and in 1.0.0 the merged weights themselves.
     """
     modes = {module: module.training for module in model.modules()}
+    stored = [
+        (vars(module), held, dict(held))
+        for module in model.modules()
+        for held in (module._parameters, module._buffers)
+    ]
     inplace = [module for module in model.modules() if getattr(module, "inplace", False)]
     model.eval()
     for module in inplace:
@@ -33,6 +39,11 @@ def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
     try:
         yield model
     finally:
+        for attributes, held, before in stored:
+            held.clear()
+            held.update(before)
+            for name in before:
+                attributes.pop(name, None)
         for module in inplace:
             module.inplace = True
         for module, training in modes.items():
