@@ -84,13 +84,13 @@ def run_task(task: Task, model: str, given: dict[str, Any]) -> None:
 def prepare(task: Task, model: str, given: dict[str, Any]) -> Job:
     """Check the cheap options first, then the network, its layers, the images and the folder."""
     demo = task.name == "demo"
-    asked, device = (DEMO_METHODS if demo else given["method"]), _device(given["device"])
-    dtype = _one_of("dtype", given["dtype"], DTYPES)
+    asked, device = (DEMO_METHODS if demo else given["method"]), device_of(given["device"])
+    dtype = one_of("dtype", given["dtype"], DTYPES)
     theories = _theories(task, given)
     methods = chosen_methods(asked, given_parameters(given))
     _check_counts(given)
     network = networks.load(model, given.get("weights")).to(device=device)
-    images = _images(network, given)
+    images = read_images(network, given)
     settings = Settings(
         starts=_starts(task, network, given.get("start")),
         vectors=given["vectors"],
@@ -139,7 +139,7 @@ def run_method(job: Job, method: str) -> Comparison:
     return files.save(result, identity, path)
 
 
-def _images(network: Network, given: dict[str, Any]) -> Images:
+def read_images(network: Network, given: dict[str, Any]) -> Images:
     if given.get("images"):
         images = networks.load_images(given["images"], network, given["limit"])
     else:
@@ -149,7 +149,7 @@ def _images(network: Network, given: dict[str, Any]) -> Images:
     return images
 
 
-def _device(name: str) -> str:
+def device_of(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
@@ -167,7 +167,7 @@ def _theories(task: Task, given: dict[str, Any]) -> tuple[str, ...]:
     if not task.predicts:
         return ()
     for name in given.get("theory") or ():
-        _one_of("theory", name, THEORIES)
+        one_of("theory", name, THEORIES)
     return tuple(name for name in THEORIES if name in (given.get("theory") or THEORIES))
 
 
@@ -195,7 +195,7 @@ def _check_counts(given: dict[str, Any]) -> None:
             raise InputError(f"--{name.replace('_', '-')} must be at least {lowest}, not {value}")
 
 
-def _one_of(what: str, name: str, known: dict[str, Any]) -> Any:
+def one_of(what: str, name: str, known: dict[str, Any]) -> Any:
     if name not in known:
         raise InputError(f"unknown {what} {name!r}; known: {', '.join(known)}")
     return known[name]

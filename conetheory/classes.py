@@ -1,0 +1,260 @@
+"""Class sensitivity: how much of a saliency map depends on which class it explains.
+
+For one image the maps of all classes are the columns of one matrix, the chain from the logits to the input
+with the channels summed. What is reported of it: distances `1 - |cos|` between the maps of the top classes;
+the worst pair over all classes, which for nonnegative chains bounds all mixtures of classes as well
+(theorem `generators`); the share of a map's variance over the pixels that the class can still move, with
+pictures of the directions in which it does; and what the chain's spectrum alone predicts (theorem
+`column-angles`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from scipy.stats import rankdata
+from torch import Tensor
+
+from conetheory.attribution import ExplainerChain, open_chain
+from conetheory.chain import RelevanceChain
+from conetheory.errors import InputError
+from conetheory.results import Result, provenance
+from conetheory.rules.registry import Method, get_method
+from conetheory.theory.columns import column_deficit_estimate
+from conetheory.theory.cosine import pairwise_deficits
+from conetheory.theory.spectrum import effective_rank, leading_singular_values
+
+BLOCK = 16  # classes sent down at a time
+Progress = Callable[[str, int, int], None]
+
+
+class Classes(Result):
+    kind = "classes"
+
+
+@dataclass(frozen=True)
+class ClassSettings:
+    """top: classes of largest logit whose pairs are compared. whole: images, from the first, for which all
+    classes are looked at (None: all; always where there are at most `top`). ranks: pictured directions.
+    pairs: named pairs of classes. probes: random output weights for the spectrum.
+    """
+
+    top: int = 10
+    whole: int | None = 1
+    ranks: int = 3
+    pairs: tuple[tuple[int, int], ...] = ()
+    probes: int = 8
+    seed: int = 0
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.top < 2 or self.ranks < 1 or self.probes < 1:
+            raise InputError("class sensitivity needs at least 2 top classes, 1 direction and 1 probe")
+
+
+def class_maps(chain: RelevanceChain | ExplainerChain, classes: Sequence[int]) -> Tensor:
+    """The maps of these classes, channels summed: `(classes, H, W)`, for a chain of one image."""
+    outputs = chain.logits.shape[1]
+    found = []
+    for block in torch.as_tensor(classes, device=chain.device).split(BLOCK):
+        hot = torch.nn.functional.one_hot(block, outputs).to(chain.dtype)
+        found.append(chain.down(hot[None], "logits")[0].sum(1))
+    return torch.cat(found)
+
+
+def class_spectrum(
+    chain: RelevanceChain, *, probes: int = 8, steps: int = 2, seed: int = 0
+) -> tuple[np.ndarray, float]:
+    """Leading singular values of the channel-summed chain with its columns scaled to equal length, and the
+    estimated sum of the squares of the rest.
+
+    No class's map is made. The lengths are estimated from `2 probes` random covectors sent up, which see
+    all columns at once; the values come from block Lanczos with `probes` random starts, and what they leave
+    from as many fresh ones (with at most `probes` classes they are all there, and nothing is left).
+    """
+    classes, shape = chain.logits.shape[1], chain.shape("input")
+    generator = torch.Generator().manual_seed(seed)
+
+    def drawn(*size: int) -> Tensor:
+        return torch.randn(size, generator=generator, dtype=torch.float64).to(chain.device)
+
+    def up(h: Tensor) -> Tensor:
+        spread = h.T.to(chain.dtype).view(1, -1, 1, *shape[1:]).expand(1, -1, *shape)
+        return chain.up(spread, "input", "logits")[0].T.to(torch.float64)
+
+    lengths = up(drawn(math.prod(shape[1:]), 2 * probes)).square().mean(1, keepdim=True).sqrt()
+    scale = torch.where(lengths > 0, 1 / lengths, 0.0)
+
+    def down(v: Tensor) -> Tensor:
+        scaled = (scale * v).T[None].to(chain.dtype)
+        return chain.down(scaled, "logits")[0].sum(1).flatten(1).T.to(torch.float64)
+
+    width = min(probes, classes)
+    options = {"count": width * steps, "max_steps": steps}
+    found = leading_singular_values(down, lambda h: scale * up(h), drawn(classes, width), **options)
+    values = found.lower.cpu().numpy()
+    if len(values) >= classes:
+        return values, 0.0
+    fresh = down(drawn(classes, width))
+    rest = fresh - found.left @ (found.left.T @ fresh)
+    return values, float(rest.square().sum(0).mean())
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How maps `(k, H, W)` of several classes differ, after centring over the pixels and scaling to length 1.
+
+    movable_share: `1 - s_1^2 / sum s_i^2`, the share of a map's variance outside of what all have in common.
+    effective_rank: of the singular values. directions: `(ranks, H, W)`, the left singular vectors.
+    """
+
+    movable_share: float
+    effective_rank: float
+    directions: np.ndarray
+
+    @classmethod
+    def of(cls, maps: Tensor, ranks: int) -> Spread:
+        flat = maps.flatten(1).to(torch.float64)
+        flat = flat - flat.mean(1, keepdim=True)
+        norms = flat.norm(dim=1)
+        live = flat[norms > 0] / norms[norms > 0, None]
+        directions = np.full((ranks, *maps.shape[1:]), np.nan)
+        if len(live) < 2:
+            return cls(float("nan"), float("nan"), directions)
+        _, s, right = torch.linalg.svd(live, full_matrices=False)
+        kept = min(ranks, len(s))
+        directions[:kept] = right[:kept].view(kept, *maps.shape[1:]).cpu().numpy()
+        square = s.square()
+        return cls(float(square[1:].sum() / square.sum()), float(effective_rank(s)), directions)
+
+
+def worst_pair(maps: Tensor) -> tuple[float, tuple[int, int]]:
+    """The largest `1 - |cos|` of two maps `(classes, H, W)` and the two; maps of zero are left out."""
+    flat = maps.flatten(1)
+    gram = sum(block.to(torch.float64) @ block.to(torch.float64).T for block in flat.split(2**14, 1))
+    norms = gram.diagonal().sqrt()
+    deficits = (1 - gram.abs() / (norms[:, None] * norms)).clamp(min=0)
+    deficits = torch.nan_to_num(deficits.fill_diagonal_(0), nan=-1.0)
+    flat_index = int(deficits.argmax())
+    first, second = sorted(divmod(flat_index, len(maps)))
+    return float(deficits.flatten()[flat_index]), (first, second)
+
+
+def class_sensitivity(
+    network: Any,
+    images: Tensor,
+    method: str | Method,
+    settings: ClassSettings | None = None,
+    progress: Progress | None = None,
+    names: Sequence[str] | None = None,
+) -> Classes:
+    """Class sensitivity of one method on `(N, C, H, W)` images, one image at a time (see `ClassSettings`)."""
+    settings = settings or ClassSettings()
+    method = get_method(method, **settings.parameters) if isinstance(method, str) else method
+    rows = []
+    for number, image in enumerate(images):
+        rows.append(_one(network, image, method, settings, number))
+        if progress is not None:
+            progress(method.name, number + 1, len(images))
+    return Classes(_dataset(network, method, settings, rows, names or [str(i) for i in range(len(rows))]))
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """The rank correlation of predicted and measured class distance over methods, and a 95% interval."""
+
+    correlation: float
+    lower: float
+    upper: float
+    methods: int
+
+
+def tracking(classes: Classes, *, resamples: int = 2000, seed: int = 0) -> Tracking:
+    """Spearman's correlation over the methods that have a prediction, of medians over the images.
+
+    The interval is that of a bootstrap over the methods (of resamples with fewer than three different ones
+    there is no correlation; they are drawn again).
+    """
+    medians = classes.dataset[["predicted_class_distance", "class_distance_median"]].median("image")
+    x, y = (medians[name].values for name in medians)
+    live = np.isfinite(x) & np.isfinite(y)
+    x, y, count = x[live], y[live], int(live.sum())
+    if count < 3:
+        return Tracking(float("nan"), float("nan"), float("nan"), count)
+    rng, found = np.random.default_rng(seed), []
+    while len(found) < resamples:
+        drawn = rng.integers(count, size=count)
+        if len(np.unique(drawn)) > 2:
+            found.append(_rank_correlation(x[drawn], y[drawn]))
+    lower, upper = np.nanquantile(found, [0.025, 0.975])
+    return Tracking(_rank_correlation(x, y), float(lower), float(upper), count)
+
+
+def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+
+
+def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: int) -> dict[str, Any]:
+    chain = open_chain(network, image[None], method, dtype=s.dtype, device=s.device)
+    classes = chain.logits.shape[1]
+    top = chain.logits[0].topk(min(s.top, classes)).indices.tolist()
+    maps = class_maps(chain, top)
+    spread = Spread.of(maps, s.ranks)
+    row: dict[str, Any] = {
+        "class_distance_median": _median(pairwise_deficits(maps.flatten(1).to(torch.float64))),
+        "movable_share": spread.movable_share,
+        "effective_rank": spread.effective_rank,
+        "directions": spread.directions,
+        "predicted_class_distance": float("nan"),
+        "class_distance_worst": float("nan"),
+        "worst_pair": (-1, -1),
+        "pair_distance": [_pair_distance(chain, pair) for pair in s.pairs],
+        "top_classes": top,
+    }
+    if isinstance(chain, RelevanceChain) and method.linear:
+        values, rest = class_spectrum(chain, probes=s.probes, seed=s.seed)
+        row["predicted_class_distance"] = float(column_deficit_estimate(values, classes, rest))
+    if classes <= s.top or s.whole is None or number < s.whole:
+        row["class_distance_worst"], row["worst_pair"] = worst_pair(class_maps(chain, range(classes)))
+    return row
+
+
+def _pair_distance(chain: RelevanceChain | ExplainerChain, pair: tuple[int, int]) -> float:
+    return _median(pairwise_deficits(class_maps(chain, pair).flatten(1).to(torch.float64)))
+
+
+def _median(values: Tensor) -> float:
+    return float(torch.nanmedian(values)) if len(values) % 2 else float(torch.nanquantile(values, 0.5))
+
+
+def _dataset(
+    network: Any, method: Method, s: ClassSettings, rows: list[dict[str, Any]], names: Sequence[str]
+) -> xr.Dataset:
+    data = xr.Dataset(coords={"method": [method.name], "image": list(names)})
+    for name in rows[0]:
+        values = np.array([row[name] for row in rows])[None]
+        dims = ("method", "image", *_DIMS.get(name, ()))
+        if values.size:
+            data[name] = (dims, values.astype(np.float32) if name == "directions" else values)
+    if s.pairs:
+        data = data.assign_coords(pair=[f"{a}-{b}" for a, b in s.pairs])
+    exact = method.nonnegative and bool(np.isfinite(data["class_distance_worst"]).any())
+    data["worst_bounds_mixtures"] = ("method", [int(exact)])
+    settings = {"top_k": s.top, "seed": s.seed, "probes": s.probes, "whole": s.whole}
+    return data.assign_attrs(provenance(network, **settings))
+
+
+_DIMS = {
+    "worst_pair": ("two",),
+    "directions": ("rank", "y", "x"),
+    "pair_distance": ("pair",),
+    "top_classes": ("top",),
+}

@@ -1,0 +1,83 @@
+"""`conetheory explain`: saliency maps of any methods, as arrays and as figures."""
+
+from __future__ import annotations
+
+import json as json_format
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conetheory.cli.options import OPTIONS
+from conetheory.cli.series import Request, request, run_series
+
+if TYPE_CHECKING:
+    from conetheory.cli.console import Report
+    from conetheory.explanation import Maps
+
+Model, Weights, Images, Limit = (OPTIONS[n][0] for n in ("model", "weights", "images", "limit"))
+Method, Parameter, Device, Dtype = (OPTIONS[n][0] for n in ("method", "set", "device", "dtype"))
+Out, Resume, Json = (OPTIONS[n][0] for n in ("out", "resume", "json"))
+TARGET = "predicted, a class's number or its name (repeatable)."
+
+
+def run_explain(
+    model: Model,
+    weights: Weights = None,
+    images: Images = None,
+    limit: Limit = None,
+    method: Method = ["lrp-alpha1beta0"],  # noqa: B006 (typer copies it)
+    target: Annotated[list[str], typer.Option(metavar="CLASS", help=TARGET)] = ["predicted"],  # noqa: B006
+    set: Parameter = None,
+    device: Device = "auto",
+    dtype: Dtype = "float32",
+    out: Out = None,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """Saliency maps: what each method says of an image's predicted or any other class."""
+    asked = request("explain", locals())
+    from conetheory.explanation import Maps, explain_maps
+    from conetheory.saliency import PREDICTED, class_index
+
+    for name in target:
+        if name != PREDICTED:
+            class_index(asked.network, name)
+
+    def compute(method: str, report: Report) -> Maps:
+        placed = {"device": asked.device, "dtype": asked.dtype, "names": asked.names}
+        return explain_maps(
+            asked.network, asked.images.tensor, method, target, **placed, **asked.methods[method]
+        )
+
+    maps = run_series(asked, Maps, {"target": target}, compute)
+    paths = _draw(asked, maps)
+    if json:
+        typer.echo(json_format.dumps(_summary(maps, paths), indent=2))
+    else:
+        typer.echo(f"Written: {asked.out / 'maps.nc'}, {', '.join(map(str, paths))}")
+
+
+def _draw(asked: Request, maps: Maps) -> list[Path]:
+    from conetheory.plotting.maps import maps_figure
+
+    paths = []
+    for image in maps.dataset["image"].values:
+        stem = re.sub(r"[^\w.()-]+", "-", str(image)).rpartition(".")[0] or str(image)
+        paths.append(asked.out / f"maps-{stem}.png")
+        maps_figure(maps.dataset, str(image)).savefig(paths[-1], dpi=150)
+    return paths
+
+
+def _summary(maps: Maps, paths: list[Path]) -> dict[str, Any]:
+    data = maps.dataset
+    explained = {
+        str(image): {str(t): str(row.sel({"target": t}).item()) for t in data["target"].values}
+        for image, row in ((i, data["class_name"].sel({"image": i})) for i in data["image"].values)
+    }
+    return {
+        "methods": data["method"].values.tolist(),
+        "explained": explained,
+        "figures": list(map(str, paths)),
+    }

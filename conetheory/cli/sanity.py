@@ -1,0 +1,223 @@
+"""`conetheory sanity` and `conetheory classes`: do maps depend on the parameters, and on the class?"""
+
+from __future__ import annotations
+
+import json as json_format
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conetheory.cli import console
+from conetheory.cli.options import OPTIONS
+from conetheory.cli.series import request, run_series
+
+if TYPE_CHECKING:
+    import torch
+
+    from conetheory.classes import Classes
+    from conetheory.cli.series import Request
+    from conetheory.networks import Graph
+    from conetheory.sanity import Sanity
+
+Model, Weights, Images, Limit = (OPTIONS[n][0] for n in ("model", "weights", "images", "limit"))
+Method, Parameter, Seed = (OPTIONS[n][0] for n in ("method", "set", "seed"))
+Device, Dtype, Out, Resume, Json = (OPTIONS[n][0] for n in ("device", "dtype", "out", "resume", "json"))
+LAYER = "Layer to randomise (repeatable). (default: the paper's, else at most 9 of the network's)"
+SCHEME = "How: reset (as torch initialises the layer), permute, or model (as the network's authors do)."
+TARGET = "The explained class: predicted, or label where the folders of the images name it."
+SMOOTH = "Noisy copies of each image for smooth MPRT; 0 leaves it out."
+PAIR = "Two classes A,B (numbers or names) to compare on every image (repeatable)."
+WHOLE = "Images for which the maps of all classes are compared. (default: 1)"
+
+
+def run_sanity(
+    model: Model,
+    weights: Weights = None,
+    images: Images = None,
+    limit: Limit = None,
+    method: Method = ["lrp-alpha1beta0"],  # noqa: B006 (typer copies it)
+    layer: Annotated[list[str] | None, typer.Option(help=LAYER, show_default=False)] = None,
+    scheme: Annotated[str, typer.Option(help=SCHEME)] = "reset",
+    target: Annotated[str, typer.Option(help=TARGET)] = "predicted",
+    smooth: Annotated[int, typer.Option(metavar="N", help=SMOOTH)] = 0,
+    paper_ssim: Annotated[
+        bool, typer.Option("--paper-ssim", help="SSIM as the paper's code has it.")
+    ] = False,
+    set: Parameter = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    dtype: Dtype = "float32",
+    out: Out = None,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """Randomise the network layer by layer: do the maps change? (Adebayo et al. 2018)"""
+    asked = request("sanity", locals())
+    from conetheory.sanity import Sanity, SanitySettings, sanity_check
+    from conetheory.similarity import PAPER, Ssim
+
+    settings = SanitySettings(
+        layers=tuple(layer) if layer else None,
+        scheme=scheme,
+        seed=seed,
+        smooth=smooth,
+        ssim=PAPER if paper_ssim else Ssim(),
+        device=asked.device,
+        dtype=asked.dtype,
+    )
+    options = {"targets": _targets(asked, target), "fresh": _fresh(asked, model, scheme, seed)}
+
+    def compute(name: str, report: console.Report) -> Sanity:
+        mine = SanitySettings(**{**vars(settings), "parameters": asked.methods[name]})
+        return sanity_check(
+            asked.network, asked.images.tensor, name, mine, names=asked.names, progress=report, **options
+        )
+
+    sanity = run_series(asked, Sanity, _described(settings) | {"target": target}, compute)
+    _report(sanity_rows(sanity), asked, "sanity.nc", json)
+
+
+def run_classes(
+    model: Model,
+    weights: Weights = None,
+    images: Images = None,
+    limit: Limit = None,
+    method: Method = ["lrp-alpha1beta0"],  # noqa: B006 (typer copies it)
+    top: Annotated[int, typer.Option(metavar="K", help="Classes of largest logit to compare.")] = 10,
+    whole: Annotated[int, typer.Option(metavar="N", help=WHOLE, show_default=False)] = 1,
+    pair: Annotated[list[str] | None, typer.Option(metavar="A,B", help=PAIR, show_default=False)] = None,
+    set: Parameter = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    dtype: Dtype = "float32",
+    out: Out = None,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """Explain other classes of the same image: does the map change?"""
+    asked = request("classes", locals())
+    from conetheory.classes import Classes, ClassSettings, class_sensitivity
+
+    pairs = tuple(_pair(asked, text) for text in pair or ())
+    settings = ClassSettings(
+        top=top, whole=whole, pairs=pairs, seed=seed, device=asked.device, dtype=asked.dtype
+    )
+
+    def compute(name: str, report: console.Report) -> Classes:
+        mine = ClassSettings(**{**vars(settings), "parameters": asked.methods[name]})
+        return class_sensitivity(
+            asked.network, asked.images.tensor, name, mine, progress=report, names=asked.names
+        )
+
+    classes = run_series(asked, Classes, _described(settings), compute)
+    _report(class_rows(classes), asked, "classes.nc", json)
+    if not json:
+        typer.echo(tracking_sentence(classes))
+
+
+def sanity_rows(sanity: Sanity) -> list[dict[str, Any]]:
+    """One row a method: median SSIM after each cascade, with another logit, and the rise of complexity."""
+    rows = []
+    for name in sanity.dataset["method"].values:
+        one = sanity.dataset.sel({"method": name})
+        curve = one["similarity_median"].sel({"mode": "cascading", "measure": "ssim"})
+        level = one["rank_one_bound"].sel({"measure": "ssim"})
+        cells = {
+            f"from {layer}": f"{value:.3f} ({float(structure):.2f})"
+            for layer, value, structure in zip(curve["layer"].values, curve.values, level.values, strict=True)
+        }
+        logit = float(one["random_logit_median"].sel({"measure": "ssim"}))
+        rise = float(one["efficient_mprt_median"])
+        rows.append({"method": str(name), **cells, "random logit": f"{logit:.3f}", "eMPRT": f"{rise:+.2f}"})
+    return rows
+
+
+def class_rows(classes: Classes) -> list[dict[str, Any]]:
+    """One row a method: medians over the images."""
+    names = {
+        "class_distance_median": "distance",
+        "predicted_class_distance": "predicted",
+        "class_distance_worst": "worst pair",
+        "movable_share": "movable share",
+        "effective_rank": "effective rank",
+    }
+    medians = classes.dataset[list(names)].median("image")
+    return [
+        {
+            "method": str(m),
+            **{text: f"{float(medians[n].sel({'method': m})):.3g}" for n, text in names.items()},
+        }
+        for m in medians["method"].values
+    ]
+
+
+def tracking_sentence(classes: Classes) -> str:
+    """How the predicted class distance follows the measured one over the methods."""
+    from conetheory.classes import tracking
+
+    found = tracking(classes)
+    if found.methods < 3:
+        return "Distances are 1 - |cos|; predicted: from the spectrum of the chain alone."
+    return (
+        f"Over {found.methods} methods with a prediction, its rank correlation with the measured distance is "
+        f"{found.correlation:.3f} (95% interval {found.lower:.3f} to {found.upper:.3f})."
+    )
+
+
+def _report(rows: list[dict[str, Any]], asked: Request, file: str, json: bool) -> None:
+    from rich.table import Table
+
+    if json:
+        typer.echo(json_format.dumps(rows, indent=2))
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*row.values())
+    console.out().print(table)
+    if file == "sanity.nc":
+        typer.echo(
+            "Median SSIM with the untouched map; in brackets what the chain below leaves of any relevance."
+        )
+    typer.echo(f"Written: {asked.out / file}")
+
+
+def _described(settings: Any) -> dict[str, Any]:
+    """Settings as JSON takes them, without what is the request's own."""
+    plain = {k: v for k, v in asdict(settings).items() if k not in ("device", "dtype", "parameters")}
+    return json_format.loads(json_format.dumps(plain))
+
+
+def _targets(asked: Request, target: str) -> torch.Tensor | None:
+    import torch
+
+    from conetheory.errors import InputError
+
+    if target not in ("predicted", "label"):
+        raise InputError(f"--target is predicted or label, not {target!r}")
+    if target == "predicted":
+        return None
+    if asked.images.labels is None:
+        raise InputError("the folders of the images don't name their classes; use --target predicted")
+    return torch.tensor(asked.images.labels).view(-1, 1)
+
+
+def _fresh(asked: Request, model: str, scheme: str, seed: int) -> Graph | None:
+    """The same network as its authors initialise it, for the scheme that wants it."""
+    from conetheory import networks
+
+    if scheme != "model":
+        return None
+    outputs = asked.network.graph.shape(asked.network.graph.output)[0]
+    shape = asked.network.graph.input_shape
+    return networks.load(model, f"random:{seed}", shape, [str(n) for n in range(outputs)]).graph
+
+
+def _pair(asked: Request, text: str) -> tuple[int, int]:
+    from conetheory.errors import InputError
+    from conetheory.saliency import class_index
+
+    first, comma, second = text.partition(",")
+    if not comma:
+        raise InputError(f"--pair takes two classes A,B, not {text!r}")
+    return class_index(asked.network, first), class_index(asked.network, second)

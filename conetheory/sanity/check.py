@@ -1,0 +1,203 @@
+"""Cascading and independent randomisation of a network's layers, and how similar the maps stay.
+
+Protocol of Adebayo et al. (2018) with the choices of Sixt et al. (2020): the parameters of layers are drawn
+anew, from the output down to a layer (`cascading`) or those of one layer alone (`independent`); the class
+that the untouched network predicts is explained before and after, and the two maps are compared. The
+comparison of the untouched network with itself is no part of any result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from conetheory.attribution import open_chain
+from conetheory.chain import RelevanceChain
+from conetheory.errors import InputError
+from conetheory.networks.graph import Graph
+from conetheory.randomise import Level, Scheme, default_layers, levels, randomised, weighted
+from conetheory.results import SIDES, Result, provenance
+from conetheory.rules.registry import Method, get_method
+from conetheory.saliency import BATCH, pictures, predicted_classes, saliency
+from conetheory.sanity.structure import shuffled_maps
+from conetheory.sanity.successors import complexity_rise, other_classes, smooth_maps
+from conetheory.similarity import MEASURES, Ssim, median_band, similarities
+
+MODES = ("cascading", "independent")
+Progress = Callable[[str, int, int], None]
+
+
+class Sanity(Result):
+    kind = "sanity"
+
+
+@dataclass(frozen=True)
+class SanitySettings:
+    """layers: from which to randomise (None: `randomise.default_layers`). smooth: noisy copies of each image
+    for smooth MPRT (0: leave it out). The rest as in `randomise`, `similarity` and `RelevanceChain`.
+    """
+
+    layers: tuple[str, ...] | None = None
+    modes: tuple[str, ...] = MODES
+    measures: tuple[str, ...] = MEASURES
+    scheme: Scheme = "reset"
+    seed: int = 0
+    ssim: Ssim = field(default_factory=Ssim)
+    smooth: int = 0
+    noise: float = 0.1
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if unknown := (set(self.modes) - set(MODES)) | (set(self.measures) - set(MEASURES)):
+            raise InputError(
+                f"unknown mode or measure {min(unknown)!r}; known: {', '.join(MODES + MEASURES)}"
+            )
+        if self.smooth < 0 or not self.noise > 0:
+            raise InputError("smooth MPRT needs a number of samples >= 0 and positive noise")
+
+
+def sanity_check(
+    network: Any,
+    images: Tensor,
+    method: str | Method,
+    settings: SanitySettings | None = None,
+    *,
+    targets: Tensor | None = None,
+    fresh: Graph | None = None,
+    names: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Sanity:
+    """Randomise a network layer by layer and compare one method's maps of `(N, C, H, W)` images.
+
+    targets: the explained classes `(N, 1)` (None: what the untouched network predicts). fresh: for the
+    scheme `model`, the same network with its authors' initialisation.
+    """
+    settings = settings or SanitySettings()
+    method = get_method(method, **settings.parameters) if isinstance(method, str) else method
+    check = _Check(network, images, method, settings, targets, fresh, progress)
+    return Sanity(check.dataset(names or [str(n) for n in range(len(images))]))
+
+
+class _Check:
+    def __init__(
+        self,
+        network: Any,
+        images: Tensor,
+        method: Method,
+        settings: SanitySettings,
+        targets: Tensor | None,
+        fresh: Graph | None,
+        progress: Progress | None,
+    ) -> None:
+        self.network, self.images, self.method, self.s = network, images, method, settings
+        self.graph: Graph = getattr(network, "graph", network)
+        self.fresh, self.progress = fresh, progress or (lambda what, done, total: None)
+        self.placed = {"dtype": settings.dtype, "device": settings.device}
+        self.levels = levels(self.graph, settings.layers or default_layers(network))
+        self.targets = predicted_classes(network, images, **self.placed) if targets is None else targets
+        self.maps = self._maps(network, self.targets)
+
+    def _maps(self, network: Any, targets: Tensor) -> np.ndarray:
+        return saliency(network, self.images, self.method, targets, **self.placed)[:, 0]
+
+    def _smooth(self, network: Any) -> np.ndarray:
+        options = {"samples": self.s.smooth, "noise": self.s.noise, "seed": self.s.seed, **self.placed}
+        return smooth_maps(network, self.images, self.method, self.targets, **options)
+
+    def _randomised(self, names: Sequence[str]) -> Any:
+        """The network with new parameters; a network keeps its other attributes, a graph is a graph."""
+        graph = randomised(self.graph, names, self.s.scheme, self.s.seed, self.fresh)
+        return graph if self.network is self.graph else replace(self.network, graph=graph)
+
+    def _compared(self, maps: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
+        """Similarities `(measures, images)` to the maps of the untouched network (or to `others`)."""
+        return similarities(self.maps if others is None else others, maps, self.s.measures, self.s.ssim)
+
+    def dataset(self, names: Sequence[str]) -> xr.Dataset:
+        data = xr.Dataset(
+            coords={
+                "method": [self.method.name],
+                "mode": list(self.s.modes),
+                "layer": [level.name for level in self.levels],
+                "measure": list(self.s.measures),
+                "image": list(names),
+                "side": list(SIDES),
+            }
+        )
+        found = self._cascades()
+        self._put(data, "similarity", found["similarity"], ("mode", "layer", "measure"))
+        if "smooth" in found:
+            self._put(data, "smooth_similarity", found["smooth"], ("layer", "measure"))
+        other = other_classes(self.targets, self.graph.shape(self.graph.output)[0], self.s.seed)
+        logit = self._compared(self._maps(self.network, other))
+        self._put(data, "random_logit", logit, ("measure",))
+        self._put(data, "efficient_mprt", complexity_rise(self.maps, found["last"]), ())
+        structure = median_band(self._structure())[0]
+        data["rank_one_bound"] = (("method", "layer", "measure"), structure[None])
+        for variable, classes in (("target", self.targets), ("other_class", other)):
+            data[variable] = ("image", classes[:, 0].numpy())
+        kept = ("scheme", "seed", "smooth", "noise")
+        settings = {k: getattr(self.s, k) for k in kept} | {"ssim": str(self.s.ssim)}
+        return data.assign_attrs(provenance(self.network, **settings))
+
+    def _put(self, data: xr.Dataset, name: str, values: np.ndarray, dims: tuple[str, ...]) -> None:
+        """Values by image, their medians and the medians' bands."""
+        medians, bands = median_band(values, seed=self.s.seed)
+        data[name] = (("method", *dims, "image"), values[None])
+        data[f"{name}_median"] = (("method", *dims), medians[None])
+        data[f"{name}_band"] = (("method", *dims, "side"), bands[None])
+
+    def _cascades(self) -> dict[str, np.ndarray]:
+        """Similarities `(modes, layers, measures, images)`, smooth ones, and the maps of the last cascade."""
+        before = self._smooth(self.network) if self.s.smooth else None
+        rows, smooth = [[] for _ in self.s.modes], []
+        total, last = len(self.s.modes) * len(self.levels), None
+        for number, mode in enumerate(self.s.modes):
+            for level in self.levels:
+                network = self._randomised(self._names(mode, level))
+                maps = self._maps(network, self.targets)
+                rows[number].append(self._compared(maps))
+                if mode == "cascading" and level.cascade == weighted(self.graph):
+                    last = maps
+                if mode == "cascading" and before is not None:
+                    smooth.append(self._compared(self._smooth(network), before))
+                self.progress(self.method.name, sum(map(len, rows)), total)
+        if last is None:  # no cascade went down to the first layer
+            last = self._maps(self._randomised(weighted(self.graph)), self.targets)
+        found = {"similarity": np.array(rows), "last": last}
+        return found | ({"smooth": np.array(smooth)} if smooth else {})
+
+    @staticmethod
+    def _names(mode: str, level: Level) -> tuple[str, ...]:
+        return level.cascade if mode == "cascading" else level.own
+
+    def _structure(self) -> np.ndarray:
+        """`(layers, measures, images)`: similarity to the maps of shuffled relevance (`sanity.structure`)."""
+        found = np.full((len(self.levels), len(self.s.measures), len(self.images)), np.nan)
+        if not self.method.backpropagated:
+            return found
+        cuts = tuple(dict.fromkeys(level.cut for level in self.levels))
+        for first in range(0, len(self.images), BATCH):
+            here = slice(first, first + BATCH)
+            chain = open_chain(self.network, self.images[here], self.method, **self.placed)
+            maps = self._shuffled(chain, self.targets[here], cuts, first)
+            for row, level in zip(found, self.levels, strict=True):
+                known = np.isfinite(maps[level.cut]).all((1, 2))
+                if known.any():
+                    index = first + np.flatnonzero(known)
+                    row[:, index] = self._compared(maps[level.cut][known], self.maps[index])
+        return found
+
+    def _shuffled(
+        self, chain: RelevanceChain, targets: Tensor, cuts: Sequence[str], first: int
+    ) -> dict[str, np.ndarray]:
+        maps = shuffled_maps(chain, targets.to(chain.device), cuts, seed=self.s.seed, first=first)
+        return {cut: pictures(found, self.method.rule.reduce) for cut, found in maps.items()}
