@@ -11,6 +11,7 @@ import typer
 
 from conetheory.cli.listings import list_methods, list_models, show_theorems
 from conetheory.cli.options import OPTIONS, Task
+from conetheory.cli.report import run_report
 from conetheory.cli.simulation import run_simulation
 from conetheory.errors import ConeTheoryError
 
@@ -80,6 +81,7 @@ for _task in TASKS:
         ],
     )
 app.command("simulate")(run_simulation)
+app.command("report")(run_report)
 app.command("methods")(list_methods)
 app.command("models")(list_models)
 app.command("theorems")(show_theorems)

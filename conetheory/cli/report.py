@@ -1,0 +1,38 @@
+"""`conetheory report`: the verdicts of a folder of results on the terminal, and the report as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conetheory.cli import console
+
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="A folder with results of any commands.", show_default=False)
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The report. (default: DIR/report.FORMAT)", show_default=False),
+]
+Format = Annotated[str, typer.Option(help="html, md (with PNG figures beside it) or pdf.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON, and nothing else.")]
+
+
+def run_report(folder: Folder, out: Out = None, format: Format = "html", json: Json = False) -> None:
+    """Verdicts, curves, cones, sanity checks and maps of a folder of results, as one page."""
+    from conetheory.report import load_studies, write_report
+    from conetheory.report.rows import verdict_table
+    from conetheory.verdict import to_json
+
+    path = write_report(folder, out, format)
+    studies = load_studies(folder)
+    if json:
+        typer.echo(to_json([v for study in studies for v in study.verdicts]))
+        return
+    stdout = console.out()
+    for study in studies:
+        stdout.print(verdict_table(study.verdicts, study.network))
+        stdout.print(study.headline, soft_wrap=True, markup=False)
+    stdout.print(f"Written: {path}", soft_wrap=True, markup=False)

@@ -1,0 +1,165 @@
+"""The evidence for a verdict: numbers from results, each held against a threshold that has a reason.
+
+A result says something about the *channels* at a location of the input, about the whole *map*, or it is a
+*check* by randomisation. Within each the strongest evidence comes first. An estimate speaks both ways; an
+upper bound of a deficit says that something is forgotten, or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+import xarray as xr
+
+FORGOTTEN = 1e-2
+"""Channels forget at this deficit and below: two vectors with `1 - |cos| = d` differ in 2d of their energy,
+so at most 2% of it can tell. Random vectors of as many channels are far from there (0.5 for three), except of
+a single channel, whose cosine is always 1: such layers are not asked."""
+STILL = 0.05
+"""A map stands still where a change of class moves it by at most this share of its norm, root mean square: a
+few of 256 grey levels, which a reader does not see. A deficit d moves it by sqrt(2 d), a share v of its
+variance by sqrt(v)."""
+SIMILAR, CHANGED = 0.8, 0.5
+"""Median similarity (SSIM) of maps before and after the last layers are randomised. Above the first the map
+stays, under the second it changes, between them it can't be said."""
+LAST_LAYERS = 2
+"""How many layers count as the last: the one that makes the logits and the one that feeds it."""
+ESTIMATES = {
+    "measured deficit": "measured_deficit_median",
+    "predicted deficit, local spectrum": "predicted_local_spectrum",
+    "predicted deficit, two-scale": "predicted_two_scale",
+    "predicted deficit, mean-field": "predicted_mean_field",
+}
+"""What says how far apart the channels are, the strongest first."""
+
+
+class Says(StrEnum):
+    FORGETS = "forgets"
+    REMEMBERS = "remembers"
+    NOTHING = "decides nothing"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A number and what it says of `about`: the channels, the map or the check.
+
+    reference: what it is read against. For channels the deficit of random vectors, else the threshold.
+    """
+
+    name: str
+    about: str
+    value: float
+    reference: float
+    says: Says
+
+
+def of_channels(data: xr.Dataset | None) -> Iterator[Evidence]:
+    """Deficits at the lowest layer with more than one channel, from the highest start of one method."""
+    if data is None:
+        return
+    one = from_the_top(data)
+    for name, variable in ESTIMATES.items():
+        if variable in one:
+            yield from _at_the_input(name, one[variable].values, _baseline(one))
+    if "certified_cos_lower" in one:
+        bounds = _at_the_input("certified deficit", 1 - one["certified_cos_lower"].values, _baseline(one))
+        yield from map(_bound, bounds)
+
+
+def of_the_map(comparison: xr.Dataset | None, classes: xr.Dataset | None) -> Iterator[Evidence]:
+    """How far the whole map moves: with real classes where they were looked at, else with random starts."""
+    share = median_over_images(classes, "movable_share")
+    if share is not None:
+        yield Evidence("movable share", "map", share, STILL**2, _says(share <= STILL**2))
+    limit = STILL**2 / 2
+    deficits = {
+        "class distance": median_over_images(classes, "class_distance_median"),
+        "deficit of whole maps": _lowest(comparison, "measured_flattened_deficit_median"),
+    }
+    for name, deficit in deficits.items():
+        if deficit is not None:
+            yield Evidence(name, "map", deficit, limit, _says(deficit <= limit))
+    cosine = _lowest(comparison, "certified_map_cos_lower")
+    if cosine is not None:
+        says = _says(1 - cosine <= limit)
+        yield _bound(Evidence("certified deficit of whole maps", "map", 1 - cosine, limit, says))
+
+
+def of_the_check(sanity: xr.Dataset | None) -> Iterator[Evidence]:
+    """Similarity to the map of the trained network when the last layers have been randomised together."""
+    if sanity is None or "similarity_median" not in sanity:
+        return
+    measure, mode = _first(sanity, "measure", "ssim"), _first(sanity, "mode", "cascading")
+    curve = sanity["similarity_median"].sel({"mode": mode, "measure": measure}).values.ravel()
+    live = curve[np.isfinite(curve)][:LAST_LAYERS]
+    if len(live):
+        value = float(live[-1])
+        says = Says.FORGETS if value >= SIMILAR else Says.REMEMBERS if value <= CHANGED else Says.NOTHING
+        yield Evidence(f"{measure} after randomising the last layers", "check", value, SIMILAR, says)
+
+
+def forgotten(one: xr.Dataset) -> list[bool | None]:
+    """Whether the channels of each layer have forgotten the start; None where nothing is known."""
+    name = next((n for n in ESTIMATES.values() if n in one and np.isfinite(one[n]).any()), None)
+    if name is None:
+        return [None] * one.sizes["layer"]
+    pairs = zip(one[name].values, _baseline(one), strict=True)
+    return [bool(v <= FORGOTTEN) if np.isfinite(v) and b > FORGOTTEN else None for v, b in pairs]
+
+
+def from_the_top(data: xr.Dataset) -> xr.Dataset:
+    """The highest start layer: that of the decision."""
+    return data.sel(start=min(data["start"].values, key=lambda start: depth(data, start)))
+
+
+def depth(data: xr.Dataset, start: str) -> int:
+    """How far down the layers the first value of a start is."""
+    one = data.sel(start=start).drop_vars("baseline_deficit", errors="ignore")
+    known = [v.values for v in one.data_vars.values() if v.dims == ("layer",) and v.dtype.kind == "f"]
+    return min(
+        (int(np.argmax(np.isfinite(v))) for v in known if np.isfinite(v).any()), default=one.sizes["layer"]
+    )
+
+
+def median_over_images(data: xr.Dataset | None, name: str) -> float | None:
+    """None where there is no value."""
+    if data is None or name not in data:
+        return None
+    live = data[name].values[np.isfinite(data[name].values)]
+    return float(np.median(live)) if len(live) else None
+
+
+def _at_the_input(name: str, values: np.ndarray, baseline: np.ndarray) -> Iterator[Evidence]:
+    live = [k for k, v in enumerate(values) if np.isfinite(v) and baseline[k] > FORGOTTEN]
+    if live:
+        value = float(values[live[-1]])
+        yield Evidence(name, "channels", value, float(baseline[live[-1]]), _says(value <= FORGOTTEN))
+
+
+def _bound(found: Evidence) -> Evidence:
+    return found if found.says is Says.FORGETS else replace(found, says=Says.NOTHING)
+
+
+def _baseline(one: xr.Dataset) -> np.ndarray:
+    return one["baseline_deficit"].values if "baseline_deficit" in one else np.ones(one.sizes["layer"])
+
+
+def _lowest(data: xr.Dataset | None, name: str) -> float | None:
+    """The value at the lowest layer that has one, from the highest start."""
+    if data is None or name not in data:
+        return None
+    values = from_the_top(data)[name].values
+    live = values[np.isfinite(values)]
+    return float(live[-1]) if len(live) else None
+
+
+def _first(data: xr.Dataset, dim: str, wanted: str) -> str:
+    values = [str(value) for value in data[dim].values]
+    return wanted if wanted in values else values[0]
+
+
+def _says(forgets: bool) -> Says:
+    return Says.FORGETS if forgets else Says.REMEMBERS

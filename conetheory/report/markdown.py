@@ -1,0 +1,46 @@
+"""The report as Markdown: tables in the text, figures as PNG files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from conetheory.report.figures import figures
+from conetheory.report.page import number_tables, provenance_rows
+from conetheory.report.rows import MARKS, cells, notes, used_columns
+from conetheory.report.studies import Study
+from conetheory.table import summary_lines
+
+
+def write(studies: Sequence[Study], path: Path) -> None:
+    """`path`, and `STEM-NUMBER-FIGURE.png` for each figure."""
+    lines = [line for number, study in enumerate(studies, 1) for line in _study(study, path, number)]
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _study(study: Study, path: Path, number: int) -> Iterator[str]:
+    yield from (f"# {study.headline}", "")
+    columns = used_columns(study.verdicts)
+    rows = [
+        [v.method, f"{MARKS[v.outcome]} {v.text}", *(cells(v)[c] for c in columns)] for v in study.verdicts
+    ]
+    yield from table(["method", "verdict", *columns], rows)
+    yield from (f"- {v.method}: {note}" for v in study.verdicts for note in notes(v))
+    yield from ("", *(f"- {name}: {text}." for name, text in columns.items()), "")
+    if study.comparison is not None:
+        yield from (f"- {line}" for line in summary_lines(study.comparison))
+    for name, title, figure in figures(study):
+        picture = path.with_name(f"{path.stem}-{number}-{name}.png")
+        figure.savefig(picture, dpi=130)
+        yield from ("", f"## {title}", "", f"![{title}]({picture.name})")
+    yield from ("", "## All numbers", "")
+    for found in number_tables(study):
+        yield from (f"### {found['title']}", "", *table(found["head"], found["rows"]), "")
+    paths, values = provenance_rows(study)
+    yield from ("## Where the numbers come from", "", *table(["", *paths], values), "")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table; the bars in `|cos|` are escaped."""
+    row = lambda parts: "| " + " | ".join(str(p).replace("|", r"\|") for p in parts) + " |"  # noqa: E731
+    return [row(head), row(["---"] * len(head)), *(row(r) for r in rows)]

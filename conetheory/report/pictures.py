@@ -1,0 +1,87 @@
+"""Maps, images and directions as PNG in data URIs: the page has no file beside it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from conetheory.report.studies import Study
+
+CLIP = 99.5  # percentile of |relevance| at which a map's colours saturate, as in Sixt et al. (2020)
+ENLARGED = 128  # pixels that a picture's longer side has at least
+
+
+def scaled(values: np.ndarray) -> np.ndarray:
+    """A map in [-1, 1], zero staying zero, clipped at the percentile `CLIP`; absent values are zero."""
+    values = np.nan_to_num(np.asarray(values, dtype=float))
+    limit = np.percentile(np.abs(values), CLIP) or np.abs(values).max(initial=0.0) or 1.0
+    return np.clip(values / limit, -1, 1)
+
+
+def rgb(values: np.ndarray) -> np.ndarray:
+    """A picture of numbers from 0 to 1, or from 0 to 255, in [0, 1]."""
+    values = np.nan_to_num(np.asarray(values, dtype=float))
+    return np.clip(values / (255.0 if values.max(initial=0.0) > 1.5 else 1.0), 0, 1)
+
+
+def map_uri(values: np.ndarray) -> str:
+    """Blue under zero, white at zero, red above."""
+    from matplotlib import colormaps
+
+    return _png(colormaps["RdBu_r"](scaled(values) / 2 + 0.5)[..., :3])
+
+
+def picture_uri(values: np.ndarray) -> str:
+    return _png(rgb(values))
+
+
+def _png(pixels: np.ndarray) -> str:
+    from PIL import Image
+
+    # enlarged by whole pixels, so that a browser's or a printer's smoothing adds nothing
+    factor = max(1, ENLARGED // max(pixels.shape[:2]))
+    whole = np.round(pixels * 255).astype(np.uint8).repeat(factor, 0).repeat(factor, 1)
+    buffer = io.BytesIO()
+    Image.fromarray(whole).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def gallery(study: Study) -> Iterator[dict[str, Any]]:
+    """For each image of the maps: its name, its picture, and a row of maps for each target that it has."""
+    data = study.maps
+    for image in () if data is None else data["image"].values:
+        one = data.sel(image=image)
+        methods = [str(m) for m in data["method"].values]
+        rows = [(str(t), _row(one.sel(target=t), methods)) for t in one["target"].values]
+        yield {
+            "name": str(image),
+            "picture": picture_uri(one["picture"].values) if "picture" in one else None,
+            "methods": methods,
+            "rows": [(target, row) for target, row in rows if any(uri for _, uri in row)],
+        }
+
+
+def _row(one: xr.Dataset, methods: Sequence[str]) -> list[tuple[str, str | None]]:
+    maps = [one["map"].sel({"method": method}).values for method in methods]
+    uris = [map_uri(values) if np.isfinite(values).any() else None for values in maps]
+    return list(zip(methods, uris, strict=True))
+
+
+def directions(study: Study, most: int = 3) -> Iterator[tuple[str, str, list[str], float | None]]:
+    """(method, image, pictures of the directions in which the class moves the map, movable share)."""
+    data = study.classes
+    if data is None or "directions" not in data:
+        return
+    image = data["image"].values[0]
+    for method in data["method"].values:
+        one = data.sel({"method": method, "image": image})
+        found = [map_uri(v) for v in one["directions"].values[:most] if np.isfinite(v).any()]
+        share = float(one["movable_share"]) if "movable_share" in one else math.nan
+        if found:
+            yield str(method), str(image), found, share if math.isfinite(share) else None

@@ -1,0 +1,137 @@
+"""The results of a folder, put together by network: what a report is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from conetheory.comparison import Comparison, join_methods
+from conetheory.errors import InputError
+from conetheory.results import Result
+from conetheory.verdict import Outcome, Verdict, verdicts
+
+KINDS = ("comparison", "sanity", "classes", "maps")
+WEIGHTS = "network_weights_sha256"
+
+
+@dataclass(frozen=True)
+class Study:
+    """One network with its weights, and the results that there are of it.
+
+    sources: the files, as (path under the folder, attributes).
+    """
+
+    network: str
+    weights: str
+    comparison: Comparison | None
+    sanity: xr.Dataset | None
+    classes: xr.Dataset | None
+    maps: xr.Dataset | None
+    sources: tuple[tuple[str, dict[str, Any]], ...]
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        comparison = None if self.comparison is None else self.comparison.dataset
+        return verdicts(comparison, self.sanity, self.classes)
+
+    @property
+    def methods(self) -> list[str]:
+        """All methods that any of the results knows, in their order."""
+        parts = (self.comparison and self.comparison.dataset, self.sanity, self.classes, self.maps)
+        return list(
+            dict.fromkeys(str(m) for data in parts if data is not None for m in data["method"].values)
+        )
+
+    @property
+    def headline(self) -> str:
+        """The verdicts as one sentence."""
+        groups = {outcome: [v for v in self.verdicts if v.outcome is outcome] for outcome in Outcome}
+        words = {
+            Outcome.DEPENDS: ("depends on the decision", "depend on the decision"),
+            Outcome.SPATIAL: ("keeps only a spatial weighting of it", "keep only a spatial weighting of it"),
+            Outcome.BLIND: ("does not depend on it", "do not depend on it"),
+            Outcome.OPEN: ("is not decided", "are not decided"),
+        }
+        found = [(words[o][len(vs) > 1], vs) for o, vs in groups.items() if vs]
+        if not found:
+            return f"{self.network}: no verdict, as nothing was measured of how far the maps differ"
+        clauses = [f"{_named([v.method for v in vs])} {text}" for text, vs in found]
+        if not groups[Outcome.DEPENDS]:
+            clauses[0] = clauses[0].replace("weighting of it", "weighting of the decision")
+            clauses[0] = clauses[0].replace("depend on it", "depend on the decision")
+        return f"On {self.network}, {_listed(clauses, '; ')}."
+
+
+def load_studies(folder: str | Path) -> list[Study]:
+    """Every result under `folder`, by network and weights; where a method is there twice, the joined and
+    then the newest file is taken. Files of other kinds are passed over. Raises `InputError`.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder of results")
+    found = [(path, Result.load(path).dataset) for path in folder.rglob("*.nc")]
+    known = [(path, data) for path, data in found if data.attrs.get("kind") in KINDS]
+    if not known:
+        raise InputError(f"{folder} holds no results to report: run demo, compare, sanity or explain first")
+    known.sort(key=lambda one: str(one[1].attrs.get("created", "")), reverse=True)
+    known.sort(key=lambda one: one[0].stem != one[1].attrs["kind"])
+    networks: dict[tuple[str, str], list[tuple[str, xr.Dataset]]] = {}
+    for path, data in known:
+        key = str(data.attrs.get("network", "unnamed")), str(data.attrs.get(WEIGHTS, ""))
+        networks.setdefault(key, []).append((path.relative_to(folder).as_posix(), data))
+    return [_study(*key, files) for key, files in sorted(networks.items())]
+
+
+def _study(network: str, weights: str, files: Sequence[tuple[str, xr.Dataset]]) -> Study:
+    parts, used = {}, []
+    for kind in KINDS:
+        kept = _new_methods([(path, data) for path, data in files if data.attrs["kind"] == kind])
+        parts[kind] = [data for _, data in kept]
+        used += [(path, dict(data.attrs)) for path, data in kept]
+    joined = {kind: _joined(parts[kind]) for kind in KINDS[1:]}
+    comparison = _compared(parts["comparison"])
+    return Study(network, weights, comparison, **joined, sources=tuple(used))
+
+
+def _compared(datasets: Sequence[xr.Dataset]) -> Comparison | None:
+    """All comparisons as one, with the attributes in which they agree."""
+    if not datasets:
+        return None
+    first, *others = (data.attrs for data in datasets)
+    agreed = {k: v for k, v in first.items() if all(other.get(k) == v for other in others)}
+    joined = join_methods([Comparison(data) for data in datasets]).dataset
+    joined.attrs = agreed
+    return Comparison(joined)
+
+
+def _new_methods(files: Sequence[tuple[str, xr.Dataset]]) -> list[tuple[str, xr.Dataset]]:
+    """Of each file the methods that no earlier one has."""
+    seen: set[str] = set()
+    kept = []
+    for path, data in files:
+        new = [m for m in data["method"].values if str(m) not in seen]
+        seen |= {str(m) for m in new}
+        if new:
+            kept.append((path, data.sel({"method": new})))
+    return kept
+
+
+def _joined(datasets: Sequence[xr.Dataset]) -> xr.Dataset | None:
+    if len(datasets) < 2:
+        return datasets[0] if datasets else None
+    options = {"data_vars": "minimal", "coords": "minimal", "compat": "override", "combine_attrs": "override"}
+    return xr.concat(datasets, "method", join="outer", **options)
+
+
+def _named(methods: Sequence[str], most: int = 4) -> str:
+    return _listed(methods) if len(methods) <= most else f"{len(methods)} methods"
+
+
+def _listed(words: Sequence[str], comma: str = ", ") -> str:
+    last: Callable[[str], str] = lambda text: f"{comma}{text}" if comma != ", " else f" and {text}"  # noqa: E731
+    return comma.join(words[:-1]) + last(words[-1]) if len(words) > 1 else words[0]
