@@ -7,7 +7,7 @@ rows of chosen locations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,11 +31,11 @@ class LocalBlock:
     total: int
     matrices: Tensor
 
-    def thinned(self, limit: int) -> LocalBlock:
-        """The same with at most `limit` positions, evenly spread over those that there are."""
+    def thinned(self, limit: int, seed: int | Sequence[int] = 0) -> LocalBlock:
+        """The same with at most `limit` positions, drawn from strata of those that there are."""
         if len(self.positions) <= limit:
             return self
-        kept = np.linspace(0, len(self.positions) - 1, limit).round().astype(int)
+        kept = _stratified(len(self.positions), limit, seed)
         return replace(self, positions=self.positions[kept], matrices=self.matrices[kept])
 
 
@@ -44,19 +44,22 @@ def is_enumerable(chain: RelevanceChain, start: str, limit: int = ENUMERABLE) ->
 
 
 def sample_positions(
-    chain: RelevanceChain, layer: str, limit: int | None, units: int, seed: int
+    chain: RelevanceChain, layer: str, limit: int | None, units: int, seed: int | Sequence[int]
 ) -> np.ndarray:
     """Flat locations of a layer: all, or `limit` of them drawn one from each of `limit` equal strata.
 
-    Without a limit as many as fit in `LAYER_NUMBERS`, and at least 16.
+    Without a limit as many as fit in `LAYER_NUMBERS`, and at least 16. Images should have seeds of their
+    own: pools make a location's law depend on its row's and column's parity, which then averages out.
     """
     channels, *space = chain.shape(layer)
     total = int(np.prod(space, dtype=int))
     limit = max(16, LAYER_NUMBERS // (channels * units)) if limit is None else limit
-    if total <= limit:
-        return np.arange(total)
+    return np.arange(total) if total <= limit else _stratified(total, limit, seed)
+
+
+def _stratified(total: int, limit: int, seed: int | Sequence[int]) -> np.ndarray:
     edges = np.linspace(0, total, limit + 1)
-    rng = np.random.default_rng([seed, total])
+    rng = np.random.default_rng([*np.atleast_1d(seed), total])
     return np.minimum((edges[:-1] + rng.random(limit) * np.diff(edges)).astype(int), total - 1)
 
 
@@ -67,16 +70,22 @@ def local_columns(
     *,
     positions: int | None = None,
     seed: int = 0,
+    first_image: int = 0,
     on_block: Callable[[int, int], None] | None = None,
 ) -> dict[str, list[LocalBlock]]:
     """P_p from all columns of the start layer: for each layer, one block for each image of the chain.
 
-    positions: locations per layer and image (None: what fits, see `sample_positions`).
+    positions: locations per layer and image (None: what fits, see `sample_positions`), drawn for each image
+    by its number, which is `first_image` for the first of the chain.
     `on_block(done, units)` reports progress.
     """
     units = int(np.prod(chain.shape(start)))
     wanted = {chain.graph.resolve(name) for name in layers}
-    chosen = {name: sample_positions(chain, name, positions, units, seed) for name in wanted}
+    numbers = range(first_image, first_image + len(chain))
+    chosen = {
+        name: [sample_positions(chain, name, positions, units, [seed, number]) for number in numbers]
+        for name in wanted
+    }
     store: dict[str, Tensor] = {}
     for block in _blocks(chain, start, units):
         for layer, parts in chain.sweep({start: chain.one_hot(start, block)}):
@@ -84,16 +93,18 @@ def local_columns(
                 continue
             columns = parts[start]
             if layer not in store:
-                store[layer] = columns.new_empty((len(chain), units, columns.shape[2], len(chosen[layer])))
-            index = torch.as_tensor(chosen[layer], device=columns.device)
-            picked = columns.flatten(3)[..., index] if columns.ndim > 3 else columns.unsqueeze(-1)
-            store[layer][:, block.start : block.stop] = picked
+                count = len(chosen[layer][0])
+                store[layer] = columns.new_empty((len(chain), units, columns.shape[2], count))
+            flat = columns.flatten(3) if columns.ndim > 3 else columns.unsqueeze(-1)
+            for kept, image, places in zip(store[layer], flat, chosen[layer], strict=True):
+                index = torch.as_tensor(places, device=columns.device)
+                kept[block.start : block.stop] = image[..., index]
         if on_block is not None:
             on_block(block.stop, units)
     return {
         layer: [
-            LocalBlock(layer, chosen[layer], _locations(chain, layer), image.permute(2, 1, 0).contiguous())
-            for image in store.pop(layer)
+            LocalBlock(layer, places, _locations(chain, layer), image.permute(2, 1, 0).contiguous())
+            for places, image in zip(chosen[layer], store.pop(layer), strict=True)
         ]
         for layer in list(store)
     }

@@ -29,7 +29,6 @@ from conetheory.results import provenance
 
 RESULTS = Path(__file__).parent / "results"
 REPLICATES = 200  # of the bootstrap
-SAVE_EVERY = 8  # images
 
 
 class Scorer:
@@ -115,9 +114,10 @@ def main(
     two_scale_seeds: Annotated[int, typer.Option(help="seeds that score the two-scale prediction too")] = 20,
     size: Annotated[int | None, typer.Option(help="side of the input; default: the network's own")] = None,
     calibrate: Annotated[bool, typer.Option(help="batch-norm statistics from the images")] = False,
-    positions: Annotated[int | None, typer.Option(help="locations per layer and image; default 256")] = None,
+    positions: Annotated[int | None, typer.Option(help="locations per layer and image, default 512")] = None,
     cuts: Annotated[bool, typer.Option(help="only layers that all relevance crosses: whole blocks")] = False,
     dtype: Annotated[str, typer.Option(help="float32 or float64")] = "float32",
+    save_every: Annotated[int, typer.Option(help="images between two writings of the file")] = 4,
     out: Path = RESULTS,
     name: Annotated[str | None, typer.Option(help="of the file; default: the model")] = None,
 ) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def main(
                 layers = below(chain, start, state_cuts(chain, start)[1:] if cuts else None)
                 scorer = Scorer(start, layers, **counts)
             scorer.add(chain)
-            if scorer.images % SAVE_EVERY == 0 or scorer.images == len(pictures):
+            if scorer.images % save_every == 0 or scorer.images == len(pictures):
                 result[one] = scorer.summary() | {"seconds": round(time.perf_counter() - began)}
                 (out / f"score-{name or model}.json").write_text(json.dumps(result, indent=1) + "\n")
         print(one, {k: v for k, v in result[one].items() if k != "by_layer"}, flush=True)

@@ -204,7 +204,15 @@ def test_histogram_edge_cases():
     assert histogram.quantile(zero, 1.0) == pytest.approx(1e-3, rel=0.04)
     assert np.isnan(histogram.quantile(np.zeros(histogram.BINS), 0.5)).all()
     assert np.isnan(histogram.pair_histograms(values * np.nan).numpy()).sum() == 0
-    assert np.all(np.diff(histogram.EDGES) > 0)
+
+
+def test_histogram_quantiles_of_cosines_near_zero():
+    """Random vectors in many dimensions: the cosine is resolved, not its distance from one alone."""
+    cosines = np.abs(np.random.default_rng(0).normal(0, 0.03, 20001))
+    counts = histogram.pair_histograms(torch.from_numpy(1 - cosines)[:, None]).numpy()
+    q = np.array([0.2, 0.5, 0.8])
+    found = 1 - histogram.quantile(counts, 1 - q)[0]
+    np.testing.assert_allclose(found, np.quantile(cosines, q), rtol=0.01)
 
 
 # ---------------------------------------------------------------- what does not matter

@@ -11,7 +11,7 @@ from conetheory.local import LocalBlock, is_enumerable, local_columns, local_row
 from conetheory.predict.layers import below
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
 
-SPECTRA = 256  # locations per layer and image whose spectra enter the mixture
+SPECTRA = 512  # locations per layer and image whose spectra enter the mixture
 
 
 class LocalSpectrum:
@@ -19,7 +19,7 @@ class LocalSpectrum:
 
     The law of |cos| at a location depends on the singular values of P_p alone (theorem `gaussian-law`);
     the prediction is the median of the mixture over locations and images. positions: locations per layer
-    and image (None: up to 256, or 16 where rows take adjoint passes).
+    and image (None: up to 512, fewer where channels are many, or 16 where rows take adjoint passes).
     """
 
     name = "local_spectrum"
@@ -28,6 +28,7 @@ class LocalSpectrum:
         self, start: str, *, layers: Sequence[str] | None = None, positions: int | None = None, seed: int = 0
     ) -> None:
         self.start, self.layers, self.positions, self.seed = start, layers, positions, seed
+        self.images = 0
         self.spectra: dict[str, list[np.ndarray]] = {}
         self.sampled: dict[str, tuple[int, int]] = {}
 
@@ -35,8 +36,9 @@ class LocalSpectrum:
         """Spectra of every image of a chain."""
         layers = below(chain, self.start, self.layers)
         if is_enumerable(chain, self.start) and not self._rows_are_fewer(chain, layers):
-            limit = self.positions or SPECTRA
-            options = {"positions": limit, "seed": self.seed, "on_block": on_step}
+            options = {"positions": self.positions, "seed": self.seed, "first_image": self.images}
+            options["on_block"] = on_step
+            self.images += len(chain)
             self.add_blocks(local_columns(chain, self.start, layers, **options))
             return
         for done, layer in enumerate(layers, 1):
@@ -47,7 +49,7 @@ class LocalSpectrum:
                 on_step(done, len(layers))
 
     def _rows_are_fewer(self, chain: RelevanceChain, layers: Sequence[str]) -> bool:
-        """Whether adjoint passes for the rows of some positions cost less than a column for each start unit."""
+        """Whether the rows of some positions, by adjoint passes, are fewer than the start units."""
         if self.positions is None:
             return False
         rows = sum(self.positions * chain.shape(layer)[0] for layer in layers)
@@ -57,7 +59,8 @@ class LocalSpectrum:
         """The same from local matrices that were made already."""
         for images in blocks.values():
             for block in images:
-                self._keep(block.thinned(self.positions or SPECTRA))
+                seed = [self.seed, len(self.spectra.get(block.layer, ()))]
+                self._keep(block.thinned(self.positions or SPECTRA, seed))
 
     def _keep(self, block: LocalBlock) -> None:
         self.spectra.setdefault(block.layer, []).append(singular_values(block.matrices).cpu().numpy())
