@@ -188,5 +188,5 @@ def clrp1(base: str | Rule = "deep-taylor") -> AgainstOthers:
     source="Gu, Yang and Tresp 2018, sec. 4 (CLRP2)",
 )
 def clrp2(base: str | Rule = "deep-taylor") -> AgainstNegated:
-    """base: as in CLRP-1."""
+    """base: as in CLRP-1. LRP-0, epsilon and gamma have `M(-W) = M(W)`, so that nothing is left of theirs."""
     return AgainstNegated(base_rule(base))

@@ -233,6 +233,16 @@ def test_a_base_with_parameters(method):
         torch.testing.assert_close(given.down(start, "0").flatten(2), expected.mT, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("base", ["lrp-0", "lrp-epsilon", "lrp-gamma"])
+def test_bases_that_only_see_ratios_have_no_contrast(base):
+    """M(-W) = M(W): CLRP-2's maps are zero."""
+    chain = RelevanceChain(graph("small vgg"), images(), "clrp-2", base=base)
+    plain = RelevanceChain(graph("small vgg"), images(), base)
+    v = vectors(chain, "logits")
+    size = float(plain.down(v, "logits").abs().max())
+    assert float(chain.down(v, "logits").abs().max()) <= 1e-12 * size
+
+
 def test_the_weights_of_small_vgg_have_no_zeros():
     """Else contrasts of empty pools would be what the tests above compare."""
     assert all((weights("small vgg", name)[0] != 0).any(1).all() for name in ("0", "2", "5", "9", "11"))

@@ -240,6 +240,8 @@ def one_unit(name: str, b: float, R: float = 3.0, **options) -> list[float]:
         ("lrp-gamma", 1, {"form": "simple"}, [1.875, -0.75, 0.9375]),
         ("lrp-gamma", 1, {"bias": "signed"}, [2, -0.8, 1]),  # captum
         ("lrp-gamma", 1, {"bias": "none"}, [30 / 11, -12 / 11, 15 / 11]),
+        ("lrp-gamma", -2, {}, [0, 0, 0]),  # z = 0 belongs to neither branch
+        ("lrp-gamma", -3, {}, [-3, 1.875, -1.5]),  # z = -1: over 2 - 1.25 + 1 - 3.75 = -2
         ("w-square", 1, {}, [2, 0.5, 0.5]),  # innvestigate
         ("w-square", 1, {"bias": "squared"}, [12 / 7, 3 / 7, 3 / 7]),  # zennit
         ("flat", 1, {}, [1, 1, 1]),
