@@ -17,8 +17,10 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from torch import Tensor
 
 from conetheory import networks
+from conetheory.comparison import Comparison
 from conetheory.errors import ConeTheoryError
 from conetheory.pipeline import Settings, run
 from conetheory.results import provenance
@@ -37,9 +39,8 @@ SENSITIVE = (
 COLUMNS = ("measured", "whole map", "random", "theory", "predicted", "error", "verdict", "talk")
 
 
-def row(network: networks.Network, images: Any, name: str, settings: Settings) -> dict[str, Any]:
+def row(found: Comparison, name: str) -> dict[str, Any]:
     """One method's numbers at the input."""
-    found = run(network, images, name, settings)
     data = found.dataset.isel(method=0, start=0, layer=-1)
     value = lambda key: float(data[key]) if key in data else float("nan")  # noqa: E731
     theory = next((t for t in found.theories if np.isfinite(value(f"predicted_{t}"))), None)
@@ -53,8 +54,21 @@ def row(network: networks.Network, images: Any, name: str, settings: Settings) -
         "error": value(f"error_decades_{theory}") if theory else None,
         "verdict": judged.text,
         "talk": said_in_the_talk(name),
-        "images": len(images),
+        "images": int(found.dataset.attrs["images"]),
     }
+
+
+def result_of(
+    network: networks.Network, images: Tensor, name: str, settings: dict[str, Any], keep: Path | None
+) -> Comparison:
+    """The comparison of one method, from the file where it is kept if there is one."""
+    path = keep and keep / f"{name}.nc"
+    if path and path.exists():
+        return Comparison.load(path)
+    found = run(network, images, name, Settings(**settings))
+    if path:
+        found.save(path)
+    return found
 
 
 def said_in_the_talk(name: str) -> str | None:
@@ -86,7 +100,7 @@ def parameters(name: str, patterns: Path | None) -> dict[str, Any]:
 
 
 def main(
-    model: str = "cifar10_cnn",
+    model: Annotated[str, typer.Argument()] = "cifar10_cnn",
     weights: str | None = None,
     images: Annotated[
         list[Path] | None, typer.Option(help="default: the photographs in scikit-image")
@@ -96,7 +110,9 @@ def main(
     patterns: Annotated[Path | None, typer.Option(help="file of fitted patterns")] = None,
     vectors: int = 10,
     positions: Annotated[int | None, typer.Option(help="locations of the local spectrum")] = None,
+    predict: Annotated[int | None, typer.Option(help="images that theories other than two-scale see")] = None,
     few: Annotated[int, typer.Option(help="images and vectors for methods of whole maps")] = 4,
+    keep: Annotated[Path | None, typer.Option(help="folder of one netCDF a method, taken up again")] = None,
     out: Path = RESULTS,
     name: Annotated[str | None, typer.Option(help="of the files; default: the model")] = None,
     smoke: bool = False,
@@ -107,7 +123,7 @@ def main(
     loaded = (
         networks.load_images(images, network, limit) if images else networks.bundled_images(network, limit)
     )
-    settings = {"vectors": 3 if smoke else vectors, "positions": positions, "layers": ("input",)}
+    settings = {"vectors": 3 if smoke else vectors, "positions": positions, "layers": ("input",), "predict": predict}
     result: dict[str, Any] = {"provenance": provenance(network, images=len(loaded), vectors=vectors, few=few)}
     out.mkdir(parents=True, exist_ok=True)
     rows = result["methods"] = {}
@@ -116,7 +132,9 @@ def main(
         chosen = settings | {"parameters": parameters(each, patterns), "bootstrap": 0, "certify": 0}
         chosen |= {"vectors": min(few, settings["vectors"])} if whole else {}
         try:
-            rows[each] = row(network, loaded.tensor[: few if whole else None], each, Settings(**chosen))
+            rows[each] = row(
+                result_of(network, loaded.tensor[: few if whole else None], each, chosen, keep), each
+            )
         except ConeTheoryError as error:
             rows[each] = {"left out": str(error)}
         print(each, rows[each], flush=True)
