@@ -180,14 +180,9 @@ def test_large_gamma_is_z_plus(data):
 
 # ---------------------------------------------------------------- conservation and the cone
 
-CONSERVING = {
-    "lrp-0": {"bias": "none"},
-    "lrp-gamma": {"bias": "none"},
-    "w-square": {},
-    "flat": {},
-    "z-box": {},
-    "excitation-bp": {},
-}
+BIAS_FREE = {"bias": "none"}
+CONSERVING = {"lrp-0": BIAS_FREE, "lrp-gamma": BIAS_FREE}
+CONSERVING |= {name: {} for name in ("w-square", "flat", "z-box", "excitation-bp")}
 
 
 @toys
