@@ -42,7 +42,8 @@ class Comparison(Result):
             cell = {name: _finite(table[i, j, k]) for name, table in tables.items()}
             names = dict(zip(DIMS, (axes[0][i], axes[1][j], axes[2][k]), strict=True))
             record = {**names, "label": labels[k], **self._record(cell)}
-            if any(v is not None for v in (*(record[n] for n in RESULTS), *record["predicted"].values())):
+            found = [record.get(n) for n in (*RESULTS, "measured_flattened_deficit_median")]
+            if any(v is not None for v in (*found, *record["predicted"].values())):
                 yield record
 
     def _record(self, cell: dict[str, float | None]) -> dict[str, Any]:

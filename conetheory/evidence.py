@@ -88,6 +88,15 @@ def of_the_map(comparison: xr.Dataset | None, classes: xr.Dataset | None) -> Ite
         yield _bound(Evidence("certified deficit of whole maps", "map", 1 - cosine, limit, says))
 
 
+def one_valued(comparison: xr.Dataset | None) -> bool:
+    """Whether the measured maps have one value a location, as those of occlusion and IBA."""
+    local, whole = "measured_deficit_median", "measured_flattened_deficit_median"
+    if comparison is None or not {local, whole} <= set(comparison):
+        return False
+    lowest = comparison.isel(layer=-1)
+    return bool(np.isfinite(lowest[whole]).any() and not np.isfinite(lowest[local]).any())
+
+
 def of_the_check(sanity: xr.Dataset | None) -> Iterator[Evidence]:
     """Similarity to the map of the trained network when the last layers have been randomised together."""
     if sanity is None or "similarity_median" not in sanity:

@@ -127,7 +127,8 @@ def decide(
         *evidence.of_the_check(sanity),
     )
     missing = tuple(text for part, text in KINDS.items() if not any(part in e.name for e in found))
-    verdict = Verdict(network, method, _outcome(found), evidence=found, missing=missing)
+    outcome = _outcome(found, one_valued=evidence.one_valued(comparison))
+    verdict = Verdict(network, method, outcome, evidence=found, missing=missing)
     if comparison is not None:
         verdict = replace(
             verdict, collapsed_by=_collapsed_by(comparison), blind_above=_blind_above(comparison)
@@ -142,13 +143,14 @@ def to_json(found: Sequence[Verdict]) -> str:
     return json.dumps([verdict.record() for verdict in found], indent=2)
 
 
-def _outcome(found: Sequence[Evidence]) -> Outcome:
+def _outcome(found: Sequence[Evidence], one_valued: bool = False) -> Outcome:
+    """one_valued: the map has no channels that could forget, so that it is judged as a whole."""
     channels, whole, check = (_vote(found, about) for about in ("channels", "map", "check"))
     if whole is Says.FORGETS:
         return Outcome.BLIND
     if channels is Says.FORGETS:
         return Outcome.SPATIAL
-    if Says.REMEMBERS in (channels, check):
+    if Says.REMEMBERS in (channels, check) or (one_valued and whole is Says.REMEMBERS):
         return Outcome.DEPENDS
     return Outcome.OPEN
 

@@ -17,6 +17,7 @@ from conetheory.comparison import compare
 from conetheory.evidence import FORGOTTEN, STILL
 from conetheory.measure import measure_csc
 from conetheory.networks import trace
+from conetheory.pipeline import Settings, run
 from conetheory.verdict import Outcome, Verdict, decide, to_json, verdicts
 from tests.networks.toys import random_images, seeded
 from tests.report import folders
@@ -208,3 +209,15 @@ def test_the_json_is_plain_and_complete():
         assert record["verdict"] == verdict.text
         assert [e["value"] for e in record["evidence"]] == [e.value for e in verdict.evidence]
         assert all(np.isfinite(e["reference"]) for e in record["evidence"])
+
+
+def test_maps_of_one_value_a_location_are_judged_as_a_whole():
+    """Occlusion has no channels: what moves the map is all that there is."""
+    net = networks.load("cifar10_cnn")
+    image = networks.bundled_images(net, limit=1).tensor
+    found = run(net, image, "occlusion", Settings(vectors=4, bootstrap=0, certify=0))
+    (verdict,) = verdicts(found.dataset)
+    assert verdict.outcome is Outcome.DEPENDS
+    (record,) = [r for r in found.rows() if r["layer"] == "input"]
+    assert record["measured_deficit_median"] is None
+    assert record["measured_flattened_deficit_median"] > 0.1
