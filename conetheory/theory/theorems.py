@@ -167,6 +167,19 @@ _ENTRIES = (
         source="new here; arc-cosine: Cho and Saul 2009, eq. (6)",
     ),
     _entry(
+        "relu-pair",
+        "relupair.relu_pair_step relupair.relu_rate relupair.relu_pair_of",
+        "test_relupair.py",
+        title="What weight means add to the arc-cosine map",
+        statement="Layers of mean m, variance v, then a ReLU: with h = sqrt(n) m s/sqrt(v) the cosine s with "
+        "ones and the deficit move by explicit moments of rectified Gaussian pairs. A merged pair's deficit "
+        "is multiplied by Phi(h)/((h^2 + 1) Phi(h) + h phi(h)), below one iff m > 0; a threshold at a "
+        "quantile takes its root, so that it does not go to zero.",
+        hypotheses="independent Gaussian weights, or wide inputs (central limit), layers independent of each "
+        "other; many rows; forward masks and activations independent of the relevance.",
+        source="new here; Price 1958 for the covariance derivative; m = 0: Cho and Saul 2009, eq. (6)",
+    ),
+    _entry(
         "critical-alpha",
         "randomlayers.critical_alpha randomlayers.alpha_beta randomlayers.rate",
         "test_meanfield.py",
