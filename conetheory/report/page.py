@@ -66,6 +66,7 @@ def _context(study: Study, identity: str) -> dict[str, Any]:
     columns = rows.used_columns(study.verdicts)
     memory = partial(drawings.memory_svg, exponent=data["exponent"])
     panels = data["csc"]
+    lines = summary_lines(study.comparison) if study.comparison else []
     return {
         "id": identity,
         "study": study,
@@ -90,7 +91,9 @@ def _context(study: Study, identity: str) -> dict[str, Any]:
             "mode": _pairs(key.split("|")[0] for p in data["sanity"] for key in p["curves"]),
             "measure": _pairs(key.split("|")[1] for p in data["sanity"] for key in p["curves"]),
         },
-        "summary": summary_lines(study.comparison) if study.comparison else [],
+        "lead": next((line for line in lines if line.startswith("measured")), ""),
+        "facts": [line for line in lines if not line.startswith("measured")],
+        "structure": any("structure" in c for p in data["sanity"] for c in p["curves"].values()),
         "tables": list(number_tables(study)),
         "cones": [
             (m, s, [(c, drawings.cone_svg(c)) for c in found]) for m, s, found in drawings.cones(study)

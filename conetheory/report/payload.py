@@ -91,6 +91,8 @@ def _sanity(data: xr.Dataset) -> list[dict[str, Any]]:
                 if "similarity_band" in one:
                     band = one["similarity_band"].sel(chosen)
                     found |= {side: _plain(band.sel(side=side)) for side in ("lower", "upper")}
+                if "rank_one_bound" in one and mode == "cascading":
+                    found["structure"] = _plain(one["rank_one_bound"].sel(measure=measure))
                 if any(v is not None for v in found["median"]):
                     curves[f"{mode}|{measure}"] = found
         labels = [str(layer) for layer in (one["label"] if "label" in one else one["layer"]).values]

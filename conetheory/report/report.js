@@ -162,6 +162,7 @@
     const found = panel.curves[`${chosen.mode}|${chosen.measure}`];
     if (!found) return draw(figure, { labels: [], curves: [], bands: [], axis: linearAxis(0) });
     const curves = [{ key: "measured", name: chosen.measure, values: found.median, shape: "circle" }];
+    if (found.structure) curves.push({ key: "certified-median", name: "any relevance", values: found.structure });
     const logit = panel.logit[chosen.measure];
     if (logit !== undefined) curves.push({ key: "baseline", name: "another class", values: panel.labels.map(() => logit) });
     const bands = found.lower ? [{ key: "measured-band", lower: found.lower, upper: found.upper }] : [];

@@ -14,7 +14,7 @@ from typing import Any
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
-LIMIT = "60"  # seconds after which a browser that hangs is stopped
+LIMIT = "300"  # seconds after which a browser that hangs is stopped
 
 
 class Page:

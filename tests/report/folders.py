@@ -83,6 +83,7 @@ def sanity() -> xr.Dataset:
             "similarity_median": (dims, median),
             "similarity_band": ((*dims, "side"), np.stack([median - 0.04, median + 0.03], -1)),
             "random_logit": (("method", "measure", "image"), logit),
+            "rank_one_bound": (("method", "layer", "measure"), median[:, 0] * 0.8),
         },
         coords={
             "method": list(METHODS),

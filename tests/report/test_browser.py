@@ -106,9 +106,9 @@ def test_switches_of_methods_starts_curves_and_layers(page):
 
 def test_the_measure_and_the_mode_of_the_sanity_check(page):
     first = "document.querySelector('figure.sanity .column').getAttribute('aria-label')"
-    assert page.run(first) == "fc6: ssim 0.250, another class 0.300"
+    assert page.run(first) == "fc6: ssim 0.250, any relevance 0.200, another class 0.300"
     page.run(CHOOSE.format("measure", "spearman"))
-    assert page.run(first) == "fc6: spearman 0.225, another class 0.300"
+    assert page.run(first) == "fc6: spearman 0.225, any relevance 0.180, another class 0.300"
     page.run(CHOOSE.format("mode", "independent"))
     assert page.run(first) == "fc6: spearman 0.450, another class 0.300"
 
