@@ -10,7 +10,8 @@ g = E(a - b)^2 / 2 = V - cov(a, b). With psi(x) = x for x > t, else 0, and h = (
 
 and E[psi' psi'] is the probability that both exceed t (Owen's T), plus the densities at t that the jump of
 psi brings. The integrand is positive, so that nothing cancels: the gap stays right however small it is. For
-M = t = 0 this is the arc-cosine map (Cho and Saul 2009, n = 1); weight means add M.
+M = t = 0 this is the arc-cosine map (Cho and Saul 2009, n = 1); weight means add M. It is the case of one
+mean of theorem relu-pair (`theory.relupair`), unit by unit and with a quarter of the nodes.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ class Moments:
 def rectified(moments: Moments, threshold: float | np.ndarray = 0.0) -> Moments:
     """The moments of `(psi(a), psi(b))`, a and b jointly Gaussian (see the module docstring).
 
-    Elements whose variance is below 1e-24 of their squares are constants. Raises `InputError` for a negative threshold or a gap outside
-    [0, 2 V]. Exact for Gaussian pairs up to quadrature (relative error below 1e-6; tested against mpmath).
+    Elements whose variance is below 1e-24 of their squares are constants. Exact for Gaussian pairs up to
+    quadrature (relative error below 1e-6). Raises `InputError` for a negative threshold or a gap outside
+    [0, 2 V].
     """
     M, V, g = np.broadcast_arrays(moments.mean, moments.variance, moments.gap)
     t = np.broadcast_to(np.asarray(threshold, dtype=float), M.shape)
@@ -57,7 +59,7 @@ def rectified(moments: Moments, threshold: float | np.ndarray = 0.0) -> Moments:
         raise InputError("a threshold must be >= 0")
     if bool((g < 0).any()) or bool((g > 2 * V * (1 + 1e-12) + 1e-300).any()):
         raise InputError("the half gap of a pair lies between 0 and twice the variance")
-    live = V > NEGLIGIBLE * (M**2 + t**2)
+    live = NEGLIGIBLE * (M**2 + t**2) < V
     sigma = np.sqrt(np.where(live, V, 1.0))
     h = (M - t) / sigma
     density = np.exp(-(h**2) / 2) / np.sqrt(2 * np.pi)

@@ -168,7 +168,7 @@ _ENTRIES = (
     ),
     _entry(
         "relu-pair",
-        "relupair.relu_pair_step relupair.relu_rate relupair.relu_pair_of",
+        "relupair.relu_pair_step relupair.relu_rate relupair.relu_pair_of rectified.rectified",
         "test_relupair.py",
         title="What weight means add to the arc-cosine map",
         statement="Layers of mean m, variance v, then a ReLU: with h = sqrt(n) m s/sqrt(v) the cosine s with "

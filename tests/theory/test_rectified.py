@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conetheory.errors import InputError
+from conetheory.theory.randomlayers import RandomLayer
 from conetheory.theory.rectified import Moments, rectified
+from conetheory.theory.relupair import ReluPair, relu_pair_step
 
 means = st.floats(-2, 2)
 shares = st.floats(1e-12, 2.0)  # of the half gap in the variance
@@ -94,6 +96,16 @@ def test_scaling_the_pair_scales_the_moments(mean, gap, threshold, by):
         (other.gap, by**2 * one.gap),
     ):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-12 * by**2)
+
+
+@given(st.floats(-2, 3), st.floats(1e-12, 1.9))
+def test_it_is_the_step_of_a_relu_pair_of_one_mean(h, gap):
+    """`theory.relupair` for a layer whose entries have mean h and variance 1: s' = A/sqrt(B), eps' = G/B."""
+    pair = ReluPair(np.array([1.0]), np.array([0.0]), np.array([gap]))
+    step = relu_pair_step(pair, RandomLayer("layer", h, 1.0), 1)
+    found = rectified(moments(h, 1.0, gap))
+    assert found.gap[0] / found.second[0] == pytest.approx(step.deficit[0], rel=1e-6)
+    assert found.mean[0] / np.sqrt(found.second[0]) == pytest.approx(step.ones[0], rel=1e-12)
 
 
 def test_a_large_mean_passes_unchanged():
