@@ -22,8 +22,11 @@ from conetheory.errors import ConeTheoryError, InputError
 from conetheory.networks import Images, Network
 from conetheory.pipeline import Settings, run
 from conetheory.predict import THEORIES
+from conetheory.report import write_report
+from conetheory.report.rows import verdict_table
 from conetheory.repro import chosen
 from conetheory.table import comparison_tables, method_table, sentence, summary_lines
+from conetheory.verdict import verdicts
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 MANY = 3  # methods above which there is one row a method in place of a table each
@@ -50,7 +53,7 @@ class Job:
 
     def identity(self, method: str) -> dict[str, Any]:
         """Everything that a method's result depends on."""
-        settings = {k: v for k, v in asdict(self.settings_of(method)).items() if k != "device"}
+        settings = {k: v for k, v in asdict(self.settings_of(method)).items() if k not in ("device", "batch")}
         return {
             "network": self.network.name,
             "weights_sha256": self.network.provenance["weights_sha256"],
@@ -65,6 +68,8 @@ def run_task(task: Task, model: str, given: dict[str, Any]) -> None:
     job = prepare(task, model, given)
     comparison = join_methods(run_methods(job))
     paths = files.write_all(comparison, job.out)
+    if task.name == "demo":
+        paths.append(write_report(job.out))
     if given["json"]:
         typer.echo(json_format.dumps(comparison.summary, indent=2))
         return
@@ -72,6 +77,8 @@ def run_task(task: Task, model: str, given: dict[str, Any]) -> None:
     many = len(job.methods) > MANY
     for table in [method_table(comparison)] if many else comparison_tables(comparison):
         stdout.print(table)
+    if task.measures:
+        stdout.print(verdict_table(verdicts(comparison.dataset), "Does the map depend on the decision?"))
     for line in summary_lines(comparison):
         stdout.print(line, soft_wrap=True, markup=False)
     if task.name == "demo":
