@@ -1,11 +1,11 @@
 """Class sensitivity: how much of a saliency map depends on which class it explains.
 
 For one image the maps of all classes are the columns of one matrix, the chain from the logits to the input
-with the channels summed. What is reported of it: distances `1 - |cos|` between the maps of the top classes;
-the worst pair over all classes, which for nonnegative chains bounds all mixtures of classes as well
-(theorem `generators`); the share of a map's variance over the pixels that the class can still move, with
-pictures of the directions in which it does; and what the chain's spectrum alone predicts (theorem
-`column-angles`).
+with the channels summed. What is reported of it: distances `1 - |cos|` between the maps of the top classes,
+and of classes drawn at random; the worst pair over all classes, which for nonnegative chains bounds all
+mixtures of classes as well (theorem `generators`); the share of a map's variance over the pixels that the
+class can still move, with pictures of the directions in which it does; and the distance of two classes at
+random that the chain's spectrum alone predicts (theorem `column-angles`).
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ class Classes(Result):
 
 @dataclass(frozen=True)
 class ClassSettings:
-    """top: classes of largest logit whose pairs are compared. whole: images, from the first, for which all
-    classes are looked at (None: all; always where there are at most `top`). ranks: pictured directions.
-    pairs: named pairs of classes. probes: random output weights for the spectrum.
+    """top: classes of largest logit whose pairs are compared. sampled: classes at random whose pairs are, too
+    (all where there are no more). whole: images, from the first, for which all classes are looked at (None:
+    all; always where there are at most `top`). ranks: pictured directions. pairs: named pairs of classes.
+    probes: random output weights for the spectrum.
     """
 
     top: int = 10
+    sampled: int = 24
     whole: int | None = 1
     ranks: int = 3
     pairs: tuple[tuple[int, int], ...] = ()
@@ -56,8 +58,8 @@ class ClassSettings:
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.top < 2 or self.ranks < 1 or self.probes < 1:
-            raise InputError("class sensitivity needs at least 2 top classes, 1 direction and 1 probe")
+        if min(self.top, self.sampled) < 2 or self.ranks < 1 or self.probes < 1:
+            raise InputError("class sensitivity needs at least 2 classes, 1 direction and 1 probe")
 
 
 def class_maps(chain: RelevanceChain | ExplainerChain, classes: Sequence[int]) -> Tensor:
@@ -180,10 +182,12 @@ class Tracking:
 def tracking(classes: Classes, *, resamples: int = 2000, seed: int = 0) -> Tracking:
     """Spearman's correlation over the methods that have a prediction, of medians over the images.
 
+    What is predicted is the distance of two classes at random, so that is what it is compared with.
+
     The interval is that of a bootstrap over the methods (of resamples with fewer than three different ones
     there is no correlation; they are drawn again).
     """
-    medians = classes.dataset[["predicted_class_distance", "class_distance_median"]].median("image")
+    medians = classes.dataset[["predicted_class_distance", "class_distance_sampled"]].median("image")
     x, y = (medians[name].values for name in medians)
     live = np.isfinite(x) & np.isfinite(y)
     x, y, count = x[live], y[live], int(live.sum())
@@ -208,15 +212,17 @@ def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: 
     top = chain.logits[0].topk(min(s.top, classes)).indices.tolist()
     maps = class_maps(chain, top)
     spread = Spread.of(maps, s.ranks)
+    drawn = np.random.default_rng([s.seed, number]).permutation(classes)[: s.sampled]
     row: dict[str, Any] = {
-        "class_distance_median": _median(pairwise_deficits(maps.flatten(1).to(torch.float64))),
+        "class_distance_median": _distance(maps),
+        "class_distance_sampled": _distance(class_maps(chain, drawn)),
         "movable_share": spread.movable_share,
         "effective_rank": spread.effective_rank,
         "directions": spread.directions,
         "predicted_class_distance": float("nan"),
         "class_distance_worst": float("nan"),
         "worst_pair": (-1, -1),
-        "pair_distance": [_pair_distance(chain, pair) for pair in s.pairs],
+        "pair_distance": [_distance(class_maps(chain, pair)) for pair in s.pairs],
         "top_classes": top,
     }
     if isinstance(chain, RelevanceChain) and method.linear:
@@ -227,12 +233,10 @@ def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: 
     return row
 
 
-def _pair_distance(chain: RelevanceChain | ExplainerChain, pair: tuple[int, int]) -> float:
-    return _median(pairwise_deficits(class_maps(chain, pair).flatten(1).to(torch.float64)))
-
-
-def _median(values: Tensor) -> float:
-    return float(torch.nanmedian(values)) if len(values) % 2 else float(torch.nanquantile(values, 0.5))
+def _distance(maps: Tensor) -> float:
+    """The median of `1 - |cos|` over all pairs of maps `(classes, H, W)`; maps of zero are left out."""
+    values = pairwise_deficits(maps.flatten(1).to(torch.float64))
+    return float(torch.nanquantile(values, 0.5))
 
 
 def _dataset(
@@ -248,7 +252,7 @@ def _dataset(
         data = data.assign_coords(pair=[f"{a}-{b}" for a, b in s.pairs])
     exact = method.nonnegative and bool(np.isfinite(data["class_distance_worst"]).any())
     data["worst_bounds_mixtures"] = ("method", [int(exact)])
-    settings = {"top_k": s.top, "seed": s.seed, "probes": s.probes, "whole": s.whole}
+    settings = {"top_k": s.top, "sampled": s.sampled, "seed": s.seed, "probes": s.probes, "whole": s.whole}
     return data.assign_attrs(provenance(network, **settings))
 
 

@@ -42,9 +42,10 @@ class Result:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         try:
-            return cls(xr.load_dataset(path, engine="h5netcdf"))
+            data = xr.load_dataset(path, engine="h5netcdf")
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is no result of conetheory: {str(error).splitlines()[0]}") from error
+        return cls(data.drop_encoding())  # a name's length in this file would cut longer ones in the next
 
     def median(self, name: str, *, method: str | None = None, start: str | None = None) -> xr.DataArray:
         """One variable along the layers; the first method and start layer where none is named."""

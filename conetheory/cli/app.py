@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from conetheory.cli.explain import run_explain
 from conetheory.cli.listings import list_methods, list_models, show_theorems
 from conetheory.cli.options import OPTIONS, Task
 from conetheory.cli.report import run_report
+from conetheory.cli.sanity import run_classes, run_sanity
 from conetheory.cli.simulation import run_simulation
 from conetheory.errors import ConeTheoryError
 
@@ -80,6 +82,9 @@ for _task in TASKS:
             *OUTPUT,
         ],
     )
+app.command("explain")(run_explain)
+app.command("sanity")(run_sanity)
+app.command("classes")(run_classes)
 app.command("simulate")(run_simulation)
 app.command("report")(run_report)
 app.command("methods")(list_methods)

@@ -136,7 +136,8 @@ def sanity_rows(sanity: Sanity) -> list[dict[str, Any]]:
 def class_rows(classes: Classes) -> list[dict[str, Any]]:
     """One row a method: medians over the images."""
     names = {
-        "class_distance_median": "distance",
+        "class_distance_median": "top classes",
+        "class_distance_sampled": "random classes",
         "predicted_class_distance": "predicted",
         "class_distance_worst": "worst pair",
         "movable_share": "movable share",
@@ -158,10 +159,10 @@ def tracking_sentence(classes: Classes) -> str:
 
     found = tracking(classes)
     if found.methods < 3:
-        return "Distances are 1 - |cos|; predicted: from the spectrum of the chain alone."
+        return "Distances are 1 - |cos|; predicted: that of random classes, from the chain's spectrum alone."
     return (
-        f"Over {found.methods} methods with a prediction, its rank correlation with the measured distance is "
-        f"{found.correlation:.3f} (95% interval {found.lower:.3f} to {found.upper:.3f})."
+        f"Over {found.methods} methods with a prediction, its rank correlation with the distance of random "
+        f"classes is {found.correlation:.3f} (95% interval {found.lower:.3f} to {found.upper:.3f})."
     )
 
 

@@ -236,6 +236,18 @@ _ENTRIES = (
         hypotheses="A, B nonnegative; every inner unit alive in both: no zero column of A, no zero row of B.",
         source="new here",
     ),
+    _entry(
+        "column-angles",
+        "columns.mean_squared_sine columns.column_deficit_estimate",
+        "../test_classes.py",
+        title="The spectrum says how far apart the maps of two classes are",
+        statement="The mean of sin^2 over pairs of the n columns of C, weighted by their squared lengths, is "
+        "at least n/(n - 1) (1 - 1/PR), PR = (sum s_k^2)^2 / sum s_k^4; with equality for columns of one "
+        "length, to which they may be scaled.",
+        hypotheses="n >= 2 columns, none of them zero. For the maps of classes: the chain with its channels "
+        "summed, for any method that is linear in the relevance.",
+        source="new here",
+    ),
 )
 
 THEOREMS: dict[str, Theorem] = {entry.id: entry for entry in _ENTRIES}
