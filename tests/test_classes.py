@@ -26,7 +26,7 @@ from conetheory.cli import main
 from conetheory.errors import InputError
 from conetheory.rules.registry import methods
 from conetheory.theory.columns import column_deficit_estimate, mean_squared_sine
-from tests.toys import graph, images
+from tests.toys import fitted, graph, images
 
 F64 = {"dtype": torch.float64}
 LINEAR = [m.name for m in methods() if m.backpropagated and m.linear]
@@ -175,11 +175,7 @@ def test_a_few_probes_see_the_rest_of_a_long_spectrum():
 @pytest.mark.parametrize("method", LINEAR)
 def test_every_linear_method_has_a_prediction_near_its_distances(method):
     toy = graph("small vgg")
-    try:
-        open_chain(toy, images(1), method)
-    except InputError as refusal:
-        pytest.skip(f"needs more than a network: {refusal}")
-    found = class_sensitivity(toy, images(2), method, ClassSettings(**F64)).dataset
+    found = class_sensitivity(toy, images(2), fitted(method, toy, images(8)), ClassSettings(**F64)).dataset
     assert np.isfinite(found["predicted_class_distance"]).all()
     assert (found["predicted_class_distance"] <= 1).all()
     assert (found["class_distance_median"] <= found["class_distance_worst"] + 1e-12).all()

@@ -16,6 +16,8 @@ from torch.nn import functional
 from conetheory.chain import RelevanceChain
 from conetheory.networks import trace
 from conetheory.networks.graph import Graph
+from conetheory.patterns import fit_patterns
+from conetheory.rules.registry import Method, find, get_method
 from tests.networks.toys import random_images, seeded
 
 SHAPE = (2, 6, 7)
@@ -184,3 +186,10 @@ def _() -> nn.Module:
 def _() -> nn.Module:
     layers = [conv(2, 4), nn.ReLU(), conv(4, 4), nn.ReLU(), nn.MaxPool2d(2), conv(4, 6), nn.ReLU()]
     return nn.Sequential(*layers, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 5))
+
+
+def fitted(name: str, network: Graph, samples: Tensor) -> Method:
+    """A method by name, with patterns fitted to `samples` where it needs them (kept when weights change)."""
+    if "patterns" not in find(name).parameters:
+        return get_method(name)
+    return get_method(name, patterns=fit_patterns(network, samples), stale="products")
