@@ -6,6 +6,7 @@ to 1 (red) with white at zero; a map of one sign is scaled by the percentile of 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,8 @@ def maps_figure(data: xr.Dataset, image: str) -> Figure:
     """One image of a `maps` dataset: for each target the picture and the map of every method."""
     one = data.sel({"image": image})
     methods, targets = [str(m) for m in one["method"].values], [str(t) for t in one["target"].values]
-    width = min(COLUMNS, 1 + len(methods))
-    block = -(-len(methods) // (width - 1))  # rows of a target
+    block = math.ceil(len(methods) / (COLUMNS - 1))  # rows of a target, of as many methods each
+    width = 1 + math.ceil(len(methods) / block)
     size = (SIDE * width, (SIDE + 0.25) * block * len(targets))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(block * len(targets), width, squeeze=False)
