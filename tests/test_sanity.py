@@ -127,6 +127,19 @@ def test_a_last_layer_that_is_ignored_changes_nothing():
         np.testing.assert_allclose(found["similarity"], 1.0, atol=1e-6)
 
 
+def test_images_without_a_map_are_left_out_and_counted():
+    """A rectified logit that is zero after randomisation for some images has no map there."""
+    body = [nn.Conv2d(2, 3, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(432, 6), nn.ReLU()]
+    whole, x = trace(seeded(lambda: nn.Sequential(*body)), SHAPE), random_images(12, *SHAPE)
+    settings = SanitySettings(**F64, modes=("cascading",), measures=("cosine",))
+    found = sanity_check(whole, x, "gradient", settings).dataset.isel(method=0, mode=0, measure=0)
+    missing = np.isnan(found["similarity"].values)
+    assert missing.any()
+    assert not missing.all(1).any()
+    np.testing.assert_array_equal(found["live_images"], (~missing).sum(1))
+    np.testing.assert_allclose(found["similarity_median"], np.nanmedian(found["similarity"], axis=1))
+
+
 def test_a_map_that_is_the_weight_is_forgotten_with_it():
     """One linear layer: the gradient is its row, so new weights have the similarity of independent ones."""
     side = 64
@@ -210,6 +223,7 @@ def test_complexity_is_the_entropy_of_the_histogram():
     flat[0, 0, 0] = 1
     assert complexity_rise(flat, maps[:1])[0] > 10
     assert np.isnan(complexity_rise(np.zeros((1, 20, 20)), maps[:1])[0])
+    assert np.isnan(complexity_rise(maps[:1], np.zeros((1, 20, 20)))[0])  # no map is no rise by -1
 
 
 def test_efficient_mprt_compares_with_the_fully_random_network():

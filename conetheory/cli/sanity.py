@@ -76,6 +76,11 @@ def run_sanity(
 
     sanity = run_series(asked, Sanity, _described(settings) | {"target": target}, compute)
     _report(sanity_rows(sanity), asked, "sanity.nc", json)
+    fewest = int(sanity.dataset["live_images"].min())
+    if fewest < len(asked.images):
+        console.note(
+            f"some randomised networks have a map of {fewest} of {len(asked.images)} images alone (live_images)"
+        )
 
 
 def run_classes(
@@ -172,7 +177,9 @@ def _report(rows: list[dict[str, Any]], asked: Request, file: str, json: bool) -
     if json:
         typer.echo(json_format.dumps(rows, indent=2))
         return
-    table = Table(*rows[0])
+    table = Table()
+    for number, name in enumerate(rows[0]):
+        table.add_column(name, no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*row.values())
     console.out().print(table)

@@ -4,6 +4,9 @@ Protocol of Adebayo et al. (2018) with the choices of Sixt et al. (2020): the pa
 anew, from the output down to a layer (`cascading`) or those of one layer alone (`independent`); the class
 that the untouched network predicts is explained before and after, and the two maps are compared. The
 comparison of the untouched network with itself is no part of any result.
+
+A randomised network may have no map: where its logits are rectified, the explained one can be zero for good.
+Such images have no similarity and are left out of the medians; `live_images` counts the others.
 """
 
 from __future__ import annotations
@@ -134,6 +137,7 @@ class _Check:
         )
         found = self._cascades()
         self._put(data, "similarity", found["similarity"], ("mode", "layer", "measure"))
+        data["live_images"] = (("method", "mode", "layer"), found["live"][None])
         if "smooth" in found:
             self._put(data, "smooth_similarity", found["smooth"], ("layer", "measure"))
         other = other_classes(self.targets, self.graph.shape(self.graph.output)[0], self.s.seed)
@@ -158,13 +162,14 @@ class _Check:
     def _cascades(self) -> dict[str, np.ndarray]:
         """Similarities `(modes, layers, measures, images)`, smooth ones, and the maps of the last cascade."""
         before = self._smooth(self.network) if self.s.smooth else None
-        rows, smooth = [[] for _ in self.s.modes], []
+        rows, live, smooth = [[] for _ in self.s.modes], [], []
         total, last = len(self.s.modes) * len(self.levels), None
         for number, mode in enumerate(self.s.modes):
             for level in self.levels:
                 network = self._randomised(self._names(mode, level))
                 maps = self._maps(network, self.targets)
                 rows[number].append(self._compared(maps))
+                live.append(int((np.ptp(maps, axis=(1, 2)) > 0).sum()))
                 if mode == "cascading" and level.cascade == weighted(self.graph):
                     last = maps
                 if mode == "cascading" and before is not None:
@@ -172,7 +177,8 @@ class _Check:
                 self.progress(self.method.name, sum(map(len, rows)), total)
         if last is None:  # no cascade went down to the first layer
             last = self._maps(self._randomised(weighted(self.graph)), self.targets)
-        found = {"similarity": np.array(rows), "last": last}
+        counts = np.array(live).reshape(len(self.s.modes), -1)
+        found = {"similarity": np.array(rows), "live": counts, "last": last}
         return found | ({"smooth": np.array(smooth)} if smooth else {})
 
     @staticmethod

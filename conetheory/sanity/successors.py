@@ -27,12 +27,12 @@ def complexity(maps: np.ndarray, bins: int = BINS) -> np.ndarray:
 
 
 def complexity_rise(maps: np.ndarray, randomised: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Efficient MPRT: `(H(randomised) - H(map)) / H(map)`, `(images,)`; NaN for a map of one value.
+    """Efficient MPRT: `(H(randomised) - H(map)) / H(map)`, `(images,)`; NaN where a map has one value.
 
     Positive where the map of the fully randomised network is the more complex one, as it should be.
     """
     before, after = complexity(maps, bins), complexity(randomised, bins)
-    return (after - before) / np.where(before > 0, before, np.nan)
+    return (after - before) / np.where((before > 0) & (after > 0), before, np.nan)
 
 
 def smooth_maps(
