@@ -79,7 +79,7 @@ def run_sanity(
     fewest = int(sanity.dataset["live_images"].min())
     if fewest < len(asked.images):
         console.note(
-            f"some randomised networks have a map of {fewest} of {len(asked.images)} images alone (live_images)"
+            f"some randomised networks have maps of {fewest} of {len(asked.images)} images only (live_images)"
         )
 
 
