@@ -1,13 +1,13 @@
 """The mean field of rectified chains: the arc-cosine map, and what weight means add to it.
 
 For GuidedBP, Deconv and RectGrad relevance passes a ReLU or a threshold between linear maps, so there is no
-matrix. But each entry of `W^T r` sums many terms: a pair of relevances is followed, unit by unit, by its
-mean, second moment and half gap (`theory.rectified`). Linear maps M move them by
+matrix. But each entry of `W^T r` sums many terms, so that a pair of relevances is `M + s + d`, `M + s - d`
+with the mean M over starts and Gaussian deviations s (common) and d (apart). Here M and an ensemble of K
+draws of s and of d go down: exactly through linear maps; at a ReLU or threshold the law of rectified
+Gaussians (`theory.rectified`) gives, unit by unit, the new mean and by how much each deviation shrinks.
 
-    mean' = M mean,   var' = (M * M) var,   gap' = (M * M) gap,
-
-and ReLUs by the law of rectified Gaussians. An estimate: given their means, units are taken as independent
-Gaussians, so what few start units or smoothness in space correlate is missed.
+An estimate: the ReLU is replaced by its mean slope on the deviations (statistical linearisation), and K draws
+stand for their covariance.
 """
 
 from __future__ import annotations
@@ -23,51 +23,56 @@ from torch import Tensor
 from conetheory.chain import RelevanceChain
 from conetheory.measure import local_deficits
 from conetheory.networks.graph import INPUT, Node
-from conetheory.networks.ops import Add, Affine, LinearOp, PassThrough, Unweighted
+from conetheory.networks.ops import PassThrough
 from conetheory.predict.layers import below
 from conetheory.rules.gradient import RectGrad, derivative
 from conetheory.theory.rectified import Moments, rectified
 
-PAIRS = 4  # drawn at each location
-State = tuple[Tensor, Tensor, Tensor]  # mean, variance, half gap: (1, 1, *shape), float64
+DRAWS = 16
 
 
 class MeanField:
     """The median deficit of a rectified chain for Gaussian starts.
 
-    At each layer pairs are drawn from the Gaussians of these moments, so that a median over few channels,
-    or few live ones, is that of the pairs and not of their mean.
+    At each layer it is taken over the pairs `M + s_k + d_k`, `M + s_k - d_k` of the ensemble, over locations
+    and images, so that a median over few channels, or few live ones, is that of pairs and not of a mean.
     """
 
     name = "mean_field"
 
     def __init__(self, start: str, *, layers: Sequence[str] | None = None, seed: int = 0) -> None:
         self.start, self.layers, self.seed = start, layers, seed
+        self.images = 0
         self.deficits: dict[str, list[np.ndarray]] = {}
 
     @torch.inference_mode()
     def add(self, chain: RelevanceChain, on_step: Callable[[int, int], None] | None = None) -> None:
-        """Follow the moments of a pair down every image of a chain."""
+        """Follow an ensemble of pairs down every image of a chain; `on_step(images done, images)`."""
         wanted = set(below(chain, self.start, self.layers))
         top = chain.graph.resolve(self.start)
         nodes = chain.graph.between(top, INPUT)
-        for image in chain.images:
+        for number, image in enumerate(chain.images):
             follow = _Follower(chain, image[None])
-            zero = torch.zeros((1, 1, *chain.graph.shape(top)), dtype=torch.float64)
-            held = {top: (zero, zero + 1, zero + 1)}
+            held = {top: self._start(chain.graph.shape(top))}
             for name in [*(node.name for node in nodes), INPUT]:
                 state = held.pop(name)
                 if name in wanted:
                     self._record(name, state)
                 if name != INPUT:
                     follow.cross(chain.graph.nodes[name], state, held)
+            self.images += 1
+            if on_step is not None:
+                on_step(number + 1, len(chain))
 
-    def _record(self, layer: str, state: State) -> None:
-        mean, variance, gap = state
-        rng = torch.Generator().manual_seed(self.seed)
-        x, y = (torch.randn((PAIRS, *mean.shape), generator=rng, dtype=mean.dtype) for _ in range(2))
-        common, apart = (variance - gap / 2).clamp(min=0).sqrt() * x, (gap / 2).clamp(min=0).sqrt() * y
-        pairs = torch.cat([mean + common + apart, mean + common - apart], 2)[:, 0]
+    def _start(self, shape: Sequence[int]) -> Tensor:
+        """M = 0 and draws of s and d of variance 1/2: independent N(0, 1) starts."""
+        rng = torch.Generator().manual_seed(self.seed + self.images)
+        draws = torch.randn((1, 2 * DRAWS, *shape), generator=rng, dtype=torch.float64) / 2**0.5
+        return torch.cat([torch.zeros((1, 1, *shape), dtype=torch.float64), draws], 1)
+
+    def _record(self, layer: str, state: Tensor) -> None:
+        mean, common, apart = _parts(state)
+        pairs = torch.stack([mean + common + apart, mean + common - apart], 2)[0]
         found = local_deficits(pairs)[0].numpy()
         self.deficits.setdefault(layer, []).append(found[~np.isnan(found)])
 
@@ -77,56 +82,63 @@ class MeanField:
         return float(np.median(found)) if len(found) else float("nan")
 
 
+def _parts(state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """M, the draws of s and those of d, side by side on the axis of vectors: (1, 1 + 2 K, *shape)."""
+    return state.split([1, DRAWS, DRAWS], 1)
+
+
 class _Follower:
-    """Moves the moments of one image's relevance across one node after the other."""
+    """Moves the ensemble of one image across one node after the other, in float64 on the CPU."""
 
     def __init__(self, chain: RelevanceChain, image: Tensor) -> None:
         self.rule = chain.method.rule
-        graph = chain.graph.to(dtype=torch.float64, device="cpu")
         self.maps, self.gates = {}, {}
+        graph = chain.graph.to(dtype=torch.float64, device="cpu")
         for node, xs, y in graph.run(image.to("cpu", torch.float64)):
             if isinstance(node.op, PassThrough) and node.op.kind == "activation":
-                self.gates[node.name] = (node, xs[0], y)
+                self.gates[node.name] = (node.op, xs[0], y)
             else:
-                self.maps[node.name] = (node, self.rule.local(node, xs, y), [tuple(x.shape[1:]) for x in xs])
+                self.maps[node.name] = self.rule.local(node, xs, y)
 
-    def cross(self, node: Node, state: State, held: dict[str, State]) -> None:
-        """Add what a node hands down to the moments at each of its inputs."""
-        if node.name in self.gates:
-            parts = [self._gate(state, *self.gates[node.name])]
-        else:
-            means = self.maps[node.name][1].down(state[0])
-            variances, gaps = (self._squared(self.maps[node.name], x) for x in state[1:])
-            parts = list(zip(means, variances, gaps, strict=True))
+    def cross(self, node: Node, state: Tensor, held: dict[str, Tensor]) -> None:
+        """Add what a node hands down to the ensemble at each of its inputs."""
+        gate = self.gates.get(node.name)
+        parts = self.maps[node.name].down(state) if gate is None else (self._gate(state, *gate),)
         for source, part in zip(node.inputs, parts, strict=True):
-            before = held.get(source)
-            held[source] = part if before is None else tuple(a + b for a, b in zip(before, part, strict=True))
+            held[source] = part if source not in held else held[source] + part
 
-    def _squared(self, kept: tuple, x: Tensor) -> tuple[Tensor, ...]:
-        """`(M * M) x`; a mean over k units is taken as non-overlapping: each weight is 1/k."""
-        node, found, shapes = kept
-        match node.op:
-            case Add():
-                return found.down(x)
-            case Unweighted():
-                return found.down(x * (x[0, 0].numel() / np.prod(shapes[0])))
-            case LinearOp():
-                return node.op.transpose(x, [(x.new_ones(()), torch.square)], shapes)
-            case Affine():
-                return tuple(y * y for y in found.down(x.sqrt()))
-        return found.down(x)
-
-    def _gate(self, state: State, node: Node, x: Tensor, y: Tensor) -> State:
+    def _gate(self, state: Tensor, op: PassThrough, x: Tensor, y: Tensor) -> Tensor:
         """What the rule does at an activation: rectify or cut, then multiply by the activation's slope."""
-        slope = derivative(node.op, x).unsqueeze(1) if self.rule.gated else torch.ones_like(state[0])
-        mean, variance, gap = (t.numpy() for t in state)
-        moments = Moments(mean, mean**2 + variance, np.minimum(gap, 2 * variance))
-        if isinstance(self.rule, RectGrad):
-            found = rectified(moments, _cut(moments, y.unsqueeze(1).numpy(), 1 - self.rule.percentile / 100))
-        else:
-            found = rectified(moments)
-        mean, variance, gap = (torch.from_numpy(v) for v in (found.mean, found.variance, found.gap))
-        return mean * slope, variance * slope**2, gap * slope**2
+        mean, common, apart = _parts(state)
+        before = _moments(mean, common, apart)
+        cut = _cut(before, y.unsqueeze(1).numpy(), 1 - self.rule.percentile / 100) if self._cuts else 0.0
+        after = rectified(before, cut)
+        shared = after.variance - after.gap / 2, before.variance - before.gap / 2
+        new = [
+            torch.from_numpy(after.mean),
+            common * _shrinkage(*shared),
+            apart * _shrinkage(after.gap, before.gap),
+        ]
+        slope = derivative(op, x).unsqueeze(1) if self.rule.gated else 1.0
+        return torch.cat(new, 1) * slope
+
+    @property
+    def _cuts(self) -> bool:
+        return isinstance(self.rule, RectGrad)
+
+
+def _moments(mean: Tensor, common: Tensor, apart: Tensor) -> Moments:
+    """Unit by unit: E u = M, var u = var s + var d, E (u - v)^2 / 2 = 2 var d."""
+    M = mean.numpy()
+    s2, d2 = (part.square().mean(1, keepdim=True).numpy() for part in (common, apart))
+    return Moments(M, M**2 + s2 + d2, np.minimum(2 * d2, 2 * (s2 + d2)))
+
+
+def _shrinkage(after: np.ndarray, before: np.ndarray) -> Tensor:
+    """The factor on a deviation whose variance goes from `before` to `after`; 0 where there was none."""
+    live = before > 0
+    ratio = np.where(live, np.maximum(after, 0.0), 0.0) / np.where(live, before, 1.0)
+    return torch.from_numpy(np.sqrt(ratio))
 
 
 def _cut(r: Moments, activation: np.ndarray, kept: float) -> np.ndarray:
