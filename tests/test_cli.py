@@ -177,7 +177,7 @@ def test_demo_leaves_the_comparison_as_json(demo):
         "certified_cos_lower",
     }
     theories = {"local_spectrum", "two_scale"}
-    assert len(content["layers"]) == 18
+    assert len(content["layers"]) == 27
     for record in content["layers"]:
         assert names <= set(record)
         assert set(record["predicted"]) == set(record["error_decades"]) == theories
@@ -198,11 +198,23 @@ def test_demo_leaves_netcdf_that_reads_back_to_the_same(demo):
     out, _ = demo
     whole = Comparison.load(out / "comparison.nc")
     assert json.loads(whole.to_json()) == json.loads((out / "comparison.json").read_text())
-    assert list(whole.dataset["method"].values) == ["lrp-alpha1beta0", "lrp-alpha2beta1"]
+    assert list(whole.dataset["method"].values) == ["lrp-alpha1beta0", "lrp-alpha2beta1", "gradient"]
     one = Comparison.load(out / "lrp-alpha2beta1.nc").dataset
     both = whole.dataset["measured_deficit_median"].sel({"method": "lrp-alpha2beta1"})
     np.testing.assert_array_equal(one["measured_deficit_median"].values[0], both.values)
     assert (out / "comparison.png").stat().st_size > 10_000
+
+
+def test_demo_ends_with_the_report(demo):
+    """Of the main job, the maps, class sensitivity and randomisation together."""
+    out, printed = demo
+    page = (out / "report.html").read_text()
+    assert str(out / "report.html") in printed
+    assert "Does the map depend on the decision?" in printed
+    for name in ("maps", "classes", "sanity", "comparison"):
+        assert (out / f"{name}.nc").is_file()
+    for method in ("lrp-alpha1beta0", "lrp-alpha2beta1", "gradient"):
+        assert method in page
 
 
 def test_resume_takes_what_is_there_and_reruns_what_differs(capsys, monkeypatch, tmp_path):

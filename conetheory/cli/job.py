@@ -16,13 +16,13 @@ import typer
 from conetheory import networks
 from conetheory.cli import console, files
 from conetheory.cli.chosen import ALL, chosen_methods, given_parameters
+from conetheory.cli.demo import finish_demo
 from conetheory.cli.options import Task
 from conetheory.comparison import Comparison, join_methods
 from conetheory.errors import ConeTheoryError, InputError
 from conetheory.networks import Images, Network
 from conetheory.pipeline import Settings, run
 from conetheory.predict import THEORIES
-from conetheory.report import write_report
 from conetheory.report.rows import verdict_table
 from conetheory.repro import chosen
 from conetheory.table import comparison_tables, method_table, sentence, summary_lines
@@ -30,7 +30,7 @@ from conetheory.verdict import verdicts
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 MANY = 3  # methods above which there is one row a method in place of a table each
-DEMO_METHODS = ["lrp-alpha1beta0", "lrp-alpha2beta1"]
+DEMO_METHODS = ["lrp-alpha1beta0", "lrp-alpha2beta1", "gradient"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def run_task(task: Task, model: str, given: dict[str, Any]) -> None:
     comparison = join_methods(run_methods(job))
     paths = files.write_all(comparison, job.out)
     if task.name == "demo":
-        paths.append(write_report(job.out))
+        paths += finish_demo(job)
     if given["json"]:
         typer.echo(json_format.dumps(comparison.summary, indent=2))
         return

@@ -31,6 +31,7 @@ class LocalSpectrum:
         self.images = 0
         self.spectra: dict[str, list[np.ndarray]] = {}
         self.sampled: dict[str, tuple[int, int]] = {}
+        self._medians: dict[str, float] = {}
 
     def add(self, chain: RelevanceChain, on_step: Callable[[int, int], None] | None = None) -> None:
         """Spectra of every image of a chain."""
@@ -66,11 +67,15 @@ class LocalSpectrum:
         self.spectra.setdefault(block.layer, []).append(singular_values(block.matrices).cpu().numpy())
         sampled, total = self.sampled.get(block.layer, (0, 0))
         self.sampled[block.layer] = sampled + len(block.positions), total + block.total
+        self._medians.pop(block.layer, None)
 
     def median(self, layer: str) -> float:
         """The predicted median deficit at a layer, NaN where every sampled location is dead."""
-        spectra = self._live(layer)
-        return float(mixture_deficit_quantile(spectra).value) if len(spectra) else float("nan")
+        if layer not in self._medians:
+            spectra = self._live(layer)
+            found = float(mixture_deficit_quantile(spectra).value) if len(spectra) else float("nan")
+            self._medians[layer] = found
+        return self._medians[layer]
 
     def band(self, layer: str, sigmas: float = 1.96) -> tuple[float, float]:
         """A 95% band for the median, from the spread over the sampled locations.

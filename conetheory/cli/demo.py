@@ -1,0 +1,35 @@
+"""What the demo adds to the main job: maps, class sensitivity, randomisation, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from conetheory.cli import console
+from conetheory.cli.series import joined
+
+if TYPE_CHECKING:
+    from conetheory.cli.job import Job
+    from conetheory.results import Result
+
+
+def finish_demo(job: Job) -> list[Path]:
+    """Write maps.nc, classes.nc, sanity.nc and report.html into the job's folder."""
+    from conetheory.classes import class_sensitivity
+    from conetheory.explanation import explain_maps
+    from conetheory.report import write_report
+    from conetheory.sanity import sanity_check
+
+    network, images, names = job.network, job.images.tensor, list(job.images.names)
+    with console.progress() as report:
+        parts: dict[str, Callable[[str], Result]] = {
+            "maps": lambda method: explain_maps(network, images, method, names=names),
+            "classes": lambda method: class_sensitivity(network, images, method, names=names),
+            "sanity": lambda method: sanity_check(network, images, method, names=names),
+        }
+        paths = []
+        for done, (name, compute) in enumerate(parts.items()):
+            report("maps, classes, randomisation", done, len(parts))
+            paths.append(joined([compute(method) for method in job.methods]).save(job.out / f"{name}.nc"))
+    return [*paths, write_report(job.out)]
