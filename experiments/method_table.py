@@ -91,6 +91,8 @@ def _cell(key: str, value: Any) -> str:
         return "-"
     if isinstance(value, str):
         return value.replace("_", " ")
+    if not np.isfinite(value):
+        return "-"
     return f"{value:+.2f}" if key == "error" else f"{value:.1e}"
 
 
@@ -123,7 +125,8 @@ def main(
     loaded = (
         networks.load_images(images, network, limit) if images else networks.bundled_images(network, limit)
     )
-    settings = {"vectors": 3 if smoke else vectors, "positions": positions, "layers": ("input",), "predict": predict}
+    settings: dict[str, Any] = {"vectors": 3 if smoke else vectors, "positions": positions}
+    settings |= {"layers": ("input",), "predict": predict}
     result: dict[str, Any] = {"provenance": provenance(network, images=len(loaded), vectors=vectors, few=few)}
     out.mkdir(parents=True, exist_ok=True)
     rows = result["methods"] = {}

@@ -1,0 +1,22 @@
+"""The table of all methods runs, is taken up again, and says what was left out."""
+
+from __future__ import annotations
+
+import json
+
+from experiments.method_table import main, markdown
+
+
+def test_a_row_for_every_method(tmp_path):
+    chosen = ["lrp-alpha1beta0", "guided-backprop", "occlusion", "pattern-net"]
+    settings = {"method": chosen, "keep": tmp_path / "kept", "out": tmp_path, "few": 2, "smoke": True}
+    found = main("cifar10_cnn", positions=4, **settings)
+    assert json.loads((tmp_path / "methods-cifar10_cnn.json").read_text())["methods"].keys() == set(chosen)
+    rows = found["methods"]
+    assert rows["lrp-alpha1beta0"]["theory"] == "local_spectrum"
+    assert rows["guided-backprop"]["theory"] == "mean_field"
+    assert rows["occlusion"]["verdict"] == "depends on the decision"
+    assert "patterns" in rows["pattern-net"]["left out"]
+    again = main("cifar10_cnn", positions=4, **settings)
+    assert markdown(again["methods"]) == (tmp_path / "methods-cifar10_cnn.md").read_text()
+    assert "nan" not in markdown(rows)
