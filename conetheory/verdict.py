@@ -121,13 +121,14 @@ def decide(
     classes: xr.Dataset | None = None,
 ) -> Verdict:
     """The verdict on one method, whose results these are: without the dimension `method`."""
+    one_valued = evidence.one_valued(comparison)
     found = (
-        *evidence.of_channels(comparison),
+        *(() if one_valued else evidence.of_channels(comparison)),
         *evidence.of_the_map(comparison, classes),
         *evidence.of_the_check(sanity),
     )
     missing = tuple(text for part, text in KINDS.items() if not any(part in e.name for e in found))
-    outcome = _outcome(found, one_valued=evidence.one_valued(comparison))
+    outcome = _outcome(found, one_valued)
     verdict = Verdict(network, method, outcome, evidence=found, missing=missing)
     if comparison is not None:
         verdict = replace(
