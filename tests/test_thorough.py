@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import binom
 from torch import Tensor, nn
 
@@ -14,12 +16,17 @@ from conetheory.chain import RelevanceChain
 from conetheory.cli import main
 from conetheory.comparison import compare
 from conetheory.errors import InputError
-from conetheory.everyimage import EveryImageCertificate, every_image_certificates
+from conetheory.everyimage import (
+    EveryImageCertificate,
+    every_image_certificate,
+    every_image_certificates,
+)
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.predict import below
 from conetheory.table import comparison_tables, summary_lines
-from conetheory.theory.cosine import pairwise_deficits
+from conetheory.theory import gaussian_law
+from conetheory.theory.cosine import deficit_upper, pairwise_deficits
 from conetheory.theory.records import NotApplicable
 from tests.networks.toys import random_images, seeded
 from tests.toys import Toy, chain
@@ -130,6 +137,25 @@ def test_gaussian_certificates_of_a_signed_chain_by_an_exact_binomial_test():
     assert smallest < 0.9
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_rounding_of_signed_columns_counts_in_full(seed):
+    """Columns that are off by as much as is allowed, the shortest one sideways, stay inside both bounds."""
+    rng = np.random.default_rng(seed)
+    direction = rng.uniform(0.5, 1, 4)
+    columns = direction * (1 + 1e-9 * rng.uniform(-1, 1, (3, 4))) * np.array([[1.0], [1e3], [1e3]])
+    side = rng.standard_normal(4)
+    side -= (side @ direction) / (direction @ direction) * direction
+    error = 4e-7
+    moved = columns.copy()
+    moved[0] += error * side / np.abs(side).sum()
+    assert pairwise_deficits(moved).max() <= signed._worst_signed(columns, error)
+    P = direction[:, None] * np.ones(3)
+    E = rng.standard_normal((4, 3))
+    E *= 0.003 / np.abs(E).sum(axis=0)
+    S = gaussian_law.stable_rank_excess(np.linalg.svd(P + E, compute_uv=False))
+    assert float(deficit_upper(float(S), 1 - CONFIDENCE)) <= signed._gaussian_signed(P, 0.003)
+
+
 def test_reasons_name_the_layers():
     found = chain("small vgg", "lrp-alpha5beta4", count=1)
     certifier = thorough(found)
@@ -198,6 +224,21 @@ def test_parallel_layers_are_one_step_and_residual_blocks_are_none():
     residual = RelevanceChain(trace(seeded(lambda: block), (2, 4, 4)), random_images(1, 2, 4, 4), dtype=F64)
     refused = every_image_certificates(residual, "logits", [INPUT])[INPUT]
     assert "crosses 2 layers at once" in refused.reason
+
+
+def test_the_worst_location_is_what_counts():
+    """Locations with a dead channel have another diameter than those with none."""
+    graph = positive_network()
+    weight = torch.rand((4, 3, 1, 1), generator=torch.Generator().manual_seed(0), dtype=torch.float32) + 0.05
+    graph.nodes["2"].op.weight.copy_(weight)
+    image = random_images(1, 2, 3, 3).abs().to(F64)
+    image[0, 1, 0] = 0.0
+    found = RelevanceChain(graph, image, dtype=F64)
+    one = [every_image_certificate(found, "2", "0", INPUT, p) for p in range(9)]
+    diameters = [c.diameter_upper for c in one if c is not None]
+    assert max(diameters) > min(diameters)
+    together = every_image_certificates(found, "logits", [INPUT], positions=9)[INPUT]
+    assert together.diameter_upper == max(diameters)
 
 
 def test_the_units_that_prevent_it_are_named_and_dead_layers_are_told():
