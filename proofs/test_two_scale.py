@@ -15,7 +15,13 @@ spread max s - min s over live locations never grows. (c) The first term of eta'
 orthogonal to d_p and vanishes where s is constant on the q with M_pq c(q) != 0; so a pointwise layer and a
 max pool without overlap inject nothing. (d) If deviations e_1, e_2, orthogonal to each other and to y_1, y_2,
 are added to y_1, y_2 of deficit D, and k_i = |e_i| / |y_i|, the deficit becomes
-1 - (1 - D) / sqrt((1 + k_1^2)(1 + k_2^2)).
+1 - (1 - D) / sqrt((1 + k_1^2)(1 + k_2^2)). (e) With e = M eta, f = e - (<d, e>/|d|^2) d, i the injection, and
+any g in the place of f (the closure's, of a random direction), at each location
+
+    s' = s_0 + <d, e>/|d|^2,      |eta'|^2 = |i|^2 + |g|^2  +  2 <i, f>  +  (|f|^2 - |g|^2),
+
+and |i|^2 + |f|^2 >= |eta'|^2 / 2: without the cross term the square of the amplitude is too small by at most
+a factor of two, and too large without a bound.
 
 **Source:** new here.
 
@@ -26,7 +32,8 @@ sum_q <d_p, M_pq c(q)> = <d_p, d_p>. (b) d_p and M_pq c(q) are nonnegative, so t
 mean of s, between its least and its largest value. (c) <d_p, injection> = sum_q s(q) t_pq |d_p|^2 - s_0(p)
 |d_p|^2 = 0; where s is constant on the q that count, s_0 is that constant by (a), and each term is zero. A
 pointwise layer has one q for each p; so has, for each p, a max pool without overlap: the window that p lies
-in. (d) <y_1 + e_1, y_2 + e_2> = <y_1, y_2> and |y_i + e_i|^2 = |y_i|^2 (1 + k_i^2). []
+in. (d) <y_1 + e_1, y_2 + e_2> = <y_1, y_2> and |y_i + e_i|^2 = |y_i|^2 (1 + k_i^2). (e) is (1), and (2)
+squared; |i + f|^2 <= 2 |i|^2 + 2 |f|^2. []
 
 **What is no theorem.** The closure that predicts CSC from this: that the mean of eta over s, the second term
 of (1), may be dropped, that the direction of eta may be drawn at random, with the coherence that neighbours
@@ -40,7 +47,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from conetheory.theory.twoscale import combined_deficit, location_chain
+from conetheory.theory.twoscale import closure_errors, combined_deficit, location_chain
 
 rng = np.random.default_rng(0)
 OUT, CHANNELS_OUT, IN, CHANNELS_IN = 3, 2, 4, 3
@@ -106,6 +113,32 @@ def test_the_function_is_the_matrix_of_the_statement():
         found = location_chain(M.astype(float), c.astype(float))
         assert not found[~live].any()
         np.testing.assert_allclose(found[live], t.astype(float), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_the_error_terms_of_the_closure(signed):
+    """(e) in rationals, and the function against it."""
+    for _ in range(50):
+        M, c, s, eta = layer(signed)
+        _, d, t, live = terms(M, c)
+        norm2 = (d * d).sum(1)
+        image, carried = apply(M, s[:, None] * c)[live], apply(M, eta)[live]
+        stand_in = rational(carried.shape, -5, 6)
+        below = apply(M, s[:, None] * c + eta)[live]
+        weight = (below * d).sum(1) / norm2
+        square = ((below - weight[:, None] * d) ** 2).sum(1) / norm2
+        s_0, drift = t @ s, (carried * d).sum(1) / norm2
+        injection, f = image - s_0[:, None] * d, carried - drift[:, None] * d
+        g = stand_in - ((stand_in * d).sum(1) / norm2)[:, None] * d
+        closure = ((injection**2).sum(1) + (g**2).sum(1)) / norm2
+        cross, direction = 2 * (injection * f).sum(1) / norm2, ((f**2).sum(1) - (g**2).sum(1)) / norm2
+        assert (weight == s_0 + drift).all()
+        assert (square == closure + cross + direction).all()
+        assert (square <= 2 * (closure + direction)).all()
+        floats = (x.astype(float) for x in (image, carried, stand_in, d))
+        found = closure_errors(*floats, axis=1)
+        for mine, theirs in ((found.drift, drift), (found.cross, cross), (found.direction, direction)):
+            np.testing.assert_allclose(mine[:, 0], theirs.astype(float), rtol=1e-9, atol=1e-9)
 
 
 def test_pointwise_layers_inject_nothing():

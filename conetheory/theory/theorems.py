@@ -204,15 +204,15 @@ _ENTRIES = (
     ),
     _entry(
         "two-scale",
-        "twoscale twoscale.location_chain",
+        "twoscale twoscale.location_chain twoscale.closure_errors",
         "test_twoscale.py",
         status="estimate",
         title="Two scales: channels collapse, location weights mix",
         statement="r(p) = s(p) c(p) + eta(p) is carried by s' = T s + carried part, T a Markov matrix on "
         "positions for nonnegative chains; the new deviation is the injection sum_q (s(q) - s'(p)) "
         "M_pq c_q plus what of M eta is off its own direction.",
-        hypotheses="the identity is exact for any linear chain; that carried deviations contract by their "
-        "measured gain is an estimate.",
+        hypotheses="the identity and the error terms of the closure are exact for any linear chain; that "
+        "random directions of the measured coherence stand in for those of the deviations is an estimate.",
         source="new here",
     ),
     _entry(

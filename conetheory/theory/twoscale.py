@@ -20,11 +20,15 @@ injection and carried part are taken as orthogonal:
 
     s' = <c', M(s c)> / |c'|^2,   a'^2 = (|M(s c) - s' c'|^2 + |M eta~ off c'|^2) / |c'|^2.
 
+Its error terms are what is exact and not in it (`closure_errors`): the drift of s, and in a'^2 twice the
+inner product of injection and carried part, and what the surrogate has more or less than eta.
+
 Functions take arrays of any Array-API namespace; `axis` is that of the channels.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -73,6 +77,36 @@ def coherence(eta: Any, c: Any, axis: int) -> Any:
         whole = whole + _total(xp, weight * xp.sum(x * y, axis=axis, keepdims=True), axis)
     one = xp.ones_like(whole)
     return xp.clip(xp.where(whole > 0, shared / xp.where(whole > 0, whole, one), one), min=0.0, max=1.0)
+
+
+@dataclass(frozen=True)
+class ClosureErrors:
+    """What a step has beyond the closure: s' = closure + drift, a'^2 = closure + cross + direction."""
+
+    drift: Any
+    cross: Any
+    direction: Any
+
+
+def closure_errors(image: Any, carried: Any, stand_in: Any, c: Any, axis: int) -> ClosureErrors:
+    """The error terms of one step, at each location, in units of c' (zero where c' is).
+
+    image: M (s c); carried: M eta; stand_in: M eta~ of the surrogate; c: c', the image of c. Exact identities
+    for every linear M, signed ones too:
+
+        drift = <c', M eta> / |c'|^2,   cross = 2 <injection, M eta off c'> / |c'|^2,
+        direction = (|M eta off c'|^2 - |M eta~ off c'|^2) / |c'|^2.
+
+    As |x + y|^2 <= 2 |x|^2 + 2 |y|^2, dropping the cross term makes a'^2 too small by at most a factor of
+    two; too large without a bound, where injection and carried part cancel. Theorem: two-scale.
+    """
+    xp = array_namespace(image, carried, stand_in, c)
+    drift = location_weight(carried, c, axis)
+    injection, off = image - location_weight(image, c, axis) * c, carried - drift * c
+    norm2 = xp.sum(c * c, axis=axis, keepdims=True)
+    cross = _ratio(xp, 2 * xp.sum(injection * off, axis=axis, keepdims=True), norm2)
+    direction = amplitude(carried, c, axis) ** 2 - amplitude(stand_in, c, axis) ** 2
+    return ClosureErrors(drift, cross, direction)
 
 
 def combined_deficit(deficit: Any, first: Any, second: Any) -> Any:

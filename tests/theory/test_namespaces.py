@@ -114,6 +114,7 @@ CASES = {
     "location_weight": (lambda r, c: twoscale.location_weight(r, c, -1), numbers(5), numbers(5)),
     "amplitude": (lambda r, c: twoscale.amplitude(r, c, -1), numbers(5), numbers(5)),
     "surrogate": (lambda c, a, x: twoscale.surrogate(c, a, x, -1), numbers(5), numbers(1), numbers(5)),
+    "closure_errors": (lambda *a: twoscale.closure_errors(*a, -1), *(numbers(5) for _ in range(4))),
     "combined_deficit": (twoscale.combined_deficit, numbers(), numbers(), numbers()),
 }
 

@@ -257,6 +257,16 @@ def test_weights_amplitudes_and_surrogates(r, c, xi, a):
     np.testing.assert_allclose(shifted, np.where(length > 0, s + 2, 0), atol=1e-12)
 
 
+@given(*[fields(4, 3)] * 4)
+def test_closure_and_error_terms_are_the_exact_step(image, carried, stand_in, c):
+    exact = twoscale.amplitude(image + carried, c, 1) ** 2
+    closure = twoscale.amplitude(image, c, 1) ** 2 + twoscale.amplitude(stand_in, c, 1) ** 2
+    errors = twoscale.closure_errors(image, carried, stand_in, c, 1)
+    np.testing.assert_allclose(closure + errors.cross + errors.direction, exact, atol=1e-9)
+    weight = twoscale.location_weight(image, c, 1) + errors.drift
+    np.testing.assert_allclose(weight, twoscale.location_weight(image + carried, c, 1), atol=1e-12)
+
+
 @given(st.floats(0, 1), st.floats(0, 10), st.floats(0, 10))
 def test_deviations_never_bring_vectors_together(deficit, first, second):
     found = float(twoscale.combined_deficit(*(np.asarray(x) for x in (deficit, first, second))))
