@@ -7,6 +7,8 @@ a smooth one. Deficits below the range count as zero, cosines below 1e-4 too.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,14 +19,16 @@ BINS = (HIGHEST - LOWEST) * PER_DECADE + 2  # the first and the last hold what l
 
 
 def pair_histograms(deficits: Tensor) -> Tensor:
-    """`(..., pairs)` deficits, NaN where a vector is dead, to float64 counts `(pairs, BINS)`."""
-    pairs = deficits.shape[-1]
+    """`(..., locations, pairs)` deficits, NaN for a dead vector, to float64 counts `(..., pairs, BINS)`."""
+    *groups, _, pairs = deficits.shape
+    rows = math.prod(groups) * pairs
     odds = torch.log10(deficits / (1 - deficits))
     index = ((odds - LOWEST) * PER_DECADE).floor_().add_(1).clamp_(0, BINS - 1)
     index = torch.where(deficits > 0, index, torch.zeros_like(index)).to(torch.int64)
-    index += torch.arange(pairs, device=index.device) * BINS
-    weights = (~torch.isnan(deficits)).to(torch.float64).flatten()
-    return torch.bincount(index.flatten(), weights, pairs * BINS).view(pairs, BINS)
+    index += torch.arange(0, rows * BINS, BINS, device=index.device).view(*groups, 1, pairs)
+    live = (~torch.isnan(deficits)).to(torch.float64).flatten()
+    # not by bincount, which asks a GPU for the largest index and so waits for it
+    return live.new_zeros(rows * BINS).index_add_(0, index.flatten(), live).view(*groups, pairs, BINS)
 
 
 def quantile(counts: np.ndarray, q: float | np.ndarray) -> np.ndarray:

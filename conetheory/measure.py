@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -26,7 +26,7 @@ from conetheory.theory.cosine import pairwise_deficits, random_baseline_deficit
 
 Distribution = Literal["gaussian", "nonnegative"]
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8, 0.95, 0.99, 1.0)
-CHUNK = 2**20  # float64 numbers converted at a time
+CHUNK = {"cpu": 2**20, "cuda": 2**26}  # float64 numbers converted at a time: a cache, or enough to fill a GPU
 
 
 class Chain(Protocol):
@@ -62,15 +62,18 @@ def draw(
 ) -> Tensor:
     """Start vectors `(images, vectors, *shape)`, i.i.d. N(0, 1) or |N(0, 1)|.
 
-    Drawn on the CPU in float32: the same numbers for chains of any dtype and device.
+    Drawn on the CPU in float32: the same numbers for chains of any dtype and device. A thread for each
+    image, since drawing takes longer than a GPU needs for what is done with it.
     """
     if distribution not in ("gaussian", "nonnegative"):
         raise InputError(f"distribution must be gaussian or nonnegative, not {distribution!r}")
-    drawn = []
-    for image in images:
+
+    def one(image: int) -> Tensor:
         entropy = np.random.SeedSequence([seed, image, zlib.crc32(start.encode())]).generate_state(1)[0]
-        drawn.append(torch.randn((vectors, *shape), generator=torch.Generator().manual_seed(int(entropy))))
-    stacked = torch.stack(drawn)
+        return torch.randn((vectors, *shape), generator=torch.Generator().manual_seed(int(entropy)))
+
+    with ThreadPoolExecutor(min(len(images), torch.get_num_threads())) as pool:
+        stacked = torch.stack(list(pool.map(one, images)))
     return stacked.abs() if distribution == "nonnegative" else stacked
 
 
@@ -86,7 +89,7 @@ def deficit_chunks(r: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
     first, second = torch.triu_indices(vectors, vectors, 1, device=x.device)
     exact = r.dtype == torch.float64
     total = x.new_zeros((images, vectors, vectors), dtype=torch.float64)
-    step = max(1, CHUNK // (images * vectors * max(channels, vectors)))
+    step = max(1, CHUNK.get(r.device.type, CHUNK["cpu"]) // (images * vectors * max(channels, vectors)))
     for start in range(0, locations, step):
         chunk = x[:, start : start + step].to(torch.float64).contiguous()
         if exact:
@@ -115,29 +118,55 @@ def _gram_deficits(gram: Tensor, first: Tensor, second: Tensor) -> Tensor:
     return (1 - cosine).clamp(min=0)
 
 
-@dataclass
 class LayerStatistics:
-    """What is kept of one start layer at one layer; row 0 is the measurement, the others its bootstrap."""
+    """What is kept of one start layer at one layer; row 0 is the measurement, the others its bootstrap.
 
-    counts: np.ndarray
-    flattened: list[float] = field(default_factory=list)
-    mean_sum: float = 0.0
-    dead: int = 0
-    total: int = 0
+    It is kept on the chain's device until someone reads it: a number that is asked for there makes the
+    sweep wait.
+    """
+
+    def __init__(self, rows: int, device: torch.device) -> None:
+        self._counts = torch.zeros((rows, histogram.BINS), dtype=torch.float64, device=device)
+        self._sum = torch.zeros((), dtype=torch.float64, device=device)
+        self._dead = torch.zeros((), dtype=torch.int64, device=device)
+        self._flattened: list[Tensor] = []
+        self.total = 0
 
     def add(self, deficits: Tensor, weights: Tensor) -> None:
-        """Add locations of one image: `(locations, pairs)`, and the bootstrap weights `(rows, pairs)`."""
-        if len(weights) == 1:  # no bootstrap: the pairs need not be told apart
-            self.counts += histogram.pair_histograms(deficits.reshape(-1, 1)).cpu().numpy()
+        """Add locations of some images: `(images, locations, pairs)`, weights `(images, rows, pairs)`."""
+        if weights.shape[1] == 1:  # no bootstrap: the pairs need not be told apart
+            self._counts += histogram.pair_histograms(deficits.reshape(-1, 1))
         else:
-            self.counts += (weights @ histogram.pair_histograms(deficits)).cpu().numpy()
-        self.mean_sum += float(torch.nansum(deficits))
-        self.dead += int(torch.isnan(deficits).sum())
+            pairs = histogram.pair_histograms(deficits).flatten(0, 1)
+            self._counts += weights.transpose(0, 1).flatten(1) @ pairs
+        self._sum += torch.nansum(deficits)
+        self._dead += torch.isnan(deficits).sum()
         self.total += deficits.numel()
+
+    def add_flattened(self, deficits: Tensor) -> None:
+        """Add the deficits of whole maps, of any shape."""
+        self._flattened.append(deficits.flatten())
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Histograms `(rows, BINS)` of the deficits."""
+        return self._counts.cpu().numpy()
+
+    @property
+    def dead(self) -> int:
+        return int(self._dead)
 
     @property
     def mean(self) -> float:
-        return self.mean_sum / (self.total - self.dead) if self.total > self.dead else float("nan")
+        live = self.total - self.dead
+        return float(self._sum) / live if live > 0 else float("nan")
+
+    @property
+    def flattened_median(self) -> float:
+        """The median deficit of whole maps, NaN where none is alive."""
+        values = torch.cat(self._flattened).cpu().numpy()
+        live = values[~np.isnan(values)]
+        return float(np.median(live)) if len(live) else float("nan")
 
 
 class CscMeter:
@@ -171,7 +200,7 @@ class CscMeter:
         """Measure all images of a chain; `on_layer` is told of each layer that is done."""
         numbers = range(self.images, self.images + len(chain))
         wanted = {chain.graph.resolve(name) for name in (self.layers or chain.layers)}
-        weights = [self._weights(image, chain.device) for image in numbers]
+        weights = torch.stack([self._weights(image) for image in numbers]).to(chain.device)
         for layer, parts in chain.sweep(self._starts(chain, numbers)):
             if layer not in wanted:
                 continue
@@ -185,26 +214,26 @@ class CscMeter:
         self.images += len(chain)
         self.chain = chain
 
-    def _record(self, start: str, layer: str, numbers: range, r: Tensor, weights: list[Tensor]) -> None:
-        found, seen = self._statistics(start, layer), []
+    def _record(self, start: str, layer: str, numbers: range, r: Tensor, weights: Tensor) -> None:
+        found, seen = self._statistics(start, layer, r.device), []
         for local, flattened in deficit_chunks(r):
-            for one, weight in zip(local, weights, strict=True):
-                found.add(one, weight)
+            found.add(local, weights)
             if self.observe is not None:
                 seen.append(local)
             if flattened is not None:
-                found.flattened += flattened.flatten().tolist()
+                found.add_flattened(flattened)
         for i, image in enumerate(numbers if seen else ()):
             self.observe(start, layer, image, torch.cat([local[i] for local in seen]))
 
     def _record_flattened(self, start: str, layer: str, r: Tensor) -> None:
         """A map of one value for each location has no cosine there: only whole maps are compared."""
         deficits = pairwise_deficits(r.flatten(2).to(torch.float64))
-        self._statistics(start, layer).flattened += deficits.flatten().tolist()
+        self._statistics(start, layer, r.device).add_flattened(deficits)
 
-    def _statistics(self, start: str, layer: str) -> LayerStatistics:
-        blank = LayerStatistics(np.zeros((1 + self.bootstrap, histogram.BINS)))
-        return self.statistics.setdefault((start, layer), blank)
+    def _statistics(self, start: str, layer: str, device: torch.device) -> LayerStatistics:
+        if (start, layer) not in self.statistics:
+            self.statistics[start, layer] = LayerStatistics(1 + self.bootstrap, device)
+        return self.statistics[start, layer]
 
     def _starts(self, chain: Chain, numbers: range) -> Mapping[str, Callable[[Shape], Tensor]]:
         return {
@@ -214,13 +243,13 @@ class CscMeter:
             for start in self.starts
         }
 
-    def _weights(self, image: int, device: torch.device) -> Tensor:
+    def _weights(self, image: int) -> Tensor:
         """Row 0: every pair once. The others: how often a resample of the vectors holds the pair."""
         first, second = np.triu_indices(self.vectors, 1)
         rng = np.random.default_rng([self.seed, image, 1])
         counts = rng.multinomial(self.vectors, np.full(self.vectors, 1 / self.vectors), self.bootstrap)
         rows = np.vstack([np.ones((1, len(first))), counts[:, first] * counts[:, second]])
-        return torch.from_numpy(rows).to(device)
+        return torch.from_numpy(rows.astype(np.float64))
 
     def result(self) -> Measurement:
         """Medians, means, percentiles, bands, dead locations and the baseline for each start and layer."""
@@ -232,7 +261,7 @@ class CscMeter:
             "measured_deficit_mean": lambda s: s.mean,
             "measured_deficit_quantile": lambda s: histogram.quantile(s.counts[0], np.array(QUANTILES)),
             "measured_band": _band,
-            "measured_flattened_deficit_median": lambda s: _median(s.flattened),
+            "measured_flattened_deficit_median": lambda s: s.flattened_median,
             "dead_fraction": lambda s: s.dead / s.total if s.total else float("nan"),
             "pairs_pooled": lambda s: s.total - s.dead,
         }
@@ -248,17 +277,13 @@ class CscMeter:
 
 
 def _band(found: LayerStatistics, level: float = 0.95) -> tuple[float, float]:
-    """The bootstrap band of the median, NaN without replicates."""
-    if len(found.counts) < 2:
+    """The bootstrap band of the median, NaN without replicates or without deficits."""
+    counts = found.counts[1:]
+    if not counts.any():
         return float("nan"), float("nan")
-    medians = histogram.quantile(found.counts[1:], 0.5)[:, 0]
+    medians = histogram.quantile(counts, 0.5)[:, 0]
     tail = (1 - level) / 2
     return float(np.nanquantile(medians, tail)), float(np.nanquantile(medians, 1 - tail))
-
-
-def _median(values: Sequence[float]) -> float:
-    live = [v for v in values if v == v]
-    return float(np.median(live)) if live else float("nan")
 
 
 def measure_csc(

@@ -14,6 +14,7 @@ from conetheory.attribution import ExplainerChain, open_chain
 from conetheory.certify import CscCertifier, certificate
 from conetheory.chain import RelevanceChain
 from conetheory.comparison import Comparison, compare
+from conetheory.errors import InputError
 from conetheory.measure import CscMeter
 from conetheory.networks import Network
 from conetheory.predict import THEORIES, Predictor, prediction, predictors
@@ -27,7 +28,8 @@ Progress = Callable[[str, int, int], None]
 @dataclass(frozen=True)
 class Settings:
     """What to run. theories: of `predict.THEORIES`. certify: images to certify (None: all). repro: choices of
-    the paper's own code (`repro.CHOICES`).
+    the paper's own code (`repro.CHOICES`). batch: images that share a chain where they are only measured; no
+    result depends on it.
     """
 
     starts: tuple[str, ...] = ("logits",)
@@ -44,6 +46,11 @@ class Settings:
     parameters: dict[str, Any] = field(default_factory=dict)
     repro: tuple[str, ...] = ()
     measure: bool = True
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise InputError(f"a batch holds at least 1 image, not {self.batch}")
 
 
 def run(
@@ -56,16 +63,20 @@ def run(
     total)` is called as it goes.
     """
     job = _Job(network, method, settings, progress or (lambda what, done, total: None))
-    for number, image in enumerate(images):
-        job.add(image, number)
-        job.progress(method, number + 1, len(images))
+    done = 0
+    while done < len(images):
+        batch = images[done : done + job.together(done)]
+        job.add(batch, done)
+        done += len(batch)
+        job.progress(method, done, len(images))
     return job.result()
 
 
 class _Job:
     def __init__(self, network: Network, method: str, settings: Settings, progress: Progress) -> None:
-        self.network, self.method, self.settings, self.progress = network, method, settings, progress
+        self.network, self.settings, self.progress = network.to(device=settings.device), settings, progress
         s = settings
+        self.method = reproduced(method, s.repro, **s.parameters)
         self.meter = CscMeter(
             s.starts, vectors=s.vectors, seed=s.seed, layers=s.layers, bootstrap=s.bootstrap
         )
@@ -79,21 +90,35 @@ class _Job:
         self.checked: dict[tuple[str, str], int] = {}
         self.chain: RelevanceChain | ExplainerChain | None = None
 
-    def add(self, image: Tensor, number: int) -> None:
+    def together(self, number: int) -> int:
+        """How many images from this one on may share a chain: theories and whole maps take one at a time."""
         s = self.settings
-        method = reproduced(self.method, s.repro, **s.parameters)
-        image = reproduced_inputs(self.network, image, s.repro)
-        self.chain = chain = open_chain(self.network, image, method, dtype=s.dtype, device=s.device)
+        names = {name for each in self.predictors.values() for name in each}
+        names = {name for name in names if self.method.applies(name) is None}
+        certified, few = _among(number, s.certify), _among(number, s.predict)
+        theorised = certified or bool(names if few else names & {"two-scale"})
+        return s.batch if self.method.backpropagated and not theorised else 1
+
+    def add(self, images: Tensor, number: int) -> None:
+        """Measure the images, of which the first has this number; predict and certify where it is one."""
+        s = self.settings
+        images = reproduced_inputs(self.network, images, s.repro)
+        self.chain = chain = open_chain(self.network, images, self.method, dtype=s.dtype, device=s.device)
         if s.measure:
             self.meter.add(chain)
-        certified = s.certify is None or number < s.certify
+        if len(chain) == 1:
+            self._theorise(chain, number)
+
+    def _theorise(self, chain: RelevanceChain | ExplainerChain, number: int) -> None:
+        s = self.settings
+        certified = _among(number, s.certify)
         double = chain.double() if certified and self._certifiable() else None
         for start in s.starts:
             blocks = self._certify(double, start, number) if double is not None else {}
             for name, predictor in self._applicable(start).items():
-                if name != "local-spectrum":
+                if name == "two-scale":
                     predictor.add(chain)
-                elif s.predict is not None and number >= s.predict:
+                elif not _among(number, s.predict):
                     continue
                 elif blocks:
                     predictor.add_blocks(blocks)
@@ -168,3 +193,8 @@ class _Job:
                 ] = count
             data[name] = (dims, values)
         return type(result)(data)
+
+
+def _among(number: int, first: int | None) -> bool:
+    """Whether an image is one of the first so many (None: all)."""
+    return first is None or number < first

@@ -9,7 +9,8 @@ they are used and never kept. Relevance is `(images, vectors, *shape)`, a share 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,6 +39,23 @@ def negative(weight: Tensor) -> Tensor:
 def whole(weight: Tensor) -> Tensor:
     """`W` itself."""
     return weight
+
+
+@contextmanager
+def _float32() -> Iterator[None]:
+    """Convolutions on a GPU in float32 itself.
+
+    torch lets cuDNN use TensorFloat-32 there, whose 11 bits end deficits at about 1e-7.
+    """
+    cudnn = torch.backends.cudnn
+    new = hasattr(cudnn, "conv")  # torch 2.9
+    where, name, exact = (cudnn.conv, "fp32_precision", "ieee") if new else (cudnn, "allow_tf32", False)
+    before = getattr(where, name)
+    setattr(where, name, exact)
+    try:
+        yield
+    finally:
+        setattr(where, name, before)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +151,7 @@ class Conv2d(LinearOp):
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
 
+    @_float32()
     def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
         weight = part(self.weight)
         return F.conv2d(xs[0], weight, None, self.stride, self.padding, self.dilation, self.groups)
@@ -165,6 +184,7 @@ class Conv2d(LinearOp):
             torch.mul(r, share, out=part)
         return stack
 
+    @_float32()
     def _transpose(self, y: Tensor, weight: Tensor, shape: Shape) -> Tensor:
         kernel = weight.shape[2:]
         geometry = list(zip(kernel, self.padding, self.dilation, strict=True))
