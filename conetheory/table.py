@@ -24,7 +24,7 @@ NOT = {
     "no_every_image": "none for every image with the same active units",
 }
 THOROUGH = {
-    "certified_share": "acute: locations where all columns make acute angles; nothing is certified at the others",
+    "certified_share": "acute: locations of acute angles between all columns; the others are not certified",
     "certified_tau_1_upper": "tau_1: what is left of the l1 distance of two starts of the same sum",
 }
 STYLE = {"title_justify": "left", "title_style": "bold", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
