@@ -69,7 +69,7 @@ def projective_diameter(A: Any) -> Any:
     rows, columns = xp.any(positive, axis=-1), xp.any(positive, axis=-2)
     mixed = xp.any(rows[..., :, None] & columns[..., None, :] & ~positive, axis=(-2, -1))
     # A dead row or column becomes a copy of a live one, which changes no cross ratio.
-    logs = xp.log(xp.where(positive, A, xp.ones_like(A)))
+    logs = xp.log(A if bool(xp.all(positive)) else xp.where(positive, A, xp.ones_like(A)))
     if not bool(xp.all(rows)):
         logs = _fill(xp, logs, rows, -2)
     if not bool(xp.all(columns)):
@@ -108,7 +108,7 @@ def _widest_tile(xp: Any, logs: Any) -> Any:
     """
     batch, rows, columns = logs.shape
     ratios = logs - logs[:, :1, :]
-    ratios = ratios - ratios[:, :, :1]
+    ratios -= xp.asarray(ratios[:, :, :1], copy=True)
     rough = xp.astype(_spreads(xp, xp.astype(ratios, xp.float32)), xp.float64)
     top = xp.max(rough, axis=(-2, -1), keepdims=True)
     found = xp.nonzero(rough >= top * (1 - 2.0**-18) - 2.0**-37)
@@ -388,7 +388,7 @@ def _violation(ak: Any, al: Any, bk: Any, bl: Any) -> Any:
 
 
 def _nonnegative(xp: Any, A: Any) -> Any:
-    A = xp.astype(A, xp.float64)
+    A = xp.astype(A, xp.float64, copy=False)
     if not bool(xp.all((A >= 0) & xp.isfinite(A))):
         raise InputError("entries must be finite and nonnegative")
     return A
