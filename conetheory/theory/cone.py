@@ -66,22 +66,20 @@ def projective_diameter(A: Any) -> Any:
         raise InputError(f"a matrix has at least two axes, not shape {tuple(A.shape)}")
     A = _nonnegative(xp, A)
     positive = A > 0
+    if bool(xp.all(positive)):
+        return _widest(xp, xp.log(A))
     rows, columns = xp.any(positive, axis=-1), xp.any(positive, axis=-2)
     mixed = xp.any(rows[..., :, None] & columns[..., None, :] & ~positive, axis=(-2, -1))
     # A dead row or column becomes a copy of a live one, which changes no cross ratio.
-    logs = xp.log(A if bool(xp.all(positive)) else xp.where(positive, A, xp.ones_like(A)))
-    if not bool(xp.all(rows)):
-        logs = _fill(xp, logs, rows, -2)
-    if not bool(xp.all(columns)):
-        logs = _fill(xp, logs, columns, -1)
-    if logs.shape[-2] > logs.shape[-1]:
-        logs = xp.matrix_transpose(logs)
-    diameter = _widest(xp, logs)
+    logs = xp.log(xp.where(positive, A, xp.ones_like(A)))
+    diameter = _widest(xp, _fill(xp, _fill(xp, logs, rows, -2), columns, -1))
     diameter = xp.where(mixed, xp.full_like(diameter, math.inf), diameter)
     return xp.where(xp.any(rows, axis=-1), diameter, xp.full_like(diameter, math.nan))
 
 
 def _fill(xp: Any, logs: Any, live: Any, axis: int) -> Any:
+    if bool(xp.all(live)):
+        return logs
     count = live.shape[-1]
     stand_in = xp.argmax(xp.astype(live, xp.int8), axis=-1)[..., None]
     index = xp.where(live, xp.arange(count, device=device(live)), stand_in)
@@ -91,6 +89,7 @@ def _fill(xp: Any, logs: Any, live: Any, axis: int) -> Any:
 
 def _widest(xp: Any, logs: Any) -> Any:
     """max over pairs of rows of (max - min over columns) of their difference."""
+    logs = xp.matrix_transpose(logs) if logs.shape[-2] > logs.shape[-1] else logs
     rows, columns = logs.shape[-2:]
     batch = math.prod(logs.shape[:-2])
     flat = xp.reshape(logs, (batch, rows, columns))
@@ -107,9 +106,11 @@ def _widest_tile(xp: Any, logs: Any) -> Any:
     to that, and float64, in forming them, by ulps of logarithms, which are below 746.
     """
     batch, rows, columns = logs.shape
-    ratios = logs - logs[:, :1, :]
-    ratios -= xp.asarray(ratios[:, :, :1], copy=True)
-    rough = xp.astype(_spreads(xp, xp.astype(ratios, xp.float32)), xp.float64)
+    ratios = xp.empty(logs.shape, dtype=xp.float32, device=device(logs))
+    for i in range(rows):
+        row = logs[:, i, :] - logs[:, 0, :]
+        ratios[:, i, :] = xp.astype(row - row[:, :1], xp.float32)
+    rough = xp.astype(_spreads(xp, ratios), xp.float64)
     top = xp.max(rough, axis=(-2, -1), keepdims=True)
     found = xp.nonzero(rough >= top * (1 - 2.0**-18) - 2.0**-37)
     if 4 * found[0].shape[0] > batch * rows * rows:

@@ -44,7 +44,8 @@ def norm_cone(M: Any, N: Any, center: Any, radius: Any) -> Any:
 
 
 def lanczos(A: Any, start: Any) -> Any:
-    return spectrum.leading_singular_values(lambda x: A @ x, lambda y: A.mT @ y, start, max_steps=20)
+    transposed = A.swapaxes(-2, -1)
+    return spectrum.leading_singular_values(lambda x: A @ x, lambda y: transposed @ y, start, max_steps=20)
 
 
 def exponents(A: Any, B: Any, start: Any) -> Any:
