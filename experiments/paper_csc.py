@@ -1,0 +1,331 @@
+"""The paper's CSC protocol on its networks: measured, predicted, certified, and its figures redrawn.
+
+    python -m experiments.paper_csc --images imagenet/val                     # VGG-16 and ResNet-50
+    python -m experiments.paper_csc cifar10_cnn --images cifar10/test
+    python -m experiments.paper_csc vgg16 --weights vgg16.safetensors --images imagenette/val --minutes 9
+
+200 images, 5 Gaussian vectors, all of the paper's start layers and every backpropagated method, on the
+network as it was trained and with random weights; methods of the LRP family again with the reference code's
+clip at residual sums, where the network has such. Theory is asked on few of the images, and held against 200
+vectors on the same ones: from every start layer for the main methods, from the highest one for the others.
+Maps are float32, deficits float64.
+
+Every piece is a file under OUT/parts and is taken up again; OUT/NAME.nc, .json and .png are put together from
+them method by method, OUT/NAME-main.png with the certificates. The JSON has the seconds that each piece took.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+import xarray as xr
+
+from conetheory import networks
+from conetheory.cli import files
+from conetheory.cli.job import device_of
+from conetheory.comparison import Comparison, join_methods
+from conetheory.errors import ConeTheoryError
+from conetheory.local import ENUMERABLE
+from conetheory.networks import Images, Network
+from conetheory.networks.ops import Add
+from conetheory.pipeline import Settings, run
+from conetheory.plotting.csc import csc_figure
+from conetheory.plotting.methods import methods_figure
+from conetheory.predict import THEORIES
+from conetheory.repro import ClippedAdds, reproduced
+from conetheory.results import provenance
+from conetheory.rules.registry import find, methods
+
+PAPER = ("vgg16", "resnet50")
+IMAGENET = "IMAGENET1K_V1"
+MAIN = ("lrp-alpha1beta0", "lrp-alpha2beta1")
+CLIPPED = ("clip-adds",)
+SAID = ("predicted_", "error_decades_", "certified_")  # what is taken over from the few images
+ALSO = ("violations", "checked", "locations", "not_applicable", "not_predicted")
+MEASURED = ("measured_deficit_median", "measured_band")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """few: images for theory, of the main methods (others: 1). many: vectors that it is held against there.
+    positions: locations a layer of the local spectrum and of certificates where a column for each start unit
+    is sent down; rows: the same where adjoint passes give the rows. batch: images that share a chain.
+    """
+
+    vectors: int = 5
+    few: int = 8
+    many: int = 200
+    positions: int = 30
+    rows: int = 2
+    batch: int = 8
+    bootstrap: int = 100
+    main: tuple[str, ...] = MAIN
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    patterns: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One network with its images and the reference code's choices, and the folder of its pieces."""
+
+    name: str
+    network: Network
+    images: Images
+    protocol: Protocol
+    out: Path
+    repro: tuple[str, ...] = ()
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What every piece depends on."""
+        digest = hashlib.sha256(self.images.tensor.numpy().tobytes()).hexdigest()
+        return {"weights": self.network.provenance["weights_sha256"], "images": digest}
+
+    def parameters(self, method: str) -> dict[str, Any]:
+        patterns = self.protocol.patterns
+        return {"patterns": str(patterns)} if patterns and "patterns" in find(method).parameters else {}
+
+    def measured(self, method: str) -> Comparison:
+        """All images and start layers, without theory."""
+        options = {"bootstrap": self.protocol.bootstrap, "theories": (), "certify": 0}
+        return self._piece(method, method, self.images.tensor, starts=self.network.starts, **options)
+
+    def theorised(self, method: str) -> Iterator[Comparison]:
+        """Predictions and certificates, one start layer after the other, over the same images measured."""
+        p = self.protocol
+        rule = reproduced(method, self.repro, **self.parameters(method))
+        if not rule.nonnegative and all(rule.applies(theory) is not None for theory in THEORIES):
+            return
+        main = method in p.main
+        few = self.images.tensor[: p.few if main else 1]
+        for start in self.network.starts if main else self.network.starts[:1]:
+            options = {
+                "vectors": p.many,
+                "bootstrap": 0,
+                "certify": None,
+                "positions": self._positions(start),
+            }
+            yield self._piece(f"{method}-{start}", method, few, starts=(start,), **options)
+
+    def banded(self, method: str) -> Iterator[Comparison]:
+        """The local spectrum beside the measurement with its band, image by image."""
+        start = self.network.starts[0]
+        options = {"theories": ("local-spectrum",), "certify": 0, "positions": self._positions(start)}
+        options |= {"starts": (start,), "bootstrap": self.protocol.bootstrap}
+        for i, image in enumerate(self.images.tensor[: self.protocol.few].split(1)):
+            yield self._piece(f"{method}-image{i}", method, image, **options)
+
+    def _positions(self, start: str) -> int:
+        units = int(np.prod(self.network.graph.shape(self.network.resolve(start))))
+        return self.protocol.positions if units <= ENUMERABLE else self.protocol.rows
+
+    def _piece(self, name: str, method: str, images: torch.Tensor, **options: Any) -> Comparison:
+        """One call of the main job, from its file if it was made with the same settings."""
+        p = self.protocol
+        shared = {"vectors": p.vectors, "batch": p.batch, "device": p.device, "dtype": p.dtype}
+        shared |= {"repro": self.repro, "parameters": self.parameters(method)}
+        settings = Settings(**(shared | options))
+        chosen = {k: str(v) for k, v in asdict(settings).items() if k not in ("device", "batch")}
+        identity = self.identity | chosen | {"count": len(images)}
+        path = files.folder(self.out / "parts" / self.name) / f"{name}.nc"
+        found, _ = files.reusable(path, method, identity)
+        if found is None:
+            begun = time.perf_counter()
+            made = run(self.network, images, method, settings).dataset
+            seconds = round(time.perf_counter() - begun, 2)
+            made = made.assign_attrs(seconds=seconds, device=device_name(p.device), batch=p.batch)
+            found = files.save(Comparison(made), identity, path)
+        return found
+
+
+def device_name(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+
+
+# ---------------------------------------------------------------- one case
+
+
+def write_case(case: Case, names: Sequence[str], left: Callable[[], float]) -> dict[str, Any]:
+    """Every method of a case; writes NAME.nc, .json and .png as it goes, until no time is left."""
+    record: dict[str, Any] = {"provenance": _provenance(case), "methods": {}}
+    done: list[Comparison] = []
+    for method in names:
+        if left() <= 0:
+            record["methods"][method] = {"left out": "no time was left; run it again"}
+            continue
+        try:
+            found, row = one_method(case, method)
+            done.append(found)
+        except ConeTheoryError as error:
+            row = {"left out": str(error)}
+        record["methods"][method] = row
+        print(case.name, method, row, flush=True)
+        (case.out / f"{case.name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (case.out / f"{case.name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    if done:
+        _write_results(case, done)
+    return record
+
+
+def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
+    """A method's measurement with the predictions over it, and its row in the record."""
+    measured, theories = case.measured(method), list(case.theorised(method))
+    bands = list(case.banded(method)) if method in case.protocol.main and theories else []
+    found = over(measured, theories)
+    errors = found.summary
+    return found, {
+        "median_deficit_at_the_input": {
+            str(s): _number(found.dataset["measured_deficit_median"].sel(start=s).isel(method=0, layer=-1))
+            for s in found.dataset["start"].values
+        },
+        "median_abs_error_decades": errors["median_abs_error_decades"],
+        "layers_scored": errors["layers_scored"],
+        "inside_band": inside(bands),
+        "violations": errors["violations"],
+        "bounds_checked": errors["bounds_checked"],
+        "seconds": float(measured.dataset.attrs["seconds"]),
+        "seconds_theory": {
+            str(t.dataset["start"].item()): float(t.dataset.attrs["seconds"]) for t in theories
+        },
+    }
+
+
+def inside(bands: Sequence[Comparison]) -> float | None:
+    """In which share of layers x images the local spectrum lies in the band of the measurement."""
+    hits: list[bool] = []
+    for found in bands:
+        data = found.dataset.isel(method=0, start=0)
+        if "predicted_local_spectrum" in data:
+            local, band = data["predicted_local_spectrum"], data["measured_band"]
+            live = np.isfinite(local) & np.isfinite(band).all("side")
+            hit = (band.sel(side="lower") <= local) & (local <= band.sel(side="upper"))
+            hits += hit.values[live.values].tolist()
+    return float(np.mean(hits)) if hits else None
+
+
+def over(measured: Comparison, theories: Sequence[Comparison]) -> Comparison:
+    """The measurement of all images, with what theory says of few of them.
+
+    Errors are those against the measurement of the same few images, `same_images_deficit_median`.
+    """
+    if not theories:
+        return measured
+    data = measured.dataset
+    options = {"data_vars": "all", "coords": "minimal", "compat": "override", "combine_attrs": "override"}
+    said = xr.concat([t.dataset.drop_vars("label") for t in theories], "start", join="outer", **options)
+    names = [n for n in said.data_vars if n.startswith(SAID) or n in ALSO + MEASURED]
+    said = said[names].rename({n: n.replace("measured", "same_images") for n in MEASURED if n in said})
+    blank = {n: "" if said[n].dtype == object else np.nan for n in said.data_vars}
+    said = said.reindex(start=data["start"], layer=data["layer"], fill_value=blank)
+    return Comparison(data.merge(said, compat="override", join="left", combine_attrs="override"))
+
+
+def _write_results(case: Case, done: Sequence[Comparison]) -> None:
+    joined, path = join_methods(list(done)), case.out / case.name
+    joined.save(path.with_name(f"{case.name}.nc"))
+    methods_figure(joined).savefig(path.with_name(f"{case.name}.png"), dpi=110)
+    main = [c for c in done if c.dataset["method"].item() in case.protocol.main]
+    if main:
+        csc_figure(join_methods(main)).savefig(path.with_name(f"{case.name}-main.png"), dpi=110)
+
+
+def _provenance(case: Case) -> dict[str, Any]:
+    settings = {k: v for k, v in asdict(case.protocol).items() if k not in ("patterns", "device")}
+    settings |= {"images": len(case.images), "repro": " ".join(case.repro) or "none"}
+    device = device_name(case.protocol.device)
+    return provenance(case.network, device=device, images_sha256=case.identity["images"], **settings)
+
+
+def _number(value: xr.DataArray) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+# ---------------------------------------------------------------- all cases
+
+
+def cases(trained: Network, images: Images, protocol: Protocol, out: Path, seed: int = 0) -> Iterator[Case]:
+    """As trained and with random weights; each also with the clip where there are residual sums."""
+    outputs = trained.graph.shape(trained.graph.output)[0]
+    names = trained.classes or [str(i) for i in range(outputs)]
+    shape = tuple(trained.graph.input_shape)
+    residual = any(isinstance(node.op, Add) for node in trained.graph.nodes.values())
+    for kind in ("trained", "random"):
+        network = trained
+        if kind == "random":
+            network = networks.load(trained.name, f"random:{seed}", shape, names)
+        for repro in ((), CLIPPED) if residual else ((),):
+            name = f"{trained.name}-{kind}" + ("-clipped" if repro else "")
+            yield Case(name, network.to(device=protocol.device), images, protocol, out, repro)
+
+
+def concerned(names: Sequence[str], repro: Sequence[str]) -> list[str]:
+    """The methods that the choices change."""
+    return [n for n in names if not repro or isinstance(reproduced(n, repro).rule, ClippedAdds)]
+
+
+def main(
+    model: Annotated[list[str] | None, typer.Argument(help="default: vgg16 and resnet50")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="a folder; default: photographs in scikit-image")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help=f"default: {IMAGENET}, or bundled")] = None,
+    limit: Annotated[int, typer.Option(help="images, a random choice")] = 200,
+    method: Annotated[list[str] | None, typer.Option(help="default: all that are backpropagated")] = None,
+    case: Annotated[
+        list[str] | None, typer.Option(help="names of cases, MODEL-trained; default: all")
+    ] = None,
+    patterns: Annotated[Path | None, typer.Option(help="file of fitted patterns")] = None,
+    vectors: int = 5,
+    few: Annotated[int, typer.Option(help="images for predictions and certificates")] = 8,
+    many: Annotated[int, typer.Option(help="vectors that predictions are held against")] = 200,
+    positions: Annotated[int, typer.Option(help="locations a layer, where columns are sent down")] = 30,
+    rows: Annotated[int, typer.Option(help="locations a layer, where rows are sent up")] = 2,
+    batch: Annotated[int, typer.Option(help="images that share a chain")] = 8,
+    size: Annotated[int | None, typer.Option(help="side of the input; default: the network's own")] = None,
+    dtype: Annotated[str, typer.Option(help="float32 or float64")] = "float32",
+    device: str = "auto",
+    minutes: Annotated[float, typer.Option(help="start no method after so many")] = float("inf"),
+    out: Path = Path("out/paper-csc"),
+) -> dict[str, Any]:
+    """Write OUT/NAME.nc, .json and .png for each case; what is there already is taken up."""
+    begun = time.perf_counter()
+    files.folder(out)
+    given = {
+        "vectors": vectors,
+        "few": few,
+        "many": many,
+        "positions": positions,
+        "rows": rows,
+        "batch": batch,
+    }
+    protocol = Protocol(**given, device=device_of(device), dtype=getattr(torch, dtype), patterns=patterns)
+    names = method or [m.name for m in methods() if m.backpropagated]
+    found: dict[str, Any] = {}
+    for each in model or PAPER:
+        default = None if each == "cifar10_cnn" else IMAGENET
+        network = networks.load(each, weights or default, (3, size, size) if size else None)
+        pictures = (
+            networks.load_images(images, network, limit, seed=0)
+            if images
+            else networks.bundled_images(network, limit)
+        )
+        for one in cases(network, pictures, protocol, out):
+            if not case or one.name in case:
+                left = lambda: 60 * minutes - (time.perf_counter() - begun)  # noqa: E731
+                found[one.name] = write_case(one, concerned(names, one.repro), left)
+    return found
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,176 @@
+"""Cascading randomisation, another logit, and maps of two classes, on the networks of the paper.
+
+    python -m experiments.paper_sanity --images imagenet/val                  # VGG-16 and ResNet-50
+    python -m experiments.paper_sanity vgg16 --weights vgg16.safetensors --images imagenette/val \
+        --picture two.jpg --pair cassette_player,French_horn
+
+Each network's layers are drawn anew from the output down (the paper's layers) and every method's maps of the
+predicted class are compared with those of the untouched network; then the maps of different classes of one
+image are compared. The pictures of --picture are explained for the classes of each --pair, as in the paper's
+figure. It is `conetheory sanity`, `classes` and `explain` for all methods, with one folder a network,
+OUT/MODEL: sanity.nc, classes.nc, maps.nc, their figures, and seconds.json. What is there is taken up.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from conetheory import networks
+from conetheory.classes import Classes, ClassSettings, class_sensitivity
+from conetheory.cli import files
+from conetheory.cli.job import device_of
+from conetheory.cli.sanity import class_rows, sanity_rows, tracking_sentence
+from conetheory.cli.series import Request, run_series
+from conetheory.explanation import Maps, explain_maps
+from conetheory.networks import Images, Network
+from conetheory.plotting.maps import maps_figure
+from conetheory.rules.registry import find, methods
+from conetheory.saliency import class_index
+from conetheory.sanity import Sanity, SanitySettings, sanity_check
+from conetheory.similarity import PAPER
+from experiments.paper_csc import IMAGENET, device_name
+
+MODELS = ("vgg16", "resnet50")
+
+
+def asked_for(
+    network: Network, images: Images, names: list[str], patterns: Path | None, device: str, out: Path
+) -> Request:
+    given = {
+        name: {"patterns": str(patterns)} if patterns and "patterns" in find(name).parameters else {}
+        for name in names
+    }
+    return Request(
+        network, images, given, device, torch.float32, files.folder(out), resume=True, lenient=True
+    )
+
+
+def randomised(asked: Request, layers: tuple[str, ...] | None, smooth: int) -> list[dict[str, Any]]:
+    """`sanity.nc`, with the SSIM of the paper's code; one row a method."""
+    settings = SanitySettings(layers=layers, smooth=smooth, ssim=PAPER, device=asked.device)
+
+    def compute(name: str, report: Any) -> Sanity:
+        mine = replace(settings, parameters=asked.methods[name])
+        return sanity_check(
+            asked.network, asked.images.tensor, name, mine, names=asked.names, progress=report
+        )
+
+    return sanity_rows(
+        run_series(asked, Sanity, {"layers": layers, "smooth": smooth, "ssim": "paper"}, compute)
+    )
+
+
+def class_distances(asked: Request, top: int, whole: int) -> tuple[list[dict[str, Any]], str]:
+    """`classes.nc`; one row a method, and how the predicted distances follow the measured ones."""
+    settings = ClassSettings(top=top, whole=whole, device=asked.device)
+
+    def compute(name: str, report: Any) -> Classes:
+        mine = replace(settings, parameters=asked.methods[name])
+        return class_sensitivity(
+            asked.network, asked.images.tensor, name, mine, progress=report, names=asked.names
+        )
+
+    found = run_series(asked, Classes, {"top": top, "whole": whole}, compute)
+    return class_rows(found), tracking_sentence(found)
+
+
+def two_classes(asked: Request, pair: tuple[str, str]) -> list[Path]:
+    """`maps.nc` and a figure for each picture: both classes by every method."""
+    for name in pair:
+        class_index(asked.network, name)
+
+    def compute(name: str, report: Any) -> Maps:
+        placed = {"device": asked.device, "names": asked.names}
+        return explain_maps(asked.network, asked.images.tensor, name, pair, **placed, **asked.methods[name])
+
+    maps, paths = run_series(asked, Maps, {"target": list(pair)}, compute), []
+    for number, image in enumerate(maps.dataset["image"].values):
+        paths.append(asked.out / f"maps-{number}.png")
+        maps_figure(maps.dataset, str(image)).savefig(paths[-1], dpi=110)
+    return paths
+
+
+def study(
+    network: Network,
+    images: Images,
+    pictures: Images | None,
+    pairs: list[tuple[str, str]],
+    out: Path,
+    *,
+    names: list[str],
+    patterns: Path | None = None,
+    device: str = "cpu",
+    layers: tuple[str, ...] | None = None,
+    smooth: int = 0,
+    top: int = 10,
+    whole: int = 1,
+) -> dict[str, Any]:
+    """All of it on one network; writes OUT/sanity.json."""
+    record: dict[str, Any] = {"network": network.provenance, "images": len(images), "seconds": {}}
+    record["device"] = device_name(device)
+    asked = asked_for(network.to(device=device), images, names, patterns, device, out)
+
+    def timed(name: str, made: Any) -> Any:
+        begun = time.perf_counter()
+        found = made()
+        record["seconds"][name] = round(time.perf_counter() - begun, 1)
+        (out / "sanity.json").write_text(json.dumps(record, indent=1) + "\n")
+        return found
+
+    record["sanity"] = timed("sanity", lambda: randomised(asked, layers, smooth))
+    record["classes"], record["tracking"] = timed("classes", lambda: class_distances(asked, top, whole))
+    for pair in pairs if pictures else ():
+        folder = files.folder(out / "-".join(pair))
+        shown = replace(asked, images=pictures, out=folder)
+        timed(" and ".join(pair), lambda shown=shown, pair=pair: two_classes(shown, pair))
+    (out / "sanity.json").write_text(json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def main(
+    model: Annotated[list[str] | None, typer.Argument(help="default: vgg16 and resnet50")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="a folder; default: photographs in scikit-image")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help=f"default: {IMAGENET}, or bundled")] = None,
+    limit: Annotated[int, typer.Option(help="images, a random choice")] = 200,
+    picture: Annotated[list[Path] | None, typer.Option(help="a picture of two classes")] = None,
+    pair: Annotated[list[str] | None, typer.Option(help="A,B: two classes, by number or name")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="default: all that are backpropagated")] = None,
+    patterns: Annotated[Path | None, typer.Option(help="file of fitted patterns")] = None,
+    layer: Annotated[list[str] | None, typer.Option(help="default: the paper's")] = None,
+    smooth: Annotated[int, typer.Option(help="noisy copies of an image for smooth MPRT")] = 0,
+    top: Annotated[int, typer.Option(help="classes of an image that are compared")] = 10,
+    whole: Annotated[int, typer.Option(help="images for which all classes are")] = 1,
+    size: Annotated[int | None, typer.Option(help="side of the input; default: the network's own")] = None,
+    device: str = "auto",
+    out: Path = Path("out/paper-sanity"),
+) -> dict[str, Any]:
+    """Write OUT/MODEL for each network."""
+    found = {}
+    names = method or [m.name for m in methods() if m.backpropagated]
+    pairs = [tuple(text.split(",", 1)) for text in pair or ()]
+    for each in model or MODELS:
+        default = None if each == "cifar10_cnn" else IMAGENET
+        network = networks.load(each, weights or default, (3, size, size) if size else None)
+        chosen = (
+            networks.load_images(images, network, limit, seed=0)
+            if images
+            else networks.bundled_images(network, limit)
+        )
+        pictures = networks.load_images(picture, network) if picture else None
+        options = {"names": names, "patterns": patterns, "device": device_of(device), "smooth": smooth}
+        options |= {"layers": tuple(layer) if layer else None, "top": top, "whole": whole}
+        found[each] = study(network, chosen, pictures, pairs, out / each, **options)
+    return found
+
+
+if __name__ == "__main__":
+    typer.run(main)
