@@ -105,7 +105,8 @@ class _Check:
         self.fresh, self.progress = fresh, progress or (lambda what, done, total: None)
         self.placed = {"dtype": settings.dtype, "device": settings.device}
         self.levels = levels(self.graph, settings.layers or default_layers(network))
-        self.targets = predicted_classes(network, images, **self.placed) if targets is None else targets
+        found = predicted_classes(network, images, **self.placed) if targets is None else targets
+        self.targets = found.cpu()
         self.maps = self._maps(network, self.targets)
 
     def _maps(self, network: Any, targets: Tensor) -> np.ndarray:
