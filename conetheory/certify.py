@@ -31,7 +31,7 @@ from conetheory.everyimage import every_image_certificates
 from conetheory.local import LocalBlock, is_enumerable, local_columns
 from conetheory.predict import below
 from conetheory.results import Certificate, frame, provenance
-from conetheory.signed import bounded, location_bounds, norm_cones
+from conetheory.signed import bounded, location_bounds, whole_map_certificate
 from conetheory.theory import cone, enclosure
 from conetheory.theory.cosine import deficit_upper
 from conetheory.theory.records import NotApplicable
@@ -104,10 +104,12 @@ class CscCertifier:
         chain = chain.double() if signed else chain
         layers = below(chain, self.start, self.layers)
         blocks = (self._add_columns if enumerable else self._add_sampled)(chain, layers, on_step)
-        if self.thorough:
-            self._add_norm_cones(chain, layers)
-            if not signed:
-                self._add_every_image(chain, layers)
+        if self.thorough and enumerable:
+            self._add_whole_maps(chain, layers, blocks)
+        elif self.thorough:
+            self.reasons["no_norm_cone"] = f"{self.start!r} has too many units to send a column for each"
+        if self.thorough and not signed:
+            self._add_every_image(chain, layers)
         return blocks
 
     def _add_columns(
@@ -143,11 +145,13 @@ class CscCertifier:
         for name, values in zip(LOCAL, bounds, strict=True):
             getattr(held, name).append(values)
 
-    def _add_norm_cones(self, chain: RelevanceChain, layers: Sequence[str]) -> None:
+    def _add_whole_maps(
+        self, chain: RelevanceChain, layers: Sequence[str], blocks: Mapping[str, list[LocalBlock]]
+    ) -> None:
         for image in range(len(chain)):
-            cones = norm_cones(chain, self.start, layers, image=image)
-            self._record("tau_1_upper", {k: c.tau_upper if c else np.nan for k, c in cones.items()})
-            bounds = {k: c.deficit_upper if c else c for k, c in cones.items()}
+            found = {k: whole_map_certificate(chain, self.start, blocks[k][image]) for k in layers}
+            self._record("tau_1_upper", {k: c.tau_upper if c else np.nan for k, c in found.items()})
+            bounds = {k: c.deficit_upper if c else c for k, c in found.items()}
             self._record("map_deficit_upper", bounds, "no_norm_cone")
 
     def _add_every_image(self, chain: RelevanceChain, layers: Sequence[str]) -> None:

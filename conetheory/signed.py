@@ -1,9 +1,9 @@
 """Certificates for signed chains, which leave the cone of nonnegative vectors.
 
 What alpha-beta keeps is the sum: {x : |x - (1^T x) w|_1 <= kappa |1^T x|} is mapped into the same with
-kappa' = tau_1(M) kappa (`signed_cone_certificate`, `norm_cones`). Where all columns at a location make acute
-angles, the worst pair of them bounds every two nonnegative starts, and for Gaussian starts nothing but
-singular values counts (`location_bounds`). Computed in float64, rounded outward, for the matrices of the
+kappa' = tau_1(M) kappa (`signed_cone_certificate`, `whole_map_certificate`). Where all columns at a location
+make acute angles, the worst pair of them bounds every two nonnegative starts, and for Gaussian starts nothing
+but singular values counts (`location_bounds`). Computed in float64, rounded outward, for the matrices of the
 computed activations. All of it holds for nonnegative chains as well.
 """
 
@@ -20,7 +20,6 @@ from conetheory.blocks import CONFIDENCE, rounding
 from conetheory.chain import MAX_ENTRIES, RelevanceChain
 from conetheory.errors import InputError
 from conetheory.local import LocalBlock
-from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import LinearOp
 from conetheory.rules.alphabeta import AlphaBeta
 from conetheory.theory import cosine, enclosure, ergodicity
@@ -81,26 +80,33 @@ def signed_cone_certificate(
     return found.deficit_upper if tau >= 1 else found
 
 
-def norm_cones(
-    chain: RelevanceChain, start: str, layers: Sequence[str], *, image: int = 0
-) -> dict[str, SignedCertificate | NotApplicable]:
-    """`signed_cone_certificate` of the whole chain down to each of the layers, in one sweep.
+def whole_map_certificate(
+    chain: RelevanceChain, start: str, block: LocalBlock
+) -> SignedCertificate | NotApplicable:
+    """`signed_cone_certificate` of the whole chain, from its columns at all locations of a layer.
 
     Where tau_1 >= 1 the certificate is still there, with the reason in the place of its bound. The worst pair
     of whole columns bounds nonnegative starts too (theorem `generators`); the better bound is given.
+    NotApplicable where the block lacks locations, or as there.
     """
     _check(chain)
-    chain = chain._only(image)
-    start, wanted = chain.graph.resolve(start), [chain.graph.resolve(name) for name in layers]
-    n = int(np.prod(chain.shape(start)))
-    found = {name: _refused(chain, start, name, n) for name in wanted}
-    able = [name for name in wanted if found[name] is None]
-    if able:
-        every = chain.one_hot(start, range(n))
-        for name, parts in chain.sweep({start: every}, _lowest(chain, able)):
-            if name in able:
-                found[name] = _whole(chain, start, name, parts[start][0].flatten(1).cpu().numpy())
-    return found
+    start, layer = chain.graph.resolve(start), block.layer
+    n = block.matrices.shape[-1]
+    refused = _refused(chain, start, layer, n)
+    if refused is not None:
+        return refused
+    if len(block.positions) < block.total:
+        held = f"{len(block.positions)} of the {block.total} locations of {layer!r}"
+        return NotApplicable(f"columns are held at {held} only")
+    M = block.matrices.transpose(0, 1).reshape(-1, n).cpu().numpy()
+    step = _step(chain, M, start, layer, _first_cone(n))
+    unsummed = isinstance(step, NotApplicable)
+    found = SignedCertificate(layer, np.inf, None, step) if unsummed else _certificate(start, layer, *step)
+    pair = _worst_signed(M.T, _error(chain, start, layer))
+    known = [d for d in (found.deficit_upper, pair) if not isinstance(d, NotApplicable) and d < np.inf]
+    if not known:
+        return step if unsummed else found
+    return replace(found, deficit_upper=float(min(known)))
 
 
 def location_bounds(chain: RelevanceChain, start: str, block: LocalBlock) -> tuple[np.ndarray, np.ndarray]:
@@ -188,24 +194,6 @@ def _refused(chain: RelevanceChain, above: str, below: str, columns: int) -> Not
 
 def _first_cone(n: int, radius: float | None = None) -> NormCone:
     return NormCone(np.full(n, 1.0 / n), 2 * (1 - 1 / n) if radius is None else radius)
-
-
-def _lowest(chain: RelevanceChain, layers: Sequence[str]) -> str:
-    order = [INPUT, *chain.graph.nodes]
-    return min(layers, key=order.index)
-
-
-def _whole(
-    chain: RelevanceChain, start: str, layer: str, columns: np.ndarray
-) -> SignedCertificate | NotApplicable:
-    step = _step(chain, columns.T, start, layer, _first_cone(len(columns)))
-    refused = isinstance(step, NotApplicable)
-    found = SignedCertificate(layer, np.inf, None, step) if refused else _certificate(start, layer, *step)
-    pair = _worst_signed(columns, _error(chain, start, layer))
-    known = [d for d in (found.deficit_upper, pair) if not isinstance(d, NotApplicable) and d < np.inf]
-    if not known:
-        return step if refused else found
-    return replace(found, deficit_upper=float(min(known)))
 
 
 def _certificate(start: str, layer: str, tau: float, cone: NormCone) -> SignedCertificate:

@@ -21,6 +21,7 @@ from conetheory.everyimage import (
     every_image_certificate,
     every_image_certificates,
 )
+from conetheory.local import local_columns
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.predict import below
@@ -52,6 +53,11 @@ def images_of_starts(found: RelevanceChain) -> dict[str, Tensor]:
     r = torch.from_numpy(starts).view(1, -1, *shape).expand(len(found), *[-1] * (1 + len(shape)))
     swept = found.sweep({"logits": r})
     return {layer: parts["logits"].reshape(*r.shape[:2], found.shape(layer)[0], -1) for layer, parts in swept}
+
+
+def whole_maps(found: RelevanceChain) -> dict:
+    blocks = local_columns(found, "logits", below(found, "logits"))
+    return {k: signed.whole_map_certificate(found, "logits", block) for k, (block, *_) in blocks.items()}
 
 
 # ---------------------------------------------------------------- signed chains and whole maps
@@ -89,7 +95,7 @@ def test_the_bounds_say_something():
 def test_what_is_left_of_the_distance_of_two_starts(method):
     """|C (x - y)|_1 <= tau_1 |x - y|_1 for starts of the same sum, attained by two one-hot ones."""
     found = chain("global mean", method, count=1)
-    cones = signed.norm_cones(found, "logits", below(found, "logits"))
+    cones = whole_maps(found)
     rng = np.random.default_rng(0)
     for layer, certificate in cones.items():
         if isinstance(certificate, NotApplicable):
@@ -107,9 +113,9 @@ def test_what_is_left_of_the_distance_of_two_starts(method):
 
 
 @some_toys
-def test_norm_cones_are_those_of_the_single_certificate(toy):
+def test_cones_of_whole_maps_are_those_of_the_single_certificate(toy):
     found = chain(toy, "lrp-alpha1.5beta0.5", count=1)
-    for layer, cone in signed.norm_cones(found, "logits", below(found, "logits")).items():
+    for layer, cone in whole_maps(found).items():
         alone = signed.signed_cone_certificate(found, "logits", layer)
         if isinstance(cone, NotApplicable):
             assert alone == cone
@@ -162,6 +168,9 @@ def test_reasons_name_the_layers():
     assert "tau_1 is" in certifier.reasons["no_norm_cone"] or "sum one" in certifier.reasons["no_norm_cone"]
     assert "'input'" in certifier.reasons["no_norm_cone"]
     assert "no_every_image" not in certifier.reasons  # nothing is claimed of signed chains
+    few = CscCertifier("logits", thorough=True, positions=2)
+    few.add(found)
+    assert few.reasons["no_norm_cone"] == "columns are held at 2 of the 42 locations of 'input' only"
     many = CscCertifier("2", thorough=True)
     wide = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 40, 1), nn.Flatten())
     many.add(RelevanceChain(trace(wide.eval(), (2, 8, 8)), random_images(1, 2, 8, 8), "lrp-alpha2beta1"))
@@ -260,7 +269,7 @@ def test_the_units_that_prevent_it_are_named_and_dead_layers_are_told():
 
 def test_the_command_prints_certificates_of_both_kinds(capsys, tmp_path):
     methods = ["--method", "lrp-alpha1beta0", "--method", "lrp-alpha2beta1"]
-    request = ["certify", "cifar10", "--limit", "1", "--positions", "2", *methods, "--out", str(tmp_path)]
+    request = ["certify", "cifar10", "--limit", "1", *methods, "--out", str(tmp_path)]
     assert main(request) == 0
     printed = capsys.readouterr().out
     for words in ("whole map", "tau_1 <=", "acute", "0 violations in"):
