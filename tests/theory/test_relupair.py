@@ -97,7 +97,7 @@ def test_exchanging_the_vectors(h, eta, eps, keep):
 def test_a_pair_is_possible(h, eta, eps):
     """0 <= eps' <= 1 for nonnegative vectors, s' in [0, 1], and |s_v - s| <= sqrt(2 eps)."""
     found = relu_pair_step(pair(h, eta, eps), UNIT, 1)
-    assert 0 <= float(found.deficit) <= 1 + 1e-12
+    assert 0 <= float(found.deficit) <= 1 + 1e-11  # the documented accuracy
     assert 0 <= float(found.ones) <= 1
     assert abs(float(found.shift)) <= np.sqrt(2 * float(found.deficit)) * (1 + 1e-9)
 
