@@ -85,7 +85,7 @@ def test_zennit(benchmark, model, image, rule):
             y = modified(x)
             return torch.autograd.grad(y, x, torch.ones_like(y))
 
-    time(benchmark, attribute, rounds=1)
+    time(benchmark, attribute, rounds=2)
 
 
 @pytest.mark.benchmark(group="growth")

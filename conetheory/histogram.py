@@ -45,6 +45,18 @@ def quantile(counts: np.ndarray, q: float | np.ndarray) -> np.ndarray:
         hit = np.minimum(np.searchsorted(cumulative[where], rank), BINS - 1)
         below = cumulative[where][hit] - counts[where][hit]
         inside = (rank - below) / np.maximum(counts[where][hit], 1e-300)
-        odds = 10.0 ** (LOWEST + (hit - 1 + inside) / PER_DECADE)
-        out[where] = np.select([hit == 0, hit == BINS - 1], [0.0, 1.0], odds / (1 + odds))
+        found = LOWEST + (hit - 1 + inside) / PER_DECADE
+        out[where] = deficit(np.select([hit == 0, hit == BINS - 1], [LOWEST, HIGHEST], found))
     return out
+
+
+def position(deficits: np.ndarray) -> np.ndarray:
+    """Where deficits lie on the histograms' scale: log10 of the odds, kept inside the range."""
+    with np.errstate(divide="ignore"):
+        return np.clip(np.log10(deficits) - np.log10(1 - np.asarray(deficits)), LOWEST, HIGHEST)
+
+
+def deficit(positions: np.ndarray) -> np.ndarray:
+    """The inverse of `position`; 0 and 1 from the ends of the range on."""
+    odds = 10.0 ** np.asarray(positions, dtype=float)
+    return np.where(positions <= LOWEST, 0.0, np.where(positions >= HIGHEST, 1.0, odds / (1 + odds)))

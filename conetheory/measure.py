@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from conetheory import histogram
+from conetheory.bootstrap import median_band, pair_weights
 from conetheory.errors import InputError
 from conetheory.networks.ops import Shape
 from conetheory.results import SIDES, Measurement, frame, provenance
@@ -173,8 +174,9 @@ class CscMeter:
     """Measures CSC over any number of chains (batches of images) of one method.
 
     starts: the start layers. vectors: per image and start layer. layers: where to measure (default: the
-    network's). bootstrap: replicates that resample the vectors of each image, for a band around the
-    median (0: none). `observe(start, layer, image, deficits)`, if given, sees every image's deficits.
+    network's). bootstrap: replicates that resample the vectors of each image, for a 95% band around the
+    median (0: none, and none for two vectors). `observe(start, layer, image, deficits)`, if given, sees
+    every image's deficits.
     """
 
     def __init__(
@@ -244,12 +246,8 @@ class CscMeter:
         }
 
     def _weights(self, image: int) -> Tensor:
-        """Row 0: every pair once. The others: how often a resample of the vectors holds the pair."""
-        first, second = np.triu_indices(self.vectors, 1)
         rng = np.random.default_rng([self.seed, image, 1])
-        counts = rng.multinomial(self.vectors, np.full(self.vectors, 1 / self.vectors), self.bootstrap)
-        rows = np.vstack([np.ones((1, len(first))), counts[:, first] * counts[:, second]])
-        return torch.from_numpy(rows.astype(np.float64))
+        return torch.from_numpy(pair_weights(self.vectors, self.bootstrap, rng))
 
     def result(self) -> Measurement:
         """Medians, means, percentiles, bands, dead locations and the baseline for each start and layer."""
@@ -260,7 +258,7 @@ class CscMeter:
             "measured_deficit_median": lambda s: histogram.quantile(s.counts[0], 0.5)[0],
             "measured_deficit_mean": lambda s: s.mean,
             "measured_deficit_quantile": lambda s: histogram.quantile(s.counts[0], np.array(QUANTILES)),
-            "measured_band": _band,
+            "measured_band": lambda s: median_band(s.counts, self.vectors, self.images),
             "measured_flattened_deficit_median": lambda s: s.flattened_median,
             "dead_fraction": lambda s: s.dead / s.total if s.total else float("nan"),
             "pairs_pooled": lambda s: s.total - s.dead,
@@ -274,16 +272,6 @@ class CscMeter:
         dataset["baseline_deficit"] = ("layer", baseline)
         settings = {k: getattr(self, k) for k in ("vectors", "seed", "distribution", "bootstrap", "images")}
         return Measurement(dataset.assign_attrs(provenance(self.chain.network, **settings)))
-
-
-def _band(found: LayerStatistics, level: float = 0.95) -> tuple[float, float]:
-    """The bootstrap band of the median, NaN without replicates or without deficits."""
-    counts = found.counts[1:]
-    if not counts.any():
-        return float("nan"), float("nan")
-    medians = histogram.quantile(counts, 0.5)[:, 0]
-    tail = (1 - level) / 2
-    return float(np.nanquantile(medians, tail)), float(np.nanquantile(medians, 1 - tail))
 
 
 def measure_csc(

@@ -123,7 +123,8 @@ class _Job:
                 elif blocks:
                     predictor.add_blocks(blocks)
                 else:
-                    predictor.add(chain, lambda done, total: self.progress("local spectrum", done, total))
+                    what = predictor.name.replace("_", " ")
+                    predictor.add(chain, lambda done, total, what=what: self.progress(what, done, total))
         if certified and double is None:
             for certifier in self.certifiers.values():
                 certifier.add(chain)

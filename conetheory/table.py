@@ -6,7 +6,6 @@ lower bounds of the cosine at the worst and at the median location.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from itertools import groupby
@@ -15,6 +14,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from conetheory import formats
 from conetheory.comparison import Comparison
 
 SHORT = {"local_spectrum": "local spectrum", "two_scale": "two-scale", "mean_field": "mean-field"}
@@ -57,8 +57,8 @@ def method_table(comparison: Comparison) -> Table:
         ("method", lambda r: r["method"]),
         ("start", lambda r: r["start"]),
         *_columns(comparison.theories)[1:-1],
-        ("whole\nmap", lambda r: _deficit(r.get("measured_flattened_deficit_median"))),
-        ("random", lambda r: _deficit(r.get("baseline_deficit"))),
+        ("whole\nmap", lambda r: formats.deficit(r.get("measured_flattened_deficit_median"))),
+        ("random", lambda r: formats.deficit(r.get("baseline_deficit"))),
     ]
     columns = [c for c in columns if any(c[1](row) != "" for row in rows)]
     for number, (heading, _) in enumerate(columns):
@@ -90,21 +90,21 @@ def _amount(comparison: Comparison) -> list[str]:
 def _columns(theories: list[str]) -> list[Column]:
     columns: list[Column] = [
         ("layer", lambda r: r["label"]),
-        ("measured", lambda r: _deficit(r.get("measured_deficit_median"))),
+        ("measured", lambda r: formats.deficit(r.get("measured_deficit_median"))),
     ]
     for theory in theories:
         name = SHORT[theory]
-        columns.append((re.sub("[ -]", "\n", name), lambda r, t=theory: _deficit(r["predicted"][t])))
-        columns.append(("error", lambda r, t=theory: _decades(r["error_decades"].get(t))))
+        columns.append((re.sub("[ -]", "\n", name), lambda r, t=theory: formats.deficit(r["predicted"][t])))
+        columns.append(("error", lambda r, t=theory: formats.decades(r["error_decades"].get(t))))
     return [
         *columns,
-        ("worst\ncos >=", lambda r: _floored(r.get("certified_cos_lower"))),
-        ("median\ncos >=", lambda r: _floored(r.get("certified_cos_lower_median"))),
-        ("acute", lambda r: _percent(r.get("certified_share"))),
-        ("whole map\ncos >=", lambda r: _floored(r.get("certified_map_cos_lower"))),
-        ("tau_1 <=", lambda r: _ceiled(r.get("certified_tau_1_upper"))),
-        ("every image\ncos >=", lambda r: _floored(r.get("certified_every_image_cos_lower"))),
-        ("dead", lambda r: _percent(r.get("dead_fraction"))),
+        ("worst\ncos >=", lambda r: formats.floored(r.get("certified_cos_lower"))),
+        ("median\ncos >=", lambda r: formats.floored(r.get("certified_cos_lower_median"))),
+        ("acute", lambda r: formats.percent(r.get("certified_share"))),
+        ("whole map\ncos >=", lambda r: formats.floored(r.get("certified_map_cos_lower"))),
+        ("tau_1 <=", lambda r: formats.ceiled(r.get("certified_tau_1_upper"))),
+        ("every image\ncos >=", lambda r: formats.floored(r.get("certified_every_image_cos_lower"))),
+        ("dead", lambda r: formats.percent(r.get("dead_fraction"))),
     ]
 
 
@@ -165,7 +165,7 @@ def _certified_words(rows: list[Record], name: str, what: str, wanted: tuple[flo
             worst = min(bounds[first:])
             return (
                 f"From {rows[first]['label']} down, {name} maps of {what} agree to at least "
-                f"cos {_floored(worst)} at every certified location, whatever the network decides."
+                f"cos {formats.floored(worst)} at every certified location, whatever the network decides."
             )
     return ""
 
@@ -177,43 +177,5 @@ def _measured_words(rows: list[Record], name: str) -> str:
         return f"For {name} nothing could be certified."
     return (
         f"For {name} there is no such guarantee; at {last['label']} the maps of two random starts have a "
-        f"median cosine of {_cosine(1 - deficit)}."
+        f"median cosine of {formats.cosine(1 - deficit)}."
     )
-
-
-def _floored(value: float | None) -> str:
-    """A lower bound on a cosine, rounded down."""
-    if value is None:
-        return ""
-    if value < 0.9995:
-        return f"{max(0.0, math.floor(value * 1e4) / 1e4):.4f}"
-    exponent = math.floor(math.log10(max(1 - value, 1e-16)))
-    return f"1-{math.ceil((1 - value) / 10 ** (exponent - 1)) / 10:.1f}e{exponent}"
-
-
-def _ceiled(value: float | None) -> str:
-    """An upper bound, rounded up."""
-    return "" if value is None else f"{math.ceil(value * 1e4) / 1e4:.4f}"
-
-
-def _deficit(value: float | None) -> str:
-    return "" if value is None else _scientific(value, 2)
-
-
-def _scientific(value: float, digits: int) -> str:
-    """`1.2e-5`, without the zero that Python puts into the exponent."""
-    return re.sub(r"e([+-])0*(?=\d)", lambda m: f"e{m[1].replace('+', '')}", f"{value:.{digits}e}")
-
-
-def _decades(value: float | None) -> str:
-    return "" if value is None else f"{value:+.2f}"
-
-
-def _cosine(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4f}" if value < 0.9995 else f"1-{_scientific(1 - value, 1)}"
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}%"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from conetheory import formats
 from conetheory.evidence import Evidence
-from conetheory.table import STYLE, _decades, _floored, _scientific
+from conetheory.table import STYLE
 from conetheory.verdict import Outcome, Verdict
 
 MARKS = {Outcome.DEPENDS: "●", Outcome.SPATIAL: "◐", Outcome.BLIND: "○", Outcome.OPEN: "?"}
@@ -35,7 +36,7 @@ def cells(verdict: Verdict) -> dict[str, str]:
     return {
         "measured": f"{_number(measured)} of {measured.reference:.2f}" if measured else "",
         "predicted": _number(predicted) + _off(predicted, measured),
-        "certified": _floored(1 - certified.value) if certified else "",
+        "certified": formats.floored(1 - certified.value) if certified else "",
         "forgotten by": verdict.collapsed_by or "",
         "blind above": verdict.blind_above or "",
         "map moves": _share(moves.value) if moves else f"1 − cos {_number(whole)}" if whole else "",
@@ -53,7 +54,7 @@ def used_columns(verdicts: Sequence[Verdict]) -> dict[str, str]:
 def notes(verdict: Verdict) -> list[str]:
     """What speaks against the verdict, and which evidence there was not."""
     against = [
-        f"against it: {e.name} {_scientific(e.value, 1) if e.value < 0.01 else f'{e.value:.2f}'}"
+        f"against it: {e.name} {formats.scientific(e.value, 1) if e.value < 0.01 else f'{e.value:.2f}'}"
         for e in verdict.against
     ]
     return [*against, *([f"without {', '.join(verdict.missing)}"] if verdict.missing else [])]
@@ -77,13 +78,13 @@ def verdict_table(verdicts: Sequence[Verdict], title: str | None = None) -> Tabl
 def _number(evidence: Evidence | None) -> str:
     if evidence is None:
         return ""
-    return _scientific(evidence.value, 1) if evidence.value < 0.01 else f"{evidence.value:.3f}"
+    return formats.scientific(evidence.value, 1) if evidence.value < 0.01 else f"{evidence.value:.3f}"
 
 
 def _off(predicted: Evidence | None, measured: Evidence | None) -> str:
     if predicted is None or measured is None or predicted.value <= 0 or measured.value <= 0:
         return ""
-    return f" ({_decades(math.log10(predicted.value / measured.value))})"
+    return f" ({formats.decades(math.log10(predicted.value / measured.value))})"
 
 
 def _share(value: float) -> str:

@@ -25,7 +25,6 @@ from conetheory.errors import InputError
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 NEGLIGIBLE = 1e-24  # of the squares: a deviation that float64 does not hold beside them
-TAU, TAU_WEIGHTS = (NODES + 1) / 2, WEIGHTS / 2
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ def rectified(moments: Moments, threshold: float | np.ndarray = 0.0) -> Moments:
     """The moments of `(psi(a), psi(b))`, a and b jointly Gaussian (see the module docstring).
 
     Elements whose variance is below 1e-24 of their squares are constants. Exact for Gaussian pairs up to
-    quadrature (relative error below 1e-6). Raises `InputError` for a negative threshold or a gap outside
-    [0, 2 V].
+    quadrature: relative errors are below 1e-13 up to a half gap of 1.5 V (correlation -0.5), 1e-8 up to
+    1.9 V and 1e-3 at 2 V. Raises `InputError` for a negative threshold or a gap outside [0, 2 V].
     """
     M, V, g = np.broadcast_arrays(moments.mean, moments.variance, moments.gap)
     t = np.broadcast_to(np.asarray(threshold, dtype=float), M.shape)
@@ -74,14 +73,15 @@ def rectified(moments: Moments, threshold: float | np.ndarray = 0.0) -> Moments:
 
 
 def _gap(h: np.ndarray, t: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """`int_0^g E[psi' psi'] ds` at correlation 1 - s for unit variance; s = g tau^2 lifts the root at 0."""
-    s = g[..., None] * TAU**2
+    """`int_0^g E[psi' psi'] ds` at correlation 1 - s for unit variance.
+
+    In the angle, s = 1 - cos(angle), the jump's root sqrt(1 - rho^2) is the Jacobian and drops out.
+    """
+    end = 2 * np.arcsin(np.sqrt(np.clip(g / 2, 0.0, 1.0)))
+    angle = end[..., None] * (NODES + 1) / 2
     h, t = h[..., None], t[..., None]
-    narrow = np.sqrt(s / np.maximum(2 - s, 1e-300))  # sqrt((1 - rho)/(1 + rho))
+    narrow = np.tan(angle / 2)  # sqrt((1 - rho)/(1 + rho))
     both = np.maximum(ndtr(h) - 2 * owens_t(h, narrow), 0.0)  # far in the tail the difference is rounding
-    # the jump's terms times tau, which makes the last one finite at tau = 0
     slope = 2 * t * np.exp(-(h**2) / 2) / np.sqrt(2 * np.pi) * ndtr(h * narrow)
-    peak = t**2 * np.exp(-(h**2) / np.maximum(2 - s, 1e-300)) / (2 * np.pi)
-    root = np.sqrt(g[..., None] * np.maximum(2 - s, 1e-300))  # sqrt(1 - rho^2) / tau
-    jump = np.where(g[..., None] > 0, peak / np.where(root > 0, root, 1.0), 0.0)
-    return 2 * g * np.sum(TAU_WEIGHTS * (TAU * (both + slope) + jump), -1)
+    peak = t**2 * np.exp(-(h**2) / np.maximum(1 + np.cos(angle), 1e-300)) / (2 * np.pi)
+    return end / 2 * np.sum(WEIGHTS * (np.sin(angle) * (both + slope) + peak), -1)

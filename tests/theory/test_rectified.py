@@ -75,7 +75,7 @@ def test_without_a_mean_it_is_the_arc_cosine_map(gap):
     with mpmath.workdps(40):
         c = 1 - mpmath.mpf(gap)
         expected = 1 - (mpmath.sqrt(1 - c**2) + c * (mpmath.pi - mpmath.acos(c))) / mpmath.pi
-    assert found.gap[0] / found.second[0] == pytest.approx(float(expected), rel=1e-7)
+    assert found.gap[0] / found.second[0] == pytest.approx(float(expected), rel=1e-12)
 
 
 @given(means, shares, st.floats(0, 2))
@@ -104,7 +104,7 @@ def test_it_is_the_step_of_a_relu_pair_of_one_mean(h, gap):
     pair = ReluPair(np.array([1.0]), np.array([0.0]), np.array([gap]))
     step = relu_pair_step(pair, RandomLayer("layer", h, 1.0), 1)
     found = rectified(moments(h, 1.0, gap))
-    assert found.gap[0] / found.second[0] == pytest.approx(step.deficit[0], rel=1e-6)
+    assert found.gap[0] / found.second[0] == pytest.approx(step.deficit[0], rel=1e-8)
     assert found.mean[0] / np.sqrt(found.second[0]) == pytest.approx(step.ones[0], rel=1e-12)
 
 
