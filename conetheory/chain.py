@@ -231,6 +231,8 @@ class RelevanceChain:
 
 def checked_images(images: Tensor, shape: Shape) -> Tensor:
     """Images `(N, *shape)`; one image may come without the first axis."""
+    if not (isinstance(images, Tensor) and images.is_floating_point() and images.numel()):
+        raise InputError(f"images must be a floating-point tensor (N, {', '.join(map(str, shape))}), N >= 1")
     images = images if images.ndim == len(shape) + 1 else images.unsqueeze(0)
     if tuple(images.shape[1:]) != tuple(shape):
         raise InputError(f"the images are {tuple(images.shape[1:])}, the network takes {tuple(shape)}")

@@ -169,6 +169,8 @@ class _Job:
             parts.append(certificate(chain, self.certifiers))
         if s.measure:
             parts.insert(0, self.meter.result())
+        if not parts:
+            raise InputError(f"{chain.method.name}: nothing was asked for that applies to it")
         return compare(self._with_reasons(self._with_counts(parts[0])), *parts[1:])
 
     def _with_reasons(self, result: Result) -> Result:

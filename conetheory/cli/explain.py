@@ -65,7 +65,10 @@ def _draw(asked: Request, maps: Maps) -> list[Path]:
     paths = []
     for image in maps.dataset["image"].values:
         stem = re.sub(r"[^\w.()-]+", "-", str(image)).rpartition(".")[0] or str(image)
-        paths.append(asked.out / f"maps-{stem}.png")
+        same = sum(
+            re.fullmatch(rf"maps-{re.escape(stem)}(~\d+)?.png", path.name) is not None for path in paths
+        )
+        paths.append(asked.out / (f"maps-{stem}~{same + 1}.png" if same else f"maps-{stem}.png"))
         maps_figure(maps.dataset, str(image)).savefig(paths[-1], dpi=150)
     return paths
 
