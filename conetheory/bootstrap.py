@@ -57,7 +57,7 @@ def expansion(vectors: int, images: int, level: float = 0.95) -> float:
     return float(student / np.sqrt(scatter(vectors)))
 
 
-def median_band(counts: np.ndarray, vectors: int, images: int, level: float = 0.95) -> tuple[float, float]:
+def pair_band(counts: np.ndarray, vectors: int, images: int, level: float = 0.95) -> tuple[float, float]:
     """The band of the median deficit, expanded in log10 of the odds, the histograms' own scale.
 
     counts: `(1 + replicates, BINS)`, the measurement's histogram first. NaN without replicates, without

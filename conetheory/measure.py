@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from conetheory import histogram
-from conetheory.bootstrap import median_band, pair_weights
+from conetheory.bootstrap import pair_band, pair_weights
 from conetheory.errors import InputError
 from conetheory.networks.ops import Shape
 from conetheory.results import SIDES, Measurement, frame, provenance
@@ -258,7 +258,7 @@ class CscMeter:
             "measured_deficit_median": lambda s: histogram.quantile(s.counts[0], 0.5)[0],
             "measured_deficit_mean": lambda s: s.mean,
             "measured_deficit_quantile": lambda s: histogram.quantile(s.counts[0], np.array(QUANTILES)),
-            "measured_band": lambda s: median_band(s.counts, self.vectors, self.images),
+            "measured_band": lambda s: pair_band(s.counts, self.vectors, self.images),
             "measured_flattened_deficit_median": lambda s: s.flattened_median,
             "dead_fraction": lambda s: s.dead / s.total if s.total else float("nan"),
             "pairs_pooled": lambda s: s.total - s.dead,

@@ -122,9 +122,7 @@ def main(
     """Write OUT/methods-NAME.json and .md."""
     network = networks.load(model, weights)
     limit = 1 if smoke else limit
-    loaded = (
-        networks.load_images(images, network, limit) if images else networks.bundled_images(network, limit)
-    )
+    loaded = networks.load_images(images, network, limit)
     settings: dict[str, Any] = {"vectors": 3 if smoke else vectors, "positions": positions}
     settings |= {"layers": ("input",), "predict": predict}
     result: dict[str, Any] = {"provenance": provenance(network, images=len(loaded), vectors=vectors, few=few)}

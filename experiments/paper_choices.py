@@ -70,9 +70,7 @@ def main(
     """Write OUT/choices-NAME.json."""
     shape = (3, size, size) if size else None
     network = networks.load(model, weights, shape)
-    loaded = (
-        networks.load_images(images, network, limit) if images else networks.bundled_images(network, limit)
-    )
+    loaded = networks.load_images(images or None, network, limit)
     if calibrate:
         network = networks.load(model, weights, shape, calibrate=loaded.tensor)
     result: dict[str, Any] = {"provenance": provenance(network, images=len(loaded), vectors=vectors)}

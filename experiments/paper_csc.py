@@ -44,9 +44,10 @@ from conetheory.plotting.methods import methods_figure
 from conetheory.predict import THEORIES
 from conetheory.repro import ClippedAdds, reproduced
 from conetheory.results import provenance
-from conetheory.rules.registry import find, methods
+from conetheory.rules.registry import methods
+from experiments.method_table import parameters
 
-PAPER = ("vgg16", "resnet50")
+NETWORKS = ("vgg16", "resnet50")  # of the paper
 IMAGENET = "IMAGENET1K_V1"
 MAIN = ("lrp-alpha1beta0", "lrp-alpha2beta1")
 CLIPPED = ("clip-adds",)
@@ -92,10 +93,6 @@ class Case:
         digest = hashlib.sha256(self.images.tensor.numpy().tobytes()).hexdigest()
         return {"weights": self.network.provenance["weights_sha256"], "images": digest}
 
-    def parameters(self, method: str) -> dict[str, Any]:
-        patterns = self.protocol.patterns
-        return {"patterns": str(patterns)} if patterns and "patterns" in find(method).parameters else {}
-
     def measured(self, method: str) -> Comparison:
         """All images and start layers, without theory."""
         options = {"bootstrap": self.protocol.bootstrap, "theories": (), "certify": 0}
@@ -104,7 +101,7 @@ class Case:
     def theorised(self, method: str) -> Iterator[Comparison]:
         """Predictions and certificates, one start layer after the other, over the same images measured."""
         p = self.protocol
-        rule = reproduced(method, self.repro, **self.parameters(method))
+        rule = reproduced(method, self.repro, **parameters(method, self.protocol.patterns))
         if not rule.nonnegative and all(rule.applies(theory) is not None for theory in THEORIES):
             return
         main = method in p.main
@@ -134,7 +131,7 @@ class Case:
         """One call of the main job, from its file if it was made with the same settings."""
         p = self.protocol
         shared = {"vectors": p.vectors, "batch": p.batch, "device": p.device, "dtype": p.dtype}
-        shared |= {"repro": self.repro, "parameters": self.parameters(method)}
+        shared |= {"repro": self.repro, "parameters": parameters(method, self.protocol.patterns)}
         settings = Settings(**(shared | options))
         chosen = {k: str(v) for k, v in asdict(settings).items() if k not in ("device", "batch")}
         identity = self.identity | chosen | {"count": len(images)}
@@ -274,6 +271,19 @@ def concerned(names: Sequence[str], repro: Sequence[str]) -> list[str]:
     return [n for n in names if not repro or isinstance(reproduced(n, repro).rule, ClippedAdds)]
 
 
+def backpropagated() -> list[str]:
+    return [m.name for m in methods() if m.backpropagated]
+
+
+def opened(
+    name: str, weights: str | None, size: int | None, images: Path | None, limit: int
+) -> tuple[Network, Images]:
+    """A network, by default with ImageNet's weights or the bundled ones, and a random choice of images."""
+    default = None if name == "cifar10_cnn" else IMAGENET
+    network = networks.load(name, weights or default, (3, size, size) if size else None)
+    return network, networks.load_images(images, network, limit, seed=0)
+
+
 def main(
     model: Annotated[list[str] | None, typer.Argument(help="default: vgg16 and resnet50")] = None,
     images: Annotated[
@@ -310,16 +320,10 @@ def main(
         "batch": batch,
     }
     protocol = Protocol(**given, device=device_of(device), dtype=getattr(torch, dtype), patterns=patterns)
-    names = method or [m.name for m in methods() if m.backpropagated]
+    names = method or backpropagated()
     found: dict[str, Any] = {}
-    for each in model or PAPER:
-        default = None if each == "cifar10_cnn" else IMAGENET
-        network = networks.load(each, weights or default, (3, size, size) if size else None)
-        pictures = (
-            networks.load_images(images, network, limit, seed=0)
-            if images
-            else networks.bundled_images(network, limit)
-        )
+    for each in model or NETWORKS:
+        network, pictures = opened(each, weights, size, images, limit)
         for one in cases(network, pictures, protocol, out):
             if not case or one.name in case:
                 left = lambda: 60 * minutes - (time.perf_counter() - begun)  # noqa: E731

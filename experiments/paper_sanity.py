@@ -31,22 +31,17 @@ from conetheory.cli.series import Request, run_series
 from conetheory.explanation import Maps, explain_maps
 from conetheory.networks import Images, Network
 from conetheory.plotting.maps import maps_figure
-from conetheory.rules.registry import find, methods
 from conetheory.saliency import class_index
 from conetheory.sanity import Sanity, SanitySettings, sanity_check
 from conetheory.similarity import PAPER
-from experiments.paper_csc import IMAGENET, device_name
-
-MODELS = ("vgg16", "resnet50")
+from experiments.method_table import parameters
+from experiments.paper_csc import IMAGENET, NETWORKS, backpropagated, device_name, opened
 
 
 def asked_for(
     network: Network, images: Images, names: list[str], patterns: Path | None, device: str, out: Path
 ) -> Request:
-    given = {
-        name: {"patterns": str(patterns)} if patterns and "patterns" in find(name).parameters else {}
-        for name in names
-    }
+    given = {name: parameters(name, patterns) for name in names}
     return Request(
         network, images, given, device, torch.float32, files.folder(out), resume=True, lenient=True
     )
@@ -155,16 +150,10 @@ def main(
 ) -> dict[str, Any]:
     """Write OUT/MODEL for each network."""
     found = {}
-    names = method or [m.name for m in methods() if m.backpropagated]
+    names = method or backpropagated()
     pairs = [tuple(text.split(",", 1)) for text in pair or ()]
-    for each in model or MODELS:
-        default = None if each == "cifar10_cnn" else IMAGENET
-        network = networks.load(each, weights or default, (3, size, size) if size else None)
-        chosen = (
-            networks.load_images(images, network, limit, seed=0)
-            if images
-            else networks.bundled_images(network, limit)
-        )
+    for each in model or NETWORKS:
+        network, chosen = opened(each, weights, size, images, limit)
         pictures = networks.load_images(picture, network) if picture else None
         options = {"names": names, "patterns": patterns, "device": device_of(device), "smooth": smooth}
         options |= {"layers": tuple(layer) if layer else None, "top": top, "whole": whole}

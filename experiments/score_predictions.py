@@ -144,9 +144,7 @@ def main(
     shape = (3, size, size) if size else None
     names = [str(k) for k in range(classes)] if classes else None
     network = networks.load(model, weights, shape, names)
-    pictures = (
-        networks.load_images(images, network, limit) if images else networks.bundled_images(network, limit)
-    )
+    pictures = networks.load_images(images, network, limit)
     if calibrate:
         network = networks.load(model, weights, shape, names, calibrate=pictures.tensor)
     counts = {"seeds": seeds, "vectors": vectors, "two_scale_seeds": two_scale_seeds, "positions": positions}

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -103,6 +104,16 @@ def train(
     return model
 
 
+def save_trained(state: Mapping[str, Tensor], made: dict[str, Any], out: Path) -> None:
+    """Write float16 weights, and how they were made: in their metadata, in a JSON beside them, to stdout."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    rounded = {name: tensor.half().cpu().contiguous() for name, tensor in state.items()}
+    save_file(rounded, out, metadata={key: str(value) for key, value in made.items()})
+    text = json.dumps(made, indent=2)
+    out.with_suffix(".json").write_text(text + "\n")
+    print(text)
+
+
 def main(
     data: Annotated[Path | None, typer.Option(help="tree with train/ and test/; default: download")] = None,
     out: Annotated[Path, typer.Option(help="the safetensors file to write")] = BUNDLED,
@@ -130,11 +141,7 @@ def main(
         "torch": torch.__version__,
         "script": "experiments/train_cifar10.py",
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, out, metadata={key: str(value) for key, value in made.items()})
-    out.with_suffix(".json").write_text(json.dumps(made, indent=2) + "\n")
-    print(json.dumps(made, indent=2))
+    save_trained(model.state_dict(), made, out)
     return made
 
 

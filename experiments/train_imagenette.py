@@ -23,7 +23,6 @@ run that was cut off goes on from there; its minutes count.
 
 from __future__ import annotations
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -34,7 +33,6 @@ from typing import Annotated, Any
 import torch
 import typer
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
@@ -42,6 +40,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional as transforms
 
 from conetheory.networks.preprocess import IMAGENET_MEAN, IMAGENET_STD, to_rgb
+from experiments.train_cifar10 import save_trained
 
 SIZES = ((0.5, 128), (0.8, 192), (1.0, 224))  # up to which share of the training, at how many pixels
 WARM = 0.05  # share of the training in which the learning rate rises
@@ -283,10 +282,8 @@ def main(
         "torch": str(torch.__version__),
         "script": "experiments/train_imagenette.py",
     }
-    kept = {k: v.cpu() for k, v in rounded.items() if not k.endswith("num_batches_tracked")}
-    save_file(kept, out, metadata={key: str(value) for key, value in made.items()})
-    out.with_suffix(".json").write_text(json.dumps(made, indent=2) + "\n")
-    print(json.dumps(made, indent=2))
+    kept = {k: v for k, v in rounded.items() if not k.endswith("num_batches_tracked")}
+    save_trained(kept, made, out)
     return made
 
 

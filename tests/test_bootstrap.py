@@ -10,7 +10,7 @@ import torch
 from scipy.stats import binomtest, norm, t
 
 from conetheory import histogram
-from conetheory.bootstrap import expansion, median_band, pair_weights, scatter
+from conetheory.bootstrap import expansion, pair_band, pair_weights, scatter
 from conetheory.measure import local_deficits
 from conetheory.theory.gaussian_law import mixture_deficit_quantile
 
@@ -69,27 +69,27 @@ def test_the_band_holds_the_true_median_in_95_of_100_measurements(vectors, image
     hits, draws = 0, 300
     for _ in range(draws):
         r = torch.from_numpy(rng.standard_normal((images, vectors, len(scales))) * scales)
-        low, high = median_band(histograms(local_deficits(r)[0], 100, rng), vectors, images)
+        low, high = pair_band(histograms(local_deficits(r)[0], 100, rng), vectors, images)
         hits += low <= truth <= high
     assert binomtest(hits, draws, 0.95, alternative="less").pvalue > 0.01
 
 
 def test_there_is_no_band_for_one_pair_or_without_replicates():
     counts = np.zeros((3, histogram.BINS))
-    assert np.isnan(median_band(counts, 5, 1)).all()
+    assert np.isnan(pair_band(counts, 5, 1)).all()
     counts[0, 100] = 1
-    assert np.isnan(median_band(counts[:1], 5, 1)).all()
+    assert np.isnan(pair_band(counts[:1], 5, 1)).all()
     assert np.isnan(expansion(2, 1))
     counts[:, 100] = 1
-    assert np.isnan(median_band(counts, 2, 1)).all()
-    assert np.isfinite(median_band(counts, 3, 1)).all()
+    assert np.isnan(pair_band(counts, 2, 1)).all()
+    assert np.isfinite(pair_band(counts, 3, 1)).all()
 
 
 def test_bands_of_equal_deficits_have_no_width():
     for index, deficit in ((0, 0.0), (histogram.BINS - 1, 1.0)):
         counts = np.zeros((5, histogram.BINS))
         counts[:, index] = 7
-        assert median_band(counts, 5, 2) == (deficit, deficit)
+        assert pair_band(counts, 5, 2) == (deficit, deficit)
 
 
 def test_positions_and_deficits_are_inverse():

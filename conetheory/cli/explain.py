@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,13 +63,12 @@ def run_explain(
 def _draw(asked: Request, maps: Maps) -> list[Path]:
     from conetheory.plotting.maps import maps_figure
 
-    paths = []
+    paths, drawn = [], Counter()
     for image in maps.dataset["image"].values:
         stem = re.sub(r"[^\w.()-]+", "-", str(image)).rpartition(".")[0] or str(image)
-        same = sum(
-            re.fullmatch(rf"maps-{re.escape(stem)}(~\d+)?.png", path.name) is not None for path in paths
-        )
-        paths.append(asked.out / (f"maps-{stem}~{same + 1}.png" if same else f"maps-{stem}.png"))
+        drawn[stem] += 1
+        number = f"~{drawn[stem]}" if drawn[stem] > 1 else ""
+        paths.append(asked.out / f"maps-{stem}{number}.png")
         maps_figure(maps.dataset, str(image)).savefig(paths[-1], dpi=150)
     return paths
 

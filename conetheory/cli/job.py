@@ -147,10 +147,7 @@ def run_method(job: Job, method: str) -> Comparison:
 
 
 def read_images(network: Network, given: dict[str, Any]) -> Images:
-    if given.get("images"):
-        images = networks.load_images(given["images"], network, given["limit"])
-    else:
-        images = networks.bundled_images(network, given["limit"])
+    images = networks.load_images(given.get("images") or None, network, given["limit"])
     for path, reason in images.skipped:
         console.note(f"left out {path}: {reason}")
     return images

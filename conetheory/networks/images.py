@@ -60,16 +60,17 @@ class _Entry:
 
 
 def load_images(
-    paths: Path | str | Sequence[Path | str],
+    paths: Path | str | Sequence[Path | str] | None,
     network: Network,
     limit: int | None = None,
     seed: int | None = None,
 ) -> Images:
     """Read pictures with the network's own preprocessing.
 
-    `paths` is a picture, a folder (read recursively, sorted by path), or a sequence of both. Of many, the
-    first `limit` are taken, or with `seed` a random choice of them, in sorted order. Greys, palettes,
-    CMYK, 16-bit and transparent (over white) pictures become RGB, and EXIF orientation is applied.
+    `paths` is a picture, a folder (read recursively, sorted by path), or a sequence of both; None stands for
+    `bundled_images`, always the first ones. Of many, the first `limit` are taken, or with `seed` a random
+    choice of them, in sorted order. Greys, palettes, CMYK, 16-bit and transparent (over white) pictures
+    become RGB, and EXIF orientation is applied.
 
     In an ImageFolder tree, `DIR/CLASS/*.jpg`, the labels are the network's outputs that the folders name,
     by class name or number, or in sorted order where there is one folder for each output.
@@ -77,6 +78,8 @@ def load_images(
     A broken picture in a folder is skipped and listed. Raises `InputError` for one that was named itself,
     for a folder without readable pictures, and for a path that doesn't exist.
     """
+    if paths is None:
+        return bundled_images(network, limit)
     if limit is not None and limit < 1:
         raise InputError(f"the limit of images must be at least 1, not {limit}")
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)

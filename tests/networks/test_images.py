@@ -220,5 +220,6 @@ def test_bundled_photographs(network):
     assert images.tensor.shape == (len(images.names), 3, 32, 32)
     assert images.tensor.std((1, 2, 3)).min() > 0.02
     assert torch.equal(bundled_images(network, limit=2).tensor, images.tensor[:2])
+    assert load_images(None, network, limit=2, seed=3).names == images.names[:2]
     logits = network.graph.forward(images.tensor)
     assert network.classes[int(logits[0].argmax())] == "cat"  # chelsea
