@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from PIL import Image
 from scipy.stats import entropy
 from torch import nn
 
@@ -312,6 +313,14 @@ def test_a_killed_run_that_is_resumed_gives_the_result_of_an_uninterrupted_one(t
     assert [d.attrs.pop("created") for d in (one, other)]
     xr.testing.assert_identical(one, other)
     assert not list((tmp_path / "killed").rglob("*.partial"))
+
+
+def test_pictures_of_one_name_have_figures_of_their_own(tmp_path):
+    for name, grey in (("a.png", 40), ("a.bmp", 200)):
+        Image.new("RGB", (32, 32), (grey, 90, 20)).save(tmp_path / name)
+    request = ["explain", "cifar10_cnn", "--method", "gradient", "--images", str(tmp_path)]
+    assert main([*request, "--out", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"maps-a.png", "maps-a~2.png"}
 
 
 def test_explain_writes_arrays_and_figures(tmp_path, monkeypatch, capsys):
