@@ -186,7 +186,10 @@ def _signed_bounds(chain: RelevanceChain, start: str, block: LocalBlock) -> tupl
 
 
 def certificate(chain: RelevanceChain, certifiers: Mapping[str, CscCertifier]) -> Certificate:
-    """What certifiers have found: at the worst location, the 5th percentile and the median."""
+    """What certifiers have found: at the worst location, the 95th percentile and the median.
+
+    Upper bounds of `1 - |cos|`: the cosines of a converged chain are nearer to one than floats are.
+    """
     values: dict[str, dict[tuple[str, str], float]] = {}
     for start, certifier in certifiers.items():
         for layer, found in certifier.certificates.items():
@@ -201,41 +204,44 @@ def certificate(chain: RelevanceChain, certifiers: Mapping[str, CscCertifier]) -
 
 
 def _summary(found: LayerCertificate) -> dict[str, float]:
-    cosine, diameter = np.maximum(0.0, 1 - found.values("deficit_upper")), found.values("diameter_upper")
+    deficit, diameter = np.minimum(found.values("deficit_upper"), 1.0), found.values("diameter_upper")
     summary = {
         "certified_tau_1_upper": _worst(found.tau_1_upper),
-        "certified_map_cos_lower": _cosine_lower(_worst(found.map_deficit_upper)),
-        "certified_every_image_cos_lower": _cosine_lower(_worst(found.every_image_deficit_upper)),
+        "certified_map_deficit_upper": float(np.minimum(_worst(found.map_deficit_upper), 1.0)),
+        "certified_every_image_deficit_upper": float(
+            np.minimum(_worst(found.every_image_deficit_upper), 1.0)
+        ),
     }
-    if len(cosine):
+    if len(deficit):
         gaussian = found.values("gaussian_deficit_upper")
         summary |= {
-            "certified_cos_lower": max(0.0, enclosure.round_down(float(cosine.min()))),
-            "certified_cos_lower_p5": float(np.quantile(cosine, 0.05)),
-            "certified_cos_lower_median": float(np.median(cosine)),
-            "certified_gaussian_deficit_upper_median": float(np.median(gaussian)),
+            "certified_deficit_upper": float(deficit.max()),
+            "certified_deficit_upper_p95": _quantile_upper(deficit, 0.95),
+            "certified_deficit_upper_median": _quantile_upper(deficit, 0.5),
+            "certified_gaussian_deficit_upper_median": _quantile_upper(gaussian, 0.5),
             "certified_positions": sum(len(p) for p in found.positions),
             "locations": found.total * len(found.positions),
         }
     if len(diameter):
         summary |= {
-            "certified_half_angle_cos_lower": float(cone.cosine_lower_from_diameter(diameter.max())),
+            "certified_half_angle_deficit_upper": float(cone.deficit_upper_from_diameter(diameter.max())),
             "certified_diameter_upper": float(diameter.max()),
-            "certified_diameter_upper_median": float(np.median(diameter)),
+            "certified_diameter_upper_median": _quantile_upper(diameter, 0.5),
         }
-    elif len(cosine):  # a signed chain
-        summary["certified_share"] = float(np.mean(cosine > 0))
+    elif len(deficit):  # a signed chain
+        summary["certified_share"] = float(np.mean(deficit < 1))
     return {name: value for name, value in summary.items() if not np.isnan(value)}
+
+
+def _quantile_upper(values: np.ndarray, q: float) -> float:
+    """A bound that is one of the values: interpolation between two would round to the nearest."""
+    return float(np.quantile(values, q, method="higher"))
 
 
 def _worst(values: Sequence[float]) -> float:
     """The largest over images; NaN where one of them has none."""
     worst = float(np.max(values, initial=-np.inf))
     return worst if abs(worst) < np.inf else np.nan
-
-
-def _cosine_lower(deficit: float) -> float:
-    return deficit if np.isnan(deficit) else max(0.0, enclosure.round_down(1 - deficit))
 
 
 def certify_csc(

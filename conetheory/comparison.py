@@ -12,6 +12,7 @@ import xarray as xr
 
 from conetheory.errors import InputError
 from conetheory.results import Result
+from conetheory.theory.enclosure import round_down
 
 THEORIES = ("local_spectrum", "two_scale", "mean_field")
 RESULTS = ("measured_deficit_median", "certified_cos_lower")  # in every record, None where absent
@@ -52,7 +53,7 @@ class Comparison(Result):
             "error_decades": {t: cell.get(f"error_decades_{t}") for t in self.theories},
             **{name: None for name in RESULTS},
         }
-        return record | {name: cell[name] for name in sorted(cell) if name.startswith(RECORDED)}
+        return record | {n: cell[n] for n in sorted(cell) if n.startswith(RECORDED)} | _cosines(cell)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -154,6 +155,15 @@ def join_methods(comparisons: list[Comparison]) -> Comparison:
     options = {"data_vars": "all", "coords": "minimal", "compat": "override"}
     joined = xr.concat(datasets, "method", join="outer", combine_attrs="override", **options)
     return Comparison(joined.assign_coords(label=longest["label"]))
+
+
+def _cosines(cell: dict[str, float | None]) -> dict[str, float | None]:
+    """Certified cosines, rounded down, of certified deficits: `certified_cos_lower` and its like."""
+    upper = {n: d for n, d in cell.items() if n.startswith("certified_") and "deficit_upper" in n}
+    return {
+        name.replace("deficit_upper", "cos_lower"): None if d is None else max(0.0, round_down(1 - d))
+        for name, d in upper.items()
+    }
 
 
 def _fill(dataset: xr.Dataset) -> dict[str, Any]:

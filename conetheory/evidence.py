@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import takewhile
 
 import numpy as np
 import xarray as xr
@@ -57,15 +58,18 @@ class Evidence:
 
 
 def of_channels(data: xr.Dataset | None) -> Iterator[Evidence]:
-    """Deficits at the lowest layer with more than one channel, from the highest start of one method."""
+    """Deficits at the lowest layer with more than one channel, from the highest start of one method.
+
+    None where no relevance arrives there, however alive the layers above are.
+    """
     if data is None:
         return
     one = from_the_top(data)
     for name, variable in ESTIMATES.items():
         if variable in one:
             yield from _at_the_input(name, one[variable].values, _baseline(one))
-    if "certified_cos_lower" in one:
-        bounds = _at_the_input("certified deficit", 1 - one["certified_cos_lower"].values, _baseline(one))
+    if "certified_deficit_upper" in one:
+        bounds = _at_the_input("certified deficit", one["certified_deficit_upper"].values, _baseline(one))
         yield from map(_bound, bounds)
 
 
@@ -82,10 +86,21 @@ def of_the_map(comparison: xr.Dataset | None, classes: xr.Dataset | None) -> Ite
     for name, deficit in deficits.items():
         if deficit is not None:
             yield Evidence(name, "map", deficit, limit, _says(deficit <= limit))
-    cosine = _lowest(comparison, "certified_map_cos_lower")
-    if cosine is not None:
-        says = _says(1 - cosine <= limit)
-        yield _bound(Evidence("certified deficit of whole maps", "map", 1 - cosine, limit, says))
+    bound = _lowest(comparison, "certified_map_deficit_upper")
+    if bound is not None:
+        yield _bound(Evidence("certified deficit of whole maps", "map", bound, limit, _says(bound <= limit)))
+
+
+def dead_from(comparison: xr.Dataset | None) -> str | None:
+    """The highest layer at and below which no relevance of the highest start arrives, on any image."""
+    if comparison is None or "dead_fraction" not in comparison:
+        return None
+    one = from_the_top(comparison)
+    measured = [
+        (str(label), f) for label, f in zip(one["label"].values, one["dead_fraction"].values, strict=True)
+    ]
+    dead = takewhile(lambda layer: layer[1] == 1, reversed([m for m in measured if np.isfinite(m[1])]))
+    return next((label for label, _ in reversed(list(dead))), None)
 
 
 def one_valued(comparison: xr.Dataset | None) -> bool:
@@ -142,10 +157,10 @@ def median_over_images(data: xr.Dataset | None, name: str) -> float | None:
 
 
 def _at_the_input(name: str, values: np.ndarray, baseline: np.ndarray) -> Iterator[Evidence]:
-    live = [k for k, v in enumerate(values) if np.isfinite(v) and baseline[k] > FORGOTTEN]
-    if live:
-        value = float(values[live[-1]])
-        yield Evidence(name, "channels", value, float(baseline[live[-1]]), _says(value <= FORGOTTEN))
+    lowest = max((k for k, b in enumerate(baseline) if b > FORGOTTEN), default=None)
+    if lowest is not None and np.isfinite(values[lowest]):
+        value = float(values[lowest])
+        yield Evidence(name, "channels", value, float(baseline[lowest]), _says(value <= FORGOTTEN))
 
 
 def _bound(found: Evidence) -> Evidence:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import re
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+
+NEAR_ONE = 5e-4  # deficits below which a cosine is written as 1 - deficit
+PLACES = Decimal("0.0001")
 
 
-def floored(value: float | None) -> str:
-    """A lower bound on a cosine, rounded down."""
-    if value is None:
+def cosine_lower(deficit_upper: float | None) -> str:
+    """The cosine that is certain where a deficit is at most this much, rounded down."""
+    if deficit_upper is None:
         return ""
-    if value < 0.9995:
-        return f"{max(0.0, math.floor(value * 1e4) / 1e4):.4f}"
-    exponent = math.floor(math.log10(max(1 - value, 1e-16)))
-    return f"1-{math.ceil((1 - value) / 10 ** (exponent - 1)) / 10:.1f}e{exponent}"
+    if deficit_upper > NEAR_ONE:
+        return str((1 - Decimal(deficit_upper)).max(0).quantize(PLACES, ROUND_FLOOR))
+    return _one_minus(Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(deficit_upper))
 
 
 def ceiled(value: float | None) -> str:
     """An upper bound, rounded up."""
-    return "" if value is None else f"{math.ceil(value * 1e4) / 1e4:.4f}"
+    return "" if value is None else str(Decimal(value).quantize(PLACES, ROUND_CEILING))
 
 
 def deficit(value: float | None) -> str:
@@ -34,10 +36,13 @@ def decades(value: float | None) -> str:
     return "" if value is None else f"{value:+.2f}"
 
 
-def cosine(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4f}" if value < 0.9995 else f"1-{scientific(1 - value, 1)}"
+def cosine(deficit: float) -> str:
+    """The cosine of a deficit, which may be nearer to one than a float can be."""
+    return f"{1 - deficit:.4f}" if deficit > NEAR_ONE else _one_minus(Decimal(deficit))
+
+
+def _one_minus(deficit: Decimal) -> str:
+    return f"1-{deficit:.1e}" if deficit else "1"
 
 
 def percent(value: float | None) -> str:

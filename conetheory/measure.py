@@ -83,7 +83,9 @@ def deficit_chunks(r: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
 
     r: `(images, vectors, channels, *space)`. Gives `(images, some locations, pairs)`, NaN at dead
     locations, and `(images, pairs)`; both float64. float64 relevance is compared by the chord, float32
-    by a Gram matrix in float64, which is below float32's own error floor of about 1e-14.
+    by a Gram matrix in float64, which is below float32's own error floor of about 1e-14. Relevance that
+    is not finite is an `InputError` in float64; in float32, where asking would make a GPU wait, the
+    deficits of its images' whole maps are inf.
     """
     x = (r.flatten(3) if r.ndim > 3 else r.unsqueeze(-1)).permute(0, 3, 1, 2)
     images, locations, vectors, channels = x.shape
@@ -104,7 +106,8 @@ def deficit_chunks(r: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
         elif exact:
             yield local, pairwise_deficits(x.permute(0, 2, 1, 3).flatten(2))
         else:
-            yield local, _gram_deficits(total, first, second)
+            whole = _gram_deficits(total, first, second)
+            yield local, torch.where(torch.isfinite(total).all(-1).all(-1, keepdim=True), whole, torch.inf)
 
 
 def local_deficits(r: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,6 +159,11 @@ class LayerStatistics:
     @property
     def dead(self) -> int:
         return int(self._dead)
+
+    @property
+    def overflown(self) -> bool:
+        """Whether relevance was infinite or NaN, so that what is counted as dead is not."""
+        return bool(torch.cat(self._flattened).isinf().any())
 
     @property
     def mean(self) -> float:
@@ -253,6 +261,12 @@ class CscMeter:
         """Medians, means, percentiles, bands, dead locations and the baseline for each start and layer."""
         if self.chain is None:
             raise InputError("nothing was measured: add a chain first")
+        for (start, layer), found in self.statistics.items():
+            if found.overflown:
+                raise InputError(
+                    f"relevance from {start!r} overflows at {self.chain.graph.label(layer)!r}: "
+                    "use dtype float64, or other parameters"
+                )
         graph, values = self.chain.graph, {}
         kinds = {
             "measured_deficit_median": lambda s: histogram.quantile(s.counts[0], 0.5)[0],

@@ -98,12 +98,15 @@ def _columns(theories: list[str]) -> list[Column]:
         columns.append(("error", lambda r, t=theory: formats.decades(r["error_decades"].get(t))))
     return [
         *columns,
-        ("worst\ncos >=", lambda r: formats.floored(r.get("certified_cos_lower"))),
-        ("median\ncos >=", lambda r: formats.floored(r.get("certified_cos_lower_median"))),
+        ("worst\ncos >=", lambda r: formats.cosine_lower(r.get("certified_deficit_upper"))),
+        ("median\ncos >=", lambda r: formats.cosine_lower(r.get("certified_deficit_upper_median"))),
         ("acute", lambda r: formats.percent(r.get("certified_share"))),
-        ("whole map\ncos >=", lambda r: formats.floored(r.get("certified_map_cos_lower"))),
+        ("whole map\ncos >=", lambda r: formats.cosine_lower(r.get("certified_map_deficit_upper"))),
         ("tau_1 <=", lambda r: formats.ceiled(r.get("certified_tau_1_upper"))),
-        ("every image\ncos >=", lambda r: formats.floored(r.get("certified_every_image_cos_lower"))),
+        (
+            "every image\ncos >=",
+            lambda r: formats.cosine_lower(r.get("certified_every_image_deficit_upper")),
+        ),
         ("dead", lambda r: formats.percent(r.get("dead_fraction"))),
     ]
 
@@ -156,16 +159,17 @@ def sentence(comparison: Comparison, wanted: tuple[float, ...] = (0.9, 0.5)) -> 
 
 
 def _certified_words(rows: list[Record], name: str, what: str, wanted: tuple[float, ...]) -> str:
-    bounds = [r.get("certified_cos_lower") for r in rows]
+    bounds = [r.get("certified_deficit_upper") for r in rows]
+    where = "at every certified location, whatever the network decides"
     for least in wanted:
         first = len(rows)
-        while first > 0 and bounds[first - 1] is not None and bounds[first - 1] >= least:
+        while first > 0 and bounds[first - 1] is not None and 1 - bounds[first - 1] >= least:
             first -= 1
         if first < len(rows):
-            worst = min(bounds[first:])
+            worst = max(bounds[first:])
             return (
                 f"From {rows[first]['label']} down, {name} maps of {what} agree to at least "
-                f"cos {formats.floored(worst)} at every certified location, whatever the network decides."
+                f"cos {formats.cosine_lower(worst)} {where}."
             )
     return ""
 
@@ -177,5 +181,5 @@ def _measured_words(rows: list[Record], name: str) -> str:
         return f"For {name} nothing could be certified."
     return (
         f"For {name} there is no such guarantee; at {last['label']} the maps of two random starts have a "
-        f"median cosine of {formats.cosine(1 - deficit)}."
+        f"median cosine of {formats.cosine(deficit)}."
     )

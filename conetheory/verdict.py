@@ -51,8 +51,9 @@ class Verdict:
 
     rank: dimensions that the maps of all classes fill, rounded up, where that was measured. collapsed_by:
     from this layer down the channels have forgotten the start. blind_above: the lowest start layer that is
-    forgotten at the input; nothing above it is seen in the map, a spatial weighting aside. missing: kinds of
-    evidence that there was not.
+    forgotten at the input; nothing above it is seen in the map, a spatial weighting aside. dead_from: at this
+    layer and below there is no relevance, so that there is no map to judge. missing: kinds of evidence that
+    there was not.
     """
 
     network: str
@@ -61,11 +62,14 @@ class Verdict:
     rank: int | None = None
     collapsed_by: str | None = None
     blind_above: str | None = None
+    dead_from: str | None = None
     evidence: tuple[Evidence, ...] = ()
     missing: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
+        if self.dead_from is not None:
+            return f"no verdict: no relevance arrives at {self.dead_from}"
         ranked = self.outcome is Outcome.SPATIAL and self.rank is not None
         return f"{self.outcome} of rank {self.rank}" if ranked else str(self.outcome)
 
@@ -87,7 +91,7 @@ class Verdict:
 
     def record(self) -> dict[str, Any]:
         """Plain data, as written to JSON."""
-        kept = ("network", "method", "rank", "collapsed_by", "blind_above")
+        kept = ("network", "method", "rank", "collapsed_by", "blind_above", "dead_from")
         return {
             **{name: getattr(self, name) for name in kept},
             "verdict": self.text,
@@ -121,6 +125,9 @@ def decide(
     classes: xr.Dataset | None = None,
 ) -> Verdict:
     """The verdict on one method, whose results these are: without the dimension `method`."""
+    dead = evidence.dead_from(comparison)
+    if dead is not None:
+        return Verdict(network, method, Outcome.OPEN, dead_from=dead)
     one_valued = evidence.one_valued(comparison)
     found = (
         *(() if one_valued else evidence.of_channels(comparison)),

@@ -230,7 +230,7 @@ def test_a_start_too_large_is_certified_at_sampled_locations(monkeypatch):
     sampled = data.sel(layer=["input"])
     assert sampled["certified_positions"].item() == 4
     assert sampled["locations"].item() == 36
-    assert 0 < sampled["certified_cos_lower"].item() < 1
+    assert 0 < sampled["certified_deficit_upper"].item() < 1
     assert not data["not_applicable"].item()
     certifier = CscCertifier("5", positions=3)
     assert set(certifier.add(chain)) == set(certifier.certificates)
@@ -243,7 +243,7 @@ def test_both_ways_agree(monkeypatch):
     monkeypatch.setattr("conetheory.certify.is_enumerable", lambda chain, start: False)
     rows = certify_csc(chain, "5", positions=36).dataset
     for name in (
-        "certified_cos_lower",
+        "certified_deficit_upper",
         "certified_diameter_upper",
         "certified_gaussian_deficit_upper_median",
     ):

@@ -189,7 +189,7 @@ def test_certificates_are_made_in_float64():
     with pytest.raises(InputError, match="float64"):
         CscCertifier("logits").add(single)
     data, exact = certify_csc(single).dataset, certify_csc(chain("small vgg")).dataset
-    np.testing.assert_allclose(data["certified_cos_lower"], exact["certified_cos_lower"])
+    np.testing.assert_allclose(data["certified_deficit_upper"], exact["certified_deficit_upper"])
 
 
 def test_the_summary_is_of_the_locations():
@@ -197,11 +197,13 @@ def test_the_summary_is_of_the_locations():
     certifier = certified(found)
     data = certify_csc(found).dataset.isel(method=0, start=0)
     for layer, kept in certifier.certificates.items():
-        one, cosine = data.sel(layer=layer), np.maximum(1 - kept.values("deficit_upper"), 0)
-        assert cosine.min() * (1 - 1e-15) <= float(one["certified_cos_lower"]) <= cosine.min()
-        assert float(one["certified_cos_lower"]) <= float(one["certified_cos_lower_p5"])
-        assert float(one["certified_cos_lower_p5"]) <= float(one["certified_cos_lower_median"])
-        assert float(one["certified_half_angle_cos_lower"]) <= float(one["certified_cos_lower"])
+        one, upper = data.sel(layer=layer), np.minimum(kept.values("deficit_upper"), 1)
+        assert float(one["certified_deficit_upper"]) == upper.max()
+        for name, share in (("p95", 0.95), ("median", 0.5)):
+            held = float(one[f"certified_deficit_upper_{name}"])
+            assert held in upper
+            assert (upper <= held).mean() >= share
+        assert float(one["certified_half_angle_deficit_upper"]) >= float(one["certified_deficit_upper"])
         assert float(one["certified_positions"]) == sum(len(p) for p in kept.positions)
         assert data["not_applicable"].item() == ""
     assert float(data["certified_positions"].sel(layer=INPUT)) == 2 * SHAPE[1] * SHAPE[2]

@@ -329,3 +329,16 @@ def test_the_baseline_is_what_random_vectors_have(channels):
     assert 1 - cosine.mean() == pytest.approx(
         random_baseline_deficit(channels, None), abs=4 * 0.31 / np.sqrt(20000)
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_relevance_that_overflows_is_an_error_and_not_dead(dtype):
+    network = nn.Sequential(nn.Conv2d(2, 3, 1), nn.Flatten(), nn.Linear(12, 4))
+    network = network.to(torch.float64)
+    for layer in (network[0], network[2]):
+        layer.weight.data *= 1e30 if dtype == torch.float32 else 1e200
+    images = torch.full((1, 2, 2, 2), 1e-30 if dtype == torch.float32 else 1e-200, dtype=torch.float64)
+    graph = trace(network, (2, 2, 2)).to(dtype=torch.float64)
+    chain = RelevanceChain(graph, images, "gradient", dtype=dtype)
+    with pytest.raises(InputError, match=r"overflows|not finite"):
+        measure_csc(chain, vectors=3)

@@ -39,8 +39,8 @@ def synthetic(method: str = "lrp-alpha1beta0", layers: int = 6, certified: bool 
         },
     )
     if certified:
-        data["certified_cos_lower"] = (dims, 1 - np.minimum(cube * 1.9, 1))
-        data["certified_cos_lower_median"] = (dims, 1 - np.minimum(cube * 1.5, 1))
+        data["certified_deficit_upper"] = (dims, np.minimum(cube * 1.9, 1))
+        data["certified_deficit_upper_median"] = (dims, np.minimum(cube * 1.5, 1))
         data["violations"], data["checked"] = (dims, 0 * cube), (dims, 0 * cube + 7)
     return Comparison(data)
 
@@ -73,7 +73,7 @@ def test_convergence_goes_up_and_ticks_are_cosines():
 def test_the_certificate_shades_what_it_excludes():
     comparison = synthetic()
     (every, area, half) = csc_figure(comparison).axes[0].patches
-    bound = 1 - comparison.dataset["certified_cos_lower"].values.ravel()
+    bound = comparison.dataset["certified_deficit_upper"].values.ravel()
     for step in (every, area):
         np.testing.assert_allclose(step.get_data().values, bound)
     assert area.get_data().baseline == 2.0
@@ -114,7 +114,7 @@ def test_the_table_has_a_row_for_each_layer_and_the_columns_that_there_are():
 
 def test_bounds_are_rounded_down():
     data = synthetic(layers=3).dataset
-    data["certified_cos_lower"] = data["certified_cos_lower"] * 0 + [0.94999, 0.99999395, np.nan]
+    data["certified_deficit_upper"] = data["certified_deficit_upper"] * 0 + [0.05001, 6.05e-6, np.nan]
     (table,) = comparison_tables(Comparison(data))
     column = next(c for c in table.columns if "worst" in str(c.header))
     assert list(column.cells) == ["0.9499", "1-6.1e-6", "-"]

@@ -18,6 +18,7 @@ from conetheory.evidence import FORGOTTEN, STILL
 from conetheory.measure import measure_csc
 from conetheory.networks import trace
 from conetheory.pipeline import Settings, run
+from conetheory.predict import predict_csc
 from conetheory.verdict import Outcome, Verdict, decide, to_json, verdicts
 from tests.networks.toys import random_images, seeded
 from tests.report import folders
@@ -94,6 +95,27 @@ def test_one_channel_at_each_location_leaves_a_spatial_weighting_of_the_rank_of_
     assert "class sensitivity" in without.missing
 
 
+@pytest.mark.parametrize(("dead", "layer"), [(0, "input"), (2, "1")])
+def test_without_relevance_at_the_input_there_is_no_verdict(dead, layer):
+    """A convolution of zeros: two random starts above it are far apart, but no map is made of them."""
+    network = seeded(identity)
+    network[dead].weight.data.zero_()
+    network[dead].bias = nn.Parameter(torch.ones(3, dtype=torch.float64))
+    chain = RelevanceChain(trace(network, SHAPE), torch.rand(2, *SHAPE), "gradient", dtype=torch.float64)
+    comparison = compare(measure_csc(chain, "logits", vectors=6), predict_csc(chain))
+    (verdict,) = verdicts(comparison.dataset)
+    assert verdict.outcome is Outcome.OPEN
+    assert verdict.text == f"no verdict: no relevance arrives at {layer}"
+    assert verdict.record()["dead_from"] == layer
+    assert (verdict.collapsed_by, verdict.blind_above, verdict.evidence) == (None, None, ())
+
+
+def test_a_prediction_of_higher_layers_says_nothing_of_the_input():
+    data = one_method(folders.comparison(), "gradient")[["predicted_local_spectrum", "baseline_deficit"]]
+    data["predicted_local_spectrum"][{"layer": -1}] = np.nan
+    assert decide("toy", "gradient", data).outcome is Outcome.OPEN
+
+
 @pytest.fixture(scope="module")
 def cifar() -> dict[str, Verdict]:
     """Measured as the demo does: ten vectors from the logits, on two of its photographs."""
@@ -149,23 +171,27 @@ def test_a_single_channel_is_not_asked():
     assert verdict.find("measured deficit").value == data["measured_deficit_median"].values[0, -2]
 
 
-@pytest.mark.parametrize("kept", ["predicted_local_spectrum", "certified_cos_lower"])
+@pytest.mark.parametrize("kept", ["predicted_local_spectrum", "certified_deficit_upper"])
 def test_a_prediction_or_a_certificate_alone_can_show_that_channels_forget(kept):
     data = one_method(folders.comparison(), "lrp-alpha1beta0")[[kept, "baseline_deficit"]]
     assert decide("toy", "z+", data).outcome is Outcome.SPATIAL
 
 
 def test_a_weak_bound_says_nothing():
-    data = one_method(folders.comparison(), "lrp-alpha1beta0")[["certified_cos_lower", "baseline_deficit"]]
-    data["certified_cos_lower"] = data["certified_cos_lower"] * 0 + 0.5
+    data = one_method(folders.comparison(), "lrp-alpha1beta0")[
+        ["certified_deficit_upper", "baseline_deficit"]
+    ]
+    data["certified_deficit_upper"] = data["certified_deficit_upper"] * 0 + 0.5
     verdict = decide("toy", "z+", data)
     assert verdict.outcome is Outcome.OPEN
     assert verdict.against == ()
 
 
 def test_a_certificate_of_whole_maps_alone_shows_that_they_stand_still():
-    data = one_method(folders.comparison(), "lrp-alpha1beta0")[["certified_cos_lower", "baseline_deficit"]]
-    data["certified_map_cos_lower"] = data["certified_cos_lower"] * 0 + 0.9999
+    data = one_method(folders.comparison(), "lrp-alpha1beta0")[
+        ["certified_deficit_upper", "baseline_deficit"]
+    ]
+    data["certified_map_deficit_upper"] = data["certified_deficit_upper"] * 0 + 0.0001
     assert decide("toy", "z+", data).outcome is Outcome.BLIND
 
 

@@ -113,12 +113,13 @@ def _measured(one: xr.Dataset, axes: Axes, x: np.ndarray, least: float) -> None:
 
 def _certified(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
     """Steps at the lower bounds of the cosine; what is excluded at every certified location is shaded."""
-    if "certified_cos_lower" not in one or not np.isfinite(one["certified_cos_lower"]).any():
+    worst = "certified_deficit_upper"
+    if worst not in one or not np.isfinite(one[worst]).any():
         return
     edges = np.append(x - 0.5, x[-1] + 0.5)
-    for name, style in (("certified_cos_lower", "-"), ("certified_cos_lower_median", (0, (4, 1.5)))):
-        bound = positive(1 - one[name])
-        where = "worst location" if name == "certified_cos_lower" else "median location"
+    for name, style in ((worst, "-"), (f"{worst}_median", (0, (4, 1.5)))):
+        bound = positive(one[name])
+        where = "worst location" if name == worst else "median location"
         options = {
             "color": CERTIFIED,
             "lw": 1.4,
@@ -163,17 +164,16 @@ def _legend(figure: Figure, panels: Any) -> None:
 def _reached(data: xr.Dataset, method: str, start: str) -> np.ndarray:
     """Which layers have a value for this method and start."""
     one = data.sel({"method": method, "start": start})
-    names = ["measured_deficit_median", "certified_cos_lower", *(f"predicted_{t}" for t in THEORY_STYLES)]
+    names = ["measured_deficit_median", "certified_deficit_upper", *(f"predicted_{t}" for t in THEORY_STYLES)]
     found = [np.isfinite(one[name].values) for name in names if name in one]
     return np.any(found, axis=0) if found else np.zeros(data.sizes["layer"], dtype=bool)
 
 
 def lowest_power(data: xr.Dataset) -> int:
     """The power of ten below the smallest deficit that is drawn, the bands aside."""
-    names = ["measured_deficit_median", *(f"predicted_{t}" for t in THEORY_STYLES)]
+    drawn = ("measured_deficit_median", "certified_deficit_upper_median")
+    names = [*drawn, *(f"predicted_{t}" for t in THEORY_STYLES)]
     values = [positive(data[name]).ravel() for name in names if name in data]
-    if "certified_cos_lower_median" in data:
-        values.append(positive(1 - data["certified_cos_lower_median"]).ravel())
     live = np.concatenate([v[np.isfinite(v)] for v in values] or [np.array([])])
     return math.floor(math.log10(live.min(initial=0.1)) - 0.05)
 

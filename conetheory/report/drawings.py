@@ -13,6 +13,7 @@ import xarray as xr
 
 from conetheory.evidence import ESTIMATES, FORGOTTEN
 from conetheory.report.studies import Study
+from conetheory.theory.cone import angle_of_deficit
 from conetheory.verdict import Verdict
 
 DISTANCES = {  # variable: what it is, tag, class, and what goes with it
@@ -45,10 +46,10 @@ def cones(study: Study) -> Iterator[tuple[str, str, list[Cone]]]:
     """(method, start, cones from the output to the input) of every chain."""
     chains: dict[tuple[str, str], list[Cone]] = {}
     for row in study.comparison.rows() if study.comparison is not None else ():
-        cosine, deficit = row.get("certified_cos_lower"), row.get("measured_deficit_median")
-        worst = None if cosine is None else math.degrees(math.acos(min(1.0, cosine)))
-        # acos(1 - d) without the rounding of 1 - d
-        median = None if deficit is None else math.degrees(2 * math.asin(math.sqrt(min(1.0, deficit / 2))))
+        worst, median = (
+            None if (d := row.get(name)) is None else math.degrees(float(angle_of_deficit(d)))
+            for name in ("certified_deficit_upper", "measured_deficit_median")
+        )
         cone = Cone(row["label"], worst, median, row.get("certified_diameter_upper"))
         chains.setdefault((row["method"], row["start"]), []).append(cone)
     yield from ((*key, found) for key, found in chains.items())

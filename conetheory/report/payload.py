@@ -19,13 +19,13 @@ CURVES = (
     {
         "key": "certified",
         "name": "certified, worst location",
-        "variable": "certified_cos_lower",
+        "variable": "certified_deficit_upper",
         "steps": True,
     },
     {
         "key": "certified-median",
         "name": "certified, median",
-        "variable": "certified_cos_lower_median",
+        "variable": "certified_deficit_upper_median",
         "steps": True,
     },
     {"key": "baseline", "name": "random vectors", "variable": "baseline_deficit"},
@@ -76,7 +76,7 @@ def _csc(study: Study) -> list[dict[str, Any]]:
 
 
 def _curve(one: xr.Dataset, name: str) -> list[float | None]:
-    return _plain(1 - one[name] if name.startswith("certified") else one[name])
+    return _plain(one[name])
 
 
 def _sanity(data: xr.Dataset) -> list[dict[str, Any]]:

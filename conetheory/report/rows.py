@@ -36,7 +36,7 @@ def cells(verdict: Verdict) -> dict[str, str]:
     return {
         "measured": f"{_number(measured)} of {measured.reference:.2f}" if measured else "",
         "predicted": _number(predicted) + _off(predicted, measured),
-        "certified": formats.floored(1 - certified.value) if certified else "",
+        "certified": formats.cosine_lower(certified.value) if certified else "",
         "forgotten by": verdict.collapsed_by or "",
         "blind above": verdict.blind_above or "",
         "map moves": _share(moves.value) if moves else f"1 − cos {_number(whole)}" if whole else "",

@@ -47,10 +47,10 @@ def comparison(methods: tuple[str, ...] = METHODS, network: str = "toy_cnn") -> 
             "measured_flattened_deficit_median": (dims, np.maximum(deficit, moves / 2)),
             "measured_band": ((*dims, "side"), np.stack([deficit / 1.3, deficit * 1.3], -1)),
             "predicted_local_spectrum": (dims, np.where(BASELINE < 0.97, deficit * 1.1, np.nan)),
-            "certified_cos_lower": (dims, np.where(nonnegative, 1 - np.minimum(deficit * 4, 1), np.nan)),
-            "certified_cos_lower_median": (
+            "certified_deficit_upper": (dims, np.where(nonnegative, np.minimum(deficit * 4, 1), np.nan)),
+            "certified_deficit_upper_median": (
                 dims,
-                np.where(nonnegative, 1 - np.minimum(deficit * 2, 1), np.nan),
+                np.where(nonnegative, np.minimum(deficit * 2, 1), np.nan),
             ),
             "baseline_deficit": ("layer", BASELINE),
         },

@@ -98,7 +98,7 @@ def test_the_curves_are_the_numbers_of_the_results(folder):
     one = folders.comparison().sel({"method": "lrp-alpha1beta0", "start": "conv4"}).isel(layer=slice(3, None))
     assert panel["labels"] == list(one["layer"].values)
     np.testing.assert_allclose(panel["curves"]["measured"], one["measured_deficit_median"], rtol=1e-5)
-    np.testing.assert_allclose(panel["curves"]["certified"], 1 - one["certified_cos_lower"], rtol=1e-5)
+    np.testing.assert_allclose(panel["curves"]["certified"], one["certified_deficit_upper"], rtol=1e-5)
     np.testing.assert_allclose(panel["bands"]["measured-band"], one["measured_band"].T, rtol=1e-5)
     smallest = np.nanmin(folders.comparison()["measured_deficit_median"])
     assert 10.0 ** -data["exponent"] < smallest < 10.0 ** (1.1 - data["exponent"])
