@@ -20,14 +20,13 @@ import torch
 
 from conetheory.chain import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.local import LocalBlock, sample_positions
+from conetheory.local import LocalBlock, local_matrices, positions_of_images
 from conetheory.networks.ops import Conv2d, Linear
 from conetheory.theory import cone, cosine, enclosure, generators
 from conetheory.theory.enclosure import round_up
 from conetheory.theory.records import NotApplicable
 
 POSITIONS = 8
-ROW_NUMBERS = 2**25  # numbers in the widest covector of one batch of adjoint passes
 CONFIDENCE = 0.95
 
 
@@ -60,40 +59,36 @@ class BlockCertificate:
 
 
 def certify_block(
-    chain: RelevanceChain, top: str, bottom: str, *, positions: int | None = POSITIONS, seed: int = 0
+    chain: RelevanceChain,
+    top: str,
+    bottom: str,
+    *,
+    positions: int | None = POSITIONS,
+    seed: int = 0,
+    first_image: int = 0,
 ) -> list[BlockCertificate]:
     """Certify the block from `top` down to `bottom` at sampled locations: one certificate per image.
 
     chain: float64, of a nonnegative method. positions: locations, one from each of as many equal strata
-    (None: what fits in memory). Raises InputError for a signed method, another dtype, or a `bottom` that is
-    not below `top`. Costs one adjoint pass per channel and location. Source: theory.md B12 (theorem
-    `generators`).
+    (None: what fits in memory), drawn for each image by its number, which is `first_image` for the first of
+    the chain. Raises InputError for a signed method, another dtype, or a `bottom` that is not below `top`.
+    Costs one adjoint pass per channel and location. Source: theory.md B12 (theorem `generators`).
     """
     check(chain)
     top, bottom = chain.graph.resolve(top), chain.graph.resolve(bottom)
     g = rounding(chain, top, bottom)
     units = int(np.prod(chain.shape(top)))
-    chosen = sample_positions(chain, bottom, positions, units, seed)
-    found = [[_location(P, g) for P in local_matrices(chain, bottom, int(p), top)] for p in chosen]
+    chosen = positions_of_images(chain, bottom, positions, units, seed, first_image)
+    at = [[_location(P, g) for P in _matrices(chain, bottom, places, top)] for places in chosen.T]
     total = int(np.prod(chain.shape(bottom)[1:], dtype=int))
     return [
-        BlockCertificate(top, bottom, chosen, total, *_gathered([each[image] for each in found]))
-        for image in range(len(chain))
+        BlockCertificate(top, bottom, places, total, *_gathered(found))
+        for places, found in zip(chosen, zip(*at, strict=True), strict=True)
     ]
 
 
-def local_matrices(chain: RelevanceChain, bottom: str, position: int, top: str) -> np.ndarray:
-    """P_p, `(images, channels, units of top)`, by adjoint passes in batches that fit in memory."""
-    channels, *space = chain.shape(bottom)
-    size = int(np.prod(space, dtype=int))
-    nodes = chain.graph.between(chain.graph.resolve(top), chain.graph.resolve(bottom))
-    widest = max(int(np.prod(chain.graph.shape(n))) for node in nodes for n in (node.name, *node.inputs))
-    step = max(1, ROW_NUMBERS // (widest * len(chain)))
-    parts = []
-    for first in range(0, channels, step):
-        units = [c * size + position for c in range(first, min(channels, first + step))]
-        parts.append(chain.up(chain.one_hot(bottom, units), bottom, top).flatten(2))
-    return torch.cat(parts, 1).cpu().numpy()
+def _matrices(chain: RelevanceChain, bottom: str, positions: int | np.ndarray, top: str) -> np.ndarray:
+    return local_matrices(chain, bottom, positions, top).cpu().numpy()
 
 
 def _location(P: np.ndarray, g: float) -> tuple[float, float, float, int, np.ndarray]:
@@ -136,10 +131,15 @@ def rounding(chain: RelevanceChain, start: str, layer: str) -> float:
 
 def check(chain: RelevanceChain) -> None:
     """Raises InputError unless the chain is of a nonnegative method, in float64."""
-    if chain.dtype != torch.float64:
-        raise InputError("certificates need a float64 chain: RelevanceChain(..., dtype=torch.float64)")
+    check_double(chain)
     if not chain.method.nonnegative:
         raise InputError(f"{chain.method.name} has signed matrices: its columns span no cone to certify")
+
+
+def check_double(chain: RelevanceChain) -> None:
+    """Raises InputError unless the chain is in float64, as rounding is accounted for there."""
+    if chain.dtype != torch.float64:
+        raise InputError("certificates need a float64 chain: RelevanceChain(..., dtype=torch.float64)")
 
 
 # ---------------------------------------------------------------- two blocks
@@ -171,7 +171,7 @@ def block_chain_certificate(
     Raises InputError unless `middle` is a cut. Source: theory.md B12; new here.
     """
     check(chain)
-    chain = chain._only(image)
+    chain = chain.only(image)
     top, middle, bottom = (chain.graph.resolve(name) for name in (top, middle, bottom))
     if middle not in chain.graph.cuts:
         raise InputError(f"blocks meet at a cut of the network, and {middle!r} is none")
@@ -179,11 +179,11 @@ def block_chain_certificate(
     channels = chain.shape(middle)[0]
     ones = torch.ones((1, 1, *chain.shape(top)), dtype=chain.dtype, device=chain.device)
     w = chain.down(ones, top, middle)[0, 0].reshape(channels, -1).cpu().numpy()
-    P = local_matrices(chain, bottom, position, middle)[0].reshape(-1, channels, w.shape[1])
+    P = _matrices(chain, bottom, position, middle)[0].reshape(-1, channels, w.shape[1])
     directions = np.einsum("icq,cq->iq", P, w)
     radii, taus = [], []
     for q in np.flatnonzero(directions.any(axis=0)):
-        K = local_matrices(chain, middle, int(q), top)[0]
+        K = _matrices(chain, middle, int(q), top)[0]
         radii.append(generators.radius_upper(K, w[:, q], upper))
         taus.append(round_up(float(cone.birkhoff_tau(generators.diameter_upper(P[:, :, q], lower))), 4))
         if np.isinf(radii[-1]):

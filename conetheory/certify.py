@@ -23,10 +23,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from conetheory.blocks import CONFIDENCE, POSITIONS, certify_block, rounding
+from conetheory.blocks import CONFIDENCE, POSITIONS, certify_block, check_double, rounding
 from conetheory.chain import RelevanceChain
 from conetheory.comparison import REASONS
-from conetheory.errors import InputError
 from conetheory.everyimage import every_image_certificates
 from conetheory.local import LocalBlock, is_enumerable, local_columns
 from conetheory.predict import below
@@ -90,6 +89,7 @@ class CscCertifier:
         self.start, self.layers, self.positions, self.seed = start, layers, positions, seed
         self.block_positions = block_positions if positions is None else positions
         self.thorough = thorough
+        self.images = 0
         self.reasons: dict[str, str] = {}
         self.certificates: dict[str, LayerCertificate] = {}
 
@@ -110,13 +110,18 @@ class CscCertifier:
             self.reasons["no_norm_cone"] = f"{self.start!r} has too many units to send a column for each"
         if self.thorough and not signed:
             self._add_every_image(chain, layers)
+        self.images += len(chain)
         return blocks
+
+    @property
+    def _sampling(self) -> dict[str, int]:
+        return {"seed": self.seed, "first_image": self.images}
 
     def _add_columns(
         self, chain: RelevanceChain, layers: Sequence[str], on_step: Report | None
     ) -> dict[str, list[LocalBlock]]:
-        options = {"positions": self.positions, "seed": self.seed, "on_block": on_step}
-        blocks = local_columns(chain, self.start, layers, **options)
+        options = {"positions": self.positions, "on_block": on_step}
+        blocks = local_columns(chain, self.start, layers, **options, **self._sampling)
         for layer, images in blocks.items():
             g = rounding(chain, self.start, layer)
             for block in images:
@@ -129,7 +134,7 @@ class CscCertifier:
         self, chain: RelevanceChain, layers: Sequence[str], on_step: Report | None
     ) -> dict[str, list[LocalBlock]]:
         blocks: dict[str, list[LocalBlock]] = {}
-        options = {"positions": self.block_positions, "seed": self.seed}
+        options = {"positions": self.block_positions, **self._sampling}
         for done, layer in enumerate(layers, 1):
             for image in certify_block(chain, self.start, layer, **options):
                 self._keep(layer, image.positions, image.total, *(getattr(image, name) for name in LOCAL))
@@ -155,7 +160,7 @@ class CscCertifier:
             self._record("map_deficit_upper", bounds, "no_norm_cone")
 
     def _add_every_image(self, chain: RelevanceChain, layers: Sequence[str]) -> None:
-        options = {"positions": min(POSITIONS, self.block_positions), "seed": self.seed}
+        options = {"positions": min(POSITIONS, self.block_positions), **self._sampling}
         for image in range(len(chain)):
             found = every_image_certificates(chain, self.start, layers, image=image, **options)
             bounds = {k: c.deficit_upper if c else c for k, c in found.items()}
@@ -275,6 +280,5 @@ def applicable(chain: RelevanceChain, start: str) -> NotApplicable | None:
         return NotApplicable(
             f"{chain.method.name} has signed matrices, which leave the cone of nonnegative vectors"
         )
-    if chain.dtype != torch.float64:
-        raise InputError("certificates need a float64 chain: RelevanceChain(..., dtype=torch.float64)")
+    check_double(chain)
     return None

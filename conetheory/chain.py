@@ -182,7 +182,7 @@ class RelevanceChain:
         """C for one image as a scipy operator of shape (units of stop, units of start)."""
         if not self.method.linear:
             raise InputError(f"{self.method.name} is not linear in the relevance: it has no matrix")
-        one = self._only(image)
+        one = self.only(image)
         above, below = one.shape(start), one.shape(stop)
         sizes = int(np.prod(below)), int(np.prod(above))
 
@@ -219,7 +219,7 @@ class RelevanceChain:
             return self
         return RelevanceChain(self.network, self.images, self.method, dtype=torch.float64, device=self.device)
 
-    def _only(self, image: int) -> RelevanceChain:
+    def only(self, image: int) -> RelevanceChain:
         """The chain of one of the images."""
         if not 0 <= image < len(self):
             raise InputError(f"the chain has images 0 to {len(self) - 1}, not {image}")

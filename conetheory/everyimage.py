@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from conetheory.blocks import POSITIONS, check, local_matrices, rounding
+from conetheory.blocks import POSITIONS, check, rounding
 from conetheory.chain import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.local import sample_positions
+from conetheory.local import local_matrices, sample_positions
 from conetheory.networks.ops import LinearOp
 from conetheory.theory import cone, generators
 from conetheory.theory.records import NotApplicable
@@ -51,14 +51,16 @@ def every_image_certificates(
     positions: int = POSITIONS,
     seed: int = 0,
     image: int = 0,
+    first_image: int = 0,
 ) -> dict[str, Statement]:
     """For each of the layers below `start`: the two steps above it, at the worst of some sampled locations.
 
+    The locations are drawn for the image by its number, which is `first_image` for the first of the chain.
     It holds for all nonnegative relevance at the top of the two steps, and so for all nonnegative starts.
     NotApplicable names the layer and the units that prevent it, or the step that is no single layer.
     """
     check(chain)
-    chain = chain._only(image)
+    chain = chain.only(image)
     found: dict[str, Statement] = {}
     for bottom in map(chain.graph.resolve, layers):
         middle = _above(chain, bottom, start)
@@ -68,7 +70,7 @@ def every_image_certificates(
         else:
             top = middle if isinstance(top, NotApplicable) else top  # the one step has to do it
             units = int(np.prod(chain.shape(middle)))
-            chosen = sample_positions(chain, bottom, positions, units, seed)
+            chosen = sample_positions(chain, bottom, positions, units, [seed, first_image + image])
             found[bottom] = _worst(
                 every_image_certificate(chain, top, middle, bottom, int(p)) for p in chosen
             )
@@ -124,12 +126,12 @@ def every_image_certificate(
     Source: DESIGN 3.2; proofs/test_image_free_blocks.py.
     """
     check(chain)
-    chain = chain._only(image)
+    chain = chain.only(image)
     top, middle, bottom = (chain.graph.resolve(name) for name in (top, middle, bottom))
     for above, below in ((top, middle), (middle, bottom)):
         if (depth := _depth(chain, above, below) if above != below else 0) > 1:
             raise InputError(f"the step from {above!r} to {below!r} crosses {depth} layers; one at a time")
-    A = local_matrices(chain, bottom, position, middle)[0]
+    A = local_matrices(chain, bottom, position, middle)[0].cpu().numpy()
     ones = torch.ones((1, 1, *chain.shape(top)), dtype=chain.dtype, device=chain.device)
     fed = chain.down(ones, top, middle).flatten().cpu().numpy() > 0
     inner = np.flatnonzero(A.any(axis=0) & fed)

@@ -15,10 +15,13 @@ import torch
 from torch import Tensor
 
 from conetheory.chain import RelevanceChain
+from conetheory.errors import InputError
+from conetheory.networks.graph import INPUT
 
 ENUMERABLE = 1024  # start units up to which all columns are sent down
 COLUMN_BLOCK = 2**25  # numbers in the widest relevance of one block of columns
 ROW_POSITIONS = 16  # locations whose rows are made by adjoint passes, a layer and image
+ROW_NUMBERS = 2**25  # numbers in the widest covector of one batch of adjoint passes
 LAYER_NUMBERS = 2**24  # numbers that the local matrices of one layer and image may take
 
 
@@ -57,6 +60,14 @@ def sample_positions(
     return np.arange(total) if total <= limit else _stratified(total, limit, seed)
 
 
+def positions_of_images(
+    chain: RelevanceChain, layer: str, limit: int | None, units: int, seed: int, first_image: int
+) -> np.ndarray:
+    """`sample_positions` of every image of a chain, `(images, positions)`, by the images' numbers."""
+    numbers = range(first_image, first_image + len(chain))
+    return np.stack([sample_positions(chain, layer, limit, units, [seed, number]) for number in numbers])
+
+
 def _stratified(total: int, limit: int, seed: int | Sequence[int]) -> np.ndarray:
     edges = np.linspace(0, total, limit + 1)
     rng = np.random.default_rng([*np.atleast_1d(seed), total])
@@ -81,11 +92,7 @@ def local_columns(
     """
     units = int(np.prod(chain.shape(start)))
     wanted = {chain.graph.resolve(name) for name in layers}
-    numbers = range(first_image, first_image + len(chain))
-    chosen = {
-        name: [sample_positions(chain, name, positions, units, [seed, number]) for number in numbers]
-        for name in wanted
-    }
+    chosen = {name: positions_of_images(chain, name, positions, units, seed, first_image) for name in wanted}
     store: dict[str, Tensor] = {}
     for block in _blocks(chain, start, units):
         for layer, parts in chain.sweep({start: chain.one_hot(start, block)}):
@@ -111,17 +118,44 @@ def local_columns(
 
 
 def local_rows(
-    chain: RelevanceChain, start: str, layer: str, *, positions: int | None = None, seed: int = 0
+    chain: RelevanceChain,
+    start: str,
+    layer: str,
+    *,
+    positions: int | None = None,
+    seed: int = 0,
+    first_image: int = 0,
 ) -> list[LocalBlock]:
     """P_p of sampled locations by adjoint passes, one block for each image of the chain.
 
     The rows are as long as the start layer, so each is kept as the factor L of `P_p = L Q` with
     orthonormal Q: a (channels, at most channels) matrix with the same singular values.
     """
-    chosen = sample_positions(chain, layer, positions or ROW_POSITIONS, 1, seed)
-    factors = [torch.linalg.qr(chain.rows(layer, [int(p)], start)[:, 0].mT, mode="r").R.mT for p in chosen]
+    chosen = positions_of_images(chain, layer, positions or ROW_POSITIONS, 1, seed, first_image)
+    rows = (local_matrices(chain, layer, places, start) for places in chosen.T)
+    factors = torch.stack([torch.linalg.qr(P.mT, mode="r").R.mT for P in rows], 1)
     total = _locations(chain, layer)
-    return [LocalBlock(layer, chosen, total, image) for image in torch.stack(factors, 1)]
+    return [LocalBlock(layer, places, total, L) for places, L in zip(chosen, factors.unbind(), strict=True)]
+
+
+def local_matrices(chain: RelevanceChain, layer: str, positions: int | np.ndarray, start: str) -> Tensor:
+    """P_p at one flat location of each image, `(images, channels, units of start)`, by adjoint passes.
+
+    positions: one for all images, or one for each. The passes come in batches that fit in memory.
+    """
+    channels, *space = chain.shape(layer)
+    size = _locations(chain, layer)
+    where = np.broadcast_to(positions, len(chain))
+    if where.min() < 0 or where.max() >= size:
+        raise InputError(f"locations of {layer!r} are 0 to {size - 1}")
+    step = max(1, ROW_NUMBERS // (_widest(chain, start, layer) * len(chain)))
+    parts = []
+    for channel in torch.arange(channels, device=chain.device).split(step):
+        hot = torch.zeros((len(chain), len(channel), channels, size), dtype=chain.dtype, device=chain.device)
+        for image, place in zip(hot, where, strict=True):
+            image[torch.arange(len(channel)), channel, int(place)] = 1
+        parts.append(chain.up(hot.unflatten(-1, space) if space else hot[..., 0], layer, start).flatten(2))
+    return torch.cat(parts, 1)
 
 
 def singular_values(P: Tensor) -> Tensor:
@@ -151,13 +185,16 @@ def _singular_values(P: Tensor, *, exact: bool) -> Tensor:
 
 
 def _blocks(chain: RelevanceChain, start: str, units: int) -> Iterator[range]:
-    crossed = chain.graph.between(chain.graph.resolve(start), "input")
-    widest = max(
-        int(np.prod(chain.graph.shape(name))) for node in crossed for name in (node.name, *node.inputs)
-    )
-    step = max(1, COLUMN_BLOCK // (widest * len(chain)))
+    step = max(1, COLUMN_BLOCK // (_widest(chain, start, INPUT) * len(chain)))
     for first in range(0, units, step):
         yield range(first, min(units, first + step))
+
+
+def _widest(chain: RelevanceChain, start: str, stop: str) -> int:
+    """Numbers in the largest tensor on the way."""
+    crossed = chain.graph.between(chain.graph.resolve(start), chain.graph.resolve(stop))
+    names = {name for node in crossed for name in (node.name, *node.inputs)}
+    return max(int(np.prod(chain.graph.shape(name))) for name in names)
 
 
 def _locations(chain: RelevanceChain, layer: str) -> int:

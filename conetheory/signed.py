@@ -14,11 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import torch
 
-from conetheory.blocks import CONFIDENCE, rounding
+from conetheory.blocks import CONFIDENCE, check_double, rounding
 from conetheory.chain import MAX_ENTRIES, RelevanceChain
-from conetheory.errors import InputError
 from conetheory.local import LocalBlock
 from conetheory.networks.ops import LinearOp
 from conetheory.rules.alphabeta import AlphaBeta
@@ -61,8 +59,8 @@ def signed_cone_certificate(
     can be enumerated. NotApplicable, with the layer: a block too large, columns that don't have sum one (an
     empty pool, biases, a stabiliser), tau_1 >= 1. float64. Source: theory.md B5 and D2 item 8.
     """
-    _check(chain)
-    chain = chain._only(image)
+    check_double(chain)
+    chain = chain.only(image)
     names = [chain.graph.resolve(name) for name in (start, *through, bottom)]
     cone = _first_cone(int(np.prod(chain.shape(names[0]))), radius)
     tau, live = 1.0, np.ones(cone.center.size, dtype=bool)
@@ -89,7 +87,7 @@ def whole_map_certificate(
     of whole columns bounds nonnegative starts too (theorem `generators`); the better bound is given.
     NotApplicable where the block lacks locations, or as there.
     """
-    _check(chain)
+    check_double(chain)
     start, layer = chain.graph.resolve(start), block.layer
     n = block.matrices.shape[-1]
     refused = _refused(chain, start, layer, n)
@@ -129,8 +127,8 @@ def signed_generators_certificate(
     chain: RelevanceChain, start: str = "logits", bottom: str = "input", *, image: int = 0
 ) -> np.ndarray | NotApplicable:
     """The first of `location_bounds` at every location of `bottom`; NotApplicable for a start too large."""
-    _check(chain)
-    chain = chain._only(image)
+    check_double(chain)
+    chain = chain.only(image)
     start, bottom = chain.graph.resolve(start), chain.graph.resolve(bottom)
     refused = _refused(chain, start, bottom, int(np.prod(chain.shape(start))))
     if refused is not None:
@@ -177,11 +175,6 @@ def _gaussian_signed(P: np.ndarray, error: float) -> float:
 
 
 # ---------------------------------------------------------------- one block
-
-
-def _check(chain: RelevanceChain) -> None:
-    if chain.dtype != torch.float64:
-        raise InputError("certificates need a float64 chain: RelevanceChain(..., dtype=torch.float64)")
 
 
 def _refused(chain: RelevanceChain, above: str, below: str, columns: int) -> NotApplicable | None:

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from conetheory import blocks, everyimage, signed
+from conetheory import blocks, everyimage, local, signed
 from conetheory.certify import CscCertifier, certify_csc
 from conetheory.chain import RelevanceChain
 from conetheory.errors import InputError
+from conetheory.local import local_matrices
 from conetheory.networks import trace
 from conetheory.theory import cone, cosine, generators
 from conetheory.theory.ergodicity import NormCone
@@ -195,9 +196,11 @@ def test_batches_of_images_and_of_passes(monkeypatch):
     both = torch.stack([image(seed=1), image(seed=2)])
     graph = convs()
     together = blocks.certify_block(RelevanceChain(graph, both, dtype=F64), "5", "0", positions=4)
-    monkeypatch.setattr(blocks, "ROW_NUMBERS", 1)
+    monkeypatch.setattr(local, "ROW_NUMBERS", 1)
     for i, one in enumerate(both):
-        alone = blocks.certify_block(RelevanceChain(graph, one, dtype=F64), "5", "0", positions=4)[0]
+        chain = RelevanceChain(graph, one, dtype=F64)
+        (alone,) = blocks.certify_block(chain, "5", "0", positions=4, first_image=i)
+        assert together[i].positions.tolist() == alone.positions.tolist()
         assert together[i].deficit_upper == pytest.approx(alone.deficit_upper, rel=1e-9)
         assert together[i].diameter_upper == pytest.approx(alone.diameter_upper, rel=1e-9)
 
@@ -235,6 +238,20 @@ def test_a_start_too_large_is_certified_at_sampled_locations(monkeypatch):
     certifier = CscCertifier("5", positions=3)
     assert set(certifier.add(chain)) == set(certifier.certificates)
     assert all(len(c.positions[0]) == 3 for c in certifier.certificates.values())
+
+
+@pytest.mark.parametrize("enumerable", [True, False])
+def test_every_image_is_certified_at_locations_of_its_own(monkeypatch, enumerable):
+    monkeypatch.setattr("conetheory.certify.is_enumerable", lambda chain, start: enumerable)
+    images = torch.stack([image(seed=k) for k in range(3)])
+    together, one_by_one = CscCertifier("5", positions=4), CscCertifier("5", positions=4)
+    together.add(RelevanceChain(convs(), images, dtype=F64))
+    for one in images:
+        one_by_one.add(RelevanceChain(convs(), one, dtype=F64))
+    found, same = (c.certificates["input"] for c in (together, one_by_one))
+    assert len({tuple(places) for places in found.positions}) == 3
+    np.testing.assert_array_equal(found.positions, same.positions)
+    np.testing.assert_allclose(found.deficit_upper, same.deficit_upper, rtol=1e-9)
 
 
 def test_both_ways_agree(monkeypatch):
@@ -419,7 +436,7 @@ def test_positive_factors_bound_every_image():
     assert found.factor in ("0", "2")
     for seed in range(40):
         chain = RelevanceChain(graph, image((2, 2, 2), seed) ** (1 + seed), dtype=F64)
-        P = blocks.local_matrices(chain, "input", 1, "2")[0]
+        P = local_matrices(chain, "input", 1, "2")[0]
         assert float(cone.projective_diameter(P[:, P.any(axis=0)])) <= found.diameter_upper
 
 

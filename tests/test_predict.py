@@ -179,6 +179,26 @@ def test_local_matrices_are_the_same_from_every_side(toy, method):
                 np.testing.assert_allclose(*tails, rtol=1e-3, atol=1e-26 * top.max())  # 1e-13 of 1e-10
 
 
+@pytest.mark.parametrize("enumerable", [True, False])
+def test_spectra_do_not_depend_on_batches_nor_on_who_made_the_blocks(monkeypatch, enumerable):
+    """Each image at locations of its own, whether it comes alone, with others, or after a certificate."""
+    monkeypatch.setattr("conetheory.predict.local_spectrum.is_enumerable", lambda chain, start: enumerable)
+    found, options = chain("small vgg"), {"positions": 3, "seed": 2}
+    together, one_by_one = LocalSpectrum("logits", **options), LocalSpectrum("logits", **options)
+    together.add(found)
+    first, *others = (found.only(image) for image in range(len(found)))
+    layers = below(first, "logits")
+    made = local_columns(first, "logits", layers, **options) if enumerable else None
+    one_by_one.add_blocks(made) if enumerable else one_by_one.add(first)
+    for other in others:
+        one_by_one.add(other)
+    for layer in layers:
+        for a, b in zip(together.spectra[layer], one_by_one.spectra[layer], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-7 * a.max(initial=1e-300))
+    places = {tuple(block.positions) for block in local_rows(found, "logits", layers[-1], **options)}
+    assert len(places) == len(found)
+
+
 def test_singular_values_hold_their_digits():
     """Relative to the tail, which the median deficit is made of: also 1e-9 below the head."""
     generator = np.random.default_rng(0)

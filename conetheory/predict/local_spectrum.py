@@ -36,18 +36,15 @@ class LocalSpectrum:
     def add(self, chain: RelevanceChain, on_step: Callable[[int, int], None] | None = None) -> None:
         """Spectra of every image of a chain."""
         layers = below(chain, self.start, self.layers)
+        options = {"positions": self.positions, "seed": self.seed, "first_image": self.images}
         if is_enumerable(chain, self.start) and not self._rows_are_fewer(chain, layers):
-            options = {"positions": self.positions, "seed": self.seed, "first_image": self.images}
-            options["on_block"] = on_step
-            self.images += len(chain)
-            self.add_blocks(local_columns(chain, self.start, layers, **options))
+            self.add_blocks(local_columns(chain, self.start, layers, **options, on_block=on_step))
             return
         for done, layer in enumerate(layers, 1):
-            self.add_blocks(
-                {layer: local_rows(chain, self.start, layer, positions=self.positions, seed=self.seed)}
-            )
+            self._keep(layer, local_rows(chain, self.start, layer, **options))
             if on_step is not None:
                 on_step(done, len(layers))
+        self.images += len(chain)
 
     def _rows_are_fewer(self, chain: RelevanceChain, layers: Sequence[str]) -> bool:
         """Whether the rows of some positions, by adjoint passes, are fewer than the start units."""
@@ -57,17 +54,18 @@ class LocalSpectrum:
         return rows < np.prod(chain.shape(self.start))
 
     def add_blocks(self, blocks: dict[str, list[LocalBlock]]) -> None:
-        """The same from local matrices that were made already."""
-        for images in blocks.values():
-            for block in images:
-                seed = [self.seed, len(self.spectra.get(block.layer, ()))]
-                self._keep(block.thinned(self.positions or SPECTRA, seed))
+        """The same from local matrices of all layers that were made already, one block for each image."""
+        for layer, images in blocks.items():
+            self._keep(layer, images)
+        self.images += max((len(images) for images in blocks.values()), default=0)
 
-    def _keep(self, block: LocalBlock) -> None:
-        self.spectra.setdefault(block.layer, []).append(singular_values(block.matrices).cpu().numpy())
-        sampled, total = self.sampled.get(block.layer, (0, 0))
-        self.sampled[block.layer] = sampled + len(block.positions), total + block.total
-        self._medians.pop(block.layer, None)
+    def _keep(self, layer: str, images: Sequence[LocalBlock]) -> None:
+        for number, whole in enumerate(images, self.images):
+            block = whole.thinned(self.positions or SPECTRA, [self.seed, number])
+            self.spectra.setdefault(layer, []).append(singular_values(block.matrices).cpu().numpy())
+            sampled, total = self.sampled.get(layer, (0, 0))
+            self.sampled[layer] = sampled + len(block.positions), total + block.total
+        self._medians.pop(layer, None)
 
     def median(self, layer: str) -> float:
         """The predicted median deficit at a layer, NaN where every sampled location is dead."""
