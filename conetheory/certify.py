@@ -27,7 +27,7 @@ from conetheory.blocks import CONFIDENCE, POSITIONS, certify_block, check_double
 from conetheory.chain import RelevanceChain
 from conetheory.comparison import REASONS
 from conetheory.everyimage import every_image_certificates
-from conetheory.local import LocalBlock, is_enumerable, local_columns
+from conetheory.local import LocalBlock, checked_positions, is_enumerable, local_columns
 from conetheory.predict import below
 from conetheory.results import Certificate, frame, provenance
 from conetheory.signed import bounded, location_bounds, whole_map_certificate
@@ -86,7 +86,8 @@ class CscCertifier:
         seed: int = 0,
         thorough: bool = False,
     ) -> None:
-        self.start, self.layers, self.positions, self.seed = start, layers, positions, seed
+        self.start, self.layers, self.seed = start, layers, seed
+        self.positions = checked_positions(positions)
         self.block_positions = block_positions if positions is None else positions
         self.thorough = thorough
         self.images = 0
@@ -103,6 +104,8 @@ class CscCertifier:
             return {}
         chain = chain.double() if signed else chain
         layers = below(chain, self.start, self.layers)
+        if not layers:  # all that were asked for lie above
+            return {}
         blocks = (self._add_columns if enumerable else self._add_sampled)(chain, layers, on_step)
         if self.thorough and enumerable:
             self._add_whole_maps(chain, layers, blocks)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph, Node
+from conetheory.networks.messages import one_line
 from conetheory.networks.ops import Shape
 from conetheory.rules.base import LocalMap, Rule
 from conetheory.rules.registry import Method, get_method
@@ -49,7 +50,8 @@ class RelevanceChain:
         images = checked_images(images, graph.input_shape)
         self.method = get_method(method, **parameters) if isinstance(method, str) else method
         self.network = network
-        self.dtype, self.device = dtype or images.dtype, torch.device(device or images.device)
+        self.dtype = checked_dtype(dtype or images.dtype)
+        self.device = checked_device(device or images.device)
         self.graph = graph.to(dtype=self.dtype, device=self.device)
         self.images = _channels_last(images.to(dtype=self.dtype, device=self.device))
         self._maps: dict[str, LocalMap] = {}
@@ -227,6 +229,22 @@ class RelevanceChain:
             return self
         method = replace(self.method, rule=self.method.rule.only(self.images, image))
         return RelevanceChain(self.network, self.images[image], method, dtype=self.dtype, device=self.device)
+
+
+def checked_dtype(dtype: Any) -> torch.dtype:
+    if dtype not in (torch.float32, torch.float64):
+        raise InputError(f"dtype must be torch.float32 or torch.float64, not {dtype}")
+    return dtype
+
+
+def checked_device(device: str | torch.device) -> torch.device:
+    """The device, where this machine has it."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {str(device)!r} is not available: {one_line(error)}") from error
+    return found
 
 
 def checked_images(images: Tensor, shape: Shape) -> Tensor:

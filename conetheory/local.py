@@ -46,6 +46,13 @@ def is_enumerable(chain: RelevanceChain, start: str, limit: int = ENUMERABLE) ->
     return int(np.prod(chain.shape(start))) <= limit
 
 
+def checked_positions(positions: int | None) -> int | None:
+    """A number of locations, or None for what is affordable; `InputError` where it is none."""
+    if positions is not None and positions < 1:
+        raise InputError(f"positions must be at least 1, not {positions}")
+    return positions
+
+
 def sample_positions(
     chain: RelevanceChain, layer: str, limit: int | None, units: int, seed: int | Sequence[int]
 ) -> np.ndarray:

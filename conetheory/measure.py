@@ -78,6 +78,11 @@ def draw(
     return stacked.abs() if distribution == "nonnegative" else stacked
 
 
+def drawn_name(graph: Any, start: str) -> str:
+    """The name that the vectors of a start layer are drawn by: the output has one, whatever it is called."""
+    return "logits" if graph.resolve(start) == graph.output else start
+
+
 def deficit_chunks(r: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Deficits of all pairs, some locations at a time; with the last, the deficits of the flattened maps.
 
@@ -246,11 +251,11 @@ class CscMeter:
         return self.statistics[start, layer]
 
     def _starts(self, chain: Chain, numbers: range) -> Mapping[str, Callable[[Shape], Tensor]]:
+        options = {"seed": self.seed, "distribution": self.distribution}
+        names = {start: drawn_name(chain.graph, start) for start in self.starts}
         return {
-            start: lambda shape, start=start: draw(
-                shape, numbers, self.vectors, start=start, seed=self.seed, distribution=self.distribution
-            )
-            for start in self.starts
+            start: lambda shape, name=name: draw(shape, numbers, self.vectors, start=name, **options)
+            for start, name in names.items()
         }
 
     def _weights(self, image: int) -> Tensor:

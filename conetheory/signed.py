@@ -123,22 +123,6 @@ def location_bounds(chain: RelevanceChain, start: str, block: LocalBlock) -> tup
     return worst, np.array([_gaussian_signed(M, error) for M in P])
 
 
-def signed_generators_certificate(
-    chain: RelevanceChain, start: str = "logits", bottom: str = "input", *, image: int = 0
-) -> np.ndarray | NotApplicable:
-    """The first of `location_bounds` at every location of `bottom`; NotApplicable for a start too large."""
-    check_double(chain)
-    chain = chain.only(image)
-    start, bottom = chain.graph.resolve(start), chain.graph.resolve(bottom)
-    refused = _refused(chain, start, bottom, int(np.prod(chain.shape(start))))
-    if refused is not None:
-        return refused
-    C = chain.as_matrix(start, bottom)
-    P = C.reshape(chain.shape(bottom)[0], -1, C.shape[1]).transpose(1, 2, 0)  # (locations, units, channels)
-    error = _error(chain, start, bottom)
-    return np.array([_worst_signed(columns, error) for columns in P])
-
-
 def bounded(chain: RelevanceChain) -> NotApplicable | None:
     """Why no bound on the columns, which rounding could be held against, is known; None where one is."""
     method = chain.method

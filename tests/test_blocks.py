@@ -14,7 +14,7 @@ from conetheory import blocks, everyimage, local, signed
 from conetheory.certify import CscCertifier, certify_csc
 from conetheory.chain import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.local import local_matrices
+from conetheory.local import local_columns, local_matrices
 from conetheory.networks import trace
 from conetheory.theory import cone, cosine, generators
 from conetheory.theory.ergodicity import NormCone
@@ -378,15 +378,15 @@ def test_the_signed_certificate_says_why_not():
         signed.signed_cone_certificate(chain, "5", "0")
 
 
-@pytest.mark.parametrize("certify", [signed.signed_cone_certificate, signed.signed_generators_certificate])
-def test_columns_without_a_bound_are_refused(certify):
-    assert "no bound on the columns" in certify(dense(bias="signed"), "logits", "input").reason
+def test_columns_without_a_bound_are_refused():
+    found = signed.signed_cone_certificate(dense(bias="signed"), "logits", "input")
+    assert "no bound on the columns" in found.reason
 
 
 def test_a_block_too_large_is_named(monkeypatch):
     monkeypatch.setattr(signed, "TAU_OPERATIONS", 10)
-    for function in (signed.signed_cone_certificate, signed.signed_generators_certificate):
-        assert "'5' to 'input' is 40 x 4: too large" in function(dense(), "logits", "input").reason
+    found = signed.signed_cone_certificate(dense(), "logits", "input")
+    assert "'5' to 'input' is 40 x 4: too large" in found.reason
 
 
 @pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha1.5beta0.5", "lrp-alpha2beta1"])
@@ -395,8 +395,8 @@ def test_signed_generators_bound_nonnegative_starts(method, seed):
     body = [nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 5, 3, padding=1), nn.ReLU()]
     graph = net(*body, nn.Flatten(), nn.Linear(180, 6), seed=seed)
     chain = RelevanceChain(graph, image(), method, dtype=F64)
-    for layer in ("1", "input"):
-        found = signed.signed_generators_certificate(chain, "logits", layer)
+    for layer, (block,) in local_columns(chain, "logits", ("1", "input")).items():
+        found, _ = signed.location_bounds(chain, "logits", block)
         assert len(found) == 36
         rng = np.random.default_rng(seed)
         x = torch.from_numpy(np.concatenate([rng.lognormal(0, 4, (60, 6)), np.eye(6)]))

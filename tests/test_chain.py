@@ -257,3 +257,18 @@ def test_matrices_too_large_are_refused():
     huge = trace(torch.nn.Conv2d(3, 8, 3, padding=1), (3, 96, 96))
     with pytest.raises(InputError, match="use linear_operator"):
         RelevanceChain(huge, torch.zeros(1, 3, 96, 96)).as_matrix("logits")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"dtype": torch.int32}, "dtype must be torch.float32 or torch.float64, not torch.int32"),
+        ({"dtype": "float64"}, "dtype must be torch.float32 or torch.float64, not float64"),
+        ({"device": "nowhere"}, "device 'nowhere' is not available"),
+        ({"device": "cuda:99"}, "device 'cuda:99' is not available"),
+    ],
+)
+def test_a_place_that_there_is_not_gets_one_line(options, said):
+    with pytest.raises(InputError, match=said) as caught:
+        RelevanceChain(graph("small vgg"), images(1), **options)
+    assert "\n" not in str(caught.value)

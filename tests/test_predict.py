@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from conetheory.certify import certify_csc
 from conetheory.chain import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.local import local_columns, local_rows, singular_values
@@ -334,3 +335,22 @@ def test_the_vectors_are_those_of_the_measurement():
     meter = CscMeter(["logits"], vectors=5, seed=7, observe=lambda s, layer, i, d: seen.append(d))
     meter.add(found)
     torch.testing.assert_close(torch.stack(seen[:2]), local_deficits(r)[0])
+
+
+@pytest.mark.parametrize("function", [predict_csc, certify_csc])
+def test_where_nothing_lies_below_or_no_location_is_asked_for_one_line_says_so(function):
+    found = chain("small vgg")
+    with pytest.raises(InputError, match="start 'input' has no layer below it"):
+        function(found, "input")
+    with pytest.raises(InputError, match="positions must be at least 1, not 0"):
+        function(found, positions=0)
+    assert not function(found, layers=["logits"]).dataset.data_vars.keys() & {"certified_positions"}
+
+
+def test_the_output_has_one_set_of_vectors_whatever_it_is_called():
+    found = chain("small vgg")
+    spelled = [found.graph.output, "logits"]
+    measured = [measure_csc(found, start, seed=3).median("measured_deficit_median") for start in spelled]
+    np.testing.assert_array_equal(*measured)
+    predicted = [predict_csc(found, start, seed=3).median("predicted_two_scale") for start in spelled]
+    np.testing.assert_array_equal(*predicted)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from conetheory.chain import RelevanceChain
+from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import PassThrough
 
 
 def below(chain: RelevanceChain, start: str, layers: Sequence[str] | None = None) -> list[str]:
-    """The layers to say something about, from the one below the start down to the input."""
+    """The layers to say something about, from the one below the start down to the input.
+
+    Raises InputError for a start at the input, below which there is none.
+    """
     top = chain.graph.resolve(start)
+    if top == INPUT:
+        raise InputError(f"start {start!r} has no layer below it")
     reached = {name for node in chain.graph.between(top, INPUT) for name in node.inputs}
     wanted = [chain.graph.resolve(name) for name in (layers or chain.layers)]
     order = [*chain.graph.nodes]

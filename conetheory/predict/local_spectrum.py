@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from conetheory.chain import RelevanceChain
-from conetheory.local import LocalBlock, is_enumerable, local_columns, local_rows, singular_values
+from conetheory.local import (
+    LocalBlock,
+    checked_positions,
+    is_enumerable,
+    local_columns,
+    local_rows,
+    singular_values,
+)
 from conetheory.predict.layers import below
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
 
@@ -27,7 +34,8 @@ class LocalSpectrum:
     def __init__(
         self, start: str, *, layers: Sequence[str] | None = None, positions: int | None = None, seed: int = 0
     ) -> None:
-        self.start, self.layers, self.positions, self.seed = start, layers, positions, seed
+        self.start, self.layers, self.seed = start, layers, seed
+        self.positions = checked_positions(positions)
         self.images = 0
         self.spectra: dict[str, list[np.ndarray]] = {}
         self.sampled: dict[str, tuple[int, int]] = {}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from conetheory import histogram
 from conetheory.chain import RelevanceChain
-from conetheory.measure import draw, local_deficits
+from conetheory.measure import draw, drawn_name, local_deficits
 from conetheory.predict.layers import below, state_cuts
 from conetheory.theory.twoscale import (
     amplitude,
@@ -60,9 +60,8 @@ class TwoScale:
         images = range(self.images, self.images + len(chain))
         self.images += len(chain)
         shape = chain.shape(self.start)
-        exact = draw(shape, images, self.vectors, start=self.start, seed=self.seed).to(
-            chain.device, chain.dtype
-        )
+        name = drawn_name(chain.graph, self.start)
+        exact = draw(shape, images, self.vectors, start=name, seed=self.seed).to(chain.device, chain.dtype)
         ones = torch.ones((len(chain), 1, *shape), dtype=chain.dtype, device=chain.device)
         wanted = set(below(chain, self.start, self.layers))
         cuts = state_cuts(chain, self.start)

@@ -39,7 +39,8 @@ class Rule:
     is_linear: the map is linear in the relevance (else it has no adjoint and no spectrum).
     is_nonnegative: every matrix is nonnegative, so the cone of nonnegative relevances is kept.
     is_sum_preserving: columns sum to one where all pools are filled.
-    rectifies: a ReLU stands between the linear maps (`theory.meanfield`'s arc-cosine map applies).
+    rectifies: a ReLU stands between the linear maps (`theory.meanfield`'s arc-cosine map applies);
+    gated: what it lets through is multiplied by the slope of the activation as well.
     reduce: how the channels of a map become one picture, `sum` or `absmax` (of the paper).
     """
 
@@ -47,6 +48,7 @@ class Rule:
     is_nonnegative: ClassVar[bool] = False
     is_sum_preserving: ClassVar[bool] = False
     rectifies: ClassVar[bool] = False
+    gated: ClassVar[bool] = True
     reduce: ClassVar[str] = "sum"
 
     def bind(self, graph: Graph) -> Self:

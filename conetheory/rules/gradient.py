@@ -73,7 +73,6 @@ class GuidedBackprop(Gradient):
 
     is_linear = False
     rectifies = True
-    gated: ClassVar[bool] = True  # by the ReLU's own slope
 
     def activation(self, op: PassThrough, x: Tensor, y: Tensor) -> LocalMap:
         return Rectified(derivative(op, x).unsqueeze(1))
@@ -91,7 +90,7 @@ class Deconvnet(Gradient):
 
     is_linear = False
     rectifies = True
-    gated: ClassVar[bool] = False
+    gated = False
 
     def activation(self, op: PassThrough, x: Tensor, y: Tensor) -> LocalMap:
         return Rectified(None)

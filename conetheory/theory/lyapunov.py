@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from conetheory.errors import InputError
 
@@ -86,7 +86,7 @@ def _error(U: Any) -> Any:
     """Ostrowski's bound on |log sigma_i - t_i|, t sorted; inf where U is out of range or singular."""
     xp = array_namespace(U)
     finite = xp.all(xp.isfinite(U), axis=(-2, -1))
-    eye = xp.zeros_like(U) + xp.eye(U.shape[-1], dtype=U.dtype)
+    eye = xp.zeros_like(U) + xp.eye(U.shape[-1], dtype=U.dtype, device=device(U))
     s = xp.linalg.svdvals(xp.where(finite[..., None, None], U, eye))
     high, low = s[..., 0], s[..., -1]
     known = finite & (low > 0)
@@ -124,6 +124,8 @@ def lyapunov_spectrum(
     """
     xp = array_namespace(start)
     maps = (layer if callable(layer) else _times(xp, layer) for layer in layers)
+    if max_sweeps < 1:
+        raise InputError(f"max_sweeps must be at least 1, not {max_sweeps}")
     triangles, logs = _sweep(maps, xp.linalg.qr(start)[0])
     curve = xp.cumulative_sum(logs, axis=0)
     depth, k = logs.shape[0], logs.shape[-1]
@@ -137,7 +139,8 @@ def lyapunov_spectrum(
         if reached or sweeps == max_sweeps:
             break
         back = [_times(xp, xp.matrix_transpose(R)) for R in reversed(triangles)]
-        triangles, logs = _sweep(back, xp.zeros_like(triangles[0]) + xp.eye(k, dtype=logs.dtype))
+        identity = xp.eye(k, dtype=logs.dtype, device=device(logs))
+        triangles, logs = _sweep(back, xp.zeros_like(triangles[0]) + identity)
     t = xp.sort(t, axis=-1, descending=True)
     exponents = t / depth
     gap = exponents[..., 0] - exponents[..., 1] if k > 1 else xp.full_like(exponents[..., 0], math.inf)

@@ -280,6 +280,8 @@ class TestLyapunov:
             lyapunov_spectrum([np.ones((1, 3))], np.eye(3))
         with pytest.raises(InputError, match="no layers"):
             lyapunov_spectrum([], np.eye(3))
+        with pytest.raises(InputError, match="max_sweeps must be at least 1"):
+            lyapunov_spectrum([np.eye(3)], np.eye(3), max_sweeps=0)
 
     def test_batched_torch(self) -> None:
         A = torch.from_numpy(np.random.default_rng(0).standard_normal((3, 2, 5, 5)))
