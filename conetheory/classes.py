@@ -24,7 +24,7 @@ from torch import Tensor
 from conetheory.attribution import ExplainerChain, open_chain
 from conetheory.chain import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.results import Result, provenance
+from conetheory.results import Result, method_axis, provenance
 from conetheory.rules.registry import Method, get_method
 from conetheory.theory.columns import column_deficit_estimate
 from conetheory.theory.cosine import pairwise_deficits
@@ -242,7 +242,7 @@ def _distance(maps: Tensor) -> float:
 def _dataset(
     network: Any, method: Method, s: ClassSettings, rows: list[dict[str, Any]], names: Sequence[str]
 ) -> xr.Dataset:
-    data = xr.Dataset(coords={"method": [method.name], "image": list(names)})
+    data = xr.Dataset(coords={**method_axis(method), "image": list(names)})
     for name in rows[0]:
         values = np.array([row[name] for row in rows])[None]
         dims = ("method", "image", *_DIMS.get(name, ()))

@@ -1,7 +1,9 @@
 """Results: an `xarray.Dataset` with named dimensions and its provenance, saved as netCDF.
 
 Dimensions: `method`, `start` (start layer), `layer` (from the start layers down to the input), `quantile`,
-`side` (lower, upper). Deficits are `1 - |cos|`. A part that was not computed is absent or NaN.
+`side` (lower, upper). Deficits are `1 - |cos|`. A part that was not computed is absent or NaN. Layers have
+a `label` for figures and a `depth`, their place in the network from the output down; methods have a `rule`,
+what the name stands for with its parameters, empty for methods that are not ours.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import xarray as xr
 
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph
+from conetheory.rules.described import described
 
 SIDES = ("lower", "upper")
 
@@ -77,7 +80,7 @@ def layer_order(graph: Graph, starts: Iterable[str], layers: Sequence[str]) -> l
 
 def frame(
     graph: Graph,
-    method: str,
+    method: Any,
     starts: Sequence[str],
     layers: Sequence[str],
     values: Mapping[str, Mapping[tuple[str, str], Any]],
@@ -87,13 +90,14 @@ def frame(
 
     `extra` names the last dimension of variables that are not scalars: `{variable: (dim, coordinates)}`.
     """
-    order = layer_order(graph, starts, layers)
+    order, places = layer_order(graph, starts, layers), [*reversed([INPUT, *graph.nodes])]
     dataset = xr.Dataset(
         coords={
-            "method": [method],
+            **method_axis(method),
             "start": list(starts),
             "layer": order,
             "label": ("layer", [graph.label(name) for name in order]),
+            "depth": ("layer", [places.index(name) for name in order]),
         }
     )
     for name, entries in values.items():
@@ -107,6 +111,12 @@ def frame(
         if dim:
             dataset = dataset.assign_coords({dim: list(coordinates)})
     return dataset
+
+
+def method_axis(method: Any) -> dict[str, Any]:
+    """The coordinates along `method` of a result of one method: its name and its rule."""
+    rule = getattr(method, "rule", None)
+    return {"method": [method.name], "rule": ("method", ["" if rule is None else described(rule)])}
 
 
 def provenance(network: Any = None, **settings: Any) -> dict[str, Any]:

@@ -33,8 +33,9 @@ import xarray as xr
 from conetheory import networks
 from conetheory.cli import files
 from conetheory.cli.job import device_of
-from conetheory.comparison import Comparison, join_methods
+from conetheory.comparison import Comparison
 from conetheory.errors import ConeTheoryError
+from conetheory.joining import join_methods
 from conetheory.local import ENUMERABLE
 from conetheory.networks import Images, Network
 from conetheory.networks.ops import Add

@@ -7,7 +7,8 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from conetheory.comparison import Comparison, join_methods
+from conetheory.comparison import Comparison
+from conetheory.joining import join_methods
 from conetheory.plotting.csc import csc_figure
 from conetheory.results import SIDES
 from conetheory.table import comparison_tables, sentence, summary_lines

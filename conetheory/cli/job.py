@@ -18,8 +18,9 @@ from conetheory.cli import console, files
 from conetheory.cli.chosen import ALL, chosen_methods, given_parameters
 from conetheory.cli.demo import finish_demo
 from conetheory.cli.options import Task
-from conetheory.comparison import Comparison, join_methods
+from conetheory.comparison import Comparison
 from conetheory.errors import ConeTheoryError, InputError
+from conetheory.joining import join_methods
 from conetheory.networks import Images, Network
 from conetheory.pipeline import Settings, run
 from conetheory.predict import THEORIES
