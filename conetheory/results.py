@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import h5py
 import numpy as np
 import torch
 import xarray as xr
 
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph
+from conetheory.networks.messages import one_line
 from conetheory.rules.described import described
 
 SIDES = ("lower", "upper")
@@ -44,10 +46,16 @@ class Result:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
+        """Read a file of this kind, `Result.load` one of any kind; `InputError` where it is none."""
         try:
+            with h5py.File(path) as file:
+                dict(file.attrs)  # broken, they make h5netcdf leave an object that complains when it is freed
             data = xr.load_dataset(path, engine="h5netcdf")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} is no result of conetheory: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # broken files raise OSError, ValueError, KeyError, RuntimeError, ...
+            raise InputError(f"{path} is no result of conetheory, or damaged: {one_line(error)}") from error
+        kind = data.attrs.get("kind", "unknown")
+        if cls.kind not in (Result.kind, kind):
+            raise InputError(f"{path} is of kind {kind!r}, not {cls.kind!r}")
         return cls(data.drop_encoding())  # a name's length in this file would cut longer ones in the next
 
     def median(self, name: str, *, method: str | None = None, start: str | None = None) -> xr.DataArray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from conetheory.measure import measure_csc
 from conetheory.pipeline import Settings, run
 from conetheory.predict import predict_csc
 from conetheory.repro import reproduced
+from conetheory.results import Certificate, Measurement, Prediction, Result
 from conetheory.rules.described import described
 from conetheory.rules.registry import get_method, methods
 from conetheory.sanity import SanitySettings, sanity_check
@@ -166,3 +169,43 @@ def test_results_that_are_not_of_one_network_are_not_joined(network):
         join_methods([Comparison(measured.dataset), turned])
     with pytest.raises(InputError, match="no results to join"):
         join_methods([])
+
+
+# ---------------------------------------------------------------- files
+
+
+@pytest.fixture(scope="module")
+def saved(network, tmp_path_factory):
+    measured = measure_csc(RelevanceChain(network, pictures()), vectors=2)
+    return measured.save(tmp_path_factory.mktemp("results") / "measured.nc")
+
+
+def test_a_file_is_read_as_what_it_is(saved):
+    measured = Measurement.load(saved)
+    assert Result.load(saved).dataset.identical(measured.dataset)
+    for kind in (Prediction, Certificate, Comparison):
+        with pytest.raises(InputError, match=f"measured.nc is of kind 'measurement', not '{kind.kind}'"):
+            kind.load(saved)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 5_000, 20_000])
+def test_files_that_are_cut_off(saved, tmp_path, size):
+    (tmp_path / "cut.nc").write_bytes(saved.read_bytes()[:size])
+    with pytest.raises(InputError, match=r"cut\.nc is no result of conetheory, or damaged: .+$"):
+        Result.load(tmp_path / "cut.nc")
+    gc.collect()  # nothing half open is left behind that complains when it is freed
+
+
+def test_files_with_wrong_bits(saved, tmp_path):
+    """Some bytes are numbers, which can have any value; most are not, and have checksums."""
+    content, told = saved.read_bytes(), []
+    for place in range(0, len(content), len(content) // 40):
+        path = tmp_path / f"{place}.nc"
+        path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        try:
+            Result.load(path)
+        except InputError as error:
+            told.append(str(error))
+    gc.collect()
+    assert len(told) > 10
+    assert not any("\n" in line for line in told)

@@ -133,7 +133,7 @@ def run_methods(job: Job) -> list[Comparison]:
 def run_method(job: Job, method: str) -> Comparison:
     """One method, from its file where that may be taken up; the file is written as soon as it is done."""
     path, identity = job.out / f"{method}.nc", job.identity(method)
-    found, reason = files.reusable(path, method, identity) if job.resume else (None, "")
+    found, reason = files.reusable(Comparison, path, method, identity) if job.resume else (None, "")
     if found is not None:
         console.note(f"{method}: taken from {path}")
         return found

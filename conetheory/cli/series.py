@@ -111,10 +111,10 @@ def _one(
 ) -> Kind:
     path = asked.out / PARTS / f"{kind.kind}-{method}.nc"
     identity = asked.identity(method, settings)
-    found, reason = files.reusable(path, method, identity) if asked.resume else (None, "")
+    found, reason = files.reusable(kind, path, method, identity) if asked.resume else (None, "")
     if found is not None:
         console.note(f"{method}: taken from {path}")
-        return kind(found.dataset)
+        return found
     if reason:
         console.note(f"{method}: {reason}; run again")
     begun = time.perf_counter()
