@@ -171,7 +171,7 @@ def _rules(data: xr.Dataset) -> dict[str, str]:
     if "rule" not in data.coords:
         return {}
     rules = zip(data["method"].values, data["rule"].values, strict=True)
-    return {str(method): str(rule) for method, rule in rules if rule}
+    return {str(method): rule for method, rule in rules if isinstance(rule, str) and rule}
 
 
 def _fill(dataset: xr.Dataset) -> dict[str, Any]:

@@ -68,6 +68,9 @@ def test_results_of_other_parameters_are_refused(network):
     mild, strong = (RelevanceChain(network, pictures(), "lrp-gamma", gamma=g) for g in (0.25, 10.0))
     with pytest.raises(InputError, match=r"lrp-gamma with different parameters: .*=0\.25.* and .*=10\.0"):
         compare(measure_csc(mild, vectors=2), predict_csc(strong))
+    unknown = Measurement(measure_csc(mild, vectors=2).dataset.drop_vars("rule"))
+    other = measure_csc(RelevanceChain(network, pictures(), "gradient"), vectors=2)
+    compare(join_methods([other, unknown]), predict_csc(strong))  # nothing is known to differ
     clipped = RelevanceChain(network, pictures(), reproduced("lrp-alpha1beta0", "clip-adds"))
     plain = RelevanceChain(network, pictures(), "lrp-alpha1beta0")
     with pytest.raises(InputError, match="different parameters"):
