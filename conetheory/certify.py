@@ -204,7 +204,7 @@ def certificate(chain: RelevanceChain, certifiers: Mapping[str, CscCertifier]) -
             for name, value in _summary(found).items():
                 values.setdefault(name, {})[start, layer] = value
     layers = [layer for c in certifiers.values() for layer in c.certificates] or ["input"]
-    dataset = frame(chain.graph, chain.method.name, list(certifiers), layers, values)
+    dataset = frame(chain.graph, chain.method, list(certifiers), layers, values)
     for name in REASONS:
         reasons = [c.reasons.get(name, "") for c in certifiers.values()]
         dataset[name] = (("method", "start"), np.array([reasons], dtype=object))

@@ -24,7 +24,7 @@ from torch import Tensor
 from conetheory.attribution import ExplainerChain, open_chain
 from conetheory.chain import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.results import Result, provenance
+from conetheory.results import Result, method_axis, provenance
 from conetheory.rules.registry import Method, get_method
 from conetheory.theory.columns import column_deficit_estimate
 from conetheory.theory.cosine import pairwise_deficits
@@ -139,11 +139,23 @@ class Spread:
 
 
 def worst_pair(maps: Tensor) -> tuple[float, tuple[int, int]]:
-    """The largest `1 - |cos|` of two maps `(classes, H, W)` and the two; maps of zero are left out."""
+    """The largest `1 - |cos|` of two maps `(classes, H, W)` and the two; maps of zero are left out.
+
+    By the chords of unit maps, as differences to one of them: what is lost is relative to the farthest, not
+    to 1. Some pixels at a time, since all maps in float64 would not fit beside themselves.
+    """
     flat = maps.flatten(1)
-    gram = sum(block.to(torch.float64) @ block.to(torch.float64).T for block in flat.split(2**14, 1))
-    norms = gram.diagonal().sqrt()
-    deficits = (1 - gram.abs() / (norms[:, None] * norms)).clamp(min=0)
+    norms = torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64)
+    first = int((norms > 0).to(torch.int8).argmax())
+    scale = torch.where(flat @ flat[first] < 0, -1.0, 1.0) / norms
+    gram = torch.zeros((len(flat), len(flat)), dtype=torch.float64, device=flat.device)
+    for block in flat.split(2**14, 1):
+        unit = block.to(torch.float64) * scale[:, None]
+        residual = unit - unit[first]
+        gram += residual @ residual.T
+    square = gram.diagonal()
+    chord = square[:, None] + square - 2 * gram
+    deficits = torch.minimum(chord, 4 - chord).clamp(min=0) / 2
     deficits = torch.nan_to_num(deficits.fill_diagonal_(0), nan=-1.0)
     flat_index = int(deficits.argmax())
     first, second = sorted(divmod(flat_index, len(maps)))
@@ -242,7 +254,7 @@ def _distance(maps: Tensor) -> float:
 def _dataset(
     network: Any, method: Method, s: ClassSettings, rows: list[dict[str, Any]], names: Sequence[str]
 ) -> xr.Dataset:
-    data = xr.Dataset(coords={"method": [method.name], "image": list(names)})
+    data = xr.Dataset(coords={**method_axis(method), "image": list(names)})
     for name in rows[0]:
         values = np.array([row[name] for row in rows])[None]
         dims = ("method", "image", *_DIMS.get(name, ()))

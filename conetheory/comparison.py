@@ -17,6 +17,7 @@ from conetheory.theory.enclosure import round_down
 THEORIES = ("local_spectrum", "two_scale", "mean_field")
 RESULTS = ("measured_deficit_median", "certified_cos_lower")  # in every record, None where absent
 RECORDED = ("measured", "certified", "dead", "baseline", "violations", "checked")
+WEIGHTS = "network_weights_sha256"  # the attribute that tells networks apart
 DIMS = ("method", "start", "layer")
 REASONS = ("not_applicable", "no_norm_cone", "no_every_image")  # why there is none of a kind of certificate
 
@@ -125,19 +126,17 @@ class Comparison(Result):
 def compare(measurement: Result, *others: Result) -> Comparison:
     """Lay predictions and certificates over a measurement: `error_decades = log10(predicted / measured)`.
 
-    All must share the network and the layers; methods and start layers are matched by name. A deficit
-    measured as zero, or a prediction of zero, has no error in decades and is left out of the summary.
-    Without a measurement the first result gives the layers, and there are no errors.
+    All must share the network and the layers; methods and start layers are matched by name. Raises
+    `InputError` where layers, weights or a method's parameters differ. Images may differ, as predictions and
+    certificates are often of the first few of those that were measured. A deficit measured as zero, or a
+    prediction of zero, has no error in decades and is left out of the summary. Without a measurement the
+    first result gives the layers, and there are no errors.
     """
     base = measurement.dataset
     parts = [base]
     for other in others:
-        extra = other.dataset.drop_vars("label", errors="ignore")
-        strangers = set(extra["layer"].values) - set(base["layer"].values)
-        if strangers:
-            raise InputError(
-                f"layer {sorted(strangers)[0]!r} is in one result only: other network or layers?"
-            )
+        _check_same(base, other.dataset)
+        extra = other.dataset.drop_vars(["label", "depth", "rule"], errors="ignore")
         parts.append(extra.reindex({d: base[d] for d in DIMS}, fill_value=_fill(extra)))
     merged = xr.merge(parts, compat="override", combine_attrs="override", join="left")
     for theory in THEORIES:
@@ -148,13 +147,32 @@ def compare(measurement: Result, *others: Result) -> Comparison:
     return Comparison(merged)
 
 
-def join_methods(comparisons: list[Comparison]) -> Comparison:
-    """Comparisons of several methods on the same network, images and start layers, as one."""
-    longest = max((c.dataset for c in comparisons), key=lambda data: data.sizes["layer"])
-    datasets = [c.dataset.drop_vars("label").reindex(layer=longest["layer"]) for c in comparisons]
-    options = {"data_vars": "all", "coords": "minimal", "compat": "override"}
-    joined = xr.concat(datasets, "method", join="outer", combine_attrs="override", **options)
-    return Comparison(joined.assign_coords(label=longest["label"]))
+def _check_same(base: xr.Dataset, other: xr.Dataset) -> None:
+    """Raise `InputError` where two results are known to be of different networks or rules."""
+    if strangers := set(other["layer"].values) - set(base["layer"].values):
+        raise InputError(
+            f"layer {min(map(str, strangers))!r} is in one result only: other network or layers?"
+        )
+    one, two = (str(data.attrs.get(WEIGHTS, "")) for data in (base, other))
+    if one and two and one != two:
+        raise InputError(
+            f"the results are of networks with different weights (sha256 {one[:12]} and {two[:12]}): "
+            "compare results of one network"
+        )
+    rules, others = _rules(base), _rules(other)
+    for method in rules.keys() & others.keys():
+        if rules[method] != others[method]:
+            raise InputError(
+                f"the results are of {method} with different parameters: {rules[method]} and {others[method]}"
+            )
+
+
+def _rules(data: xr.Dataset) -> dict[str, str]:
+    """The methods' rules with their parameters, of those methods where they are known."""
+    if "rule" not in data.coords:
+        return {}
+    rules = zip(data["method"].values, data["rule"].values, strict=True)
+    return {str(method): rule for method, rule in rules if isinstance(rule, str) and rule}
 
 
 def _cosines(cell: dict[str, float | None]) -> dict[str, float | None]:

@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from conetheory.results import Result, provenance
+from conetheory.results import Result, method_axis, provenance
 from conetheory.rules.registry import Method, get_method
 from conetheory.saliency import PREDICTED, class_name, saliency, target_classes
 
@@ -46,7 +46,7 @@ def explain_maps(
             "class_index": (("image", "target"), classes.numpy()),
         },
         {
-            "method": [method.name],
+            **method_axis(method),
             "image": list(names or [str(n) for n in range(len(images))]),
             "target": [str(t) for t in targets],
             "class_name": (("image", "target"), np.array(titles, dtype=object)),

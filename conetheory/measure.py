@@ -286,7 +286,7 @@ class CscMeter:
             values[name] = {key: function(found) for key, found in self.statistics.items()}
         extra = {"measured_deficit_quantile": ("quantile", QUANTILES), "measured_band": ("side", SIDES)}
         layers = [layer for _, layer in self.statistics]
-        dataset = frame(graph, self.chain.method.name, self.starts, layers, values, extra)
+        dataset = frame(graph, self.chain.method, self.starts, layers, values, extra)
         baseline = [random_baseline_deficit(graph.shape(layer)[0]) for layer in dataset["layer"].values]
         dataset["baseline_deficit"] = ("layer", baseline)
         settings = {k: getattr(self, k) for k in ("vectors", "seed", "distribution", "bootstrap", "images")}

@@ -171,7 +171,8 @@ class _Job:
             parts.insert(0, self.meter.result())
         if not parts:
             raise InputError(f"{chain.method.name}: nothing was asked for that applies to it")
-        return compare(self._with_reasons(self._with_counts(parts[0])), *parts[1:])
+        found = compare(self._with_reasons(self._with_counts(parts[0])), *parts[1:])
+        return Comparison(found.dataset.assign_attrs(repro=", ".join(s.repro))) if s.repro else found
 
     def _with_reasons(self, result: Result) -> Result:
         """Why theories say nothing about this method, one line for each."""

@@ -1,7 +1,9 @@
 """Results: an `xarray.Dataset` with named dimensions and its provenance, saved as netCDF.
 
 Dimensions: `method`, `start` (start layer), `layer` (from the start layers down to the input), `quantile`,
-`side` (lower, upper). Deficits are `1 - |cos|`. A part that was not computed is absent or NaN.
+`side` (lower, upper). Deficits are `1 - |cos|`. A part that was not computed is absent or NaN. Layers have
+a `label` for figures and a `depth`, their place in the network from the output down; methods have a `rule`,
+what the name stands for with its parameters, empty for methods that are not ours.
 """
 
 from __future__ import annotations
@@ -13,12 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import h5py
 import numpy as np
 import torch
 import xarray as xr
 
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph
+from conetheory.networks.messages import one_line
+from conetheory.rules.described import described
 
 SIDES = ("lower", "upper")
 
@@ -41,10 +46,16 @@ class Result:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
+        """Read a file of this kind, `Result.load` one of any kind; `InputError` where it is none."""
         try:
+            with h5py.File(path) as file:
+                dict(file.attrs)  # broken, they make h5netcdf leave an object that complains when it is freed
             data = xr.load_dataset(path, engine="h5netcdf")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} is no result of conetheory: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # broken files raise OSError, ValueError, KeyError, RuntimeError, ...
+            raise InputError(f"{path} is no result of conetheory, or damaged: {one_line(error)}") from error
+        kind = data.attrs.get("kind", "unknown")
+        if cls.kind not in (Result.kind, kind):
+            raise InputError(f"{path} is of kind {kind!r}, not {cls.kind!r}")
         return cls(data.drop_encoding())  # a name's length in this file would cut longer ones in the next
 
     def median(self, name: str, *, method: str | None = None, start: str | None = None) -> xr.DataArray:
@@ -77,7 +88,7 @@ def layer_order(graph: Graph, starts: Iterable[str], layers: Sequence[str]) -> l
 
 def frame(
     graph: Graph,
-    method: str,
+    method: Any,
     starts: Sequence[str],
     layers: Sequence[str],
     values: Mapping[str, Mapping[tuple[str, str], Any]],
@@ -87,13 +98,14 @@ def frame(
 
     `extra` names the last dimension of variables that are not scalars: `{variable: (dim, coordinates)}`.
     """
-    order = layer_order(graph, starts, layers)
+    order, places = layer_order(graph, starts, layers), [*reversed([INPUT, *graph.nodes])]
     dataset = xr.Dataset(
         coords={
-            "method": [method],
+            **method_axis(method),
             "start": list(starts),
             "layer": order,
             "label": ("layer", [graph.label(name) for name in order]),
+            "depth": ("layer", [places.index(name) for name in order]),
         }
     )
     for name, entries in values.items():
@@ -107,6 +119,12 @@ def frame(
         if dim:
             dataset = dataset.assign_coords({dim: list(coordinates)})
     return dataset
+
+
+def method_axis(method: Any) -> dict[str, Any]:
+    """The coordinates along `method` of a result of one method: its name and its rule."""
+    rule = getattr(method, "rule", None)
+    return {"method": [method.name], "rule": ("method", ["" if rule is None else described(rule)])}
 
 
 def provenance(network: Any = None, **settings: Any) -> dict[str, Any]:

@@ -33,8 +33,9 @@ import xarray as xr
 from conetheory import networks
 from conetheory.cli import files
 from conetheory.cli.job import device_of
-from conetheory.comparison import Comparison, join_methods
+from conetheory.comparison import Comparison
 from conetheory.errors import ConeTheoryError
+from conetheory.joining import join_methods
 from conetheory.local import ENUMERABLE
 from conetheory.networks import Images, Network
 from conetheory.networks.ops import Add
@@ -136,7 +137,7 @@ class Case:
         chosen = {k: str(v) for k, v in asdict(settings).items() if k not in ("device", "batch")}
         identity = self.identity | chosen | {"count": len(images)}
         path = files.folder(self.out / "parts" / self.name) / f"{name}.nc"
-        found, _ = files.reusable(path, method, identity)
+        found, _ = files.reusable(Comparison, path, method, identity)
         if found is None:
             begun = time.perf_counter()
             made = run(self.network, images, method, settings).dataset

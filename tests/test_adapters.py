@@ -20,9 +20,10 @@ from conetheory.adapters.vjp import VjpChain
 from conetheory.adapters.zennit import ZennitChain
 from conetheory.attribution import explain
 from conetheory.chain import RelevanceChain
+from conetheory.comparison import compare
 from conetheory.errors import InputError, UnsupportedLayerError
 from conetheory.measure import CscMeter, measure_csc
-from conetheory.networks import trace
+from conetheory.networks import load, trace
 from conetheory.networks.graph import INPUT
 from conetheory.results import Measurement
 from tests.networks.toys import random_images, seeded
@@ -298,7 +299,28 @@ def test_any_vjp_gives_the_same_measurement():
     theirs = VjpChain(vjps, shapes, 2, name="lrp-alpha2beta1", dtype=torch.float64)
     options = {"vectors": 4, "seed": 1, "bootstrap": 5}
     one, other = (measure_csc(found, ["logits", "relu_1"], **options).dataset for found in (theirs, ours))
+    one, other = (data.drop_vars(["rule", "depth"]) for data in (one, other))  # a vjp doesn't tell them
     xr.testing.assert_allclose(one, other, rtol=1e-10)
+
+
+@pytest.mark.parametrize("adapter", [ZennitChain, captum_chain, VjpChain])
+def test_results_name_the_module_and_its_weights(adapter):
+    """As results of our own chains of it do, so that both are of one network in a report."""
+    model, other = (seeded(sequential, seed) for seed in (0, 1))
+    if adapter is VjpChain:
+        found = VjpChain({"8": lambda v: {}}, {INPUT: SHAPE, "8": (5,)}, 2, network=model)
+    else:
+        library = "captum" if adapter is captum_chain else "zennit"
+        pytest.importorskip(library, reason=f"{library} is not installed")
+        found = adapter(model, images().abs()) if adapter is ZennitChain else adapter(model)
+    measured = measure_csc(found, "8", vectors=2)
+    ours, theirs = (load(net, input_shape=SHAPE) for net in (model, other))
+    own = measure_csc(RelevanceChain(ours, images().abs()), "8", vectors=2, layers=["8"])
+    for name in ("network", "network_weights", "network_weights_sha256"):
+        assert measured.dataset.attrs[name] == own.dataset.attrs[name]
+    compare(measured, own)
+    with pytest.raises(InputError, match="different weights"):
+        compare(measured, measure_csc(RelevanceChain(theirs, images()), "8", vectors=2, layers=["8"]))
 
 
 def test_batches_of_vjp_chains_are_pooled():

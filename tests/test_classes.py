@@ -26,6 +26,7 @@ from conetheory.cli import main
 from conetheory.errors import InputError
 from conetheory.rules.registry import methods
 from conetheory.theory.columns import column_deficit_estimate, mean_squared_sine
+from conetheory.theory.cosine import pairwise_deficits
 from tests.toys import fitted, graph, images
 
 F64 = {"dtype": torch.float64}
@@ -75,6 +76,20 @@ def test_no_mixture_of_classes_is_farther_apart_than_the_worst_pair():
     mixed = chain.down(starts, "logits")[0].sum(1).flatten(1)
     unit = mixed / mixed.norm(dim=1, keepdim=True)
     assert float((1 - unit @ unit.T).max()) <= worst
+
+
+@pytest.mark.parametrize("apart", [1.0, 1e-4, 1e-9])
+def test_the_worst_pair_keeps_its_digits_however_near_all_maps_are(apart):
+    """Of either sign and of any length; a map of zero, here the first, has no distance."""
+    generator = torch.Generator().manual_seed(2)
+    drawn = lambda *size: torch.randn(size, generator=generator, dtype=torch.float64)  # noqa: E731
+    maps = torch.cat([torch.zeros(1, 130, 131), drawn(1, 130, 131) + apart * drawn(8, 130, 131)])
+    maps = maps * drawn(9, 1, 1)
+    every = pairwise_deficits(maps[1:].flatten(1))
+    pair = list(itertools.combinations(range(1, 9), 2))[int(every.argmax())]
+    found, where = worst_pair(maps)
+    assert found == pytest.approx(float(every.max()), rel=1e-6)
+    assert where == pair
 
 
 def test_one_image_may_see_all_classes_and_the_others_the_top_ones():

@@ -7,8 +7,10 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from conetheory.comparison import Comparison, join_methods
+from conetheory.comparison import Comparison
+from conetheory.joining import join_methods
 from conetheory.plotting.csc import csc_figure
+from conetheory.plotting.methods import method_styles, methods_figure
 from conetheory.results import SIDES
 from conetheory.table import comparison_tables, sentence, summary_lines
 
@@ -96,6 +98,15 @@ def test_one_panel_for_each_method_and_start():
     assert titles == ["lrp-alpha1beta0 from logits", "lrp-alpha2beta1 from logits"]
     assert len(figure.axes[0].patches) == 3
     assert len(figure.axes[1].patches) == 0
+
+
+def test_methods_of_other_libraries_are_a_family_of_their_own():
+    names = ["gradient", "zennit EpsilonPlus", "lrp-0", "captum LRP"]
+    styles = method_styles(names)
+    assert len({styles[name]["color"] for name in names}) == 3
+    assert styles["zennit EpsilonPlus"]["color"] == styles["captum LRP"]["color"]
+    assert styles["zennit EpsilonPlus"]["ls"] != styles["captum LRP"]["ls"]
+    assert methods_figure(join_methods([synthetic(name) for name in names])).axes[0].lines
 
 
 def test_a_comparison_of_nothing_is_an_empty_figure():

@@ -48,7 +48,8 @@ class CaptumChain(VjpChain):
             shapes = modules.shapes(modules.run(model, images))
         last = next(reversed(shapes))
         kept = {layer: shape for layer, shape in shapes.items() if layer in (INPUT, last, *ruled)}
-        super().__init__({}, kept, len(images), name=name, dtype=images.dtype, device=images.device)
+        given = {"network": model, "dtype": images.dtype, "device": images.device}
+        super().__init__({}, kept, len(images), name=name, **given)
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,24 @@ from torch import Tensor, nn
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import Shape
+from conetheory.networks.weights import fingerprint
 
 LOGITS = "logits"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What results say of a module that is not traced: its class's name and the sha256 of its weights."""
+
+    module: nn.Module
+
+    @property
+    def name(self) -> str:
+        return type(self.module).__name__
+
+    @cached_property
+    def provenance(self) -> dict[str, str]:
+        return {"weights": "as given", "weights_sha256": fingerprint(self.module)}
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from conetheory.adapters.modules import Origin
 from conetheory.chain import Start, checked_vectors
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT
@@ -77,7 +78,9 @@ class VjpChain:
 
     vjps: `{start layer: vjp}`; v is `(images, *shape of the start)`, one vector for each image, and the
     function gives the relevance `(images, *shape)` of the layers below, of those it knows. shapes: of all
-    layers, from the input up (see `Layers`). dtype and device are those that v is handed over in.
+    layers, from the input up (see `Layers`). network: the module or `Network` behind the functions, which
+    results then name, so that they are told from those of others. dtype and device are those that v is handed
+    over in.
     """
 
     def __init__(
@@ -93,7 +96,8 @@ class VjpChain:
     ) -> None:
         self.graph, self.images_count, self.method = Layers(shapes), images, External(name)
         self.vjps = {self.graph.resolve(start): vjp for start, vjp in vjps.items()}
-        self.network, self.dtype, self.device = network, dtype, torch.device(device)
+        self.network = Origin(network) if isinstance(network, nn.Module) else network
+        self.dtype, self.device = dtype, torch.device(device)
 
     def __len__(self) -> int:
         return self.images_count

@@ -35,8 +35,8 @@ class ZennitChain(VjpChain):
         kind = "gradient" if composite is None else type(composite).__name__
         with self._forward() as tensors:
             shapes = modules.shapes(tensors)
-        place = {"dtype": images.dtype, "device": images.device}
-        super().__init__({}, shapes, len(images), name=name or f"zennit {kind}", **place)
+        given = {"network": model, "dtype": images.dtype, "device": images.device}
+        super().__init__({}, shapes, len(images), name=name or f"zennit {kind}", **given)
 
     @contextmanager
     def _forward(self) -> Iterator[dict[str, Tensor]]:

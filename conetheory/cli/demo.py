@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conetheory.cli import console
-from conetheory.cli.series import joined
 
 if TYPE_CHECKING:
     from conetheory.cli.job import Job
@@ -18,6 +17,7 @@ def finish_demo(job: Job) -> list[Path]:
     """Write maps.nc, classes.nc, sanity.nc and report.html into the job's folder."""
     from conetheory.classes import class_sensitivity
     from conetheory.explanation import explain_maps
+    from conetheory.joining import join_methods
     from conetheory.report import write_report
     from conetheory.sanity import sanity_check
 
@@ -31,5 +31,6 @@ def finish_demo(job: Job) -> list[Path]:
         paths = []
         for done, (name, compute) in enumerate(parts.items()):
             report("maps, classes, randomisation", done, len(parts))
-            paths.append(joined([compute(method) for method in job.methods]).save(job.out / f"{name}.nc"))
+            whole = join_methods([compute(method) for method in job.methods])
+            paths.append(whole.save(job.out / f"{name}.nc"))
     return [*paths, write_report(job.out)]

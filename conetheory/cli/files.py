@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from conetheory.errors import InputError
 
 if TYPE_CHECKING:
     from conetheory.comparison import Comparison
+    from conetheory.results import Result
+
+Kind = TypeVar("Kind", bound="Result")
 
 
 def folder(path: Path) -> Path:
@@ -28,21 +31,19 @@ def fingerprint(settings: dict[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def save(comparison: Comparison, settings: dict[str, Any], path: Path) -> Comparison:
+def save(result: Kind, settings: dict[str, Any], path: Path) -> Kind:
     """Write one method's result with its settings, and give it back as it was written."""
-    marked = type(comparison)(comparison.dataset.assign_attrs(settings=fingerprint(settings)))
+    marked = type(result)(result.dataset.assign_attrs(settings=fingerprint(settings)))
     marked.save(path)
     return marked
 
 
-def reusable(path: Path, method: str, settings: dict[str, Any]) -> tuple[Comparison | None, str]:
+def reusable(kind: type[Kind], path: Path, method: str, settings: dict[str, Any]) -> tuple[Kind | None, str]:
     """A result of the same settings, or None and the reason (empty where there is no file)."""
-    from conetheory.comparison import Comparison
-
     if not path.is_file():
         return None, ""
     try:
-        found = Comparison.load(path)
+        found = kind.load(path)
     except InputError as error:
         return None, str(error)
     data = found.dataset

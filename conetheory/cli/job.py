@@ -18,8 +18,9 @@ from conetheory.cli import console, files
 from conetheory.cli.chosen import ALL, chosen_methods, given_parameters
 from conetheory.cli.demo import finish_demo
 from conetheory.cli.options import Task
-from conetheory.comparison import Comparison, join_methods
+from conetheory.comparison import Comparison
 from conetheory.errors import ConeTheoryError, InputError
+from conetheory.joining import join_methods
 from conetheory.networks import Images, Network
 from conetheory.pipeline import Settings, run
 from conetheory.predict import THEORIES
@@ -132,7 +133,7 @@ def run_methods(job: Job) -> list[Comparison]:
 def run_method(job: Job, method: str) -> Comparison:
     """One method, from its file where that may be taken up; the file is written as soon as it is done."""
     path, identity = job.out / f"{method}.nc", job.identity(method)
-    found, reason = files.reusable(path, method, identity) if job.resume else (None, "")
+    found, reason = files.reusable(Comparison, path, method, identity) if job.resume else (None, "")
     if found is not None:
         console.note(f"{method}: taken from {path}")
         return found

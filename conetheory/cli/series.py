@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -82,6 +82,7 @@ def run_series(
     Where all methods were asked for, one that can't be run here is left out with a note.
     """
     from conetheory.errors import ConeTheoryError, InputError
+    from conetheory.joining import join_methods
 
     files.folder(asked.out / PARTS)
     done: list[Kind] = []
@@ -96,7 +97,7 @@ def run_series(
         console.note(f"{method}: {number} of {len(asked.methods)} methods done")
     if not done:
         raise InputError("none of the methods can be run on this network")
-    whole = joined(done)
+    whole = join_methods(done)
     whole.save(asked.out / f"{kind.kind}.nc")
     return whole
 
@@ -110,10 +111,10 @@ def _one(
 ) -> Kind:
     path = asked.out / PARTS / f"{kind.kind}-{method}.nc"
     identity = asked.identity(method, settings)
-    found, reason = files.reusable(path, method, identity) if asked.resume else (None, "")
+    found, reason = files.reusable(kind, path, method, identity) if asked.resume else (None, "")
     if found is not None:
         console.note(f"{method}: taken from {path}")
-        return kind(found.dataset)
+        return found
     if reason:
         console.note(f"{method}: {reason}; run again")
     begun = time.perf_counter()
@@ -121,13 +122,3 @@ def _one(
         result = compute(method, report)
     console.note(f"{method}: {len(asked.images)} images in {time.perf_counter() - begun:.1f} s")
     return files.save(result, identity, path)
-
-
-def joined(results: Sequence[Kind]) -> Kind:
-    """Results of several methods on the same network and images, as one."""
-    import xarray as xr
-
-    options = {"data_vars": "minimal", "coords": "minimal", "compat": "override", "join": "outer"}
-    parts = [result.dataset for result in results]
-    whole = xr.concat(parts, "method", combine_attrs="override", **options)
-    return type(results[0])(whole)

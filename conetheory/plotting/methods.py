@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from conetheory.comparison import Comparison
+from conetheory.errors import InputError
 from conetheory.plotting.csc import LAYERS_PER_INCH, cosine_axis, lowest_power, positive, short_label
 from conetheory.rules.registry import find
 
@@ -52,15 +53,22 @@ def methods_figure(comparison: Comparison) -> Figure:
 
 
 def method_styles(names: list[str]) -> dict[str, dict[str, Any]]:
-    """Colour and line style of each method."""
+    """Colour and line style of each method; those that are not registered are a family of their own."""
     families: dict[str, list[str]] = {}
     for name in names:
-        families.setdefault(find(name).family, []).append(name)
+        families.setdefault(_family(name), []).append(name)
     return {
         name: {"color": COLOURS[i % len(COLOURS)], "ls": STYLES[j % len(STYLES)]}
         for i, members in enumerate(families.values())
         for j, name in enumerate(members)
     }
+
+
+def _family(name: str) -> str:
+    try:
+        return find(name).family
+    except InputError:
+        return "external"
 
 
 def _panel(comparison: Comparison, axes: Axes, start: str, styles: dict[str, dict[str, Any]]) -> None:

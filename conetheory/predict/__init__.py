@@ -59,7 +59,7 @@ def prediction(
                     )
     extra = {name: ("side", SIDES) for name in values if name.endswith("_band")}
     layers = [layer for entries in values.values() for _, layer in entries]
-    dataset = frame(chain.graph, chain.method.name, starts, layers, values, extra)
+    dataset = frame(chain.graph, chain.method, starts, layers, values, extra)
     return Prediction(dataset.assign_attrs(provenance(chain.network)))
 
 

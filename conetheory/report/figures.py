@@ -26,7 +26,7 @@ def figures(study: Study) -> Iterator[tuple[str, str, Figure]]:
     if study.classes is not None and "class_distance_median" in study.classes:
         yield "classes", "Another class, another map?", classes_figure(study.classes)
     if study.maps is not None:
-        yield "maps", "Maps, side by side", maps_figure(study.maps)
+        yield "maps", "Maps, side by side", gallery_figure(study.maps)
 
 
 def sanity_figure(data: xr.Dataset) -> Figure:
@@ -91,7 +91,7 @@ def classes_figure(data: xr.Dataset) -> Figure:
     return figure
 
 
-def maps_figure(data: xr.Dataset) -> Figure:
+def gallery_figure(data: xr.Dataset) -> Figure:
     """A row for each image and target: the picture, then the map of every method."""
     methods = [str(m) for m in data["method"].values]
     maps = data["map"].transpose("method", "image", "target", "y", "x")

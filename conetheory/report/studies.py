@@ -10,13 +10,13 @@ from typing import Any
 
 import xarray as xr
 
-from conetheory.comparison import Comparison, join_methods
+from conetheory.comparison import WEIGHTS, Comparison
 from conetheory.errors import InputError
+from conetheory.joining import join_methods
 from conetheory.results import Result
 from conetheory.verdict import Outcome, Verdict, verdicts
 
 KINDS = ("comparison", "sanity", "classes", "maps")
-WEIGHTS = "network_weights_sha256"
 
 
 @dataclass(frozen=True)
@@ -93,20 +93,10 @@ def _study(network: str, weights: str, files: Sequence[tuple[str, xr.Dataset]]) 
         kept = _new_methods([(path, data) for path, data in files if data.attrs["kind"] == kind])
         parts[kind] = [data for _, data in kept]
         used += [(path, dict(data.attrs)) for path, data in kept]
-    joined = {kind: _joined(parts[kind]) for kind in KINDS[1:]}
-    comparison = _compared(parts["comparison"])
-    return Study(network, weights, comparison, **joined, sources=tuple(used))
-
-
-def _compared(datasets: Sequence[xr.Dataset]) -> Comparison | None:
-    """All comparisons as one, with the attributes in which they agree."""
-    if not datasets:
-        return None
-    first, *others = (data.attrs for data in datasets)
-    agreed = {k: v for k, v in first.items() if all(other.get(k) == v for other in others)}
-    joined = join_methods([Comparison(data) for data in datasets]).dataset
-    joined.attrs = agreed
-    return Comparison(joined)
+    joined = {kind: _joined(parts[kind]) for kind in KINDS}
+    if joined["comparison"] is not None:
+        joined["comparison"] = Comparison(joined["comparison"])
+    return Study(network, weights, **joined, sources=tuple(used))
 
 
 def _new_methods(files: Sequence[tuple[str, xr.Dataset]]) -> list[tuple[str, xr.Dataset]]:
@@ -122,10 +112,7 @@ def _new_methods(files: Sequence[tuple[str, xr.Dataset]]) -> list[tuple[str, xr.
 
 
 def _joined(datasets: Sequence[xr.Dataset]) -> xr.Dataset | None:
-    if len(datasets) < 2:
-        return datasets[0] if datasets else None
-    options = {"data_vars": "minimal", "coords": "minimal", "compat": "override", "combine_attrs": "override"}
-    return xr.concat(datasets, "method", join="outer", **options)
+    return join_methods([Result(data) for data in datasets]).dataset if datasets else None
 
 
 def _named(methods: Sequence[str], most: int = 4) -> str:

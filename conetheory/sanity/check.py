@@ -25,7 +25,7 @@ from conetheory.chain import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph
 from conetheory.randomise import Level, Scheme, default_layers, levels, randomised, weighted
-from conetheory.results import SIDES, Result, provenance
+from conetheory.results import SIDES, Result, method_axis, provenance
 from conetheory.rules.registry import Method, get_method
 from conetheory.saliency import BATCH, pictures, predicted_classes, saliency
 from conetheory.sanity.structure import shuffled_maps
@@ -128,9 +128,10 @@ class _Check:
     def dataset(self, names: Sequence[str]) -> xr.Dataset:
         data = xr.Dataset(
             coords={
-                "method": [self.method.name],
+                **method_axis(self.method),
                 "mode": list(self.s.modes),
                 "layer": [level.name for level in self.levels],
+                "depth": ("layer", [len(level.cascade) for level in self.levels]),
                 "measure": list(self.s.measures),
                 "image": list(names),
                 "side": list(SIDES),

@@ -19,6 +19,7 @@ from conetheory.report import load_studies, write_report
 from conetheory.report.drawings import Cone, angle, cone_svg, cones
 from conetheory.report.payload import payload
 from conetheory.report.pictures import map_uri
+from conetheory.verdict import verdicts
 from tests.report import folders
 
 KINDS = ("comparison", "sanity", "classes", "maps")
@@ -188,6 +189,30 @@ def test_networks_have_sections_of_their_own_and_methods_are_taken_once(tmp_path
     assert "seed" not in toy.comparison.dataset.attrs  # they don't agree in it
     text = Structure(write_report(tmp_path).read_text("utf-8")).text
     assert text.index("On other_cnn") < text.index("On toy_cnn")
+
+
+def test_runs_of_other_layers_and_sizes_are_reported_together(tmp_path):
+    """Layers stay in their order from the output, so that the last ones are those that come first."""
+    whole = folders.sanity()
+    whole = whole.assign_coords(depth=("layer", range(whole.sizes["layer"])))
+    parts = {"gradient": ["fc6", "conv4"], "lrp-alpha1beta0": ["fc5", "pool2", "conv1"]}
+    for number, (method, layers) in enumerate(parts.items()):
+        one = whole.sel({"method": [method], "layer": layers})
+        one.to_netcdf(tmp_path / f"sanity-{number}.nc", engine="h5netcdf")
+        few = folders.classes().sel({"method": [method]}).isel(rank=slice(2 + number))
+        few.to_netcdf(tmp_path / f"classes-{number}.nc", engine="h5netcdf")
+    (study,) = load_studies(tmp_path)
+    assert list(study.sanity["layer"].values) == ["fc6", "fc5", "pool2", "conv4", "conv1"]
+    name = "ssim after randomising the last layers"
+    for verdict in study.verdicts:
+        (alone,) = verdicts(None, whole.sel({"method": [verdict.method], "layer": parts[verdict.method]}))
+        assert verdict.find(name).value == alone.find(name).value
+    assert study.classes.sizes["rank"] == 3
+    write_report(tmp_path)
+    wide = folders.classes().assign_coords({"method": ["a", "b", "c"]}).isel(x=slice(8))
+    wide.to_netcdf(tmp_path / "wide.nc", engine="h5netcdf")
+    with pytest.raises(InputError, match=r"different sizes along 'x' \(8, 16\)"):
+        load_studies(tmp_path)
 
 
 def test_names_are_text_and_nothing_else(tmp_path):
