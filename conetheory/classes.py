@@ -221,6 +221,8 @@ def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
 def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: int) -> dict[str, Any]:
     chain = open_chain(network, image[None], method, dtype=s.dtype, device=s.device)
     classes = chain.logits.shape[1]
+    if classes < 2:
+        raise InputError("the network has one output: there is no other class whose map could differ")
     top = chain.logits[0].topk(min(s.top, classes)).indices.tolist()
     maps = class_maps(chain, top)
     spread = Spread.of(maps, s.ranks)

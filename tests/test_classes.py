@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from conetheory.attribution import open_chain
 from conetheory.classes import (
@@ -24,9 +25,11 @@ from conetheory.classes import (
 )
 from conetheory.cli import main
 from conetheory.errors import InputError
+from conetheory.networks import trace
 from conetheory.rules.registry import methods
 from conetheory.theory.columns import column_deficit_estimate, mean_squared_sine
 from conetheory.theory.cosine import pairwise_deficits
+from tests.networks.toys import seeded
 from tests.toys import fitted, graph, images
 
 F64 = {"dtype": torch.float64}
@@ -244,3 +247,9 @@ def test_the_command_prints_a_row_a_method_and_how_the_prediction_does(tmp_path,
     ):
         assert main(["classes", "cifar10_cnn", *wrong]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_a_network_of_one_output_has_no_other_class():
+    network = trace(seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(90, 1))), (3, 6, 5))
+    with pytest.raises(InputError, match="the network has one output"):
+        class_sensitivity(network, torch.ones(1, 3, 6, 5), "gradient")

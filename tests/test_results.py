@@ -54,7 +54,7 @@ def test_results_of_one_network_are_laid_over_each_other(network, method):
     one = RelevanceChain(network, pictures(1), method)
     found = compare(measured, predict_csc(one, vectors=4), certify_csc(one.double()))
     assert found.dataset["error_decades_local_spectrum"].notnull().any()
-    assert ("certified_cos_lower" in found.dataset) == (method == "lrp-alpha1beta0")
+    assert ("certified_deficit_upper" in found.dataset) == (method == "lrp-alpha1beta0")
 
 
 def test_results_of_other_weights_are_refused(network):

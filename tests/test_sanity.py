@@ -341,3 +341,11 @@ def test_explain_writes_arrays_and_figures(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert main(["explain", "cifar10_cnn", "--target", "unicorn"]) == 2
     assert "no class 'unicorn'" in capsys.readouterr().err
+
+
+def test_a_network_of_one_output_has_no_other_logit():
+    body = [nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(300, 1)]
+    network = trace(seeded(lambda: nn.Sequential(*body)), SHAPE)
+    data = sanity_check(network, IMAGES, "gradient", SanitySettings(**F64)).dataset
+    assert np.isfinite(data["similarity_median"]).all()
+    assert np.isnan(data["random_logit_median"]).all()

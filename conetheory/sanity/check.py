@@ -144,6 +144,7 @@ class _Check:
             self._put(data, "smooth_similarity", found["smooth"], ("layer", "measure"))
         other = other_classes(self.targets, self.graph.shape(self.graph.output)[0], self.s.seed)
         logit = self._compared(self._maps(self.network, other))
+        logit[:, (other == self.targets)[:, 0].numpy()] = np.nan
         self._put(data, "random_logit", logit, ("measure",))
         self._put(data, "efficient_mprt", complexity_rise(self.maps, found["last"]), ())
         structure = median_band(self._structure())[0]

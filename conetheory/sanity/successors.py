@@ -61,8 +61,10 @@ def smooth_maps(
 
 
 def other_classes(targets: Tensor, outputs: int, seed: int = 0) -> Tensor:
-    """For each image another class than its target `(images, 1)`, uniform over all others."""
-    shifts = [np.random.default_rng([seed, n]).integers(1, outputs) for n in range(len(targets))]
+    """For each image another class than its target `(images, 1)`, uniform over all others; the target itself
+    where the network has one output.
+    """
+    shifts = [np.random.default_rng([seed, n]).integers(1, max(outputs, 2)) for n in range(len(targets))]
     return (targets + torch.tensor(shifts).view(-1, 1)) % outputs
 
 
