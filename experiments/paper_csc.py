@@ -56,6 +56,15 @@ SAID = ("predicted_", "error_decades_", "certified_")  # what is taken over from
 ALSO = ("violations", "checked", "locations", "not_applicable", "not_predicted")
 MEASURED = ("measured_deficit_median", "measured_band")
 
+# options that the experiments on the paper's networks share
+Models = Annotated[list[str] | None, typer.Argument(help="default: vgg16 and resnet50")]
+Pictures = Annotated[Path | None, typer.Option(help="a folder; default: photographs in scikit-image")]
+Weights = Annotated[str | None, typer.Option(help=f"default: {IMAGENET}, or bundled")]
+Limit = Annotated[int, typer.Option(help="images, a random choice")]
+Methods = Annotated[list[str] | None, typer.Option(help="default: all that are backpropagated")]
+Patterns = Annotated[Path | None, typer.Option(help="file of fitted patterns")]
+Size = Annotated[int | None, typer.Option(help="side of the input; default: the network's own")]
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -286,24 +295,22 @@ def opened(
 
 
 def main(
-    model: Annotated[list[str] | None, typer.Argument(help="default: vgg16 and resnet50")] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="a folder; default: photographs in scikit-image")
-    ] = None,
-    weights: Annotated[str | None, typer.Option(help=f"default: {IMAGENET}, or bundled")] = None,
-    limit: Annotated[int, typer.Option(help="images, a random choice")] = 200,
-    method: Annotated[list[str] | None, typer.Option(help="default: all that are backpropagated")] = None,
+    model: Models = None,
+    images: Pictures = None,
+    weights: Weights = None,
+    limit: Limit = 200,
+    method: Methods = None,
     case: Annotated[
         list[str] | None, typer.Option(help="names of cases, MODEL-trained; default: all")
     ] = None,
-    patterns: Annotated[Path | None, typer.Option(help="file of fitted patterns")] = None,
+    patterns: Patterns = None,
     vectors: int = 5,
     few: Annotated[int, typer.Option(help="images for predictions and certificates")] = 8,
     many: Annotated[int, typer.Option(help="vectors that predictions are held against")] = 200,
     positions: Annotated[int, typer.Option(help="locations a layer, where columns are sent down")] = 30,
     rows: Annotated[int, typer.Option(help="locations a layer, where rows are sent up")] = 2,
     batch: Annotated[int, typer.Option(help="images that share a chain")] = 8,
-    size: Annotated[int | None, typer.Option(help="side of the input; default: the network's own")] = None,
+    size: Size = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64")] = "float32",
     device: str = "auto",
     minutes: Annotated[float, typer.Option(help="start no method after so many")] = float("inf"),

@@ -35,7 +35,19 @@ from conetheory.saliency import class_index
 from conetheory.sanity import Sanity, SanitySettings, sanity_check
 from conetheory.similarity import PAPER
 from experiments.method_table import parameters
-from experiments.paper_csc import IMAGENET, NETWORKS, backpropagated, device_name, opened
+from experiments.paper_csc import (
+    NETWORKS,
+    Limit,
+    Methods,
+    Models,
+    Patterns,
+    Pictures,
+    Size,
+    Weights,
+    backpropagated,
+    device_name,
+    opened,
+)
 
 
 def asked_for(
@@ -130,21 +142,19 @@ def study(
 
 
 def main(
-    model: Annotated[list[str] | None, typer.Argument(help="default: vgg16 and resnet50")] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="a folder; default: photographs in scikit-image")
-    ] = None,
-    weights: Annotated[str | None, typer.Option(help=f"default: {IMAGENET}, or bundled")] = None,
-    limit: Annotated[int, typer.Option(help="images, a random choice")] = 200,
+    model: Models = None,
+    images: Pictures = None,
+    weights: Weights = None,
+    limit: Limit = 200,
     picture: Annotated[list[Path] | None, typer.Option(help="a picture of two classes")] = None,
     pair: Annotated[list[str] | None, typer.Option(help="A,B: two classes, by number or name")] = None,
-    method: Annotated[list[str] | None, typer.Option(help="default: all that are backpropagated")] = None,
-    patterns: Annotated[Path | None, typer.Option(help="file of fitted patterns")] = None,
+    method: Methods = None,
+    patterns: Patterns = None,
     layer: Annotated[list[str] | None, typer.Option(help="default: the paper's")] = None,
     smooth: Annotated[int, typer.Option(help="noisy copies of an image for smooth MPRT")] = 0,
     top: Annotated[int, typer.Option(help="classes of an image that are compared")] = 10,
     whole: Annotated[int, typer.Option(help="images for which all classes are")] = 1,
-    size: Annotated[int | None, typer.Option(help="side of the input; default: the network's own")] = None,
+    size: Size = None,
     device: str = "auto",
     out: Path = Path("out/paper-sanity"),
 ) -> dict[str, Any]:
