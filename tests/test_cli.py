@@ -325,6 +325,12 @@ def test_all_methods_in_one_go(capsys, monkeypatch, tmp_path):
         (["--set", "percentile"], "NAME=VALUE"),
         (["--set", "percentile=90"], "no parameter 'percentile'"),
         (["--method", "rectgrad", "--set", "percentile=101"], "percentile must be"),
+        (
+            ["--method", "rectgrad", "--set", "percentile=[1]"],
+            "percentile of rectgrad must be a finite number",
+        ),
+        (["--method", "lrp-gamma", "--set", "gamma=Infinity"], "gamma of lrp-gamma must be a finite number"),
+        (["--method", "smoothgrad", "--set", f"seed={'1' * 5000}"], "seed of smoothgrad must be a whole"),
         (["--repro", "icml2021"], "unknown choice 'icml2021'"),
         (["--method", "pattern-net"], "patterns"),
         (["--method", "rectgrad", "--bias", "bach"], "no parameter 'bias'"),
