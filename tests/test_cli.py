@@ -20,6 +20,7 @@ from conetheory.cli import job as job_module
 from conetheory.cli import main
 from conetheory.comparison import Comparison
 from conetheory.networks.sources import BUNDLED
+from conetheory.results import Result
 from conetheory.rules import registry
 
 QUICK = ["--limit", "1", "--vectors", "3"]
@@ -61,11 +62,25 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ([*CIFAR, "--weights", "IMAGENET1K_V9"], "unknown weights"),
         ([*CIFAR, "--weights", "absent.pth"], "does not exist"),
         ([*CIFAR, "--images", "absent.png"], "does not exist"),
-        ([*CIFAR, "--vectors", "1"], "--vectors must be at least 2"),
+        ([*CIFAR, "--images", ""], "empty"),
+        ([*CIFAR, "--vectors", "1"], "--vectors"),
         ([*CIFAR, "--vectors", "many"], "--vectors"),
-        ([*CIFAR, "--limit", "0"], "--limit must be at least 1"),
-        ([*CIFAR, "--seed", "-1"], "--seed must be at least 0"),
-        (["certify", "cifar10_cnn", "--certify-images", "-1"], "--certify-images must be at least 0"),
+        ([*CIFAR, "--vectors", str(10**9)], "--vectors"),
+        ([*CIFAR, "--limit", "0"], "--limit"),
+        ([*CIFAR, "--seed", "-1"], "--seed"),
+        ([*CIFAR, "--seed", str(2**64)], "--seed"),
+        (["certify", "cifar10_cnn", "--certify-images", "-1"], "--certify-images"),
+        (["certify", "cifar10_cnn", "--certify-images", "0"], "--certify-images must be at least 1"),
+        (["explain", "cifar10_cnn", "--limit", "0"], "--limit"),
+        (["classes", "cifar10_cnn", "--top", "0"], "--top"),
+        (["classes", "cifar10_cnn", "--whole", "-1"], "--whole"),
+        (["classes", "cifar10_cnn", "--seed", "-1"], "--seed"),
+        (["sanity", "cifar10_cnn", "--smooth", "-1"], "--smooth"),
+        (["sanity", "cifar10_cnn", "--seed", str(2**64)], "--seed"),
+        (["simulate", "--starts", "1"], "--starts"),
+        (["simulate", "--starts", str(10**9)], "--starts"),
+        (["simulate", "--repeats", "0"], "--repeats"),
+        (["simulate", "--seed", "-1"], "--seed"),
         (["theorems", "fermat"], "no theorem 'fermat'"),
         (["simulate", "--matrices", "diagonal"], "unknown variant diagonal"),
         (["dance"], "dance"),
@@ -140,6 +155,42 @@ def test_grey_transparent_and_tiny_images_are_fine_and_broken_ones_in_a_folder_l
 def test_results_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "file").touch()
     assert "can't be written" in complaint(capsys, *CIFAR, "--out", str(tmp_path / "file"))
+    (tmp_path / "out" / "simulation.json").mkdir(parents=True)
+    quick = ["simulate", "--matrices", "positive", "--starts", "3", "--repeats", "1"]
+    assert "simulation.json: Is a directory" in complaint(capsys, *quick, "--out", str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 7 EiB for an array"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+    ],
+)
+def test_too_little_memory_is_one_line(capsys, monkeypatch, error):
+    def refused(*_):
+        raise error
+
+    monkeypatch.setattr(job_module, "run", refused)
+    assert "not enough memory" in complaint(capsys, *CIFAR, "--start", "conv2")
+
+
+def test_what_is_asked_for_twice_is_done_once(capsys):
+    """Under one name or under two that mean the same."""
+    twice = ["--target", "cat", "--target", "3", "--target", "predicted", "--target", "predicted"]
+    assert main(["explain", "cifar10_cnn", "--limit", "1", *twice, "--json"]) == 0
+    assert set(*json.loads(capsys.readouterr().out)["explained"].values()) == {"cat", "predicted"}
+    twice = ["--layer", "fc6", "--layer", "fc6", "--layer", "logits"]
+    assert main(["sanity", "cifar10_cnn", "--limit", "1", *twice, "--json"]) == 0
+    assert Result.load("out/sanity-cifar10_cnn/sanity.nc").dataset["layer"].values.tolist() == ["fc6"]
+    twice = ["--pair", "3,5", "--pair", "cat,dog"]
+    assert main(["classes", "cifar10_cnn", "--limit", "1", *twice, "--json"]) == 0
+    assert Result.load("out/classes-cifar10_cnn/classes.nc").dataset["pair"].values.tolist() == ["3-5"]
+    assert main([*CIFAR, "--start", "logits", "--start", "output", "--json"]) == 0
+    assert Result.load("out/csc-cifar10_cnn/comparison.nc").dataset["start"].values.tolist() == ["logits"]
+    twice = ["--matrices", "positive", "--matrices", "positive"]
+    assert main(["simulate", *twice, "--starts", "3", "--repeats", "1", "--json"]) == 0
 
 
 @pytest.fixture(scope="module")

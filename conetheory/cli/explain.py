@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from conetheory.cli.options import OPTIONS
+from conetheory.cli.options import OPTIONS, distinct
 from conetheory.cli.series import Request, request, run_series
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ def run_explain(
     from conetheory.explanation import Maps, explain_maps
     from conetheory.saliency import PREDICTED, class_index
 
-    for name in target:
-        if name != PREDICTED:
-            class_index(asked.network, name)
+    target = distinct(target, lambda t: t if t == PREDICTED else class_index(asked.network, t))
 
     def compute(method: str, report: Report) -> Maps:
         placed = {"device": asked.device, "dtype": asked.dtype, "names": asked.names}

@@ -17,7 +17,7 @@ from conetheory import networks
 from conetheory.cli import console, files
 from conetheory.cli.chosen import ALL, chosen_methods, given_parameters
 from conetheory.cli.demo import finish_demo
-from conetheory.cli.options import Task
+from conetheory.cli.options import Task, distinct
 from conetheory.comparison import Comparison, join_methods
 from conetheory.errors import ConeTheoryError, InputError
 from conetheory.networks import Images, Network
@@ -95,7 +95,6 @@ def prepare(task: Task, model: str, given: dict[str, Any]) -> Job:
     dtype = one_of("dtype", given["dtype"], DTYPES)
     theories = _theories(task, given)
     methods = chosen_methods(asked, given_parameters(given))
-    _check_counts(given)
     network = networks.load(model, given.get("weights")).to(device=device)
     images = read_images(network, given)
     settings = Settings(
@@ -176,11 +175,11 @@ def _theories(task: Task, given: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _starts(task: Task, network: Network, asked: list[str] | None) -> tuple[str, ...]:
-    starts = tuple(dict.fromkeys(asked or (network.starts if task.name == "csc" else ("logits",))))
+    starts = asked or (network.starts if task.name == "csc" else ("logits",))
     for start in starts:
         if network.resolve(start) == "input":
             raise InputError(f"start {start!r} has no layer below it")
-    return starts
+    return tuple(distinct(starts, network.resolve))
 
 
 def _certified(task: Task, given: dict[str, Any]) -> int | None:
@@ -188,15 +187,9 @@ def _certified(task: Task, given: dict[str, Any]) -> int | None:
     if not task.certifies:
         return 0
     asked = given.get("certify_images")
+    if asked == 0 and not task.measures:
+        raise InputError("--certify-images must be at least 1 where nothing else is done, not 0")
     return 1 if asked is None and task.name == "compare" else asked
-
-
-def _check_counts(given: dict[str, Any]) -> None:
-    least = {"limit": 1, "vectors": 2, "seed": 0, "positions": 1, "predict_images": 1, "certify_images": 0}
-    for name, lowest in least.items():
-        value = given.get(name)
-        if value is not None and value < lowest:
-            raise InputError(f"--{name.replace('_', '-')} must be at least {lowest}, not {value}")
 
 
 def one_of(what: str, name: str, known: dict[str, Any]) -> Any:

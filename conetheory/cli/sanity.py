@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conetheory.cli import console
-from conetheory.cli.options import OPTIONS
+from conetheory.cli.options import OPTIONS, distinct
 from conetheory.cli.series import request, run_series
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def run_sanity(
     layer: Annotated[list[str] | None, typer.Option(help=LAYER, show_default=False)] = None,
     scheme: Annotated[str, typer.Option(help=SCHEME)] = "reset",
     target: Annotated[str, typer.Option(help=TARGET)] = "predicted",
-    smooth: Annotated[int, typer.Option(metavar="N", help=SMOOTH)] = 0,
+    smooth: Annotated[int, typer.Option(metavar="N", min=0, help=SMOOTH)] = 0,
     paper_ssim: Annotated[
         bool, typer.Option("--paper-ssim", help="SSIM as the paper's code has it.")
     ] = False,
@@ -58,7 +58,7 @@ def run_sanity(
     from conetheory.similarity import PAPER, Ssim
 
     settings = SanitySettings(
-        layers=tuple(layer) if layer else None,
+        layers=_layers(asked, layer),
         scheme=scheme,
         seed=seed,
         smooth=smooth,
@@ -89,8 +89,8 @@ def run_classes(
     images: Images = None,
     limit: Limit = None,
     method: Method = ["lrp-alpha1beta0"],  # noqa: B006 (typer copies it)
-    top: Annotated[int, typer.Option(metavar="K", help="Classes of largest logit to compare.")] = 10,
-    whole: Annotated[int, typer.Option(metavar="N", help=WHOLE, show_default=False)] = 1,
+    top: Annotated[int, typer.Option(metavar="K", min=2, help="Classes of largest logit to compare.")] = 10,
+    whole: Annotated[int, typer.Option(metavar="N", min=0, help=WHOLE, show_default=False)] = 1,
     pair: Annotated[list[str] | None, typer.Option(metavar="A,B", help=PAIR, show_default=False)] = None,
     set: Parameter = None,
     seed: Seed = 0,
@@ -104,7 +104,7 @@ def run_classes(
     asked = request("classes", locals())
     from conetheory.classes import Classes, ClassSettings, class_sensitivity
 
-    pairs = tuple(_pair(asked, text) for text in pair or ())
+    pairs = tuple(dict.fromkeys(_pair(asked, text) for text in pair or ()))
     settings = ClassSettings(
         top=top, whole=whole, pairs=pairs, seed=seed, device=asked.device, dtype=asked.dtype
     )
@@ -194,6 +194,13 @@ def _described(settings: Any) -> dict[str, Any]:
     """Settings as JSON takes them, without what is the request's own."""
     plain = {k: v for k, v in asdict(settings).items() if k not in ("device", "dtype", "parameters")}
     return json_format.loads(json_format.dumps(plain))
+
+
+def _layers(asked: Request, names: list[str] | None) -> tuple[str, ...] | None:
+    """The asked layers, each once, whatever it was called; None for the usual ones."""
+    from conetheory.randomise import own_operations
+
+    return tuple(distinct(names or (), lambda name: own_operations(asked.network.graph, name))) or None
 
 
 def _targets(asked: Request, target: str) -> torch.Tensor | None:

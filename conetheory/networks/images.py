@@ -83,6 +83,8 @@ def load_images(
     if limit is not None and limit < 1:
         raise InputError(f"the limit of images must be at least 1, not {limit}")
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if "" in given:
+        raise InputError("the path of an image is empty; the current folder is called '.'")
     entries = [entry for path in given for entry in _entries(Path(path), network)]
     if not entries:
         raise InputError("no images were given")
