@@ -136,7 +136,7 @@ class Case:
         chosen = {k: str(v) for k, v in asdict(settings).items() if k not in ("device", "batch")}
         identity = self.identity | chosen | {"count": len(images)}
         path = files.folder(self.out / "parts" / self.name) / f"{name}.nc"
-        found, _ = files.reusable(path, method, identity)
+        found, _ = files.reusable(Comparison, path, method, identity)
         if found is None:
             begun = time.perf_counter()
             made = run(self.network, images, method, settings).dataset

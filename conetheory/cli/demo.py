@@ -6,12 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conetheory.cli import console
+from conetheory.cli import console, files
 from conetheory.cli.series import joined
 
 if TYPE_CHECKING:
     from conetheory.cli.job import Job
     from conetheory.results import Result
+
+PARTS = ("maps", "classes", "sanity")
+
+
+def demo_files(out: Path) -> list[Path]:
+    """What the demo writes beside the files of the main job."""
+    return [out / f"{name}.nc" for name in PARTS]
 
 
 def finish_demo(job: Job) -> list[Path]:
@@ -28,8 +35,9 @@ def finish_demo(job: Job) -> list[Path]:
             "classes": lambda method: class_sensitivity(network, images, method, names=names),
             "sanity": lambda method: sanity_check(network, images, method, names=names),
         }
-        paths = []
-        for done, (name, compute) in enumerate(parts.items()):
-            report("maps, classes, randomisation", done, len(parts))
-            paths.append(joined([compute(method) for method in job.methods]).save(job.out / f"{name}.nc"))
+        paths = demo_files(job.out)
+        for done, (name, path) in enumerate(zip(PARTS, paths, strict=True)):
+            report("maps, classes, randomisation", done, len(PARTS))
+            whole = joined([parts[name](method) for method in job.methods])
+            files.save(whole, {"command": job.command, "network": network.name}, path)
     return [*paths, write_report(job.out)]

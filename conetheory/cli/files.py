@@ -1,15 +1,21 @@
-"""The files of a job: one netCDF for each method as it is done, then the comparison of all."""
+"""The files of a command: a netCDF for each method as it is done, that of all, and what each depends on."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from conetheory.errors import InputError
 
 if TYPE_CHECKING:
     from conetheory.comparison import Comparison
+    from conetheory.networks import Images, Network
+    from conetheory.results import Result
+
+Kind = TypeVar("Kind", bound="Result")
 
 
 def folder(path: Path) -> Path:
@@ -23,31 +29,79 @@ def folder(path: Path) -> Path:
     return path
 
 
+def identity(
+    command: str, network: Network, images: Images, parameters: Mapping[str, Any], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything that a method's result depends on."""
+    from conetheory import __version__
+
+    return {
+        "conetheory": __version__,
+        "command": command,
+        "network": network.name,
+        "weights_sha256": network.provenance["weights_sha256"],
+        "images": list(images.names),
+        "images_sha256": hashlib.sha256(images.tensor.numpy().tobytes()).hexdigest(),
+        "parameters": {name: _content(value) for name, value in parameters.items()},
+        **settings,
+    }
+
+
+def _content(value: Any) -> Any:
+    """A parameter's value; of one that names a file, what is in the file."""
+    if isinstance(value, str) and Path(value).is_file():
+        return f"sha256:{hashlib.sha256(Path(value).read_bytes()).hexdigest()}"
+    return value
+
+
+def refuse_others(paths: Iterable[Path], command: str, network: Network) -> None:
+    """`InputError` where a file that is to be written holds a result of another command or network."""
+    for path in paths:
+        made = _made(path)
+        if made is not None and made != (command, network.name):
+            said = f" ({', '.join(made)})" if all(made) else ""
+            raise InputError(
+                f"{path} holds other results{said}: give another folder with --out, or remove it"
+            )
+
+
+def _made(path: Path) -> tuple[str, str] | None:
+    """The command and the network that a result is of; None where there is no result that can be read."""
+    from conetheory.results import Result
+
+    try:
+        attributes = Result.load(path).dataset.attrs if path.is_file() else None
+    except InputError:
+        return None
+    if attributes is None:
+        return None
+    settings = json.loads(attributes.get("settings", "{}"))
+    return settings.get("command", ""), settings.get("network", "")
+
+
 def fingerprint(settings: dict[str, Any]) -> str:
     """The settings as the JSON that a result carries."""
     return json.dumps(settings, sort_keys=True)
 
 
-def save(comparison: Comparison, settings: dict[str, Any], path: Path) -> Comparison:
+def save(result: Kind, settings: dict[str, Any], path: Path) -> Kind:
     """Write one method's result with its settings, and give it back as it was written."""
-    marked = type(comparison)(comparison.dataset.assign_attrs(settings=fingerprint(settings)))
+    marked = type(result)(result.dataset.assign_attrs(settings=fingerprint(settings)))
     marked.save(path)
     return marked
 
 
-def reusable(path: Path, method: str, settings: dict[str, Any]) -> tuple[Comparison | None, str]:
+def reusable(kind: type[Kind], path: Path, method: str, settings: dict[str, Any]) -> tuple[Kind | None, str]:
     """A result of the same settings, or None and the reason (empty where there is no file)."""
-    from conetheory.comparison import Comparison
-
     if not path.is_file():
         return None, ""
     try:
-        found = Comparison.load(path)
+        found = kind.load(path)
     except InputError as error:
         return None, str(error)
     data = found.dataset
     if list(data.coords.get("method", [])) != [method] or data.attrs.get("settings") != fingerprint(settings):
-        return None, "made with other settings"
+        return None, f"{path} was made with other settings"
     return found, ""
 
 

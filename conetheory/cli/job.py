@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json as json_format
 import re
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,9 @@ import typer
 from conetheory import networks
 from conetheory.cli import console, files
 from conetheory.cli.chosen import ALL, chosen_methods, given_parameters
-from conetheory.cli.demo import finish_demo
+from conetheory.cli.demo import demo_files, finish_demo
 from conetheory.cli.options import Task, distinct
+from conetheory.cli.series import one_result
 from conetheory.comparison import Comparison, join_methods
 from conetheory.errors import ConeTheoryError, InputError
 from conetheory.networks import Images, Network
@@ -40,6 +39,7 @@ class Job:
     methods: `{name: parameters}`. lenient: a method that can't be run here is left out with its reason.
     """
 
+    command: str
     network: Network
     images: Images
     methods: dict[str, dict[str, Any]]
@@ -53,14 +53,13 @@ class Job:
 
     def identity(self, method: str) -> dict[str, Any]:
         """Everything that a method's result depends on."""
-        settings = {k: v for k, v in asdict(self.settings_of(method)).items() if k not in ("device", "batch")}
-        return {
-            "network": self.network.name,
-            "weights_sha256": self.network.provenance["weights_sha256"],
-            "images": list(self.images.names),
-            "images_sha256": hashlib.sha256(self.images.tensor.numpy().tobytes()).hexdigest(),
-            **{k: str(v) if isinstance(v, torch.dtype) else v for k, v in settings.items()},
-        }
+        kept = asdict(self.settings).items()
+        settings = {k: v for k, v in kept if k not in ("device", "batch", "parameters")}
+        settings["dtype"] = str(settings["dtype"])
+        return files.identity(self.command, self.network, self.images, self.methods[method], settings)
+
+    def path(self, method: str) -> Path:
+        return self.out / f"{method}.nc"
 
 
 def run_task(task: Task, model: str, given: dict[str, Any]) -> None:
@@ -111,8 +110,10 @@ def prepare(task: Task, model: str, given: dict[str, Any]) -> Job:
         repro=chosen(given.get("repro")),
     )
     out = given["out"] or Path("out") / ("demo" if demo else f"{task.name}-{network.name}")
-    lenient = ALL in asked
-    return Job(network, images, methods, settings, files.folder(out), given["resume"], lenient)
+    job = Job(task.name, network, images, methods, settings, files.folder(out), given["resume"], ALL in asked)
+    written = [out / "comparison.nc", *map(job.path, methods), *(demo_files(out) if demo else ())]
+    files.refuse_others(written, task.name, network)
+    return job
 
 
 def run_methods(job: Job) -> list[Comparison]:
@@ -130,19 +131,11 @@ def run_methods(job: Job) -> list[Comparison]:
 
 def run_method(job: Job, method: str) -> Comparison:
     """One method, from its file where that may be taken up; the file is written as soon as it is done."""
-    path, identity = job.out / f"{method}.nc", job.identity(method)
-    found, reason = files.reusable(path, method, identity) if job.resume else (None, "")
-    if found is not None:
-        console.note(f"{method}: taken from {path}")
-        return found
-    if reason:
-        console.note(f"{method}: {reason}; run again")
-    begun = time.perf_counter()
-    with console.progress() as report:
-        result = run(job.network, job.images.tensor, method, job.settings_of(method), report)
-    plural = "" if len(job.images) == 1 else "s"
-    console.note(f"{method}: {len(job.images)} image{plural} in {time.perf_counter() - begun:.1f} s")
-    return files.save(result, identity, path)
+
+    def compute(method: str, report: console.Report) -> Comparison:
+        return run(job.network, job.images.tensor, method, job.settings_of(method), report)
+
+    return one_result(Comparison, method, job.path(method), job.identity(method), compute, resume=job.resume)
 
 
 def read_images(network: Network, given: dict[str, Any]) -> Images:
