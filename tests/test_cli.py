@@ -70,6 +70,9 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ([*CIFAR, "--seed", "-1"], "--seed"),
         ([*CIFAR, "--seed", str(2**64)], "--seed"),
         (["certify", "cifar10_cnn", "--certify-images", "-1"], "--certify-images"),
+        (["certify", "cifar10_cnn", "--method", "lrp-zplus", "--method", "occlusion"], "not backpropagated"),
+        (["predict", "cifar10_cnn", "--method", "occlusion"], "not backpropagated"),
+        (["predict", "cifar10_cnn", "--theory", "mean-field"], "no ReLU on what goes down"),
         (["certify", "cifar10_cnn", "--certify-images", "0"], "--certify-images must be at least 1"),
         (["explain", "cifar10_cnn", "--limit", "0"], "--limit"),
         (["classes", "cifar10_cnn", "--top", "0"], "--top"),
@@ -100,7 +103,9 @@ def test_weights_that_cannot_be_used(capsys, tmp_path):
     (tmp_path / "short.safetensors").write_bytes(BUNDLED.read_bytes()[:5000])
     torch.save({k: v[:1] for k, v in state.items()}, tmp_path / "whole.pth")
     (tmp_path / "short.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:300])
+    torch.save({**state, name: state[name].to_sparse()}, tmp_path / "sparse.pth")
     expected = {
+        "sparse.pth": "is sparse",
         "misfit.safetensors": "does not fit cifar10_cnn",
         "nan.safetensors": "NaN",
         "short.safetensors": "truncated",
@@ -344,8 +349,32 @@ def test_an_interruption_leaves_one_line(capsys, monkeypatch):
 
 
 def test_json_is_all_there_is_on_stdout(capsys):
-    assert main([*CIFAR, "--start", "conv2", "--json"]) == 0
+    """The summary of what is compared, the layers of what is computed alone."""
+    assert main(["compare", "cifar10", *SMOKE, "--start", "conv2", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)) >= {"median_abs_error_decades", "violations"}
+    parts = {"csc": ("measured_deficit_median", QUICK), "certify": ("certified_cos_lower", SMOKE)}
+    for command, (value, quick) in parts.items():
+        assert main([command, "cifar10", *quick, "--start", "fc6", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found == json.loads(Path(f"out/{command}-cifar10_cnn/comparison.json").read_text())
+        assert all(record[value] is not None for record in found["layers"])
+
+
+def test_json_of_sanity_and_classes_holds_numbers(capsys):
+    assert main(["sanity", "cifar10", "--limit", "1", "--layer", "fc6", "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert 0 < record["ssim_median"]["fc6"] <= 1
+    assert 0 < record["rank_one_bound"]["fc6"] <= 1
+    assert isinstance(record["random_logit_ssim_median"], float)
+    request = ["classes", "cifar10", "--limit", "1", "--pair", "cat,dog"]
+    assert main([*request, "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert 0 < record["pairs"]["3-5"] <= record["class_distance_worst"]
+    assert record["effective_rank"] > 1
+    assert main(request) == 0
+    printed = capsys.readouterr().out
+    assert "pair 3-5" in printed
+    assert f"{record['pairs']['3-5']:.3g}" in printed
 
 
 def test_predict_and_certify_do_their_part_alone(capsys):

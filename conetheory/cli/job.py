@@ -20,10 +20,10 @@ from conetheory.cli.series import one_result
 from conetheory.comparison import Comparison, join_methods
 from conetheory.errors import ConeTheoryError, InputError
 from conetheory.networks import Images, Network
-from conetheory.pipeline import Settings, run
+from conetheory.pipeline import Settings, check_applies, run
 from conetheory.predict import THEORIES
 from conetheory.report.rows import verdict_table
-from conetheory.repro import chosen
+from conetheory.repro import chosen, reproduced
 from conetheory.table import comparison_tables, method_table, sentence, summary_lines
 from conetheory.verdict import verdicts
 
@@ -70,7 +70,8 @@ def run_task(task: Task, model: str, given: dict[str, Any]) -> None:
     if task.name == "demo":
         paths += finish_demo(job)
     if given["json"]:
-        typer.echo(json_format.dumps(comparison.summary, indent=2))
+        whole = task.measures and task.predicts
+        typer.echo(json_format.dumps(comparison.summary, indent=2) if whole else comparison.to_json())
         return
     stdout = console.out()
     many = len(job.methods) > MANY
@@ -111,6 +112,9 @@ def prepare(task: Task, model: str, given: dict[str, Any]) -> Job:
     )
     out = given["out"] or Path("out") / ("demo" if demo else f"{task.name}-{network.name}")
     job = Job(task.name, network, images, methods, settings, files.folder(out), given["resume"], ALL in asked)
+    for method in methods:
+        if not job.lenient:
+            check_applies(reproduced(method, settings.repro, **methods[method]), settings)
     written = [out / "comparison.nc", *map(job.path, methods), *(demo_files(out) if demo else ())]
     files.refuse_others(written, task.name, network)
     return job

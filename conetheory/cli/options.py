@@ -77,7 +77,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
         None,
     ),
     "resume": (Annotated[bool, Option("--resume", help=RESUME)], False),
-    "json": (Annotated[bool, Option("--json", help="Print the summary as JSON, and nothing else.")], False),
+    "json": (Annotated[bool, Option("--json", help="Print the results as JSON, and nothing else.")], False),
 }
 
 

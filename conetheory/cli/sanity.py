@@ -10,6 +10,7 @@ import typer
 
 from conetheory.cli import console
 from conetheory.cli.options import OPTIONS, distinct
+from conetheory.cli.rows import class_records, class_rows, sanity_records, sanity_rows, tracking_sentence
 from conetheory.cli.series import request, run_series
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ def run_sanity(
         )
 
     sanity = run_series(asked, Sanity, _described(settings) | {"target": target}, compute)
-    _report(sanity_rows(sanity), asked, "sanity.nc", json)
+    if json:
+        typer.echo(json_format.dumps(sanity_records(sanity), indent=2))
+    else:
+        _report(sanity_rows(sanity), asked, "sanity.nc")
     fewest = int(sanity.dataset["live_images"].min())
     if fewest < len(asked.images):
         console.note(
@@ -116,67 +120,16 @@ def run_classes(
         )
 
     classes = run_series(asked, Classes, _described(settings), compute)
-    _report(class_rows(classes), asked, "classes.nc", json)
-    if not json:
+    if json:
+        typer.echo(json_format.dumps(class_records(classes), indent=2))
+    else:
+        _report(class_rows(classes), asked, "classes.nc")
         typer.echo(tracking_sentence(classes))
 
 
-def sanity_rows(sanity: Sanity) -> list[dict[str, Any]]:
-    """One row a method: median SSIM after each cascade, with another logit, and the rise of complexity."""
-    rows = []
-    for name in sanity.dataset["method"].values:
-        one = sanity.dataset.sel({"method": name})
-        curve = one["similarity_median"].sel({"mode": "cascading", "measure": "ssim"})
-        level = one["rank_one_bound"].sel({"measure": "ssim"})
-        cells = {
-            f"from {layer}": f"{value:.3f} ({float(structure):.2f})"
-            for layer, value, structure in zip(curve["layer"].values, curve.values, level.values, strict=True)
-        }
-        logit = float(one["random_logit_median"].sel({"measure": "ssim"}))
-        rise = float(one["efficient_mprt_median"])
-        rows.append({"method": str(name), **cells, "random logit": f"{logit:.3f}", "eMPRT": f"{rise:+.2f}"})
-    return rows
-
-
-def class_rows(classes: Classes) -> list[dict[str, Any]]:
-    """One row a method: medians over the images."""
-    names = {
-        "class_distance_median": "top classes",
-        "class_distance_sampled": "random classes",
-        "predicted_class_distance": "predicted",
-        "class_distance_worst": "worst pair",
-        "movable_share": "movable share",
-        "effective_rank": "effective rank",
-    }
-    medians = classes.dataset[list(names)].median("image")
-    return [
-        {
-            "method": str(m),
-            **{text: f"{float(medians[n].sel({'method': m})):.3g}" for n, text in names.items()},
-        }
-        for m in medians["method"].values
-    ]
-
-
-def tracking_sentence(classes: Classes) -> str:
-    """How the predicted class distance follows the measured one over the methods."""
-    from conetheory.classes import tracking
-
-    found = tracking(classes)
-    if found.methods < 3:
-        return "Distances are 1 - |cos|; predicted: that of random classes, from the chain's spectrum alone."
-    return (
-        f"Over {found.methods} methods with a prediction, its rank correlation with the distance of random "
-        f"classes is {found.correlation:.3f} (95% interval {found.lower:.3f} to {found.upper:.3f})."
-    )
-
-
-def _report(rows: list[dict[str, Any]], asked: Request, file: str, json: bool) -> None:
+def _report(rows: list[dict[str, str]], asked: Request, file: str) -> None:
     from rich.table import Table
 
-    if json:
-        typer.echo(json_format.dumps(rows, indent=2))
-        return
     table = Table()
     for number, name in enumerate(rows[0]):
         table.add_column(name, no_wrap=number == 0, overflow="fold")
