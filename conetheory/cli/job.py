@@ -22,7 +22,7 @@ from conetheory.errors import ConeTheoryError, InputError
 from conetheory.networks import Images, Network
 from conetheory.pipeline import Settings, check_applies, run
 from conetheory.predict import THEORIES
-from conetheory.report.rows import verdict_table
+from conetheory.report.rows import verdict_tables
 from conetheory.repro import chosen, reproduced
 from conetheory.table import comparison_tables, method_table, sentence, summary_lines
 from conetheory.verdict import verdicts
@@ -78,7 +78,7 @@ def run_task(task: Task, model: str, given: dict[str, Any]) -> None:
     for table in [method_table(comparison)] if many else comparison_tables(comparison):
         stdout.print(table)
     if task.measures:
-        stdout.print(verdict_table(verdicts(comparison.dataset), "Does the map depend on the decision?"))
+        stdout.print(verdict_tables(verdicts(comparison.dataset), "Does the map depend on the decision?"))
     for line in summary_lines(comparison):
         stdout.print(line, soft_wrap=True, markup=False)
     if task.name == "demo":
