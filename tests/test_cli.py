@@ -181,6 +181,15 @@ def test_too_little_memory_is_one_line(capsys, monkeypatch, error):
     assert "not enough memory" in complaint(capsys, *CIFAR, "--start", "conv2")
 
 
+def test_maps_without_relevance_are_noted(capsys, tmp_path):
+    Image.new("RGB", (32, 32)).save(tmp_path / "black.png")
+    methods = ["--method", "lrp-zplus", "--method", "gradient"]
+    assert main(["explain", "cifar10", "--images", str(tmp_path / "black.png"), *methods]) == 0
+    printed = capsys.readouterr().err
+    assert "lrp-alpha1beta0: no relevance of predicted reaches the pixels of black.png" in printed
+    assert "gradient: no relevance" not in printed
+
+
 def test_what_is_asked_for_twice_is_done_once(capsys):
     """Under one name or under two that mean the same."""
     twice = ["--target", "cat", "--target", "3", "--target", "predicted", "--target", "predicted"]

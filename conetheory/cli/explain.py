@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from conetheory.cli import console
 from conetheory.cli.options import OPTIONS, distinct
 from conetheory.cli.series import Request, request, run_series
 
@@ -51,11 +52,19 @@ def run_explain(
         )
 
     maps = run_series(asked, Maps, {"target": target}, compute)
+    _note_empty(maps)
     paths = _draw(asked, maps)
     if json:
         typer.echo(json_format.dumps(_summary(maps, paths), indent=2))
     else:
         typer.echo(f"Written: {asked.out / 'maps.nc'}, {', '.join(map(str, paths))}")
+
+
+def _note_empty(maps: Maps) -> None:
+    """Say which maps are zero everywhere, as those of a black image are."""
+    empty = (maps.dataset["map"] == 0).all(["y", "x"]).stack(of=("method", "image", "target"))
+    for method, image, target in empty["of"].values[empty.values]:
+        console.note(f"{method}: no relevance of {target} reaches the pixels of {image}: the map is zero")
 
 
 def _draw(asked: Request, maps: Maps) -> list[Path]:

@@ -69,13 +69,12 @@ def _made(path: Path) -> tuple[str, str] | None:
     """The command and the network that a result is of; None where there is no result that can be read."""
     from conetheory.results import Result
 
+    if not path.is_file():
+        return None
     try:
-        attributes = Result.load(path).dataset.attrs if path.is_file() else None
-    except InputError:
+        settings = json.loads(Result.load(path).dataset.attrs.get("settings", "{}"))
+    except ValueError:  # InputError is one; so is what broken JSON raises
         return None
-    if attributes is None:
-        return None
-    settings = json.loads(attributes.get("settings", "{}"))
     return settings.get("command", ""), settings.get("network", "")
 
 
