@@ -20,6 +20,7 @@ from conetheory.networks import Network
 from conetheory.predict import THEORIES, Predictor, prediction, predictors
 from conetheory.repro import reproduced, reproduced_inputs
 from conetheory.results import Result
+from conetheory.rules.registry import Method
 from conetheory.signed import bounded
 
 Progress = Callable[[str, int, int], None]
@@ -51,6 +52,18 @@ class Settings:
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise InputError(f"a batch holds at least 1 image, not {self.batch}")
+        if not self.measure and not self.theories and self.certify == 0:
+            raise InputError("nothing is asked for: neither to measure nor to predict nor to certify")
+
+
+def check_applies(method: Method, settings: Settings) -> None:
+    """Raise `InputError` where nothing that is asked for says anything about the method."""
+    if settings.measure or (settings.certify != 0 and method.backpropagated):
+        return
+    refused = [method.applies(theory) for theory in settings.theories or THEORIES]
+    if None not in refused:
+        reasons = "; ".join(dict.fromkeys(found.reason for found in refused))
+        raise InputError(f"nothing that is asked for applies: {reasons}")
 
 
 def run(
@@ -77,6 +90,7 @@ class _Job:
         self.network, self.settings, self.progress = network.to(device=settings.device), settings, progress
         s = settings
         self.method = reproduced(method, s.repro, **s.parameters)
+        check_applies(self.method, s)
         self.meter = CscMeter(
             s.starts, vectors=s.vectors, seed=s.seed, layers=s.layers, bootstrap=s.bootstrap
         )
@@ -169,8 +183,6 @@ class _Job:
             parts.append(certificate(chain, self.certifiers))
         if s.measure:
             parts.insert(0, self.meter.result())
-        if not parts:
-            raise InputError(f"{chain.method.name}: nothing was asked for that applies to it")
         found = compare(self._with_reasons(self._with_counts(parts[0])), *parts[1:])
         return Comparison(found.dataset.assign_attrs(repro=", ".join(s.repro))) if s.repro else found
 

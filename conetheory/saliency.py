@@ -12,6 +12,7 @@ from torch import Tensor
 
 from conetheory.attribution import explain
 from conetheory.errors import InputError
+from conetheory.networks.images import plain_name
 from conetheory.rules.registry import Method
 
 BATCH = 4  # images that go through a network at a time
@@ -67,10 +68,10 @@ def class_index(network: Any, name: str | int) -> int:
         if int(name) >= outputs:
             raise InputError(f"class {name} is not one of the classes 0 to {outputs - 1}")
         return int(name)
-    known = [_plain(c) for c in getattr(network, "classes", None) or ()]
-    if known.count(_plain(name)) == 1:
-        return known.index(_plain(name))
-    close = difflib.get_close_matches(_plain(name), known, 3, 0.4)
+    known = [plain_name(c) for c in getattr(network, "classes", None) or ()]
+    if known.count(plain_name(name)) == 1:
+        return known.index(plain_name(name))
+    close = difflib.get_close_matches(plain_name(name), known, 3, 0.4)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
     raise InputError(f"no class {name!r} in this network; give an index, {PREDICTED} or a name{hint}")
 
@@ -79,7 +80,3 @@ def class_name(network: Any, index: int) -> str:
     """The name of an output, its number where it has none."""
     classes = getattr(network, "classes", None)
     return classes[index] if classes else f"class {index}"
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", " ").strip()

@@ -26,7 +26,7 @@ from conetheory import networks
 from conetheory.classes import Classes, ClassSettings, class_sensitivity
 from conetheory.cli import files
 from conetheory.cli.job import device_of
-from conetheory.cli.sanity import class_rows, sanity_rows, tracking_sentence
+from conetheory.cli.rows import class_rows, sanity_rows, tracking_sentence
 from conetheory.cli.series import Request, run_series
 from conetheory.explanation import Maps, explain_maps
 from conetheory.networks import Images, Network

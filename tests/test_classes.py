@@ -239,10 +239,10 @@ def test_the_command_prints_a_row_a_method_and_how_the_prediction_does(tmp_path,
     assert data["pair"].values.tolist() == ["3-5"]
     assert data["directions"].dims == ("method", "image", "rank", "y", "x")
     assert main(["classes", "cifar10_cnn", "--limit", "1", *chosen[:2], "--json", "--out", "o"]) == 0
-    assert '"movable share"' in capsys.readouterr().out
+    assert '"movable_share"' in capsys.readouterr().out
     for wrong, words in (
         (["--pair", "cat"], "two classes"),
-        (["--top", "1"], "at least 2"),
+        (["--top", "1"], "--top"),
         (["--pair", "a,b"], "no class"),
     ):
         assert main(["classes", "cifar10_cnn", *wrong]) == 2

@@ -20,6 +20,7 @@ from conetheory.cli import job as job_module
 from conetheory.cli import main
 from conetheory.comparison import Comparison
 from conetheory.networks.sources import BUNDLED
+from conetheory.results import Result
 from conetheory.rules import registry
 
 QUICK = ["--limit", "1", "--vectors", "3"]
@@ -61,11 +62,28 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ([*CIFAR, "--weights", "IMAGENET1K_V9"], "unknown weights"),
         ([*CIFAR, "--weights", "absent.pth"], "does not exist"),
         ([*CIFAR, "--images", "absent.png"], "does not exist"),
-        ([*CIFAR, "--vectors", "1"], "--vectors must be at least 2"),
+        ([*CIFAR, "--images", ""], "empty"),
+        ([*CIFAR, "--vectors", "1"], "--vectors"),
         ([*CIFAR, "--vectors", "many"], "--vectors"),
-        ([*CIFAR, "--limit", "0"], "--limit must be at least 1"),
-        ([*CIFAR, "--seed", "-1"], "--seed must be at least 0"),
-        (["certify", "cifar10_cnn", "--certify-images", "-1"], "--certify-images must be at least 0"),
+        ([*CIFAR, "--vectors", str(10**9)], "--vectors"),
+        ([*CIFAR, "--limit", "0"], "--limit"),
+        ([*CIFAR, "--seed", "-1"], "--seed"),
+        ([*CIFAR, "--seed", str(2**64)], "--seed"),
+        (["certify", "cifar10_cnn", "--certify-images", "-1"], "--certify-images"),
+        (["certify", "cifar10_cnn", "--method", "lrp-zplus", "--method", "occlusion"], "not backpropagated"),
+        (["predict", "cifar10_cnn", "--method", "occlusion"], "not backpropagated"),
+        (["predict", "cifar10_cnn", "--theory", "mean-field"], "no ReLU on what goes down"),
+        (["certify", "cifar10_cnn", "--certify-images", "0"], "--certify-images must be at least 1"),
+        (["explain", "cifar10_cnn", "--limit", "0"], "--limit"),
+        (["classes", "cifar10_cnn", "--top", "0"], "--top"),
+        (["classes", "cifar10_cnn", "--whole", "-1"], "--whole"),
+        (["classes", "cifar10_cnn", "--seed", "-1"], "--seed"),
+        (["sanity", "cifar10_cnn", "--smooth", "-1"], "--smooth"),
+        (["sanity", "cifar10_cnn", "--seed", str(2**64)], "--seed"),
+        (["simulate", "--starts", "1"], "--starts"),
+        (["simulate", "--starts", str(10**9)], "--starts"),
+        (["simulate", "--repeats", "0"], "--repeats"),
+        (["simulate", "--seed", "-1"], "--seed"),
         (["theorems", "fermat"], "no theorem 'fermat'"),
         (["simulate", "--matrices", "diagonal"], "unknown variant diagonal"),
         (["dance"], "dance"),
@@ -85,7 +103,9 @@ def test_weights_that_cannot_be_used(capsys, tmp_path):
     (tmp_path / "short.safetensors").write_bytes(BUNDLED.read_bytes()[:5000])
     torch.save({k: v[:1] for k, v in state.items()}, tmp_path / "whole.pth")
     (tmp_path / "short.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:300])
+    torch.save({**state, name: state[name].to_sparse()}, tmp_path / "sparse.pth")
     expected = {
+        "sparse.pth": "is sparse",
         "misfit.safetensors": "does not fit cifar10_cnn",
         "nan.safetensors": "NaN",
         "short.safetensors": "truncated",
@@ -140,6 +160,51 @@ def test_grey_transparent_and_tiny_images_are_fine_and_broken_ones_in_a_folder_l
 def test_results_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "file").touch()
     assert "can't be written" in complaint(capsys, *CIFAR, "--out", str(tmp_path / "file"))
+    (tmp_path / "out" / "simulation.json").mkdir(parents=True)
+    quick = ["simulate", "--matrices", "positive", "--starts", "3", "--repeats", "1"]
+    assert "simulation.json: Is a directory" in complaint(capsys, *quick, "--out", str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 7 EiB for an array"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+    ],
+)
+def test_too_little_memory_is_one_line(capsys, monkeypatch, error):
+    def refused(*_):
+        raise error
+
+    monkeypatch.setattr(job_module, "run", refused)
+    assert "not enough memory" in complaint(capsys, *CIFAR, "--start", "conv2")
+
+
+def test_maps_without_relevance_are_noted(capsys, tmp_path):
+    Image.new("RGB", (32, 32)).save(tmp_path / "black.png")
+    methods = ["--method", "lrp-zplus", "--method", "gradient"]
+    assert main(["explain", "cifar10", "--images", str(tmp_path / "black.png"), *methods]) == 0
+    printed = capsys.readouterr().err
+    assert "lrp-alpha1beta0: no relevance of predicted reaches the pixels of black.png" in printed
+    assert "gradient: no relevance" not in printed
+
+
+def test_what_is_asked_for_twice_is_done_once(capsys):
+    """Under one name or under two that mean the same."""
+    twice = ["--target", "cat", "--target", "3", "--target", "predicted", "--target", "predicted"]
+    assert main(["explain", "cifar10_cnn", "--limit", "1", *twice, "--json"]) == 0
+    assert set(*json.loads(capsys.readouterr().out)["explained"].values()) == {"cat", "predicted"}
+    twice = ["--layer", "fc6", "--layer", "fc6", "--layer", "logits"]
+    assert main(["sanity", "cifar10_cnn", "--limit", "1", *twice, "--json"]) == 0
+    assert Result.load("out/sanity-cifar10_cnn/sanity.nc").dataset["layer"].values.tolist() == ["fc6"]
+    twice = ["--pair", "3,5", "--pair", "cat,dog"]
+    assert main(["classes", "cifar10_cnn", "--limit", "1", *twice, "--json"]) == 0
+    assert Result.load("out/classes-cifar10_cnn/classes.nc").dataset["pair"].values.tolist() == ["3-5"]
+    assert main([*CIFAR, "--start", "logits", "--start", "output", "--json"]) == 0
+    assert Result.load("out/csc-cifar10_cnn/comparison.nc").dataset["start"].values.tolist() == ["logits"]
+    twice = ["--matrices", "positive", "--matrices", "positive"]
+    assert main(["simulate", *twice, "--starts", "3", "--repeats", "1", "--json"]) == 0
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +300,53 @@ def test_resume_takes_what_is_there_and_reruns_what_differs(capsys, monkeypatch,
     assert runs[4:] == ["lrp-alpha1beta0"]
 
 
+def test_results_of_another_command_or_network_are_not_replaced(capsys, tmp_path):
+    out = ["--out", str(tmp_path / "out")]
+    assert main([*CIFAR, "--start", "conv2", *out]) == 0
+    kept = (tmp_path / "out" / "comparison.nc").read_bytes()
+    capsys.readouterr()
+    line = complaint(capsys, "certify", "cifar10_cnn", *SMOKE, *out, "--resume")
+    assert "other results (csc, cifar10_cnn)" in line
+    assert "--out" in line
+    assert "other results (csc, cifar10_cnn)" in complaint(capsys, "demo", *SMOKE, *out)
+    assert "other results (csc" in complaint(capsys, "csc", "alexnet", "--weights", "random:0", *QUICK, *out)
+    assert (tmp_path / "out" / "comparison.nc").read_bytes() == kept
+    assert main([*CIFAR, "--start", "conv2", *out, "--method", "lrp-alpha2beta1"]) == 0
+    assert (tmp_path / "out" / "lrp-alpha1beta0.nc").is_file()
+    assert main(["explain", "cifar10_cnn", "--limit", "1", *out]) == 0  # has files of its own
+    Result(Result.load(tmp_path / "out" / "maps.nc").dataset.drop_attrs()).save(tmp_path / "out" / "maps.nc")
+    capsys.readouterr()
+    assert "maps.nc holds other results:" in complaint(capsys, "explain", "cifar10_cnn", "--limit", "1", *out)
+
+
+def test_other_settings_of_the_same_command_replace_with_a_note(capsys, tmp_path):
+    request = ["explain", "cifar10_cnn", "--limit", "1", "--out", str(tmp_path / "out")]
+    assert main(request) == 0
+    assert main(request) == 0
+    assert "replaced" not in capsys.readouterr().err
+    assert main([*request, "--target", "cat"]) == 0
+    assert "maps-lrp-alpha1beta0.nc was made with other settings; it is run" in capsys.readouterr().err
+
+
+def test_resume_sees_another_version_and_what_is_in_a_file(capsys, monkeypatch, tmp_path):
+    from conetheory.networks import bundled_images, load
+    from conetheory.patterns import fit_patterns
+
+    network, file = load("cifar10_cnn"), tmp_path / "patterns.safetensors"
+    images = bundled_images(network, 2).tensor
+    fit_patterns(network, images[:1]).save(file)
+    request = [*CIFAR, "--start", "fc6", "--method", "pattern-net", "--set", f"patterns={file}", "--resume"]
+    assert main(request) == 0
+    assert main(request) == 0
+    assert "taken from" in capsys.readouterr().err
+    fit_patterns(network, images).save(file)
+    assert main(request) == 0
+    assert "other settings" in capsys.readouterr().err
+    monkeypatch.setattr("conetheory.__version__", "0.0.0")
+    assert main(request) == 0
+    assert "other settings" in capsys.readouterr().err
+
+
 def test_an_interruption_leaves_one_line(capsys, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -246,8 +358,32 @@ def test_an_interruption_leaves_one_line(capsys, monkeypatch):
 
 
 def test_json_is_all_there_is_on_stdout(capsys):
-    assert main([*CIFAR, "--start", "conv2", "--json"]) == 0
+    """The summary of what is compared, the layers of what is computed alone."""
+    assert main(["compare", "cifar10", *SMOKE, "--start", "conv2", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)) >= {"median_abs_error_decades", "violations"}
+    parts = {"csc": ("measured_deficit_median", QUICK), "certify": ("certified_cos_lower", SMOKE)}
+    for command, (value, quick) in parts.items():
+        assert main([command, "cifar10", *quick, "--start", "fc6", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found == json.loads(Path(f"out/{command}-cifar10_cnn/comparison.json").read_text())
+        assert all(record[value] is not None for record in found["layers"])
+
+
+def test_json_of_sanity_and_classes_holds_numbers(capsys):
+    assert main(["sanity", "cifar10", "--limit", "1", "--layer", "fc6", "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert 0 < record["ssim_median"]["fc6"] <= 1
+    assert 0 < record["rank_one_bound"]["fc6"] <= 1
+    assert isinstance(record["random_logit_ssim_median"], float)
+    request = ["classes", "cifar10", "--limit", "1", "--pair", "cat,dog"]
+    assert main([*request, "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert 0 < record["pairs"]["3-5"] <= record["class_distance_worst"]
+    assert record["effective_rank"] > 1
+    assert main(request) == 0
+    printed = capsys.readouterr().out
+    assert "pair 3-5" in printed
+    assert f"{record['pairs']['3-5']:.3g}" in printed
 
 
 def test_predict_and_certify_do_their_part_alone(capsys):
@@ -325,6 +461,12 @@ def test_all_methods_in_one_go(capsys, monkeypatch, tmp_path):
         (["--set", "percentile"], "NAME=VALUE"),
         (["--set", "percentile=90"], "no parameter 'percentile'"),
         (["--method", "rectgrad", "--set", "percentile=101"], "percentile must be"),
+        (
+            ["--method", "rectgrad", "--set", "percentile=[1]"],
+            "percentile of rectgrad must be a finite number",
+        ),
+        (["--method", "lrp-gamma", "--set", "gamma=Infinity"], "gamma of lrp-gamma must be a finite number"),
+        (["--method", "smoothgrad", "--set", f"seed={'1' * 5000}"], "seed of smoothgrad must be a whole"),
         (["--repro", "icml2021"], "unknown choice 'icml2021'"),
         (["--method", "pattern-net"], "patterns"),
         (["--method", "rectgrad", "--bias", "bach"], "no parameter 'bias'"),

@@ -91,7 +91,7 @@ def test_choices_of_the_papers_code_are_told(network):
 
 
 def test_rules_are_described_the_same_in_every_run_and_with_all_that_they_hold():
-    low = torch.zeros(2, 1, 1)
+    low = torch.zeros(2)
     texts = [described(get_method("z-box", low=low, high=high).rule) for high in (low + 1, low + 1, low + 2)]
     assert texts[0] == texts[1] != texts[2]
     assert described({"b": len, "a": frozenset("yx")}) == "{a: {'x', 'y'}, b: len}"

@@ -130,7 +130,20 @@ def _guarded(run: Callable[[], Any]) -> int:
         return _complain(error.format_message())
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except OSError as error:  # a full disk, a folder where a file should be, ...
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return _complain(
+            "there is not enough memory for this: lower --vectors, --positions, --limit or --top"
+        )
     return code if isinstance(code, int) else 0
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """torch raises RuntimeError where it can't allocate, numpy MemoryError."""
+    return isinstance(error, MemoryError) or "allocate" in str(error)
 
 
 def _complain(message: str) -> int:

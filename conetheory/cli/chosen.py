@@ -47,5 +47,5 @@ def _pair(text: str) -> tuple[str, Any]:
         raise InputError(f"--set takes NAME=VALUE, not {text!r}")
     try:
         return name.replace("-", "_"), json.loads(value)
-    except json.JSONDecodeError:
+    except ValueError:  # no JSON, or a number of more digits than Python reads
         return name.replace("-", "_"), value

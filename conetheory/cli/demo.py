@@ -6,11 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conetheory.cli import console
+from conetheory.cli import console, files
 
 if TYPE_CHECKING:
     from conetheory.cli.job import Job
     from conetheory.results import Result
+
+PARTS = ("maps", "classes", "sanity")
+
+
+def demo_files(out: Path) -> list[Path]:
+    """What the demo writes beside the files of the main job."""
+    return [out / f"{name}.nc" for name in PARTS]
 
 
 def finish_demo(job: Job) -> list[Path]:
@@ -28,9 +35,9 @@ def finish_demo(job: Job) -> list[Path]:
             "classes": lambda method: class_sensitivity(network, images, method, names=names),
             "sanity": lambda method: sanity_check(network, images, method, names=names),
         }
-        paths = []
-        for done, (name, compute) in enumerate(parts.items()):
-            report("maps, classes, randomisation", done, len(parts))
-            whole = join_methods([compute(method) for method in job.methods])
-            paths.append(whole.save(job.out / f"{name}.nc"))
+        paths = demo_files(job.out)
+        for done, (name, path) in enumerate(zip(PARTS, paths, strict=True)):
+            report("maps, classes, randomisation", done, len(PARTS))
+            whole = join_methods([parts[name](method) for method in job.methods])
+            files.save(whole, files.origin(job.command, network), path)
     return [*paths, write_report(job.out)]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from conetheory.cli.options import OPTIONS
+from conetheory.cli import console
+from conetheory.cli.options import OPTIONS, distinct
 from conetheory.cli.series import Request, request, run_series
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ def run_explain(
     from conetheory.explanation import Maps, explain_maps
     from conetheory.saliency import PREDICTED, class_index
 
-    for name in target:
-        if name != PREDICTED:
-            class_index(asked.network, name)
+    target = distinct(target, lambda t: t if t == PREDICTED else class_index(asked.network, t))
 
     def compute(method: str, report: Report) -> Maps:
         placed = {"device": asked.device, "dtype": asked.dtype, "names": asked.names}
@@ -53,11 +52,19 @@ def run_explain(
         )
 
     maps = run_series(asked, Maps, {"target": target}, compute)
+    _note_empty(maps)
     paths = _draw(asked, maps)
     if json:
         typer.echo(json_format.dumps(_summary(maps, paths), indent=2))
     else:
         typer.echo(f"Written: {asked.out / 'maps.nc'}, {', '.join(map(str, paths))}")
+
+
+def _note_empty(maps: Maps) -> None:
+    """Say which maps are zero everywhere, as those of a black image are."""
+    empty = (maps.dataset["map"] == 0).all(["y", "x"]).stack(of=("method", "image", "target"))
+    for method, image, target in empty["of"].values[empty.values]:
+        console.note(f"{method}: no relevance of {target} reaches the pixels of {image}: the map is zero")
 
 
 def _draw(asked: Request, maps: Maps) -> list[Path]:

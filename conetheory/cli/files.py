@@ -1,8 +1,10 @@
-"""The files of a job: one netCDF for each method as it is done, then the comparison of all."""
+"""The files of a command: a netCDF for each method as it is done, that of all, and what each depends on."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,6 +12,7 @@ from conetheory.errors import InputError
 
 if TYPE_CHECKING:
     from conetheory.comparison import Comparison
+    from conetheory.networks import Images, Network
     from conetheory.results import Result
 
 Kind = TypeVar("Kind", bound="Result")
@@ -26,16 +29,75 @@ def folder(path: Path) -> Path:
     return path
 
 
-def fingerprint(settings: dict[str, Any]) -> str:
+def origin(command: str, network: Network) -> dict[str, Any]:
+    """What tells results apart that must not replace each other."""
+    return {"command": command, "network": network.name}
+
+
+def identity(
+    command: str, network: Network, images: Images, parameters: Mapping[str, Any], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything that a method's result depends on."""
+    from conetheory import __version__
+
+    return {
+        **origin(command, network),
+        "conetheory": __version__,
+        "weights_sha256": network.provenance["weights_sha256"],
+        "images": list(images.names),
+        "images_sha256": hashlib.sha256(images.tensor.numpy().tobytes()).hexdigest(),
+        "parameters": {name: _content(value) for name, value in parameters.items()},
+        **settings,
+    }
+
+
+def _content(value: Any) -> Any:
+    """A parameter's value; of one that names a file, what is in the file."""
+    if isinstance(value, str) and Path(value).is_file():
+        return f"sha256:{hashlib.sha256(Path(value).read_bytes()).hexdigest()}"
+    return value
+
+
+def refuse_others(paths: Iterable[Path], command: str, network: Network) -> None:
+    """`InputError` where a file that is to be written holds a result of another command or network."""
+    own = origin(command, network)
+    for path in paths:
+        made = _made(path)
+        if made is not None and made != own:
+            said = f" ({', '.join(made.values())})" if all(made.values()) else ""
+            raise InputError(
+                f"{path} holds other results{said}: give another folder with --out, or remove it"
+            )
+
+
+def _made(path: Path) -> dict[str, str] | None:
+    """The `origin` of a result, of empty names where it isn't told; None where no result can be read."""
+    from conetheory.results import Result
+
+    if not path.is_file():
+        return None
+    try:
+        settings = json.loads(Result.load(path).dataset.attrs.get("settings", "{}"))
+    except ValueError:  # InputError is one; so is what broken JSON raises
+        return None
+    return {name: settings.get(name, "") for name in ("command", "network")}
+
+
+def settings_text(settings: dict[str, Any]) -> str:
     """The settings as the JSON that a result carries."""
     return json.dumps(settings, sort_keys=True)
 
 
+def marked(result: Kind, settings: dict[str, Any]) -> Kind:
+    """The result with its settings, by which a file is known again."""
+    return type(result)(result.dataset.assign_attrs(settings=settings_text(settings)))
+
+
 def save(result: Kind, settings: dict[str, Any], path: Path) -> Kind:
-    """Write one method's result with its settings, and give it back as it was written."""
-    marked = type(result)(result.dataset.assign_attrs(settings=fingerprint(settings)))
-    marked.save(path)
-    return marked
+    """Write a result with its settings, and give it back as it was written."""
+    found = marked(result, settings)
+    found.save(path)
+    return found
 
 
 def reusable(kind: type[Kind], path: Path, method: str, settings: dict[str, Any]) -> tuple[Kind | None, str]:
@@ -47,8 +109,9 @@ def reusable(kind: type[Kind], path: Path, method: str, settings: dict[str, Any]
     except InputError as error:
         return None, str(error)
     data = found.dataset
-    if list(data.coords.get("method", [])) != [method] or data.attrs.get("settings") != fingerprint(settings):
-        return None, "made with other settings"
+    same = data.attrs.get("settings") == settings_text(settings)
+    if not same or list(data.coords.get("method", [])) != [method]:
+        return None, f"{path} was made with other settings"
     return found, ""
 
 

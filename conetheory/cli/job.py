@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json as json_format
 import re
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +14,17 @@ import typer
 from conetheory import networks
 from conetheory.cli import console, files
 from conetheory.cli.chosen import ALL, chosen_methods, given_parameters
-from conetheory.cli.demo import finish_demo
-from conetheory.cli.options import Task
+from conetheory.cli.demo import demo_files, finish_demo
+from conetheory.cli.options import Task, distinct
+from conetheory.cli.series import one_result
 from conetheory.comparison import Comparison
 from conetheory.errors import ConeTheoryError, InputError
 from conetheory.joining import join_methods
 from conetheory.networks import Images, Network
-from conetheory.pipeline import Settings, run
+from conetheory.pipeline import Settings, check_applies, run
 from conetheory.predict import THEORIES
-from conetheory.report.rows import verdict_table
-from conetheory.repro import chosen
+from conetheory.report.rows import verdict_tables
+from conetheory.repro import chosen, reproduced
 from conetheory.table import comparison_tables, method_table, sentence, summary_lines
 from conetheory.verdict import verdicts
 
@@ -41,6 +40,7 @@ class Job:
     methods: `{name: parameters}`. lenient: a method that can't be run here is left out with its reason.
     """
 
+    command: str
     network: Network
     images: Images
     methods: dict[str, dict[str, Any]]
@@ -54,32 +54,33 @@ class Job:
 
     def identity(self, method: str) -> dict[str, Any]:
         """Everything that a method's result depends on."""
-        settings = {k: v for k, v in asdict(self.settings_of(method)).items() if k not in ("device", "batch")}
-        return {
-            "network": self.network.name,
-            "weights_sha256": self.network.provenance["weights_sha256"],
-            "images": list(self.images.names),
-            "images_sha256": hashlib.sha256(self.images.tensor.numpy().tobytes()).hexdigest(),
-            **{k: str(v) if isinstance(v, torch.dtype) else v for k, v in settings.items()},
-        }
+        kept = asdict(self.settings).items()
+        settings = {k: v for k, v in kept if k not in ("device", "batch", "parameters")}
+        settings["dtype"] = str(settings["dtype"])
+        return files.identity(self.command, self.network, self.images, self.methods[method], settings)
+
+    def path(self, method: str) -> Path:
+        return self.out / f"{method}.nc"
 
 
 def run_task(task: Task, model: str, given: dict[str, Any]) -> None:
     """Run one of the commands with the options that were given."""
     job = prepare(task, model, given)
-    comparison = join_methods(run_methods(job))
+    origin = files.origin(task.name, job.network)
+    comparison = files.marked(join_methods(run_methods(job)), origin)
     paths = files.write_all(comparison, job.out)
     if task.name == "demo":
         paths += finish_demo(job)
     if given["json"]:
-        typer.echo(json_format.dumps(comparison.summary, indent=2))
+        whole = task.measures and task.predicts
+        typer.echo(json_format.dumps(comparison.summary, indent=2) if whole else comparison.to_json())
         return
     stdout = console.out()
     many = len(job.methods) > MANY
     for table in [method_table(comparison)] if many else comparison_tables(comparison):
         stdout.print(table)
     if task.measures:
-        stdout.print(verdict_table(verdicts(comparison.dataset), "Does the map depend on the decision?"))
+        stdout.print(verdict_tables(verdicts(comparison.dataset), "Does the map depend on the decision?"))
     for line in summary_lines(comparison):
         stdout.print(line, soft_wrap=True, markup=False)
     if task.name == "demo":
@@ -96,7 +97,6 @@ def prepare(task: Task, model: str, given: dict[str, Any]) -> Job:
     dtype = one_of("dtype", given["dtype"], DTYPES)
     theories = _theories(task, given)
     methods = chosen_methods(asked, given_parameters(given))
-    _check_counts(given)
     network = networks.load(model, given.get("weights")).to(device=device)
     images = read_images(network, given)
     settings = Settings(
@@ -113,8 +113,13 @@ def prepare(task: Task, model: str, given: dict[str, Any]) -> Job:
         repro=chosen(given.get("repro")),
     )
     out = given["out"] or Path("out") / ("demo" if demo else f"{task.name}-{network.name}")
-    lenient = ALL in asked
-    return Job(network, images, methods, settings, files.folder(out), given["resume"], lenient)
+    job = Job(task.name, network, images, methods, settings, files.folder(out), given["resume"], ALL in asked)
+    for method in methods:
+        if not job.lenient:
+            check_applies(reproduced(method, settings.repro, **methods[method]), settings)
+    written = [out / "comparison.nc", *map(job.path, methods), *(demo_files(out) if demo else ())]
+    files.refuse_others(written, task.name, network)
+    return job
 
 
 def run_methods(job: Job) -> list[Comparison]:
@@ -132,19 +137,11 @@ def run_methods(job: Job) -> list[Comparison]:
 
 def run_method(job: Job, method: str) -> Comparison:
     """One method, from its file where that may be taken up; the file is written as soon as it is done."""
-    path, identity = job.out / f"{method}.nc", job.identity(method)
-    found, reason = files.reusable(Comparison, path, method, identity) if job.resume else (None, "")
-    if found is not None:
-        console.note(f"{method}: taken from {path}")
-        return found
-    if reason:
-        console.note(f"{method}: {reason}; run again")
-    begun = time.perf_counter()
-    with console.progress() as report:
-        result = run(job.network, job.images.tensor, method, job.settings_of(method), report)
-    plural = "" if len(job.images) == 1 else "s"
-    console.note(f"{method}: {len(job.images)} image{plural} in {time.perf_counter() - begun:.1f} s")
-    return files.save(result, identity, path)
+
+    def compute(method: str, report: console.Report) -> Comparison:
+        return run(job.network, job.images.tensor, method, job.settings_of(method), report)
+
+    return one_result(Comparison, method, job.path(method), job.identity(method), compute, resume=job.resume)
 
 
 def read_images(network: Network, given: dict[str, Any]) -> Images:
@@ -177,11 +174,11 @@ def _theories(task: Task, given: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _starts(task: Task, network: Network, asked: list[str] | None) -> tuple[str, ...]:
-    starts = tuple(dict.fromkeys(asked or (network.starts if task.name == "csc" else ("logits",))))
+    starts = asked or (network.starts if task.name == "csc" else ("logits",))
     for start in starts:
         if network.resolve(start) == "input":
             raise InputError(f"start {start!r} has no layer below it")
-    return starts
+    return tuple(distinct(starts, network.resolve))
 
 
 def _certified(task: Task, given: dict[str, Any]) -> int | None:
@@ -189,15 +186,9 @@ def _certified(task: Task, given: dict[str, Any]) -> int | None:
     if not task.certifies:
         return 0
     asked = given.get("certify_images")
+    if asked == 0 and not task.measures:
+        raise InputError("--certify-images must be at least 1 where nothing else is done, not 0")
     return 1 if asked is None and task.name == "compare" else asked
-
-
-def _check_counts(given: dict[str, Any]) -> None:
-    least = {"limit": 1, "vectors": 2, "seed": 0, "positions": 1, "predict_images": 1, "certify_images": 0}
-    for name, lowest in least.items():
-        value = given.get(name)
-        if value is not None and value < lowest:
-            raise InputError(f"--{name.replace('_', '-')} must be at least {lowest}, not {value}")
 
 
 def one_of(what: str, name: str, known: dict[str, Any]) -> Any:

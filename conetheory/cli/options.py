@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,21 +39,34 @@ REPRO = "A choice of the paper's own code, or icml2020 for all of them (repeatab
 SET = "A parameter of the methods that have it, such as percentile=90 (repeatable)."
 RESUME = "Take up the methods that OUT holds already with the same settings."
 
+MOST = 10_000  # vectors or starts: all pairs of them are compared
+SEEDS = 2**32 - 1  # what numpy and torch both take, with the numbers of images added
+
 OPTIONS: dict[str, tuple[Any, Any]] = {
     "model": (Annotated[str, MODEL], ...),
     "weights": (Annotated[str | None, Option(metavar="W", help=WEIGHTS, show_default=False)], None),
-    "images": (Annotated[list[Path] | None, Option(metavar="DIR", help=IMAGES, show_default=False)], None),
-    "limit": (Annotated[int | None, Option(metavar="N", help="Take the first N images.")], None),
+    "images": (Annotated[list[str] | None, Option(metavar="DIR", help=IMAGES, show_default=False)], None),
+    "limit": (Annotated[int | None, Option(metavar="N", min=1, help="Take the first N images.")], None),
     "method": (Annotated[list[str], Option(help=METHOD)], ["lrp-alpha1beta0"]),
     "start": (Annotated[list[str] | None, Option(metavar="LAYER", help=START, show_default=False)], None),
-    "vectors": (Annotated[int, Option(metavar="K", help="Random vectors per image and start layer.")], 10),
-    "seed": (Annotated[int, Option(metavar="S", help="Seed of the vectors and the sampled locations.")], 0),
+    "vectors": (
+        Annotated[
+            int, Option(metavar="K", min=2, max=MOST, help="Random vectors per image and start layer.")
+        ],
+        10,
+    ),
+    "seed": (
+        Annotated[
+            int, Option(metavar="S", min=0, max=SEEDS, help="Seed of the vectors and the sampled locations.")
+        ],
+        0,
+    ),
     "device": (Annotated[str, Option(help="auto, cpu or cuda.")], "auto"),
     "dtype": (Annotated[str, Option(help="float32 or float64.")], "float32"),
     "theory": (Annotated[list[str] | None, Option(help=THEORY, show_default=False)], None),
-    "predict_images": (Annotated[int | None, Option(metavar="N", help=PREDICT)], None),
-    "certify_images": (Annotated[int | None, Option(metavar="N", help=CERTIFY)], None),
-    "positions": (Annotated[int | None, Option(metavar="P", help=POSITIONS)], None),
+    "predict_images": (Annotated[int | None, Option(metavar="N", min=1, help=PREDICT)], None),
+    "certify_images": (Annotated[int | None, Option(metavar="N", min=0, help=CERTIFY)], None),
+    "positions": (Annotated[int | None, Option(metavar="P", min=1, help=POSITIONS)], None),
     "bias": (Annotated[str | None, Option(help=BIAS, show_default=False)], None),
     "stabiliser": (Annotated[float | None, Option(metavar="EPS", help=STABILISER, show_default=False)], None),
     "empty_pool": (Annotated[str | None, Option(help=EMPTY, show_default=False)], None),
@@ -63,5 +77,13 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
         None,
     ),
     "resume": (Annotated[bool, Option("--resume", help=RESUME)], False),
-    "json": (Annotated[bool, Option("--json", help="Print the summary as JSON, and nothing else.")], False),
+    "json": (Annotated[bool, Option("--json", help="Print the results as JSON, and nothing else.")], False),
 }
+
+
+def distinct(names: Iterable[str], meaning: Callable[[str], Hashable]) -> list[str]:
+    """The names without later ones that mean the same."""
+    found: dict[Hashable, str] = {}
+    for name in names:
+        found.setdefault(meaning(name), name)
+    return list(found.values())

@@ -23,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON, 
 def run_report(folder: Folder, out: Out = None, format: Format = "html", json: Json = False) -> None:
     """Verdicts, curves, cones, sanity checks and maps of a folder of results, as one page."""
     from conetheory.report import load_studies, write_report
-    from conetheory.report.rows import verdict_table
+    from conetheory.report.rows import verdict_tables
     from conetheory.verdict import to_json
 
     path = write_report(folder, out, format)
@@ -33,6 +33,6 @@ def run_report(folder: Folder, out: Out = None, format: Format = "html", json: J
         return
     stdout = console.out()
     for study in studies:
-        stdout.print(verdict_table(study.verdicts, study.network))
+        stdout.print(verdict_tables(study.verdicts, study.network))
         stdout.print(study.headline, soft_wrap=True, markup=False)
     stdout.print(f"Written: {path}", soft_wrap=True, markup=False)

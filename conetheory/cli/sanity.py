@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conetheory.cli import console
-from conetheory.cli.options import OPTIONS
+from conetheory.cli.options import OPTIONS, distinct
+from conetheory.cli.rows import class_records, class_rows, sanity_records, sanity_rows, tracking_sentence
 from conetheory.cli.series import request, run_series
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run_sanity(
     layer: Annotated[list[str] | None, typer.Option(help=LAYER, show_default=False)] = None,
     scheme: Annotated[str, typer.Option(help=SCHEME)] = "reset",
     target: Annotated[str, typer.Option(help=TARGET)] = "predicted",
-    smooth: Annotated[int, typer.Option(metavar="N", help=SMOOTH)] = 0,
+    smooth: Annotated[int, typer.Option(metavar="N", min=0, help=SMOOTH)] = 0,
     paper_ssim: Annotated[
         bool, typer.Option("--paper-ssim", help="SSIM as the paper's code has it.")
     ] = False,
@@ -58,7 +59,7 @@ def run_sanity(
     from conetheory.similarity import PAPER, Ssim
 
     settings = SanitySettings(
-        layers=tuple(layer) if layer else None,
+        layers=_layers(asked, layer),
         scheme=scheme,
         seed=seed,
         smooth=smooth,
@@ -75,7 +76,10 @@ def run_sanity(
         )
 
     sanity = run_series(asked, Sanity, _described(settings) | {"target": target}, compute)
-    _report(sanity_rows(sanity), asked, "sanity.nc", json)
+    if json:
+        typer.echo(json_format.dumps(sanity_records(sanity), indent=2))
+    else:
+        _report(sanity_rows(sanity), asked, "sanity.nc")
     fewest = int(sanity.dataset["live_images"].min())
     if fewest < len(asked.images):
         console.note(
@@ -89,8 +93,8 @@ def run_classes(
     images: Images = None,
     limit: Limit = None,
     method: Method = ["lrp-alpha1beta0"],  # noqa: B006 (typer copies it)
-    top: Annotated[int, typer.Option(metavar="K", help="Classes of largest logit to compare.")] = 10,
-    whole: Annotated[int, typer.Option(metavar="N", help=WHOLE, show_default=False)] = 1,
+    top: Annotated[int, typer.Option(metavar="K", min=2, help="Classes of largest logit to compare.")] = 10,
+    whole: Annotated[int, typer.Option(metavar="N", min=0, help=WHOLE, show_default=False)] = 1,
     pair: Annotated[list[str] | None, typer.Option(metavar="A,B", help=PAIR, show_default=False)] = None,
     set: Parameter = None,
     seed: Seed = 0,
@@ -104,7 +108,7 @@ def run_classes(
     asked = request("classes", locals())
     from conetheory.classes import Classes, ClassSettings, class_sensitivity
 
-    pairs = tuple(_pair(asked, text) for text in pair or ())
+    pairs = tuple(dict.fromkeys(_pair(asked, text) for text in pair or ()))
     settings = ClassSettings(
         top=top, whole=whole, pairs=pairs, seed=seed, device=asked.device, dtype=asked.dtype
     )
@@ -116,67 +120,16 @@ def run_classes(
         )
 
     classes = run_series(asked, Classes, _described(settings), compute)
-    _report(class_rows(classes), asked, "classes.nc", json)
-    if not json:
+    if json:
+        typer.echo(json_format.dumps(class_records(classes), indent=2))
+    else:
+        _report(class_rows(classes), asked, "classes.nc")
         typer.echo(tracking_sentence(classes))
 
 
-def sanity_rows(sanity: Sanity) -> list[dict[str, Any]]:
-    """One row a method: median SSIM after each cascade, with another logit, and the rise of complexity."""
-    rows = []
-    for name in sanity.dataset["method"].values:
-        one = sanity.dataset.sel({"method": name})
-        curve = one["similarity_median"].sel({"mode": "cascading", "measure": "ssim"})
-        level = one["rank_one_bound"].sel({"measure": "ssim"})
-        cells = {
-            f"from {layer}": f"{value:.3f} ({float(structure):.2f})"
-            for layer, value, structure in zip(curve["layer"].values, curve.values, level.values, strict=True)
-        }
-        logit = float(one["random_logit_median"].sel({"measure": "ssim"}))
-        rise = float(one["efficient_mprt_median"])
-        rows.append({"method": str(name), **cells, "random logit": f"{logit:.3f}", "eMPRT": f"{rise:+.2f}"})
-    return rows
-
-
-def class_rows(classes: Classes) -> list[dict[str, Any]]:
-    """One row a method: medians over the images."""
-    names = {
-        "class_distance_median": "top classes",
-        "class_distance_sampled": "random classes",
-        "predicted_class_distance": "predicted",
-        "class_distance_worst": "worst pair",
-        "movable_share": "movable share",
-        "effective_rank": "effective rank",
-    }
-    medians = classes.dataset[list(names)].median("image")
-    return [
-        {
-            "method": str(m),
-            **{text: f"{float(medians[n].sel({'method': m})):.3g}" for n, text in names.items()},
-        }
-        for m in medians["method"].values
-    ]
-
-
-def tracking_sentence(classes: Classes) -> str:
-    """How the predicted class distance follows the measured one over the methods."""
-    from conetheory.classes import tracking
-
-    found = tracking(classes)
-    if found.methods < 3:
-        return "Distances are 1 - |cos|; predicted: that of random classes, from the chain's spectrum alone."
-    return (
-        f"Over {found.methods} methods with a prediction, its rank correlation with the distance of random "
-        f"classes is {found.correlation:.3f} (95% interval {found.lower:.3f} to {found.upper:.3f})."
-    )
-
-
-def _report(rows: list[dict[str, Any]], asked: Request, file: str, json: bool) -> None:
+def _report(rows: list[dict[str, str]], asked: Request, file: str) -> None:
     from rich.table import Table
 
-    if json:
-        typer.echo(json_format.dumps(rows, indent=2))
-        return
     table = Table()
     for number, name in enumerate(rows[0]):
         table.add_column(name, no_wrap=number == 0, overflow="fold")
@@ -194,6 +147,13 @@ def _described(settings: Any) -> dict[str, Any]:
     """Settings as JSON takes them, without what is the request's own."""
     plain = {k: v for k, v in asdict(settings).items() if k not in ("device", "dtype", "parameters")}
     return json_format.loads(json_format.dumps(plain))
+
+
+def _layers(asked: Request, names: list[str] | None) -> tuple[str, ...] | None:
+    """The asked layers, each once, whatever it was called; None for the usual ones."""
+    from conetheory.randomise import own_operations
+
+    return tuple(distinct(names or (), lambda name: own_operations(asked.network.graph, name))) or None
 
 
 def _targets(asked: Request, target: str) -> torch.Tensor | None:

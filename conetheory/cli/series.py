@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from conetheory.cli import console, files
+from conetheory.cli.files import Kind
 
 if TYPE_CHECKING:
     import torch
 
     from conetheory.networks import Images, Network
-    from conetheory.results import Result
 
-Kind = TypeVar("Kind", bound="Result")
+Compute = Callable[[str, console.Report], Kind]
 PARTS = "parts"  # folder of the files of single methods, beside the file of all
 
 
@@ -33,18 +32,6 @@ class Request:
     out: Path
     resume: bool
     lenient: bool
-
-    def identity(self, method: str, settings: dict[str, Any]) -> dict[str, Any]:
-        """Everything that a method's result depends on."""
-        return {
-            "network": self.network.name,
-            "weights_sha256": self.network.provenance["weights_sha256"],
-            "images": self.names,
-            "images_sha256": hashlib.sha256(self.images.tensor.numpy().tobytes()).hexdigest(),
-            "dtype": str(self.dtype),
-            "parameters": self.methods[method],
-            **settings,
-        }
 
     @property
     def names(self) -> list[str]:
@@ -71,12 +58,7 @@ def request(command: str, given: dict[str, Any]) -> Request:
     return Request(network, images, methods, device, dtype, out, given["resume"], ALL in given["method"])
 
 
-def run_series(
-    asked: Request,
-    kind: type[Kind],
-    settings: dict[str, Any],
-    compute: Callable[[str, console.Report], Kind],
-) -> Kind:
+def run_series(asked: Request, kind: type[Kind], settings: dict[str, Any], compute: Compute[Kind]) -> Kind:
     """Every method's result, from its file where that may be taken up, and their union, saved as KIND.nc.
 
     Where all methods were asked for, one that can't be run here is left out with a note.
@@ -84,11 +66,16 @@ def run_series(
     from conetheory.errors import ConeTheoryError, InputError
     from conetheory.joining import join_methods
 
-    files.folder(asked.out / PARTS)
+    whole_path, parts = asked.out / f"{kind.kind}.nc", files.folder(asked.out / PARTS)
+    paths = {method: parts / f"{kind.kind}-{method}.nc" for method in asked.methods}
+    files.refuse_others([whole_path, *paths.values()], kind.kind, asked.network)
+    images = replace(asked.images, names=tuple(asked.names))
+    settings = {"dtype": str(asked.dtype), **settings}
     done: list[Kind] = []
-    for number, method in enumerate(asked.methods, 1):
+    for number, (method, parameters) in enumerate(asked.methods.items(), 1):
+        identity = files.identity(kind.kind, asked.network, images, parameters, settings)
         try:
-            done.append(_one(asked, kind, method, settings, compute))
+            done.append(one_result(kind, method, paths[method], identity, compute, resume=asked.resume))
         except ConeTheoryError as error:
             if not asked.lenient:
                 raise
@@ -98,27 +85,28 @@ def run_series(
     if not done:
         raise InputError("none of the methods can be run on this network")
     whole = join_methods(done)
-    whole.save(asked.out / f"{kind.kind}.nc")
-    return whole
+    return files.save(whole, files.origin(kind.kind, asked.network), whole_path)
 
 
-def _one(
-    asked: Request,
+def one_result(
     kind: type[Kind],
     method: str,
-    settings: dict[str, Any],
-    compute: Callable[[str, console.Report], Kind],
+    path: Path,
+    identity: dict[str, Any],
+    compute: Compute[Kind],
+    *,
+    resume: bool,
 ) -> Kind:
-    path = asked.out / PARTS / f"{kind.kind}-{method}.nc"
-    identity = asked.identity(method, settings)
-    found, reason = files.reusable(kind, path, method, identity) if asked.resume else (None, "")
-    if found is not None:
+    """A method's result, from its file where that may be taken up, else computed and written at once."""
+    found, reason = files.reusable(kind, path, method, identity)
+    if found is not None and resume:
         console.note(f"{method}: taken from {path}")
         return found
     if reason:
-        console.note(f"{method}: {reason}; run again")
-    begun = time.perf_counter()
+        console.note(f"{method}: {reason}; it is run again and replaced")
+    begun, count = time.perf_counter(), len(identity["images"])
     with console.progress() as report:
         result = compute(method, report)
-    console.note(f"{method}: {len(asked.images)} images in {time.perf_counter() - begun:.1f} s")
+    plural = "" if count == 1 else "s"
+    console.note(f"{method}: {count} image{plural} in {time.perf_counter() - begun:.1f} s")
     return files.save(result, identity, path)

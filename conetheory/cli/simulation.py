@@ -10,6 +10,7 @@ import typer
 
 from conetheory.cli.console import out as stdout
 from conetheory.cli.console import progress
+from conetheory.cli.options import MOST, SEEDS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,9 +22,9 @@ def run_simulation(
     matrices: Annotated[
         list[str] | None, typer.Option(metavar="VARIANT", help=MATRICES, show_default=False)
     ] = None,
-    starts: Annotated[int, typer.Option(help="Random starts.")] = 32,
-    repeats: Annotated[int, typer.Option(help="Draws of the weights.")] = 20,
-    seed: Annotated[int, typer.Option(metavar="S", help="Seed of starts and weights.")] = 0,
+    starts: Annotated[int, typer.Option(min=2, max=MOST, help="Random starts.")] = 32,
+    repeats: Annotated[int, typer.Option(min=1, help="Draws of the weights.")] = 20,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, max=SEEDS, help="Seed of starts and weights.")] = 0,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")] = Path("out/simulate"),
     json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON, and nothing else.")] = False,
 ) -> None:
@@ -34,7 +35,13 @@ def run_simulation(
     folder(out)
     with progress() as report:
         count = lambda done, total: report("layers", done, total)  # noqa: E731
-        dataset = simulate(matrices or None, starts=starts, repeats=repeats, seed=seed, progress=count)
+        dataset = simulate(
+            list(dict.fromkeys(matrices or ())) or None,
+            starts=starts,
+            repeats=repeats,
+            seed=seed,
+            progress=count,
+        )
     dataset.to_netcdf(out / "simulation.nc", engine="h5netcdf")
     _figure(dataset).savefig(out / "simulation.png", dpi=150)
     text = json_format.dumps(_errors(dataset), indent=2)

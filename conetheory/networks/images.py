@@ -83,6 +83,8 @@ def load_images(
     if limit is not None and limit < 1:
         raise InputError(f"the limit of images must be at least 1, not {limit}")
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if "" in given:
+        raise InputError("the path of an image is empty; the current folder is called '.'")
     entries = [entry for path in given for entry in _entries(Path(path), network)]
     if not entries:
         raise InputError("no images were given")
@@ -167,13 +169,14 @@ def _labels(names: Sequence[Path], network: Network) -> dict[str, int]:
     if any(len(name.parts) == 1 for name in names):
         return {}
     outputs = network.graph.shape(network.graph.output)[0]
-    classes = [_plain(name) for name in network.classes or ()]
-    if all(classes.count(_plain(folder)) == 1 for folder in folders):
-        return {folder: classes.index(_plain(folder)) for folder in folders}
+    classes = [plain_name(name) for name in network.classes or ()]
+    if all(classes.count(plain_name(folder)) == 1 for folder in folders):
+        return {folder: classes.index(plain_name(folder)) for folder in folders}
     if all(folder.isdecimal() and int(folder) < outputs for folder in folders):
         return {folder: int(folder) for folder in folders}
     return dict(zip(folders, range(outputs), strict=True)) if len(folders) == outputs else {}
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A class's name as it is compared: case, underscores and spaces around don't matter."""
     return name.lower().replace("_", " ").strip()

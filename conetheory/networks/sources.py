@@ -6,7 +6,9 @@ import copy
 import difflib
 import json
 import re
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -207,7 +209,8 @@ def _fitted(name: str, state: weights.State, source: str) -> nn.Module:
 
 def _download(found: models.WeightsEnum) -> weights.State:
     try:
-        state = found.get_state_dict(progress=True, check_hash=True, weights_only=True)
+        with redirect_stdout(sys.stderr):  # where torch says that it downloads
+            state = found.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
         reason = one_line(error)
         raise InputError(f"weights {found} can't be downloaded from {found.url}: {reason}") from error

@@ -85,6 +85,8 @@ def tidy(content: object, source: str) -> State:
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise InputError(f"{source}: the entry {name!r} ({type(value).__name__}) is no named tensor")
+        if value.layout != torch.strided:
+            raise InputError(f"{source}: tensor {name!r} is sparse; save it with .to_dense()")
         if not value.is_floating_point() and not name.endswith(COUNTER):
             raise InputError(
                 f"{source}: tensor {name!r} holds {str(value.dtype)[6:]}, not floating-point numbers"

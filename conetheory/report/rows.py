@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from conetheory import formats
 from conetheory.evidence import Evidence
@@ -20,10 +23,14 @@ COLUMNS = {
     "certified": "Lower bound of the cosine of any two nonnegative starts, at the worst location",
     "forgotten by": "From this layer down the channels have forgotten the start",
     "blind above": "The lowest start layer that the input knows nothing of",
-    "map moves": "Share of a map's variance that the class can move; without it, 1 − |cos| of whole maps",
+    "variance moved": "Share of a map's variance over the pixels that the class can move",
+    "whole maps": "1 − |cos| of the whole maps of two starts",
     "class distance": "Median distance of the maps of two classes",
     "randomised": "Similarity to the map after the last layers were randomised",
 }
+
+CHANNELS = ("measured", "predicted", "certified", "forgotten by", "blind above")
+NAMES = ("forgotten by", "blind above")  # columns of layers' names, which may fold; numbers never do
 
 
 def cells(verdict: Verdict) -> dict[str, str]:
@@ -32,14 +39,14 @@ def cells(verdict: Verdict) -> dict[str, str]:
     certified = verdict.find("certified deficit")
     predicted = next((e for e in verdict.evidence if e.name.startswith("predicted")), None)
     moves = verdict.find("movable share")
-    whole = verdict.find("deficit of whole maps")
     return {
         "measured": f"{_number(measured)} of {measured.reference:.2f}" if measured else "",
         "predicted": _number(predicted) + _off(predicted, measured),
         "certified": formats.cosine_lower(certified.value) if certified else "",
         "forgotten by": verdict.collapsed_by or "",
         "blind above": verdict.blind_above or "",
-        "map moves": _share(moves.value) if moves else f"1 − cos {_number(whole)}" if whole else "",
+        "variance moved": f"{100 * moves.value:.2g}%" if moves else "",
+        "whole maps": _number(verdict.find("deficit of whole maps")),
         "class distance": _number(verdict.find("class distance")),
         "randomised": next((f"{e.value:.2f}" for e in verdict.evidence if e.about == "check"), ""),
     }
@@ -60,19 +67,35 @@ def notes(verdict: Verdict) -> list[str]:
     return [*against, *([f"without {', '.join(verdict.missing)}"] if verdict.missing else [])]
 
 
-def verdict_table(verdicts: Sequence[Verdict], title: str | None = None) -> Table:
-    """The table for the terminal."""
-    table = Table(title=title, **STYLE)
+def verdict_tables(verdicts: Sequence[Verdict], title: str | None = None) -> Group:
+    """The tables for the terminal, each with what its columns mean: the verdicts with what is said of the
+    channels at a location; where there is anything, what is said of whole maps. They fit 80 columns.
+    """
     columns = used_columns(verdicts)
-    table.add_column("method", no_wrap=True)
-    table.add_column("verdict", overflow="fold", min_width=24)
+    channels = {name: text for name, text in columns.items() if name in CHANNELS}
+    whole = {name: text for name, text in columns.items() if name not in CHANNELS}
+    parts = [_table(verdicts, channels, title, verdict=True), _meanings(channels)]
+    return Group(*parts, *([_table(verdicts, whole), _meanings(whole)] if whole else []))
+
+
+def _table(
+    verdicts: Sequence[Verdict], columns: Iterable[str], title: str | None = None, verdict: bool = False
+) -> Table:
+    """A row a method, of two lines or more: the verdict stands under its method, a note under its number."""
+    table = Table(title=title, **STYLE)
+    table.add_column("method\nverdict" if verdict else "method", overflow="fold", min_width=26)
     for name in columns:
-        table.add_column(name.replace(" ", "\n"), justify="right", overflow="fold")
-    for verdict in verdicts:
-        row = cells(verdict)
-        mark = MARKS[verdict.outcome]
-        table.add_row(verdict.method, f"{mark} {verdict.text}", *(row[name] or "-" for name in columns))
+        folds = name in NAMES
+        table.add_column(name.replace(" ", "\n"), justify="right", no_wrap=not folds, overflow="fold")
+    for v in verdicts:
+        row = [(cells(v)[name] or "-").replace(" of ", "\nof ").replace(" (", "\n(") for name in columns]
+        table.add_row(f"{v.method}\n{MARKS[v.outcome]} {v.text}" if verdict else v.method, *row)
     return table
+
+
+def _meanings(columns: Mapping[str, str]) -> Padding:
+    text = "; ".join(f"{name}: {text[0].lower()}{text[1:]}" for name, text in columns.items())
+    return Padding(Text(text, style="dim"), (0, 0, 1, 1))
 
 
 def _number(evidence: Evidence | None) -> str:
@@ -85,7 +108,3 @@ def _off(predicted: Evidence | None, measured: Evidence | None) -> str:
     if predicted is None or measured is None or predicted.value <= 0 or measured.value <= 0:
         return ""
     return f" ({formats.decades(math.log10(predicted.value / measured.value))})"
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.2g}%"

@@ -21,6 +21,7 @@ from typing import Any
 from conetheory.errors import InputError
 from conetheory.rules.base import Rule
 from conetheory.rules.explainer import Explainer
+from conetheory.rules.parameters import check_parameters
 from conetheory.theory.records import NotApplicable
 
 BUILTIN = (
@@ -146,6 +147,7 @@ def get_method(name: str, **parameters: Any) -> Method:
     if unknown := set(parameters) - set(entry.parameters):
         has = ", ".join(entry.parameters) or "none"
         raise InputError(f"method {name!r} has no parameter {sorted(unknown)[0]!r}; it has {has}")
+    check_parameters(name, entry.build, parameters)
     return Method(entry.name, entry.build(**entry.fixed, **parameters), entry)
 
 

@@ -307,6 +307,20 @@ def test_a_download_that_fails(monkeypatch):
     )
 
 
+def test_what_torch_says_of_a_download_is_no_result(monkeypatch, capsys):
+    """torch writes that it downloads to stdout, where JSON may be."""
+
+    def say(self, **kwargs):
+        print("Downloading: somewhere")
+        raise URLError("no network")
+
+    monkeypatch.setattr(models.WeightsEnum, "get_state_dict", say)
+    refusal("squeezenet1_1", "DEFAULT")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Downloading" in printed.err
+
+
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "DEFAULT", None, "GoogLeNet_Weights.IMAGENET1K_V1"])
 def test_weights_by_torchvisions_name(monkeypatch, weights):
     """The file that torchvision would download, auxiliary heads included."""

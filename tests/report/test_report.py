@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from conetheory.cli import main
 from conetheory.errors import InputError
@@ -19,6 +20,7 @@ from conetheory.report import load_studies, write_report
 from conetheory.report.drawings import Cone, angle, cone_svg, cones
 from conetheory.report.payload import payload
 from conetheory.report.pictures import map_uri
+from conetheory.report.rows import cells, used_columns, verdict_tables
 from conetheory.verdict import verdicts
 from tests.report import folders
 
@@ -90,6 +92,25 @@ def test_the_verdict_comes_first_and_everything_is_there(page):
     assert folders.SHA in text
     assert "only through a spatial weighting of rank 3" in text
     assert page.count("data:image/png;base64,") == 3 * 3 + 2 * (1 + 2 * 3)  # directions; pictures and maps
+
+
+def test_at_80_columns_of_a_terminal_no_number_is_broken():
+    found = verdicts(folders.comparison(), folders.sanity(), folders.classes())
+    console = Console(width=80, file=io.StringIO())
+    console.print(verdict_tables(found, "verdicts"))
+    printed = console.file.getvalue()
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "…" not in printed
+    words = printed.split()
+    for verdict in found:
+        assert {word for text in cells(verdict).values() for word in text.split()} <= set(words)
+    for name in used_columns(found):
+        assert f"{name}:" in " ".join(words)
+
+
+def test_what_a_class_moves_and_how_far_whole_maps_are_apart_are_two_columns():
+    rows = [cells(v) for v in verdicts(folders.comparison(), classes=folders.classes())]
+    assert all(row["variance moved"].endswith("%") and float(row["whole maps"]) > 0 for row in rows)
 
 
 def test_the_curves_are_the_numbers_of_the_results(folder):

@@ -110,6 +110,36 @@ def test_no_list_above_is_empty():
     assert set(DATA) | set(WITHOUT_A_MAP) <= set(entries())
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("lrp-gamma", {"gamma": "abc"}, "a finite number, not 'abc'"),
+        ("lrp-gamma", {"gamma": None}, "a finite number, not None"),
+        ("lrp-gamma", {"gamma": True}, "a finite number, not True"),
+        ("lrp-gamma", {"gamma": float("inf")}, "a finite number, not inf"),
+        ("lrp-gamma", {"gamma": 10**400}, "a finite number, not 1000"),
+        ("lrp-gamma", {"bias": ["signed"]}, "text, not"),
+        ("rectgrad", {"percentile": [1]}, "a finite number, not"),
+        ("z-box", {"low": [1.0, [2.0]]}, "a finite number or a list of finite numbers, not"),
+        ("z-box", {"high": [1.0, float("nan")]}, "a finite number or a list of finite numbers, not"),
+        ("occlusion", {"window": 1.5}, "a whole number below 2^63, not 1.5"),
+        ("occlusion", {"per_channel": 1}, "true or false, not 1"),
+        ("smoothgrad", {"seed": 2**70}, "a whole number below 2^63, not"),
+        ("pattern-net", {"patterns": 3}, "Patterns or text or Path, not 3"),
+    ],
+)
+def test_a_parameter_of_the_wrong_type_is_named(name, given, words):
+    with pytest.raises(InputError) as caught:
+        get_method(name, **given)
+    (parameter,) = given
+    assert f"{parameter} of {name} must be {words}" in str(caught.value)
+
+
+def test_a_bound_is_a_number_or_one_for_each_channel():
+    for low in (None, 0, -1.5, [0.0, 1.0], (0, 1), torch.zeros(3)):
+        assert get_method("z-box", low=low).rule.low is low
+
+
 # ---------------------------------------------------------------- running
 
 

@@ -1,0 +1,71 @@
+"""The values of a method's parameters, held against their annotations before a rule is built of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from conetheory.errors import InputError
+
+INTEGERS = 2**63  # those of torch and of netCDF lie below
+WORDS = {
+    float: "a finite number",
+    int: "a whole number below 2^63",
+    bool: "true or false",
+    str: "text",
+    Sequence: "a list of finite numbers",
+}
+
+
+def check_parameters(method: str, build: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Raise `InputError` for the first value whose type its annotation in `build` does not allow.
+
+    Numbers must be finite. Which texts there are to choose from is the rule's own check.
+    """
+    annotations = get_type_hints(build)
+    for name, value in given.items():
+        kinds = _kinds(annotations.get(name, Any))
+        if not any(_allowed(value, kind) for kind in kinds):
+            words = [WORDS.get(kind, kind.__name__) for kind in kinds if kind is not NoneType]
+            raise InputError(f"{name} of {method} must be {' or '.join(words)}, not {value!r}")
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """The types that an annotation allows; a choice among texts is `str`."""
+    if get_origin(annotation) in (Union, UnionType):
+        return tuple(kind for part in get_args(annotation) for kind in _kinds(part))
+    if get_origin(annotation) is Literal:
+        return (str,)
+    return (get_origin(annotation) or annotation,)
+
+
+def _allowed(value: Any, kind: Any) -> bool:
+    if kind is Any:
+        return True
+    if kind is Sequence:
+        return _are_numbers(value)
+    if kind is float:
+        return isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
+    if kind is int:
+        return isinstance(value, Integral) and not isinstance(value, bool) and abs(value) < INTEGERS
+    return isinstance(value, kind)
+
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return False
+
+
+def _are_numbers(value: Any) -> bool:
+    try:
+        values = np.asarray(value)
+    except (TypeError, ValueError):  # such as lists of different lengths within
+        return False
+    return values.ndim == 1 and values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
