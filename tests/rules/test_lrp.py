@@ -367,7 +367,7 @@ def test_the_rounding_of_a_preprocessing_stays_in_its_box():
     ("name", "options", "message"),
     [
         ("lrp-epsilon", {"epsilon": -1.0}, "epsilon must be >= 0"),
-        ("lrp-epsilon", {"epsilon": float("nan")}, "epsilon must be >= 0"),
+        ("lrp-epsilon", {"epsilon": float("nan")}, "epsilon of lrp-epsilon must be a finite number"),
         ("lrp-0", {"bias": "bach"}, "bias must be signed or none"),
         ("lrp-0", {"epsilon": 1.0}, "no parameter 'epsilon'"),
         ("lrp-gamma", {"gamma": -0.5}, "gamma must be >= 0"),
