@@ -279,9 +279,14 @@ def certify_csc(
 
 def applicable(chain: RelevanceChain, start: str) -> NotApplicable | None:
     """Why the certificates for nonnegative starts don't apply here, or None where they do."""
-    if not chain.method.nonnegative:
+    method = chain.method
+    if not method.backpropagated:
+        return NotApplicable(f"{method.name} is not backpropagated layer by layer")
+    if not method.linear:
+        return NotApplicable(f"{method.name} is not linear in the relevance: it has no matrices")
+    if not method.nonnegative:
         return NotApplicable(
-            f"{chain.method.name} has signed matrices, which leave the cone of nonnegative vectors"
+            f"{method.name} has signed matrices, which leave the cone of nonnegative vectors"
         )
     check_double(chain)
     return None

@@ -8,6 +8,7 @@ import torch
 from scipy.stats import binom
 from torch import Tensor, nn
 
+from conetheory.attribution import open_chain
 from conetheory.certify import CONFIDENCE, CscCertifier, certify_csc, rounding
 from conetheory.chain import RelevanceChain
 from conetheory.comparison import REASONS
@@ -151,6 +152,19 @@ def test_signed_rules_have_no_cone(method):
     data = certify_csc(chain("small vgg", method), thorough=False).dataset
     assert "signed matrices" in data["not_applicable"].item()
     assert set(data.data_vars) == set(REASONS)
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ("guided-backprop", "guided-backprop is not linear in the relevance: it has no matrices"),
+        ("occlusion", "occlusion is not backpropagated layer by layer"),
+    ],
+)
+def test_the_reason_is_that_of_the_method(method, reason):
+    found = chain("small vgg")
+    data = certify_csc(open_chain(found.graph, found.images, method)).dataset
+    assert data["not_applicable"].item() == reason
 
 
 def test_a_signed_bias_has_no_certificate():

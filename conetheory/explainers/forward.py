@@ -34,7 +34,7 @@ def outputs_of(graph: Graph, images: Tensor) -> Tensor:
     return next(y for node, _, y in graph.run(images) if node.name == graph.output)
 
 
-def weighted(graph: Graph) -> Callable[[Tensor, Tensor], Tensor]:
+def projected_logits(graph: Graph) -> Callable[[Tensor, Tensor], Tensor]:
     """`f(images, v) = <v, logits(images)>`, one number for each image."""
     return lambda images, v: (outputs_of(graph, images) * v).flatten(1).sum(1)
 

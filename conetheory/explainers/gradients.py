@@ -39,7 +39,7 @@ class IntegratedGradients(Explainer):
             raise InputError(f"steps must be at least 1, not {self.steps}")
 
     def maps(self, graph: Graph, images: Tensor, outputs: Tensor) -> Tensor:
-        method = forward.captum("attr").IntegratedGradients(forward.weighted(graph))
+        method = forward.captum("attr").IntegratedGradients(forward.projected_logits(graph))
         size = forward.batch_size(graph)
 
         def explain(x: Tensor, v: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class SmoothGrad(Explainer):
 
     def maps(self, graph: Graph, images: Tensor, outputs: Tensor) -> Tensor:
         attr = forward.captum("attr")
-        method = attr.NoiseTunnel(attr.Saliency(forward.weighted(graph)))
+        method = attr.NoiseTunnel(attr.Saliency(forward.projected_logits(graph)))
         size = forward.batch_size(graph)
 
         def explain(x: Tensor, v: Tensor) -> Tensor:

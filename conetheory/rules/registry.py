@@ -5,8 +5,9 @@
     class MyRule(Rule):
         ...
 
-makes a method of every command, table and figure. What is registered is anything that gives a `Rule` from
-keyword parameters with defaults: a class, or a function that builds a composite.
+makes a method of every function, table and figure; of every command too where an installed package names the
+module as an entry point of the group `conetheory.methods`. What is registered is anything that gives a `Rule`
+from keyword parameters with defaults: a class, or a function that builds a composite.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 from conetheory.errors import InputError
+from conetheory.networks.messages import one_line
 from conetheory.rules.base import Rule
 from conetheory.rules.explainer import Explainer
 from conetheory.rules.parameters import check_parameters
@@ -29,6 +33,7 @@ BUILTIN = (
     *("patterns", "deeplift"),
 )
 EXPLAINERS = ("gradients", "occlusion", "iba", "tcav")
+PLUGINS = "conetheory.methods"
 Naming = Callable[[str], dict[str, Any] | None]
 
 
@@ -132,10 +137,21 @@ def register(
 
 def entries() -> dict[str, Entry]:
     """All registered methods by name, the built-in ones first."""
+    _load()
+    return _ENTRIES
+
+
+@cache
+def _load() -> None:
+    """Import the modules that register methods: ours, and those that other packages name."""
     for package, modules in (("rules", BUILTIN), ("explainers", EXPLAINERS)):
         for module in modules:
             import_module(f"conetheory.{package}.{module}")
-    return _ENTRIES
+    for point in entry_points(group=PLUGINS):
+        try:
+            point.load()
+        except Exception as error:  # anything may go wrong in another package
+            raise InputError(f"the methods of {point.value} can't be loaded: {one_line(error)}") from error
 
 
 def get_method(name: str, **parameters: Any) -> Method:

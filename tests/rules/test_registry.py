@@ -6,8 +6,11 @@ explain without a map are in `WITHOUT_A_MAP`.
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
 from functools import cache
+from importlib.metadata import EntryPoint
 
 import pytest
 import torch
@@ -15,8 +18,10 @@ from torch import Tensor
 
 from conetheory.attribution import ExplainerChain, open_chain
 from conetheory.chain import RelevanceChain
+from conetheory.cli import main
 from conetheory.errors import InputError, UnsupportedLayerError
 from conetheory.networks.graph import INPUT
+from conetheory.rules import registry
 from conetheory.rules.registry import entries, find, get_method, methods
 from tests.networks.toys import random_images
 from tests.toys import graph, images
@@ -294,3 +299,44 @@ def test_outputs_do_not_change_each_other(name, toy):
     together = chain.down(r)
     for vector in range(2):
         assert_close(together[:, vector : vector + 1], chain.down(r[:, vector : vector + 1]), 1e-9)
+
+
+# ---------------------------------------------------------------- methods of other packages
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """Makes a module whose code is given an entry point of an installed package."""
+
+    def install(code: str) -> None:
+        (tmp_path / "their_rules.py").write_text(code)
+        point = EntryPoint("theirs", "their_rules", registry.PLUGINS)
+        monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+        registry._load.cache_clear()
+
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_ENTRIES", dict(registry.entries()))
+    yield install
+    sys.modules.pop("their_rules", None)
+    monkeypatch.undo()
+    registry._load.cache_clear()
+
+
+def test_a_rule_of_another_package_is_a_method(plugin, capsys):
+    plugin(
+        "from conetheory.rules.gradient import Gradient\n"
+        "from conetheory.rules.registry import register\n"
+        "register('theirs', family='gradient', description='the same', source='them')(Gradient)\n"
+    )
+    assert get_method("theirs").linear
+    assert main(["methods", "--json"]) == 0
+    assert "theirs" in [entry["name"] for entry in json.loads(capsys.readouterr().out)]
+
+
+def test_a_package_that_cannot_be_loaded_is_named(plugin, capsys):
+    plugin("import no_such_module\n")
+    assert main(["methods"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        said == "conetheory: the methods of their_rules can't be loaded: No module named 'no_such_module'\n"
+    )
