@@ -269,7 +269,7 @@ def certify_csc(
     layer.
     """
     starts = [start] if isinstance(start, str) else list(start)
-    chain = chain.double()
+    chain = chain.double() if chain.method.backpropagated else chain
     options = {"layers": layers, "positions": positions, "block_positions": block_positions, "seed": seed}
     certifiers = {s: CscCertifier(s, thorough=thorough, **options) for s in starts}
     for certifier in certifiers.values():
