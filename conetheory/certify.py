@@ -203,7 +203,7 @@ def certificate(chain: RelevanceChain, certifiers: Mapping[str, CscCertifier]) -
         for layer, found in certifier.certificates.items():
             for name, value in _summary(found).items():
                 values.setdefault(name, {})[start, layer] = value
-    layers = [layer for c in certifiers.values() for layer in c.certificates] or ["input"]
+    layers = [layer for c in certifiers.values() for layer in c.certificates]
     dataset = frame(chain.graph, chain.method, list(certifiers), layers, values)
     for name in REASONS:
         reasons = [c.reasons.get(name, "") for c in certifiers.values()]

@@ -141,11 +141,14 @@ class Spread:
 def worst_pair(maps: Tensor) -> tuple[float, tuple[int, int]]:
     """The largest `1 - |cos|` of two maps `(classes, H, W)` and the two; maps of zero are left out.
 
-    By the chords of unit maps, as differences to one of them: what is lost is relative to the farthest, not
-    to 1. Some pixels at a time, since all maps in float64 would not fit beside themselves.
+    NaN and (-1, -1) where fewer than two are left. By the chords of unit maps, as differences to one of them:
+    what is lost is relative to the farthest, not to 1. Some pixels at a time, since all maps in float64 would
+    not fit beside themselves.
     """
     flat = maps.flatten(1)
     norms = torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64)
+    if int((norms > 0).sum()) < 2:
+        return float("nan"), (-1, -1)
     first = int((norms > 0).to(torch.int8).argmax())
     scale = torch.where(flat @ flat[first] < 0, -1.0, 1.0) / norms
     gram = torch.zeros((len(flat), len(flat)), dtype=torch.float64, device=flat.device)

@@ -113,12 +113,16 @@ def one_valued(comparison: xr.Dataset | None) -> bool:
 
 
 def of_the_check(sanity: xr.Dataset | None) -> Iterator[Evidence]:
-    """Similarity to the map of the trained network when the last layers have been randomised together."""
+    """Similarity to the map of the trained network when the last layers have been randomised together.
+
+    None where all cascades go further down: that a map changes with the whole network says nothing.
+    """
     if sanity is None or "similarity_median" not in sanity:
         return
     measure, mode = _first(sanity, "measure", "ssim"), _first(sanity, "mode", "cascading")
     curve = sanity["similarity_median"].sel({"mode": mode, "measure": measure}).values.ravel()
-    live = curve[np.isfinite(curve)][:LAST_LAYERS]
+    depth = sanity["depth"].values if "depth" in sanity else np.arange(1, len(curve) + 1)
+    live = curve[np.isfinite(curve) & (depth <= LAST_LAYERS)]
     if len(live):
         value = float(live[-1])
         says = Says.FORGETS if value >= SIMILAR else Says.REMEMBERS if value <= CHANGED else Says.NOTHING

@@ -253,3 +253,11 @@ def test_a_network_of_one_output_has_no_other_class():
     network = trace(seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(90, 1))), (3, 6, 5))
     with pytest.raises(InputError, match="the network has one output"):
         class_sensitivity(network, torch.ones(1, 3, 6, 5), "gradient")
+
+
+def test_maps_of_zero_have_no_worst_pair():
+    maps = torch.zeros(3, 4, 4)
+    maps[1] = 1
+    worst, pair = worst_pair(maps)
+    assert np.isnan(worst)
+    assert pair == (-1, -1)

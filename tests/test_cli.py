@@ -316,7 +316,12 @@ def test_results_of_another_command_or_network_are_not_replaced(capsys, tmp_path
     assert main(["explain", "cifar10_cnn", "--limit", "1", *out]) == 0  # has files of its own
     Result(Result.load(tmp_path / "out" / "maps.nc").dataset.drop_attrs()).save(tmp_path / "out" / "maps.nc")
     capsys.readouterr()
-    assert "maps.nc holds other results:" in complaint(capsys, "explain", "cifar10_cnn", "--limit", "1", *out)
+    again = "explain", "cifar10_cnn", "--limit", "1", *out
+    assert "maps.nc holds other results:" in complaint(capsys, *again)
+    for text in ("[]", "3", "{bad", '{"command": 3}'):  # of another program
+        foreign = Result.load(tmp_path / "out" / "maps.nc").dataset.assign_attrs(settings=text)
+        Result(foreign).save(tmp_path / "out" / "maps.nc")
+        assert "maps.nc holds other results" in complaint(capsys, *again)
 
 
 def test_other_settings_of_the_same_command_replace_with_a_note(capsys, tmp_path):

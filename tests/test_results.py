@@ -212,3 +212,35 @@ def test_files_with_wrong_bits(saved, tmp_path):
     gc.collect()
     assert len(told) > 10
     assert not any("\n" in line for line in told)
+
+
+def test_numbers_are_described_by_their_values_and_not_by_how_they_were_written():
+    class Bare:
+        pass
+
+    same = [0, 0.0, np.float32(0)], [np.zeros(3), torch.zeros(3, dtype=torch.float64)]
+    for values in same:
+        assert len({described(value) for value in values}) == 1
+    long = np.zeros(5000)
+    changed = long.copy()
+    changed[2500] = 1
+    assert described(long) != described(changed)
+    assert described(True) == "True"
+    assert described(Bare()) == described(Bare())
+
+
+def test_results_without_a_start_or_a_method_in_common_are_refused(network):
+    chain = RelevanceChain(network, pictures())
+    starts = sorted(network.graph.layers[-2:])
+    with pytest.raises(InputError, match="no start in common: logits; and"):
+        compare(measure_csc(chain, vectors=2), predict_csc(chain, starts[0], theory="local-spectrum"))
+    other = RelevanceChain(network, pictures(), "gradient")
+    with pytest.raises(InputError, match="no method in common: lrp-alpha1beta0; and gradient"):
+        compare(measure_csc(chain, vectors=2), predict_csc(other, theory="local-spectrum"))
+
+
+def test_a_method_without_a_certificate_is_compared_at_the_asked_layers(network):
+    layer = network.graph.layers[1]
+    found = run(network, pictures(1), "gradient", Settings(layers=(layer,), vectors=2))
+    assert found.dataset["layer"].values.tolist() == [layer]
+    assert "signed matrices" in found.not_applicable[0]["reason"]

@@ -247,3 +247,10 @@ def test_maps_of_one_value_a_location_are_judged_as_a_whole():
     (record,) = [r for r in found.rows() if r["layer"] == "input"]
     assert record["measured_deficit_median"] is None
     assert record["measured_flattened_deficit_median"] > 0.1
+
+
+def test_randomising_the_whole_network_is_no_evidence_about_its_last_layers():
+    data = folders.sanity().assign_coords(depth=("layer", np.arange(3, 3 + folders.sanity().sizes["layer"])))
+    assert all(not v.evidence for v in verdicts(sanity=data))
+    data["depth"] = "layer", np.arange(data.sizes["layer"])
+    assert all(v.evidence for v in verdicts(sanity=data))

@@ -77,10 +77,14 @@ def _made(path: Path) -> dict[str, str] | None:
     if not path.is_file():
         return None
     try:
-        settings = json.loads(Result.load(path).dataset.attrs.get("settings", "{}"))
-    except ValueError:  # InputError is one; so is what broken JSON raises
+        attributes = Result.load(path).dataset.attrs
+    except InputError:
         return None
-    return {name: settings.get(name, "") for name in ("command", "network")}
+    try:
+        settings = dict(json.loads(attributes.get("settings", "{}")))
+    except (TypeError, ValueError):  # of another program
+        settings = {}
+    return {name: str(settings.get(name, "")) for name in ("command", "network")}
 
 
 def settings_text(settings: dict[str, Any]) -> str:

@@ -96,7 +96,8 @@ def _sanity(data: xr.Dataset) -> list[dict[str, Any]]:
                 if any(v is not None for v in found["median"]):
                     curves[f"{mode}|{measure}"] = found
         labels = [str(layer) for layer in (one["label"] if "label" in one else one["layer"]).values]
-        panels.append({"method": str(method), "labels": labels, "curves": curves, "logit": _logits(one)})
+        if curves:
+            panels.append({"method": str(method), "labels": labels, "curves": curves, "logit": _logits(one)})
     return panels
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import xarray as xr
 
-from conetheory.comparison import WEIGHTS, Comparison
+from conetheory.comparison import WEIGHTS, Comparison, compare
 from conetheory.errors import InputError
 from conetheory.joining import join_methods
 from conetheory.results import Result
 from conetheory.verdict import Outcome, Verdict, verdicts
 
+PARTS = ("measured_", "predicted_", "certified_")
 KINDS = ("comparison", "sanity", "classes", "maps")
 
 
@@ -69,7 +70,8 @@ class Study:
 
 def load_studies(folder: str | Path) -> list[Study]:
     """Every result under `folder`, by network and weights; where a method is there twice, the joined and
-    then the newest file is taken. Files of other kinds are passed over. Raises `InputError`.
+    then the newest file is taken, and what others predict or certify of it is laid over its measurement.
+    Files of other kinds are passed over. Raises `InputError`.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -90,9 +92,13 @@ def load_studies(folder: str | Path) -> list[Study]:
 def _study(network: str, weights: str, files: Sequence[tuple[str, xr.Dataset]]) -> Study:
     parts, used = {}, []
     for kind in KINDS:
-        kept = _new_methods([(path, data) for path, data in files if data.attrs["kind"] == kind])
-        parts[kind] = [data for _, data in kept]
-        used += [(path, dict(data.attrs)) for path, data in kept]
+        found = [(path, data) for path, data in files if data.attrs["kind"] == kind]
+        if kind == "comparison":
+            parts[kind], sources = _laid_over(found)
+        else:
+            kept = _new_methods(found)
+            parts[kind], sources = [data for _, data in kept], [path for path, _ in kept]
+        used += [(path, dict(data.attrs)) for path, data in found if path in sources]
     joined = {kind: _joined(parts[kind]) for kind in KINDS}
     if joined["comparison"] is not None:
         joined["comparison"] = Comparison(joined["comparison"])
@@ -109,6 +115,34 @@ def _new_methods(files: Sequence[tuple[str, xr.Dataset]]) -> list[tuple[str, xr.
         if new:
             kept.append((path, data.sel({"method": new})))
     return kept
+
+
+def _laid_over(files: Sequence[tuple[str, xr.Dataset]]) -> tuple[list[xr.Dataset], list[str]]:
+    """A comparison for each method: of its first measurement, with what other files predict or certify of it;
+    and the files that it is made of.
+    """
+    measured = sorted(files, key=lambda one: "measured_deficit_median" not in one[1])  # stable
+    kept: dict[str, xr.Dataset] = {}
+    used = []
+    for path, data in measured:
+        for method in map(str, data["method"].values):
+            one = data.sel({"method": [method]})
+            try:
+                if method not in kept:
+                    kept[method] = one
+                elif _parts(one) - _parts(kept[method]):
+                    kept[method] = compare(Result(kept[method]), Result(one)).dataset
+                else:
+                    continue
+            except InputError:  # of other parameters, starts or layers: the first one counts
+                continue
+            used.append(path)
+    return list(kept.values()), used
+
+
+def _parts(data: xr.Dataset) -> set[str]:
+    """Which of measurement, prediction and certificate a dataset holds values of."""
+    return {part for part in PARTS for n, v in data.items() if str(n).startswith(part) and v.notnull().any()}
 
 
 def _joined(datasets: Sequence[xr.Dataset]) -> xr.Dataset | None:

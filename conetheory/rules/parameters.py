@@ -27,7 +27,10 @@ def check_parameters(method: str, build: Callable[..., Any], given: Mapping[str,
 
     Numbers must be finite. Which texts there are to choose from is the rule's own check.
     """
-    annotations = get_type_hints(build)
+    try:
+        annotations = get_type_hints(build)
+    except NameError:  # of a module that imports its annotations for type checkers alone
+        annotations = {}
     for name, value in given.items():
         kinds = _kinds(annotations.get(name, Any))
         if not any(_allowed(value, kind) for kind in kinds):
@@ -66,6 +69,10 @@ def _is_finite(value: Real) -> bool:
 def _are_numbers(value: Any) -> bool:
     try:
         values = np.asarray(value)
-    except (TypeError, ValueError):  # such as lists of different lengths within
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ):  # such as lists of different lengths, or a tensor with a gradient
         return False
     return values.ndim == 1 and values.dtype.kind in "iuf" and bool(np.isfinite(values).all())

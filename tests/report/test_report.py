@@ -293,3 +293,26 @@ def test_a_report_that_cannot_be_written(folder, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["report", str(folder), "--out", str(tmp_path / "file" / "page.html")]) == 2
     assert "can't be written" in capsys.readouterr().err
+
+
+def test_measurement_prediction_and_certificate_of_different_commands_are_laid_over_each_other(tmp_path):
+    whole = folders.comparison(("lrp-alpha1beta0",))
+    for number, part in enumerate(("measured_", "predicted_", "certified_")):
+        kept = [n for n in whole if n.startswith(part)]
+        data = whole[[*kept, "baseline_deficit"]]
+        data.attrs["created"] = f"2026-01-0{number + 1}T00:00:00"  # the measurement is the oldest
+        (tmp_path / part).mkdir()
+        data.to_netcdf(tmp_path / part / "comparison.nc", engine="h5netcdf")
+    (study,) = load_studies(tmp_path)
+    assert set(whole.data_vars) <= set(study.comparison.dataset.data_vars)
+    assert len(study.sources) == 3
+    (verdict,) = study.verdicts
+    assert {"measured deficit", "certified deficit"} <= {e.name for e in verdict.evidence}
+
+
+def test_a_method_whose_maps_are_all_zero_has_no_panel(tmp_path):
+    data = folders.sanity()
+    for name in ("similarity_median", "similarity_band", "random_logit", "rank_one_bound"):
+        data[name] = data[name] * np.nan
+    data.to_netcdf(tmp_path / "sanity.nc", engine="h5netcdf")
+    assert "Randomising the network" not in write_report(tmp_path).read_text("utf-8")
