@@ -56,7 +56,8 @@ class ExplainerChain:
         """
         ends = [self.graph.resolve(name) for name in (stop, *starts)]
         if ends != [INPUT, self.graph.output]:
-            raise InputError(f"{self.method.name} is not backpropagated: it only goes from logits to input")
+            reason = "is not backpropagated: it only goes from logits to input; start at the logits"
+            raise InputError(f"{self.method.name} {reason}")
         ((start, vectors),) = starts.items()
         vectors = checked_vectors(vectors, start, len(self), self.shape(start))
         vectors = vectors.to(dtype=self.dtype, device=self.device)

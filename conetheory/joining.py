@@ -27,6 +27,9 @@ def join_methods(results: Sequence[Kind]) -> Kind:
     """
     if not results:
         raise InputError("no results to join: none of the methods gave one")
+    names = [str(method) for result in results for method in result.dataset["method"].values]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{twice[0]} is in two of the results to join")
     datasets = _aligned([result.dataset for result in results])
     coordinates = {str(name) for data in datasets for name in data.coords.keys() - data.dims}
     datasets = [data.reset_coords() for data in datasets]

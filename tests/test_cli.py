@@ -306,10 +306,11 @@ def test_results_of_another_command_or_network_are_not_replaced(capsys, tmp_path
     kept = (tmp_path / "out" / "comparison.nc").read_bytes()
     capsys.readouterr()
     line = complaint(capsys, "certify", "cifar10_cnn", *SMOKE, *out, "--resume")
-    assert "other results (csc, cifar10_cnn)" in line
+    assert "other results (csc, cifar10_cnn, weights 71da48e7e14e)" in line
     assert "--out" in line
-    assert "other results (csc, cifar10_cnn)" in complaint(capsys, "demo", *SMOKE, *out)
+    assert "other results (csc, cifar10_cnn, weights 71da48e7e14e)" in complaint(capsys, "demo", *SMOKE, *out)
     assert "other results (csc" in complaint(capsys, "csc", "alexnet", "--weights", "random:0", *QUICK, *out)
+    assert "other results (csc" in complaint(capsys, *CIFAR, "--weights", "random:1", *out)
     assert (tmp_path / "out" / "comparison.nc").read_bytes() == kept
     assert main([*CIFAR, "--start", "conv2", *out, "--method", "lrp-alpha2beta1"]) == 0
     assert (tmp_path / "out" / "lrp-alpha1beta0.nc").is_file()

@@ -167,7 +167,7 @@ def test_results_that_are_not_of_one_network_are_not_joined(network):
     with pytest.raises(InputError, match=r"different sizes along 'y' \(6, 8\)"):
         join_methods([one, two])
     measured = measure_csc(RelevanceChain(network, pictures()), vectors=2)
-    turned = Comparison(measured.dataset.isel(layer=slice(None, None, -1)))
+    turned = Comparison(measured.dataset.isel(layer=slice(None, None, -1)).assign_coords(method=["other"]))
     with pytest.raises(InputError, match="layers in different orders"):
         join_methods([Comparison(measured.dataset), turned])
     with pytest.raises(InputError, match="no results to join"):
@@ -244,3 +244,9 @@ def test_a_method_without_a_certificate_is_compared_at_the_asked_layers(network)
     found = run(network, pictures(1), "gradient", Settings(layers=(layer,), vectors=2))
     assert found.dataset["layer"].values.tolist() == [layer]
     assert "signed matrices" in found.not_applicable[0]["reason"]
+
+
+def test_a_method_is_joined_once(network):
+    one = measure_csc(RelevanceChain(network, pictures()), vectors=2)
+    with pytest.raises(InputError, match="lrp-alpha1beta0 is in two of the results to join"):
+        join_methods([one, one])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from conetheory.results import Result
 
 Kind = TypeVar("Kind", bound="Result")
+ORIGIN = ("command", "network", "weights_sha256")
 
 
 def folder(path: Path) -> Path:
@@ -31,7 +32,7 @@ def folder(path: Path) -> Path:
 
 def origin(command: str, network: Network) -> dict[str, Any]:
     """What tells results apart that must not replace each other."""
-    return {"command": command, "network": network.name}
+    return dict(zip(ORIGIN, (command, network.name, network.provenance["weights_sha256"]), strict=True))
 
 
 def identity(
@@ -43,7 +44,6 @@ def identity(
     return {
         **origin(command, network),
         "conetheory": __version__,
-        "weights_sha256": network.provenance["weights_sha256"],
         "images": list(images.names),
         "images_sha256": hashlib.sha256(images.tensor.numpy().tobytes()).hexdigest(),
         "parameters": {name: _content(value) for name, value in parameters.items()},
@@ -59,12 +59,13 @@ def _content(value: Any) -> Any:
 
 
 def refuse_others(paths: Iterable[Path], command: str, network: Network) -> None:
-    """`InputError` where a file that is to be written holds a result of another command or network."""
+    """`InputError` where a file that is to be written holds a result of another `origin`."""
     own = origin(command, network)
     for path in paths:
         made = _made(path)
         if made is not None and made != own:
-            said = f" ({', '.join(made.values())})" if all(made.values()) else ""
+            command, name, weights = made.values()
+            said = f" ({command}, {name}, weights {weights[:12]})" if all(made.values()) else ""
             raise InputError(
                 f"{path} holds other results{said}: give another folder with --out, or remove it"
             )
@@ -84,7 +85,7 @@ def _made(path: Path) -> dict[str, str] | None:
         settings = dict(json.loads(attributes.get("settings", "{}")))
     except (TypeError, ValueError):  # of another program
         settings = {}
-    return {name: str(settings.get(name, "")) for name in ("command", "network")}
+    return {name: str(settings.get(name, "")) for name in ORIGIN}
 
 
 def settings_text(settings: dict[str, Any]) -> str:
@@ -130,4 +131,6 @@ def write_all(comparison: Comparison, out: Path) -> list[Path]:
 
         paths.append(out / "methods.png")
         methods_figure(comparison).savefig(paths[-1], dpi=150)
+    else:  # one of an earlier run would show methods that are not in the others
+        (out / "methods.png").unlink(missing_ok=True)
     return paths
