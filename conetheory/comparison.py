@@ -153,18 +153,18 @@ def _check_same(base: xr.Dataset, other: xr.Dataset) -> None:
         raise InputError(
             f"layer {min(map(str, strangers))!r} is in one result only: other network or layers?"
         )
-    for dim in ("method", "start"):
-        here, there = (sorted(map(str, data[dim].values)) for data in (base, other))
-        if not set(here) & set(there):
-            raise InputError(
-                f"the results have no {dim} in common: {', '.join(here)}; and {', '.join(there)}"
-            )
     one, two = (str(data.attrs.get(WEIGHTS, "")) for data in (base, other))
     if one and two and one != two:
         raise InputError(
             f"the results are of networks with different weights (sha256 {one[:12]} and {two[:12]}): "
             "compare results of one network"
         )
+    for dim in ("method", "start"):
+        here, there = (sorted(map(str, data[dim].values)) for data in (base, other))
+        if not set(here) & set(there):
+            raise InputError(
+                f"the results have no {dim} in common: {', '.join(here)}; and {', '.join(there)}"
+            )
     rules, others = _rules(base), _rules(other)
     for method in rules.keys() & others.keys():
         if rules[method] != others[method]:
