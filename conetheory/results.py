@@ -48,8 +48,7 @@ class Result:
     def load(cls, path: str | Path) -> Self:
         """Read a file of this kind, `Result.load` one of any kind; `InputError` where it is none."""
         try:
-            with h5py.File(path) as file:
-                dict(file.attrs)  # broken, they make h5netcdf leave an object that complains when it is freed
+            attributes(path)  # broken, they make h5netcdf leave an object that complains when it is freed
             data = xr.load_dataset(path, engine="h5netcdf")
         except Exception as error:  # broken files raise OSError, ValueError, KeyError, RuntimeError, ...
             raise InputError(f"{path} is no result of conetheory, or damaged: {one_line(error)}") from error
@@ -76,6 +75,12 @@ class Prediction(Result):
 
 class Certificate(Result):
     kind = "certificate"
+
+
+def attributes(path: str | Path) -> dict[str, Any]:
+    """The attributes of a file, without its data; whatever h5py raises where it is none."""
+    with h5py.File(path) as file:
+        return dict(file.attrs)
 
 
 def layer_order(graph: Graph, starts: Iterable[str], layers: Sequence[str]) -> list[str]:

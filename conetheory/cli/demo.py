@@ -39,5 +39,5 @@ def finish_demo(job: Job) -> list[Path]:
         for done, (name, path) in enumerate(zip(PARTS, paths, strict=True)):
             report("maps, classes, randomisation", done, len(PARTS))
             whole = join_methods([parts[name](method) for method in job.methods])
-            files.save(whole, files.origin(job.command, network), path)
+            files.save(whole, job.origin, path)
     return [*paths, write_report(job.out)]

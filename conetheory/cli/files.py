@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from conetheory.results import Result
 
 Kind = TypeVar("Kind", bound="Result")
-ORIGIN = ("command", "network", "weights_sha256")
 
 
 def folder(path: Path) -> Path:
@@ -30,9 +29,10 @@ def folder(path: Path) -> Path:
     return path
 
 
-def origin(command: str, network: Network) -> dict[str, Any]:
+def origin(command: str, network: Network) -> dict[str, str]:
     """What tells results apart that must not replace each other."""
-    return dict(zip(ORIGIN, (command, network.name, network.provenance["weights_sha256"]), strict=True))
+    weights = network.provenance["weights_sha256"]
+    return {"command": command, "network": network.name, "weights_sha256": weights}
 
 
 def identity(
@@ -58,11 +58,10 @@ def _content(value: Any) -> Any:
     return value
 
 
-def refuse_others(paths: Iterable[Path], command: str, network: Network) -> None:
-    """`InputError` where a file that is to be written holds a result of another `origin`."""
-    own = origin(command, network)
+def refuse_others(paths: Iterable[Path], own: Mapping[str, str]) -> None:
+    """`InputError` where a file that is to be written holds a result of another `origin` than its own."""
     for path in paths:
-        made = _made(path)
+        made = _made(path, own)
         if made is not None and made != own:
             command, name, weights = made.values()
             said = f" ({command}, {name}, weights {weights[:12]})" if all(made.values()) else ""
@@ -71,21 +70,21 @@ def refuse_others(paths: Iterable[Path], command: str, network: Network) -> None
             )
 
 
-def _made(path: Path) -> dict[str, str] | None:
+def _made(path: Path, names: Iterable[str]) -> dict[str, str] | None:
     """The `origin` of a result, of empty names where it isn't told; None where no result can be read."""
-    from conetheory.results import Result
+    from conetheory.results import attributes
 
     if not path.is_file():
         return None
     try:
-        attributes = Result.load(path).dataset.attrs
-    except InputError:
+        held = attributes(path)
+    except (OSError, RuntimeError, KeyError, ValueError):  # damaged: nothing that could be lost
         return None
     try:
-        settings = dict(json.loads(attributes.get("settings", "{}")))
+        settings = dict(json.loads(held.get("settings", "{}")))
     except (TypeError, ValueError):  # of another program
         settings = {}
-    return {name: str(settings.get(name, "")) for name in ORIGIN}
+    return {name: str(settings.get(name, "")) for name in names}
 
 
 def settings_text(settings: dict[str, Any]) -> str:

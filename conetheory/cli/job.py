@@ -59,6 +59,10 @@ class Job:
         settings["dtype"] = str(settings["dtype"])
         return files.identity(self.command, self.network, self.images, self.methods[method], settings)
 
+    @property
+    def origin(self) -> dict[str, str]:
+        return files.origin(self.command, self.network)
+
     def path(self, method: str) -> Path:
         return self.out / f"{method}.nc"
 
@@ -66,8 +70,7 @@ class Job:
 def run_task(task: Task, model: str, given: dict[str, Any]) -> None:
     """Run one of the commands with the options that were given."""
     job = prepare(task, model, given)
-    origin = files.origin(task.name, job.network)
-    comparison = files.marked(join_methods(run_methods(job)), origin)
+    comparison = files.marked(join_methods(run_methods(job)), job.origin)
     paths = files.write_all(comparison, job.out)
     if task.name == "demo":
         paths += finish_demo(job)
@@ -118,7 +121,7 @@ def prepare(task: Task, model: str, given: dict[str, Any]) -> Job:
         if not job.lenient:
             check_applies(reproduced(method, settings.repro, **methods[method]), settings)
     written = [out / "comparison.nc", *map(job.path, methods), *(demo_files(out) if demo else ())]
-    files.refuse_others(written, task.name, network)
+    files.refuse_others(written, job.origin)
     return job
 
 

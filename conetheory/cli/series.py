@@ -68,7 +68,8 @@ def run_series(asked: Request, kind: type[Kind], settings: dict[str, Any], compu
 
     whole_path, parts = asked.out / f"{kind.kind}.nc", files.folder(asked.out / PARTS)
     paths = {method: parts / f"{kind.kind}-{method}.nc" for method in asked.methods}
-    files.refuse_others([whole_path, *paths.values()], kind.kind, asked.network)
+    origin = files.origin(kind.kind, asked.network)
+    files.refuse_others([whole_path, *paths.values()], origin)
     images = replace(asked.images, names=tuple(asked.names))
     settings = {"dtype": str(asked.dtype), **settings}
     done: list[Kind] = []
@@ -85,7 +86,7 @@ def run_series(asked: Request, kind: type[Kind], settings: dict[str, Any], compu
     if not done:
         raise InputError("none of the methods can be run on this network")
     whole = join_methods(done)
-    return files.save(whole, files.origin(kind.kind, asked.network), whole_path)
+    return files.save(whole, origin, whole_path)
 
 
 def one_result(

@@ -93,11 +93,7 @@ def _study(network: str, weights: str, files: Sequence[tuple[str, xr.Dataset]]) 
     parts, used = {}, []
     for kind in KINDS:
         found = [(path, data) for path, data in files if data.attrs["kind"] == kind]
-        if kind == "comparison":
-            parts[kind], sources = _laid_over(found)
-        else:
-            kept = _new_methods(found)
-            parts[kind], sources = [data for _, data in kept], [path for path, _ in kept]
+        parts[kind], sources = (_laid_over if kind == "comparison" else _new_methods)(found)
         used += [(path, dict(data.attrs)) for path, data in found if path in sources]
     joined = {kind: _joined(parts[kind]) for kind in KINDS}
     if joined["comparison"] is not None:
@@ -105,16 +101,17 @@ def _study(network: str, weights: str, files: Sequence[tuple[str, xr.Dataset]]) 
     return Study(network, weights, **joined, sources=tuple(used))
 
 
-def _new_methods(files: Sequence[tuple[str, xr.Dataset]]) -> list[tuple[str, xr.Dataset]]:
-    """Of each file the methods that no earlier one has."""
+def _new_methods(files: Sequence[tuple[str, xr.Dataset]]) -> tuple[list[xr.Dataset], list[str]]:
+    """Of each file the methods that no earlier one has; and the files that have such."""
     seen: set[str] = set()
-    kept = []
+    kept, used = [], []
     for path, data in files:
         new = [m for m in data["method"].values if str(m) not in seen]
         seen |= {str(m) for m in new}
         if new:
-            kept.append((path, data.sel({"method": new})))
-    return kept
+            kept.append(data.sel({"method": new}))
+            used.append(path)
+    return kept, used
 
 
 def _laid_over(files: Sequence[tuple[str, xr.Dataset]]) -> tuple[list[xr.Dataset], list[str]]:
