@@ -15,8 +15,8 @@ import torch
 from torchvision.models import vgg16
 
 from conetheory import networks
-from conetheory.chain import RelevanceChain
-from conetheory.measure import CscMeter
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.measure.meter import CscMeter
 from conetheory.predict import TwoScale
 
 VECTORS = 10
@@ -112,8 +112,8 @@ MEMORY = """
 import gc, torch
 from torchvision.models import vgg16
 from conetheory import networks
-from conetheory.chain import RelevanceChain
-from conetheory.measure import CscMeter
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.measure.meter import CscMeter
 
 def resident(field):
     lines = open("/proc/self/status").read().splitlines()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from conetheory.local import singular_values
+from conetheory.chain.local import singular_values
 from conetheory.theory.cone import projective_diameter
 from conetheory.theory.ergodicity import tau_1
 from conetheory.theory.lyapunov import lyapunov_spectrum

@@ -10,7 +10,7 @@ _PUBLIC = {
     "measure_csc": "conetheory.measure",
     "predict_csc": "conetheory.predict",
     "certify_csc": "conetheory.certify",
-    "compare": "conetheory.comparison",
+    "compare": "conetheory.results",
     "networks": "conetheory.networks",
 }
 __all__ = ["RelevanceChain", "certify_csc", "compare", "measure_csc", "networks", "predict_csc"]

@@ -17,3 +17,8 @@ class UnsupportedLayerError(ConeTheoryError):
 
 class MissingDependencyError(ConeTheoryError):
     """An optional package is needed; names it and how to install it."""
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where it has none."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -19,7 +19,7 @@ import typer
 from rich.progress import track
 
 from conetheory import networks
-from conetheory.patterns import Patterns, fit_patterns
+from conetheory.rules.fitted_patterns import Patterns, fit_patterns
 
 
 def record(patterns: Patterns) -> dict[str, dict]:

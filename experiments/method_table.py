@@ -20,12 +20,12 @@ import typer
 from torch import Tensor
 
 from conetheory import networks
-from conetheory.comparison import Comparison
 from conetheory.errors import ConeTheoryError
-from conetheory.pipeline import Settings, run
-from conetheory.results import provenance
+from conetheory.results.comparison import Comparison
+from conetheory.results.dataset import provenance
+from conetheory.results.verdict import verdicts
 from conetheory.rules.registry import find, get_method, methods
-from conetheory.verdict import verdicts
+from conetheory.runs.study import Settings, run
 
 RESULTS = Path(__file__).parent / "results"
 INSENSITIVE = (

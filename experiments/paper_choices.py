@@ -3,7 +3,7 @@
     python -m experiments.paper_choices cifar10_cnn --images DIR --limit 16
     python -m experiments.paper_choices resnet50 --weights random:0 --calibrate --images DIR --size 112
 
-Each choice of `conetheory.repro` by itself and all together, against the theory's own setting: the measured
+Each choice of `rules.repro` by itself and all together, against the theory's own setting: the measured
 median deficit from the logits, layer by layer, with the same vectors. Writes choices-NAME.json with the shift
 in decades at the input and where it is largest.
 """
@@ -18,10 +18,10 @@ import numpy as np
 import typer
 
 from conetheory import networks
-from conetheory.chain import RelevanceChain
-from conetheory.measure import CscMeter
-from conetheory.repro import ALL, CHOICES, reproduced, reproduced_inputs
-from conetheory.results import provenance
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.measure.meter import CscMeter
+from conetheory.results.dataset import provenance
+from conetheory.rules.repro import ALL, CHOICES, reproduced, reproduced_inputs
 
 RESULTS = Path(__file__).parent / "results"
 METHODS = (

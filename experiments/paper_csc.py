@@ -31,21 +31,21 @@ import typer
 import xarray as xr
 
 from conetheory import networks
-from conetheory.cli import files
-from conetheory.cli.job import device_of
-from conetheory.comparison import Comparison
+from conetheory.chain.checks import device_of
+from conetheory.chain.local import ENUMERABLE
 from conetheory.errors import ConeTheoryError
-from conetheory.joining import join_methods
-from conetheory.local import ENUMERABLE
 from conetheory.networks import Images, Network
 from conetheory.networks.ops import Add
-from conetheory.pipeline import Settings, run
 from conetheory.plotting.csc import csc_figure
 from conetheory.plotting.methods import methods_figure
-from conetheory.predict import THEORIES
-from conetheory.repro import ClippedAdds, reproduced
-from conetheory.results import provenance
+from conetheory.predict.theories import THEORIES
+from conetheory.results.comparison import Comparison
+from conetheory.results.dataset import provenance
+from conetheory.results.joining import join_methods
 from conetheory.rules.registry import methods
+from conetheory.rules.repro import ClippedAdds, reproduced
+from conetheory.runs import store as files
+from conetheory.runs.study import Settings, run
 from experiments.method_table import parameters
 
 NETWORKS = ("vgg16", "resnet50")  # of the paper

@@ -23,17 +23,19 @@ import torch
 import typer
 
 from conetheory import networks
-from conetheory.classes import Classes, ClassSettings, class_sensitivity
-from conetheory.cli import files
-from conetheory.cli.job import device_of
-from conetheory.cli.rows import class_rows, sanity_rows, tracking_sentence
-from conetheory.cli.series import Request, run_series
-from conetheory.explanation import Maps, explain_maps
+from conetheory.chain.checks import device_of
 from conetheory.networks import Images, Network
 from conetheory.plotting.maps import maps_figure
-from conetheory.saliency import class_index
+from conetheory.report.map_tables import class_rows, sanity_rows, tracking_sentence
+from conetheory.results.class_distances import Classes
+from conetheory.results.dataset import Maps
+from conetheory.runs import store as files
+from conetheory.runs.series import Request, run_series
+from conetheory.saliency.classes import ClassSettings, class_sensitivity
+from conetheory.saliency.maps import explain_maps
+from conetheory.saliency.pictures import class_index
+from conetheory.saliency.similarity import PAPER
 from conetheory.sanity import Sanity, SanitySettings, sanity_check
-from conetheory.similarity import PAPER
 from experiments.method_table import parameters
 from experiments.paper_csc import (
     NETWORKS,

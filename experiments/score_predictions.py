@@ -23,11 +23,12 @@ import typer
 from rich.progress import track
 from xarray import Dataset
 
-from conetheory import histogram, networks
-from conetheory.chain import RelevanceChain
-from conetheory.measure import CscMeter
+from conetheory import networks
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.measure import histogram
+from conetheory.measure.meter import CscMeter
 from conetheory.predict import LocalSpectrum, TwoScale, below, state_cuts
-from conetheory.results import provenance
+from conetheory.results.dataset import provenance
 
 RESULTS = Path(__file__).parent / "results"
 REPLICATES = 200  # of the bootstrap

@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from conetheory.plotting.simulation import simulation
-from conetheory.simulate import VGG16_BACKWARD, simulate, table
+from conetheory.report.simulation_tables import table
+from conetheory.simulate import VGG16_BACKWARD, simulate
 
 
 def figure(dataset: xr.Dataset, statistic: str = "median") -> Figure:

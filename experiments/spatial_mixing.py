@@ -24,8 +24,8 @@ from matplotlib.figure import Figure
 from rich.progress import track
 
 from conetheory import networks
-from conetheory.chain import RelevanceChain
-from conetheory.measure import draw, local_deficits
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.measure.meter import draw, local_deficits
 from conetheory.predict import state_cuts
 from conetheory.theory.ergodicity import chi_square_contraction
 

@@ -18,14 +18,14 @@ from conetheory.adapters import modules
 from conetheory.adapters.captum import Attribution, CaptumChain
 from conetheory.adapters.vjp import VjpChain
 from conetheory.adapters.zennit import ZennitChain
-from conetheory.attribution import explain
-from conetheory.chain import RelevanceChain
-from conetheory.comparison import compare
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError, UnsupportedLayerError
-from conetheory.measure import CscMeter, measure_csc
+from conetheory.measure.meter import CscMeter, measure_csc
 from conetheory.networks import load, trace
 from conetheory.networks.graph import INPUT
-from conetheory.results import Measurement
+from conetheory.results.comparison import compare
+from conetheory.results.dataset import Measurement
+from conetheory.saliency.explain import explain
 from tests.networks.toys import random_images, seeded
 from tests.toys import SHAPE, TOYS, Toy, chain, conv, graph, images
 

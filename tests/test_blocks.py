@@ -10,11 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from conetheory import blocks, everyimage, local, signed
-from conetheory.certify import CscCertifier, certify_csc
-from conetheory.chain import RelevanceChain
+from conetheory.certify import blocks, signed
+from conetheory.certify import every_image as everyimage
+from conetheory.certify.certifier import CscCertifier, certify_csc
+from conetheory.chain import local
+from conetheory.chain.local import local_columns, local_matrices
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.local import local_columns, local_matrices
 from conetheory.networks import trace
 from conetheory.theory import cone, cosine, generators
 from conetheory.theory.ergodicity import NormCone
@@ -226,9 +228,9 @@ def test_blocks_refuse_signed_and_single_precision():
 
 
 def test_a_start_too_large_is_certified_at_sampled_locations(monkeypatch):
-    monkeypatch.setattr("conetheory.local.ENUMERABLE", 50)
+    monkeypatch.setattr("conetheory.chain.local.ENUMERABLE", 50)
     chain = deep()
-    monkeypatch.setattr("conetheory.certify.is_enumerable", lambda chain, start: False)
+    monkeypatch.setattr("conetheory.certify.certifier.is_enumerable", lambda chain, start: False)
     data = certify_csc(chain, "5", block_positions=4).dataset
     sampled = data.sel(layer=["input"])
     assert sampled["certified_positions"].item() == 4
@@ -242,7 +244,7 @@ def test_a_start_too_large_is_certified_at_sampled_locations(monkeypatch):
 
 @pytest.mark.parametrize("enumerable", [True, False])
 def test_every_image_is_certified_at_locations_of_its_own(monkeypatch, enumerable):
-    monkeypatch.setattr("conetheory.certify.is_enumerable", lambda chain, start: enumerable)
+    monkeypatch.setattr("conetheory.certify.certifier.is_enumerable", lambda chain, start: enumerable)
     images = torch.stack([image(seed=k) for k in range(3)])
     together, one_by_one = CscCertifier("5", positions=4), CscCertifier("5", positions=4)
     together.add(RelevanceChain(convs(), images, dtype=F64))
@@ -257,7 +259,7 @@ def test_every_image_is_certified_at_locations_of_its_own(monkeypatch, enumerabl
 def test_both_ways_agree(monkeypatch):
     chain = deep()
     columns = certify_csc(chain, "5", positions=36).dataset
-    monkeypatch.setattr("conetheory.certify.is_enumerable", lambda chain, start: False)
+    monkeypatch.setattr("conetheory.certify.certifier.is_enumerable", lambda chain, start: False)
     rows = certify_csc(chain, "5", positions=36).dataset
     for name in (
         "certified_deficit_upper",

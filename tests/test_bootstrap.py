@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy.stats import binomtest, norm, t
 
-from conetheory import histogram
-from conetheory.bootstrap import expansion, pair_band, pair_weights, scatter
-from conetheory.measure import local_deficits
+from conetheory.measure import histogram
+from conetheory.measure.bootstrap import expansion, pair_band, pair_weights, scatter
+from conetheory.measure.meter import local_deficits
 from conetheory.theory.gaussian_law import mixture_deficit_quantile
 
 

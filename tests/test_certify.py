@@ -8,16 +8,16 @@ import torch
 from scipy.stats import binom
 from torch import Tensor, nn
 
-from conetheory.attribution import open_chain
-from conetheory.certify import CONFIDENCE, CscCertifier, certify_csc, rounding
-from conetheory.chain import RelevanceChain
-from conetheory.comparison import REASONS
+from conetheory.certify.certifier import CONFIDENCE, CscCertifier, certify_csc, rounding
+from conetheory.chain.explained import open_chain
+from conetheory.chain.local import ENUMERABLE, local_columns
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.local import ENUMERABLE, local_columns
-from conetheory.measure import local_deficits
+from conetheory.measure.meter import local_deficits
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT
 from conetheory.predict import below
+from conetheory.results.comparison import REASONS
 from conetheory.theory.cone import deficit_upper_from_diameter
 from conetheory.theory.cosine import pairwise_deficits
 from tests.networks.toys import random_images, seeded

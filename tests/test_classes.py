@@ -12,21 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from conetheory.attribution import open_chain
-from conetheory.classes import (
-    Classes,
+from conetheory.chain.explained import open_chain
+from conetheory.cli import main
+from conetheory.errors import InputError
+from conetheory.networks import trace
+from conetheory.results.class_distances import Classes, tracking
+from conetheory.rules.registry import methods
+from conetheory.saliency.classes import (
     ClassSettings,
     Spread,
     class_maps,
     class_sensitivity,
     class_spectrum,
-    tracking,
     worst_pair,
 )
-from conetheory.cli import main
-from conetheory.errors import InputError
-from conetheory.networks import trace
-from conetheory.rules.registry import methods
 from conetheory.theory.columns import column_deficit_estimate, mean_squared_sine
 from conetheory.theory.cosine import pairwise_deficits
 from tests.networks.toys import seeded

@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 
 from conetheory.cli import job as job_module
 from conetheory.cli import main
-from conetheory.comparison import Comparison
 from conetheory.networks.sources import BUNDLED
-from conetheory.results import Result
+from conetheory.results.comparison import Comparison
+from conetheory.results.dataset import Result
 from conetheory.rules import registry
 
 QUICK = ["--limit", "1", "--vectors", "3"]
@@ -336,7 +336,7 @@ def test_other_settings_of_the_same_command_replace_with_a_note(capsys, tmp_path
 
 def test_resume_sees_another_version_and_what_is_in_a_file(capsys, monkeypatch, tmp_path):
     from conetheory.networks import bundled_images, load
-    from conetheory.patterns import fit_patterns
+    from conetheory.rules.fitted_patterns import fit_patterns
 
     network, file = load("cifar10_cnn"), tmp_path / "patterns.safetensors"
     images = bundled_images(network, 2).tensor

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-import conetheory.chain
+import conetheory.chain.relevance
 from conetheory import networks
-from conetheory.chain import RelevanceChain
-from conetheory.measure import CscMeter
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.measure.meter import CscMeter
 from conetheory.rules.registry import methods
 from tests.networks.toys import seeded
 
@@ -31,7 +31,7 @@ class OnGpu(FakeTensorMode):
 def gpu(monkeypatch):
     """A mode in which there is a GPU, with what autograd would want of a real one left out."""
     monkeypatch.setattr(torch.autograd, "grad", lambda out, x, *given: (torch.zeros_like(x),))
-    monkeypatch.setattr(conetheory.chain, "checked_images", lambda images, shape: images)
+    monkeypatch.setattr(conetheory.chain.relevance, "checked_images", lambda images, shape: images)
     return OnGpu(allow_non_fake_inputs=True)
 
 

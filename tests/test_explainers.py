@@ -11,13 +11,14 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from conetheory.attribution import ExplainerChain, explain, open_chain
+from conetheory.chain.explained import ExplainerChain, open_chain
 from conetheory.errors import InputError, MissingDependencyError
-from conetheory.explainers import forward, iba
-from conetheory.measure import draw, local_deficits, measure_csc
+from conetheory.measure.meter import draw, local_deficits, measure_csc
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT, Graph
+from conetheory.rules.explainers import forward, iba
 from conetheory.rules.registry import methods
+from conetheory.saliency.explain import explain
 from tests.networks.toys import random_images, seeded
 from tests.toys import SHAPE, TOYS, graph, images
 

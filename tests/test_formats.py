@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conetheory import formats
+from conetheory.report import formats
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conetheory import histogram
-from conetheory.chain import RelevanceChain
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.measure import QUANTILES, CscMeter, draw, local_deficits, measure_csc
+from conetheory.measure import histogram
+from conetheory.measure.meter import QUANTILES, CscMeter, draw, local_deficits, measure_csc
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT
 from conetheory.theory.cosine import random_baseline_deficit

@@ -13,9 +13,9 @@ from torch import nn
 from torchvision import models
 
 from conetheory import networks
-from conetheory.comparison import Comparison
 from conetheory.networks import Images, load, load_images
 from conetheory.networks.ops import Add
+from conetheory.results.comparison import Comparison
 from experiments import paper_csc, paper_sanity, train_imagenette
 from experiments.train_imagenette import RECIPES, SIZES, Training, augmented, build, load_split, rate, side
 from tests.networks.toys import random_images, seeded

@@ -11,11 +11,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from conetheory import networks
-from conetheory.chain import RelevanceChain
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.measure import CscMeter, draw
+from conetheory.measure.meter import CscMeter, draw
 from conetheory.networks import ops, trace
-from conetheory.pipeline import Settings, run
+from conetheory.runs.study import Settings, run
 from tests.networks.toys import random_images, seeded
 
 METHODS = ("lrp-alpha1beta0", "lrp-alpha2beta1", "gradient", "guided-backprop", "deeplift-rescale")

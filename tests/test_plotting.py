@@ -7,12 +7,12 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from conetheory.comparison import Comparison
-from conetheory.joining import join_methods
 from conetheory.plotting.csc import csc_figure
 from conetheory.plotting.methods import method_styles, methods_figure
-from conetheory.results import SIDES
-from conetheory.table import comparison_tables, sentence, summary_lines
+from conetheory.report.comparison_tables import comparison_tables, sentence, summary_lines
+from conetheory.results.comparison import Comparison
+from conetheory.results.dataset import SIDES
+from conetheory.results.joining import join_methods
 
 
 def synthetic(method: str = "lrp-alpha1beta0", layers: int = 6, certified: bool = True) -> Comparison:

@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conetheory.certify import certify_csc
-from conetheory.chain import RelevanceChain
+from conetheory.certify.certifier import certify_csc
+from conetheory.chain.local import local_columns, local_rows, singular_values
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.local import local_columns, local_rows, singular_values
-from conetheory.measure import CscMeter, draw, local_deficits, measure_csc
+from conetheory.measure.meter import CscMeter, draw, local_deficits, measure_csc
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT
-from conetheory.predict import LocalSpectrum, TwoScale, below, predict_csc, state_cuts
+from conetheory.predict import LocalSpectrum, TwoScale, below, state_cuts
+from conetheory.predict.theories import predict_csc
 from conetheory.theory.cosine import pairwise_deficits
 from conetheory.theory.twoscale import amplitude, location_chain, location_weight
 from tests.networks.toys import random_images, seeded

@@ -12,7 +12,7 @@ from torch import nn
 from conetheory import networks
 from conetheory.errors import InputError
 from conetheory.networks.ops import Affine
-from conetheory.randomise import default_layers, levels, own_operations, randomised, weighted
+from conetheory.networks.randomise import default_layers, levels, own_operations, randomised, weighted
 from tests.toys import TOYS, graph, images
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from conetheory.chain import RelevanceChain
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.cli.app import app
 from conetheory.cli.listings import theorem_markdown
 from conetheory.rules import registry

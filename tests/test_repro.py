@@ -10,8 +10,8 @@ from torch import nn
 import conetheory as ct
 from conetheory.errors import InputError
 from conetheory.networks import trace
-from conetheory.repro import CHOICES, chosen, reproduced, reproduced_inputs
 from conetheory.rules.registry import get_method, methods
+from conetheory.rules.repro import CHOICES, chosen, reproduced, reproduced_inputs
 from tests.toys import chain, graph, images
 
 ROWS = 2.0, -1.0, 1.0  # the weights of the worked example

@@ -10,20 +10,20 @@ import torch
 from torch import nn
 
 from conetheory import networks
-from conetheory.certify import certify_csc
-from conetheory.chain import RelevanceChain
-from conetheory.classes import ClassSettings, class_sensitivity
-from conetheory.comparison import Comparison, compare
+from conetheory.certify.certifier import certify_csc
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.explanation import explain_maps
-from conetheory.joining import join_methods
-from conetheory.measure import measure_csc
-from conetheory.pipeline import Settings, run
-from conetheory.predict import predict_csc
-from conetheory.repro import reproduced
-from conetheory.results import Certificate, Measurement, Prediction, Result
+from conetheory.measure.meter import measure_csc
+from conetheory.predict.theories import predict_csc
+from conetheory.results.comparison import Comparison, compare
+from conetheory.results.dataset import Certificate, Measurement, Prediction, Result
+from conetheory.results.joining import join_methods
 from conetheory.rules.described import described
 from conetheory.rules.registry import get_method, methods
+from conetheory.rules.repro import reproduced
+from conetheory.runs.study import Settings, run
+from conetheory.saliency.classes import ClassSettings, class_sensitivity
+from conetheory.saliency.maps import explain_maps
 from conetheory.sanity import SanitySettings, sanity_check
 from tests.networks.toys import random_images, seeded
 

@@ -18,17 +18,18 @@ from scipy.stats import entropy
 from torch import nn
 
 from conetheory import networks
-from conetheory.attribution import explain, one_hot, open_chain
+from conetheory.chain.explained import open_chain
 from conetheory.cli import main
 from conetheory.errors import InputError
 from conetheory.networks import trace
-from conetheory.randomise import levels, randomised, weighted
+from conetheory.networks.randomise import levels, randomised, weighted
 from conetheory.rules.registry import Method, get_method, methods
-from conetheory.saliency import attributions, class_index, pictures, saliency, target_classes
+from conetheory.saliency.explain import explain, one_hot
+from conetheory.saliency.pictures import attributions, class_index, pictures, saliency, target_classes
+from conetheory.saliency.similarity import MEASURES, similarity
 from conetheory.sanity import SanitySettings, sanity_check
 from conetheory.sanity.structure import shuffled_maps
 from conetheory.sanity.successors import complexity, complexity_rise, other_classes, smooth_maps
-from conetheory.similarity import MEASURES, similarity
 from tests.networks.toys import random_images, seeded
 from tests.toys import fitted, graph, images
 
@@ -104,7 +105,7 @@ def test_every_method_has_its_curve(method):
 
 def test_batches_and_order_of_images_do_not_matter(monkeypatch):
     whole = check("lrp-alpha1beta0")
-    monkeypatch.setattr("conetheory.saliency.BATCH", 1)
+    monkeypatch.setattr("conetheory.saliency.pictures.BATCH", 1)
     monkeypatch.setattr("conetheory.sanity.check.BATCH", 1)
     single = check("lrp-alpha1beta0")
     for name in ("similarity", "random_logit", "rank_one_bound", "efficient_mprt"):

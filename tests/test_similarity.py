@@ -9,7 +9,15 @@ from skimage.feature import hog
 from skimage.metrics import structural_similarity
 
 from conetheory.errors import InputError
-from conetheory.similarity import MEASURES, PAPER, Ssim, median_band, normalised, similarities, similarity
+from conetheory.saliency.similarity import (
+    MEASURES,
+    PAPER,
+    Ssim,
+    median_band,
+    normalised,
+    similarities,
+    similarity,
+)
 
 
 def smooth(seed: int, images: int = 3, side: int = 40) -> np.ndarray:

@@ -11,7 +11,8 @@ import xarray as xr
 from rich.console import Console
 
 from conetheory.errors import InputError
-from conetheory.simulate import VGG16_BACKWARD, run_chains, simulate, summarise, table, variants
+from conetheory.report.simulation_tables import table
+from conetheory.simulate import VGG16_BACKWARD, run_chains, simulate, summarise, variants
 
 NARROW = (9, 12, 7, 5)
 

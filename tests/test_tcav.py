@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conetheory.attribution import explain, open_chain
+from conetheory.chain.explained import open_chain
 from conetheory.errors import InputError
-from conetheory.explainers.tcav import RANDOM, logistic, tcav_scores
 from conetheory.networks import trace
 from conetheory.networks.graph import Graph
+from conetheory.rules.explainers.tcav import RANDOM, logistic, tcav_scores
 from conetheory.rules.registry import get_method, methods
+from conetheory.saliency.explain import explain
 from tests.networks.toys import random_images
 from tests.toys import graph, images
 

@@ -10,22 +10,22 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from torch import Tensor, nn
 
-from conetheory import signed
-from conetheory.certify import CONFIDENCE, CscCertifier, certify_csc
-from conetheory.chain import RelevanceChain
-from conetheory.cli import main
-from conetheory.comparison import compare
-from conetheory.errors import InputError
-from conetheory.everyimage import (
+from conetheory.certify import signed
+from conetheory.certify.certifier import CONFIDENCE, CscCertifier, certify_csc
+from conetheory.certify.every_image import (
     EveryImageCertificate,
     every_image_certificate,
     every_image_certificates,
 )
-from conetheory.local import local_columns
+from conetheory.chain.local import local_columns
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.cli import main
+from conetheory.errors import InputError
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.predict import below
-from conetheory.table import comparison_tables, summary_lines
+from conetheory.report.comparison_tables import comparison_tables, summary_lines
+from conetheory.results.comparison import compare
 from conetheory.theory import gaussian_law
 from conetheory.theory.cosine import deficit_upper, pairwise_deficits
 from conetheory.theory.records import NotApplicable

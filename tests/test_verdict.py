@@ -11,15 +11,15 @@ import xarray as xr
 from torch import nn
 
 from conetheory import networks
-from conetheory.chain import RelevanceChain
-from conetheory.classes import class_sensitivity
-from conetheory.comparison import compare
-from conetheory.evidence import FORGOTTEN, STILL
-from conetheory.measure import measure_csc
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.measure.meter import measure_csc
 from conetheory.networks import trace
-from conetheory.pipeline import Settings, run
-from conetheory.predict import predict_csc
-from conetheory.verdict import Outcome, Verdict, decide, to_json, verdicts
+from conetheory.predict.theories import predict_csc
+from conetheory.results.comparison import compare
+from conetheory.results.evidence import FORGOTTEN, STILL
+from conetheory.results.verdict import Outcome, Verdict, decide, to_json, verdicts
+from conetheory.runs.study import Settings, run
+from conetheory.saliency.classes import class_sensitivity
 from tests.networks.toys import random_images, seeded
 from tests.report import folders
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from conetheory.chain import RelevanceChain
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks import trace
 from tests.networks.toys import random_images, seeded
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from conetheory.chain import RelevanceChain
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks import trace
 from conetheory.networks.graph import Graph
-from conetheory.patterns import fit_patterns
+from conetheory.rules.fitted_patterns import fit_patterns
 from conetheory.rules.registry import Method, find, get_method
 from tests.networks.toys import random_images, seeded
 

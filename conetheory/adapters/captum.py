@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from conetheory.adapters import modules
 from conetheory.adapters.vjp import VjpChain, stacked
-from conetheory.attribution import explain
 from conetheory.errors import InputError, UnsupportedLayerError
-from conetheory.explainers import forward
 from conetheory.networks.graph import INPUT
+from conetheory.rules.explainers import forward
 from conetheory.rules.registry import get_method
+from conetheory.saliency.explain import explain
 
 
 class CaptumChain(VjpChain):

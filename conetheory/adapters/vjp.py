@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from conetheory.adapters.modules import Origin
-from conetheory.chain import Start, checked_vectors
+from conetheory.chain.checks import Start, checked_vectors
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import Shape

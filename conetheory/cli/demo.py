@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conetheory.cli import console, files
+from conetheory.cli import console
+from conetheory.runs import store as files
 
 if TYPE_CHECKING:
     from conetheory.cli.job import Job
-    from conetheory.results import Result
+    from conetheory.results.dataset import Result
 
 PARTS = ("maps", "classes", "sanity")
 
@@ -22,10 +23,10 @@ def demo_files(out: Path) -> list[Path]:
 
 def finish_demo(job: Job) -> list[Path]:
     """Write maps.nc, classes.nc, sanity.nc and report.html into the job's folder."""
-    from conetheory.classes import class_sensitivity
-    from conetheory.explanation import explain_maps
-    from conetheory.joining import join_methods
     from conetheory.report import write_report
+    from conetheory.results.joining import join_methods
+    from conetheory.saliency.classes import class_sensitivity
+    from conetheory.saliency.maps import explain_maps
     from conetheory.sanity import sanity_check
 
     network, images, names = job.network, job.images.tensor, list(job.images.names)

@@ -12,11 +12,12 @@ import typer
 
 from conetheory.cli import console
 from conetheory.cli.options import OPTIONS, distinct
-from conetheory.cli.series import Request, request, run_series
+from conetheory.cli.series import request
+from conetheory.runs.series import Request, run_series
 
 if TYPE_CHECKING:
     from conetheory.cli.console import Report
-    from conetheory.explanation import Maps
+    from conetheory.results.dataset import Maps
 
 Model, Weights, Images, Limit = (OPTIONS[n][0] for n in ("model", "weights", "images", "limit"))
 Method, Parameter, Device, Dtype = (OPTIONS[n][0] for n in ("method", "set", "device", "dtype"))
@@ -40,8 +41,9 @@ def run_explain(
 ) -> None:
     """Saliency maps: what each method says of an image's predicted or any other class."""
     asked = request("explain", locals())
-    from conetheory.explanation import Maps, explain_maps
-    from conetheory.saliency import PREDICTED, class_index
+    from conetheory.results.dataset import Maps
+    from conetheory.saliency.maps import explain_maps
+    from conetheory.saliency.pictures import PREDICTED, class_index
 
     target = distinct(target, lambda t: t if t == PREDICTED else class_index(asked.network, t))
 

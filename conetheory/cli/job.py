@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,23 @@ import torch
 import typer
 
 from conetheory import networks
-from conetheory.cli import console, files
+from conetheory.chain.checks import device_of
+from conetheory.cli import console
 from conetheory.cli.chosen import ALL, chosen_methods, given_parameters
 from conetheory.cli.demo import demo_files, finish_demo
 from conetheory.cli.options import Task, distinct
-from conetheory.cli.series import one_result
-from conetheory.comparison import Comparison
 from conetheory.errors import ConeTheoryError, InputError
-from conetheory.joining import join_methods
 from conetheory.networks import Images, Network
-from conetheory.pipeline import Settings, check_applies, run
-from conetheory.predict import THEORIES
-from conetheory.report.rows import verdict_tables
-from conetheory.repro import chosen, reproduced
-from conetheory.table import comparison_tables, method_table, sentence, summary_lines
-from conetheory.verdict import verdicts
+from conetheory.predict.theories import THEORIES
+from conetheory.report.comparison_tables import comparison_tables, method_table, sentence, summary_lines
+from conetheory.report.verdict_tables import verdict_tables
+from conetheory.results.comparison import Comparison
+from conetheory.results.joining import join_methods
+from conetheory.results.verdict import verdicts
+from conetheory.rules.repro import chosen, reproduced
+from conetheory.runs import store as files
+from conetheory.runs.series import one_result
+from conetheory.runs.study import Settings, check_applies, run
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 MANY = 3  # methods above which there is one row a method in place of a table each
@@ -152,20 +153,6 @@ def read_images(network: Network, given: dict[str, Any]) -> Images:
     for path, reason in images.skipped:
         console.note(f"left out {path}: {reason}")
     return images
-
-
-def device_of(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise InputError(f"unknown device {name!r}; give auto, cpu or cuda")
-    if name != "cpu" and not torch.cuda.is_available():
-        raise InputError(f"device {name!r} is not available: this machine or this torch has no CUDA")
-    if name != "cpu" and int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"device {name!r} is not available: there are {torch.cuda.device_count()} CUDA devices"
-        )
-    return name
 
 
 def _theories(task: Task, given: dict[str, Any]) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def list_methods(json: Json = False) -> None:
 
 def _described(method: Method) -> dict[str, Any]:
     """A method as `conetheory methods --json` prints it."""
-    from conetheory.predict import THEORIES
+    from conetheory.predict.theories import THEORIES
 
     said = {theory: method.applies(theory) for theory in THEORIES}
     reasons = dict.fromkeys(found.reason for found in said.values() if found is not None)

@@ -23,8 +23,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON, 
 def run_report(folder: Folder, out: Out = None, format: Format = "html", json: Json = False) -> None:
     """Verdicts, curves, cones, sanity checks and maps of a folder of results, as one page."""
     from conetheory.report import load_studies, write_report
-    from conetheory.report.rows import verdict_tables
-    from conetheory.verdict import to_json
+    from conetheory.report.verdict_tables import verdict_tables
+    from conetheory.results.verdict import to_json
 
     path = write_report(folder, out, format)
     studies = load_studies(folder)

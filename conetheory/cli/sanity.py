@@ -10,15 +10,22 @@ import typer
 
 from conetheory.cli import console
 from conetheory.cli.options import OPTIONS, distinct
-from conetheory.cli.rows import class_records, class_rows, sanity_records, sanity_rows, tracking_sentence
-from conetheory.cli.series import request, run_series
+from conetheory.cli.series import request
+from conetheory.report.map_tables import (
+    class_records,
+    class_rows,
+    sanity_records,
+    sanity_rows,
+    tracking_sentence,
+)
+from conetheory.runs.series import run_series
 
 if TYPE_CHECKING:
     import torch
 
-    from conetheory.classes import Classes
-    from conetheory.cli.series import Request
     from conetheory.networks import Graph
+    from conetheory.results.class_distances import Classes
+    from conetheory.runs.series import Request
     from conetheory.sanity import Sanity
 
 Model, Weights, Images, Limit = (OPTIONS[n][0] for n in ("model", "weights", "images", "limit"))
@@ -55,8 +62,8 @@ def run_sanity(
 ) -> None:
     """Randomise the network layer by layer: do the maps change? (Adebayo et al. 2018)"""
     asked = request("sanity", locals())
+    from conetheory.saliency.similarity import PAPER, Ssim
     from conetheory.sanity import Sanity, SanitySettings, sanity_check
-    from conetheory.similarity import PAPER, Ssim
 
     settings = SanitySettings(
         layers=_layers(asked, layer),
@@ -106,7 +113,8 @@ def run_classes(
 ) -> None:
     """Explain other classes of the same image: does the map change?"""
     asked = request("classes", locals())
-    from conetheory.classes import Classes, ClassSettings, class_sensitivity
+    from conetheory.results.class_distances import Classes
+    from conetheory.saliency.classes import ClassSettings, class_sensitivity
 
     pairs = tuple(dict.fromkeys(_pair(asked, text) for text in pair or ()))
     settings = ClassSettings(
@@ -151,7 +159,7 @@ def _described(settings: Any) -> dict[str, Any]:
 
 def _layers(asked: Request, names: list[str] | None) -> tuple[str, ...] | None:
     """The asked layers, each once, whatever it was called; None for the usual ones."""
-    from conetheory.randomise import own_operations
+    from conetheory.networks.randomise import own_operations
 
     return tuple(distinct(names or (), lambda name: own_operations(asked.network.graph, name))) or None
 
@@ -183,7 +191,7 @@ def _fresh(asked: Request, model: str, scheme: str, seed: int) -> Graph | None:
 
 def _pair(asked: Request, text: str) -> tuple[int, int]:
     from conetheory.errors import InputError
-    from conetheory.saliency import class_index
+    from conetheory.saliency.pictures import class_index
 
     first, comma, second = text.partition(",")
     if not comma:

@@ -29,8 +29,9 @@ def run_simulation(
     json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON, and nothing else.")] = False,
 ) -> None:
     """The paper's random-matrix chains (VGG-16 widths), simulated, with the closed form over them."""
-    from conetheory.cli.files import folder
-    from conetheory.simulate import simulate, table
+    from conetheory.report.simulation_tables import table
+    from conetheory.runs.store import folder
+    from conetheory.simulate import simulate
 
     folder(out)
     with progress() as report:

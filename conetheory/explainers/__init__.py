@@ -1,1 +1,1 @@
-"""Methods that are not backpropagated layer by layer: through captum, or written here where it has none."""
+"""Kept for the names that messages and scripts of earlier versions use; see `conetheory.rules.explainers`."""

@@ -14,8 +14,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from conetheory.errors import InputError
-from conetheory.networks.messages import one_line
+from conetheory.errors import InputError, one_line
 from conetheory.networks.preprocess import to_rgb
 from conetheory.networks.zoo import Network
 

@@ -17,10 +17,9 @@ import torchvision
 from torch import Tensor, nn
 from torchvision import models
 
-from conetheory.errors import InputError
+from conetheory.errors import InputError, one_line
 from conetheory.networks import cifar10, weights
 from conetheory.networks.cifar10 import Cifar10CNN
-from conetheory.networks.messages import one_line
 from conetheory.networks.ops import Shape
 from conetheory.networks.preprocess import IMAGENET_MEAN, IMAGENET_STD, Affine, Preprocess
 from conetheory.networks.trace import trace

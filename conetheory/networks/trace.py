@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import NodePathTracer
 
-from conetheory.errors import InputError, UnsupportedLayerError
+from conetheory.errors import InputError, UnsupportedLayerError, one_line
 from conetheory.networks.convert import Call, RefusedError, convert, identity, shape
 from conetheory.networks.graph import INPUT, Graph, Node
-from conetheory.networks.messages import one_line
 from conetheory.networks.ops import Affine, Conv2d, Linear, PassThrough, Shape
 
 BATCH = 2  # of the example input: with 1, a reshape that mixes images would go unnoticed

@@ -16,8 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from conetheory.errors import InputError
-from conetheory.networks.messages import one_line
+from conetheory.errors import InputError, one_line
 
 State = dict[str, Tensor]
 WRAPPERS = ("state_dict", "model")

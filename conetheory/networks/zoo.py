@@ -12,10 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from conetheory.errors import InputError
+from conetheory.errors import InputError, one_line
 from conetheory.networks import presets, sources
 from conetheory.networks.graph import Graph
-from conetheory.networks.messages import one_line
 from conetheory.networks.ops import Shape
 from conetheory.networks.preprocess import Affine, Preprocess
 from conetheory.networks.trace import trace

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from conetheory.comparison import Comparison
+from conetheory.results.comparison import Comparison
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers
 MEASURED, SPECTRUM, TWO_SCALE, CERTIFIED, BASELINE = "#000000", "#0072B2", "#D55E00", "#009E73", "#999999"

@@ -67,3 +67,45 @@ def _picture(axes: Axes, one: xr.Dataset, target: str) -> None:
 
 def _over(values: np.ndarray, scale: float) -> np.ndarray:
     return values / scale if scale != 0 else np.zeros_like(values)
+
+
+CLIP = 99.5  # percentile of |relevance| at which a map's colours saturate, as in Sixt et al. (2020)
+
+
+def scaled(values: np.ndarray) -> np.ndarray:
+    """A map in [-1, 1], zero staying zero, clipped at the percentile `CLIP`; absent values are zero."""
+    values = np.nan_to_num(np.asarray(values, dtype=float))
+    limit = np.percentile(np.abs(values), CLIP) or np.abs(values).max(initial=0.0) or 1.0
+    return np.clip(values / limit, -1, 1)
+
+
+def rgb(values: np.ndarray) -> np.ndarray:
+    """A picture of numbers from 0 to 1, or from 0 to 255, in [0, 1]."""
+    values = np.nan_to_num(np.asarray(values, dtype=float))
+    return np.clip(values / (255.0 if values.max(initial=0.0) > 1.5 else 1.0), 0, 1)
+
+
+def gallery_figure(data: xr.Dataset) -> Figure:
+    """A row for each image and target: the picture, then the map of every method."""
+    methods = [str(m) for m in data["method"].values]
+    maps = data["map"].transpose("method", "image", "target", "y", "x")
+    shown = maps.notnull().any(("method", "y", "x"))
+    rows = [
+        (i, t) for i in data["image"].values for t in data["target"].values if shown.sel(image=i, target=t)
+    ]
+    figure = Figure(figsize=(1.5 * (1 + len(methods)), 0.3 + 1.55 * max(1, len(rows))), layout="constrained")
+    axes = figure.subplots(max(1, len(rows)), 1 + len(methods), squeeze=False)
+    for row, (image, target) in zip(axes, rows, strict=False):
+        if "picture" in data:
+            row[0].imshow(rgb(data["picture"].sel(image=image).values))
+        row[0].set_ylabel(f"{image}\n{target}", fontsize=7)
+        for panel, method in zip(row[1:], methods, strict=True):
+            one = maps.sel({"method": method, "image": image, "target": target})
+            panel.imshow(scaled(one.values), cmap="RdBu_r", vmin=-1, vmax=1)
+    for panel in axes.flat:
+        panel.set_xticks([])
+        panel.set_yticks([])
+        panel.spines[:].set_visible(False)
+    for panel, method in zip(axes[0, 1:], methods, strict=True):
+        panel.set_title(method, fontsize=7)
+    return figure

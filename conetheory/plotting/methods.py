@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from conetheory.comparison import Comparison
 from conetheory.errors import InputError
 from conetheory.plotting.csc import LAYERS_PER_INCH, cosine_axis, lowest_power, positive, short_label
+from conetheory.results.comparison import Comparison
 from conetheory.rules.registry import find
 
 # Okabe and Ito's colours, by family in the order of first appearance

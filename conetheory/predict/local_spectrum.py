@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from conetheory.chain import RelevanceChain
-from conetheory.local import (
+from conetheory.chain.layers import below
+from conetheory.chain.local import (
     LocalBlock,
     checked_positions,
     is_enumerable,
@@ -15,7 +15,7 @@ from conetheory.local import (
     local_rows,
     singular_values,
 )
-from conetheory.predict.layers import below
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
 
 SPECTRA = 512  # locations per layer and image whose spectra enter the mixture

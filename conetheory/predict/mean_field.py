@@ -20,11 +20,11 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 from torch import Tensor
 
-from conetheory.chain import RelevanceChain
-from conetheory.measure import local_deficits
+from conetheory.chain.layers import below
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.measure.meter import local_deficits
 from conetheory.networks.graph import INPUT, Node
 from conetheory.networks.ops import PassThrough
-from conetheory.predict.layers import below
 from conetheory.rules.gradient import RectGrad, derivative
 from conetheory.theory.rectified import Moments, rectified
 

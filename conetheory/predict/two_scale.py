@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conetheory import histogram
-from conetheory.chain import RelevanceChain
-from conetheory.measure import draw, drawn_name, local_deficits
-from conetheory.predict.layers import below, state_cuts
+from conetheory.chain.layers import below, state_cuts
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.measure import histogram
+from conetheory.measure.meter import draw, drawn_name, local_deficits
 from conetheory.theory.twoscale import (
     amplitude,
     coherence,

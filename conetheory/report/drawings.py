@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from conetheory.evidence import ESTIMATES, FORGOTTEN
 from conetheory.report.studies import Study
+from conetheory.results.evidence import ESTIMATES, FORGOTTEN
+from conetheory.results.verdict import Verdict
 from conetheory.theory.cone import angle_of_deficit
-from conetheory.verdict import Verdict
 
 DISTANCES = {  # variable: what it is, tag, class, and what goes with it
     "class_distance_median": ("measured, median of pairs", "circle", "dot", {"r": 4}),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from conetheory.report.comparison_tables import summary_lines
+from conetheory.report.facts import number_tables, provenance_rows
 from conetheory.report.figures import figures
-from conetheory.report.page import number_tables, provenance_rows
-from conetheory.report.rows import MARKS, cells, notes, used_columns
 from conetheory.report.studies import Study
-from conetheory.table import summary_lines
+from conetheory.report.verdict_tables import MARKS, cells, notes, used_columns
 
 
 def write(studies: Sequence[Study], path: Path) -> None:

@@ -11,23 +11,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from conetheory.plotting.maps import rgb, scaled
 from conetheory.report.studies import Study
 
-CLIP = 99.5  # percentile of |relevance| at which a map's colours saturate, as in Sixt et al. (2020)
 ENLARGED = 128  # pixels that a picture's longer side has at least
-
-
-def scaled(values: np.ndarray) -> np.ndarray:
-    """A map in [-1, 1], zero staying zero, clipped at the percentile `CLIP`; absent values are zero."""
-    values = np.nan_to_num(np.asarray(values, dtype=float))
-    limit = np.percentile(np.abs(values), CLIP) or np.abs(values).max(initial=0.0) or 1.0
-    return np.clip(values / limit, -1, 1)
-
-
-def rgb(values: np.ndarray) -> np.ndarray:
-    """A picture of numbers from 0 to 1, or from 0 to 255, in [0, 1]."""
-    values = np.nan_to_num(np.asarray(values, dtype=float))
-    return np.clip(values / (255.0 if values.max(initial=0.0) > 1.5 else 1.0), 0, 1)
 
 
 def map_uri(values: np.ndarray) -> str:

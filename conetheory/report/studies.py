@@ -10,11 +10,11 @@ from typing import Any
 
 import xarray as xr
 
-from conetheory.comparison import WEIGHTS, Comparison, compare
 from conetheory.errors import InputError
-from conetheory.joining import join_methods
-from conetheory.results import Result
-from conetheory.verdict import Outcome, Verdict, verdicts
+from conetheory.results.comparison import WEIGHTS, Comparison, compare
+from conetheory.results.dataset import Result
+from conetheory.results.joining import join_methods
+from conetheory.results.verdict import Outcome, Verdict, verdicts
 
 PARTS = ("measured_", "predicted_", "certified_")
 KINDS = ("comparison", "sanity", "classes", "maps")

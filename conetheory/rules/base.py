@@ -12,25 +12,13 @@ in the network, by `bind`; those that compare with a reference input, by `inputs
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Self
 
 from torch import Tensor
 
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import Affine, Concat, LinearOp, MaxPool2d, PassThrough
-from conetheory.rules.maps import Same, Split, WinnerTakesAll
-
-
-class LocalMap(Protocol):
-    """`M` of one operation, for one batch of images."""
-
-    def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        """`M r`: relevance at the output to relevance at each input."""
-        ...
-
-    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        """`M^T h`: covectors at the inputs (None for zero) to the covector at the output."""
-        ...
+from conetheory.rules.maps import LocalMap, Same, Split, WinnerTakesAll
 
 
 class Rule:

@@ -15,9 +15,10 @@ from torch import Tensor
 from conetheory.networks.graph import INPUT, Graph, Node
 from conetheory.networks.ops import Conv2d, Linear, LinearOp
 from conetheory.rules.alphabeta import AlphaBeta, Bias
-from conetheory.rules.base import LocalMap, Rule
+from conetheory.rules.base import Rule
 from conetheory.rules.domains import Bound, Flat, ZBox
 from conetheory.rules.lrp import Epsilon, Gamma
+from conetheory.rules.maps import LocalMap
 from conetheory.rules.registry import register
 
 

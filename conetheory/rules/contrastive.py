@@ -30,10 +30,10 @@ from torch import Tensor
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import Conv2d, Linear, LinearOp, Part, Shape, Terms, whole
-from conetheory.rules.base import LocalMap, Rule
+from conetheory.rules.base import Rule
 from conetheory.rules.composite import Composite
 from conetheory.rules.excitation import ExcitationBackprop
-from conetheory.rules.maps import Blockwise, Copies, Transposed
+from conetheory.rules.maps import Blockwise, Copies, LocalMap, Transposed
 from conetheory.rules.registry import get_method, register
 
 

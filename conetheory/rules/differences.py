@@ -30,10 +30,19 @@ from conetheory.networks.ops import (
 )
 from conetheory.rules.base import LocalMap, Rule
 from conetheory.rules.gradient import derivative
-from conetheory.rules.maps import Blockwise, Copies, Diagonal, ScaledMap, Transposed, WinnerTakesAll
+from conetheory.rules.maps import (
+    Blockwise,
+    Chained,
+    Copies,
+    Diagonal,
+    ScaledMap,
+    Selected,
+    Transposed,
+    WinnerTakesAll,
+)
 
 if TYPE_CHECKING:
-    from conetheory.rules.deeplift import DeepLift
+    from conetheory.rules.reference import DeepLift
 
 Components = tuple[Tensor, Tensor]  # Delta+ and Delta- of one tensor, (images, *shape)
 MEAN = Transposed(Copies((0.5, 0.5)))
@@ -234,38 +243,6 @@ def rescaled_winners(op: MaxPool2d, x: Tensor, x0: Tensor) -> LocalMap:
     step = (x - x0).flatten(-2).gather(-1, winners.flatten(-2)).view_as(delta)
     share = torch.where(step == 0, 1.0, delta / torch.where(step == 0, 1.0, step))
     return Chained((Diagonal(share.unsqueeze(1)), WinnerTakesAll(op, winners, tuple(x.shape[1:]))))
-
-
-@dataclass(frozen=True, eq=False)
-class Chained:
-    """Maps of one input and one output, one after the other."""
-
-    maps: tuple[LocalMap, ...]
-
-    def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        for part in self.maps:
-            (r,) = part.down(r)
-        return (r,)
-
-    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        (h,) = hs
-        for part in reversed(self.maps):
-            h = part.up([h])
-        return h
-
-
-@dataclass(frozen=True, eq=False)
-class Selected:
-    """`diag(mask) M`, one mask for each input."""
-
-    inner: LocalMap
-    masks: Sequence[Tensor]
-
-    def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        return tuple(part * mask for part, mask in zip(self.inner.down(r), self.masks, strict=True))
-
-    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        return self.inner.up([None if h is None else h * m for h, m in zip(hs, self.masks, strict=True)])
 
 
 @dataclass(frozen=True, eq=False)

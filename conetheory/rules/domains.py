@@ -22,9 +22,10 @@ from torch import Tensor
 from conetheory.errors import InputError
 from conetheory.networks.ops import LinearOp, Part, negative, positive
 from conetheory.rules.base import Rule
-from conetheory.rules.lrp import check_choice, check_stabiliser, reciprocal, scaled
 from conetheory.rules.maps import ScaledMap
+from conetheory.rules.parameters import check_choice, check_stabiliser
 from conetheory.rules.registry import register
+from conetheory.rules.shares import reciprocal, scaled
 
 Bound = float | Sequence[float] | None
 SLACK = 1e-5  # of the box's width: how far the rounding of a preprocessing may leave the box

@@ -15,8 +15,8 @@ from torch import Tensor
 from conetheory.networks.ops import LinearOp
 from conetheory.rules.alphabeta import AlphaBeta
 from conetheory.rules.base import Rule
-from conetheory.rules.lrp import check_choice, check_stabiliser
 from conetheory.rules.maps import ScaledMap
+from conetheory.rules.parameters import check_choice, check_stabiliser
 from conetheory.rules.registry import register
 
 

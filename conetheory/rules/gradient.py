@@ -17,8 +17,8 @@ from torch import Tensor
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import Affine, LinearOp, PassThrough, whole
-from conetheory.rules.base import LocalMap, Rule
-from conetheory.rules.maps import Diagonal, ScaledMap
+from conetheory.rules.base import Rule
+from conetheory.rules.maps import Diagonal, LocalMap, ScaledMap
 from conetheory.rules.registry import register
 
 

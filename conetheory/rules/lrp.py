@@ -16,41 +16,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
-from conetheory.errors import InputError
 from conetheory.networks.ops import LinearOp, Part, negative, positive, whole
 from conetheory.rules.base import Rule
 from conetheory.rules.maps import ScaledMap
+from conetheory.rules.parameters import check_choice, check_stabiliser
 from conetheory.rules.registry import register
+from conetheory.rules.shares import reciprocal, scaled
 
 Bias = Literal["signed", "none"]
 GammaBias = Literal["gamma", "signed", "none"]
 Form = Literal["generalised", "simple"]
-
-
-def reciprocal(z: Tensor, stabiliser: float = 0.0) -> Tensor:
-    """Shares `1 / (z + eps sign(z))`, sign(0) = 1, as `(images, 1, *shape)`; 0 where that would be 1 / 0."""
-    if stabiliser > 0:
-        z = torch.where(z >= 0, z + stabiliser, z - stabiliser)
-    return torch.where(z == 0, 0.0, 1 / z).unsqueeze(1)
-
-
-def scaled(op: LinearOp, xs: Sequence[Tensor], groups: Sequence[tuple]) -> ScaledMap:
-    """`ScaledMap` of groups whose factors still lack the axis of the vectors (None for ones)."""
-    lifted = [(fs and [f.unsqueeze(1) for f in fs], terms) for fs, terms in groups]
-    return ScaledMap(op, [tuple(x.shape[1:]) for x in xs], lifted)
-
-
-def check_stabiliser(value: float, name: str = "stabiliser") -> None:
-    if not value >= 0:
-        raise InputError(f"the {name} must be >= 0, not {value}")
-
-
-def check_choice(value: str, name: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise InputError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {value!r}")
 
 
 @register(

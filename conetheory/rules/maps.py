@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from conetheory.networks.ops import LinearOp, MaxPool2d, Shape, Terms
 
-if TYPE_CHECKING:
-    from conetheory.rules.base import LocalMap
-
 Group = tuple[Sequence[Tensor] | None, Terms]
+
+
+class LocalMap(Protocol):
+    """`M` of one operation, for one batch of images."""
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        """`M r`: relevance at the output to relevance at each input."""
+        ...
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        """`M^T h`: covectors at the inputs (None for zero) to the covector at the output."""
+        ...
 
 
 def merge(t: Tensor) -> Tensor:
@@ -189,3 +198,35 @@ class Transposed:
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         return self.inner.down(hs[0])[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Chained:
+    """Maps of one input and one output, one after the other."""
+
+    maps: tuple[LocalMap, ...]
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        for part in self.maps:
+            (r,) = part.down(r)
+        return (r,)
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        (h,) = hs
+        for part in reversed(self.maps):
+            h = part.up([h])
+        return h
+
+
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """`diag(mask) M`, one mask for each input."""
+
+    inner: LocalMap
+    masks: Sequence[Tensor]
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part * mask for part, mask in zip(self.inner.down(r), self.masks, strict=True))
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        return self.inner.up([None if h is None else h * m for h, m in zip(hs, self.masks, strict=True)])

@@ -76,3 +76,13 @@ def _are_numbers(value: Any) -> bool:
     ):  # such as lists of different lengths, or a tensor with a gradient
         return False
     return values.ndim == 1 and values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
+
+
+def check_stabiliser(value: float, name: str = "stabiliser") -> None:
+    if not value >= 0:
+        raise InputError(f"the {name} must be >= 0, not {value}")
+
+
+def check_choice(value: str, name: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise InputError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {value!r}")

@@ -1,6 +1,6 @@
 """PatternNet and PatternAttribution: the gradient with patterns in the place of the weights.
 
-With A the patterns of a layer (see `conetheory.patterns`), a linear operation sends relevance down by
+With A the patterns of a layer (see `rules.fitted_patterns`), a linear operation sends relevance down by
 
     PatternNet           M = A^T
     PatternAttribution   M = (W * A)^T
@@ -28,9 +28,10 @@ from torch import Tensor
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import LinearOp
-from conetheory.patterns import Patterns, weighted
-from conetheory.rules.base import LocalMap, Rule
+from conetheory.rules.base import Rule
+from conetheory.rules.fitted_patterns import Patterns, weighted
 from conetheory.rules.gradient import Gradient
+from conetheory.rules.maps import LocalMap
 from conetheory.rules.registry import register
 
 Stale = Literal["refuse", "patterns", "products"]
@@ -71,7 +72,8 @@ class PatternNet(Rule):
     def bind(self, graph: Graph) -> Rule:
         if self.patterns is None:
             raise InputError(
-                "this method needs patterns: fit them with conetheory.patterns.fit_patterns(network, images) "
+                "this method needs patterns: fit them with "
+                "conetheory.rules.fitted_patterns.fit_patterns(network, images) "
                 "and give them, or the file they are saved in, as patterns="
             )
         given = self.patterns

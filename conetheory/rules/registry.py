@@ -21,8 +21,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from conetheory.errors import InputError
-from conetheory.networks.messages import one_line
+from conetheory.errors import InputError, one_line
 from conetheory.rules.base import Rule
 from conetheory.rules.explainer import Explainer
 from conetheory.rules.parameters import check_parameters
@@ -144,7 +143,7 @@ def entries() -> dict[str, Entry]:
 @cache
 def _load() -> None:
     """Import the modules that register methods: ours, and those that other packages name."""
-    for package, modules in (("rules", BUILTIN), ("explainers", EXPLAINERS)):
+    for package, modules in (("rules", BUILTIN), ("rules.explainers", EXPLAINERS)):
         for module in modules:
             import_module(f"conetheory.{package}.{module}")
     for point in entry_points(group=PLUGINS):

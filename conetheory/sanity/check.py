@@ -20,24 +20,20 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from conetheory.attribution import open_chain
-from conetheory.chain import RelevanceChain
+from conetheory.chain.explained import open_chain
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph
-from conetheory.randomise import Level, Scheme, default_layers, levels, randomised, weighted
-from conetheory.results import SIDES, Result, method_axis, provenance
+from conetheory.networks.randomise import Level, Scheme, default_layers, levels, randomised, weighted
+from conetheory.results.dataset import SIDES, Sanity, method_axis, provenance
 from conetheory.rules.registry import Method, get_method
-from conetheory.saliency import BATCH, pictures, predicted_classes, saliency
+from conetheory.saliency.pictures import BATCH, pictures, predicted_classes, saliency
+from conetheory.saliency.similarity import MEASURES, Ssim, median_band, similarities
 from conetheory.sanity.structure import shuffled_maps
 from conetheory.sanity.successors import complexity_rise, other_classes, smooth_maps
-from conetheory.similarity import MEASURES, Ssim, median_band, similarities
 
 MODES = ("cascading", "independent")
 Progress = Callable[[str, int, int], None]
-
-
-class Sanity(Result):
-    kind = "sanity"
 
 
 @dataclass(frozen=True)

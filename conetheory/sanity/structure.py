@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conetheory.attribution import one_hot
-from conetheory.chain import RelevanceChain
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks.graph import INPUT
+from conetheory.saliency.explain import one_hot
 
 TOLERANCE = 1e-3  # of the map, by which what is sent down again from a cut may differ from it
 

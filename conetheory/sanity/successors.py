@@ -16,7 +16,7 @@ from scipy.stats import entropy
 from torch import Tensor
 
 from conetheory.rules.registry import Method
-from conetheory.saliency import attributions, pictures
+from conetheory.saliency.pictures import attributions, pictures
 
 BINS = 100  # of the histogram whose entropy is a map's complexity
 

@@ -1,0 +1,1 @@
+"""The mathematics: arrays in, numbers out, for numpy and torch alike. No torch is imported."""

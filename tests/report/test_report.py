@@ -20,8 +20,8 @@ from conetheory.report import load_studies, write_report
 from conetheory.report.drawings import Cone, angle, cone_svg, cones
 from conetheory.report.payload import payload
 from conetheory.report.pictures import map_uri
-from conetheory.report.rows import cells, used_columns, verdict_tables
-from conetheory.verdict import verdicts
+from conetheory.report.verdict_tables import cells, used_columns, verdict_tables
+from conetheory.results.verdict import verdicts
 from tests.report import folders
 
 KINDS = ("comparison", "sanity", "classes", "maps")

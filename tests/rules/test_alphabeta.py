@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from conetheory.chain import RelevanceChain
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks import trace
 from conetheory.networks.graph import Node

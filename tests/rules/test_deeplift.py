@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from conetheory.attribution import explain
-from conetheory.chain import RelevanceChain
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT, Graph
@@ -20,6 +19,7 @@ from conetheory.networks.ops import Affine, AvgPool2d, Concat, LinearOp, MaxPool
 from conetheory.rules.differences import secant
 from conetheory.rules.maps import Diagonal
 from conetheory.rules.registry import get_method
+from conetheory.saliency.explain import explain
 from tests.networks.toys import random_images, seeded
 from tests.rules.test_alphabeta import dense_weights, winners
 from tests.toys import SHAPE, TOYS, conv, graph, images

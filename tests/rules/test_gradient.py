@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision import models
 
-from conetheory.attribution import explain
-from conetheory.chain import RelevanceChain
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks import trace
 from conetheory.rules.gradient import Thresholded
+from conetheory.saliency.explain import explain
 from tests.networks.toys import random_images, seeded
 from tests.toys import TOYS, Toy, conv, graph, images
 

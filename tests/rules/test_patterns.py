@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from conetheory.chain import RelevanceChain
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks import load, trace
 from conetheory.networks.ops import Conv2d, Linear, LinearOp
-from conetheory.patterns import Patterns, fit_patterns, weighted
+from conetheory.rules.fitted_patterns import Patterns, fit_patterns, weighted
 from experiments import fit_patterns as experiment
 from tests.networks.toys import random_images, seeded
 from tests.rules.test_alphabeta import dense_weights

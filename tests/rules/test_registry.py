@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from conetheory.attribution import ExplainerChain, open_chain
-from conetheory.chain import RelevanceChain
+from conetheory.chain.explained import ExplainerChain, open_chain
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.cli import main
 from conetheory.errors import InputError, UnsupportedLayerError
 from conetheory.networks.graph import INPUT
@@ -46,7 +46,7 @@ WITHOUT_A_MAP = {"tcav": "a score for each concept, no map"}
 
 
 def fitted(toy: str) -> dict[str, object]:
-    from conetheory.patterns import fit_patterns
+    from conetheory.rules.fitted_patterns import fit_patterns
 
     return {"patterns": fit_patterns(graph(toy), images(8, seed=5))}
 

@@ -1,0 +1,68 @@
+"""What a chain is given, checked: dtype, device, images and start vectors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from conetheory.errors import InputError, one_line
+from conetheory.networks.ops import Shape
+
+Start = Tensor | Callable[[Shape], Tensor]
+
+
+def checked_dtype(dtype: Any) -> torch.dtype:
+    if dtype not in (torch.float32, torch.float64):
+        raise InputError(f"dtype must be torch.float32 or torch.float64, not {dtype}")
+    return dtype
+
+
+def checked_device(device: str | torch.device) -> torch.device:
+    """The device, where this machine has it."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {str(device)!r} is not available: {one_line(error)}") from error
+    return found
+
+
+def checked_images(images: Tensor, shape: Shape) -> Tensor:
+    """Images `(N, *shape)`; one image may come without the first axis."""
+    if not (isinstance(images, Tensor) and images.is_floating_point() and images.numel()):
+        raise InputError(f"images must be a floating-point tensor (N, {', '.join(map(str, shape))}), N >= 1")
+    images = images if images.ndim == len(shape) + 1 else images.unsqueeze(0)
+    if tuple(images.shape[1:]) != tuple(shape):
+        raise InputError(f"the images are {tuple(images.shape[1:])}, the network takes {tuple(shape)}")
+    if not bool(torch.isfinite(images).all()):
+        raise InputError("the images hold NaN or infinite values")
+    return images
+
+
+def checked_vectors(start: Start, name: str, images: int, shape: Shape) -> Tensor:
+    """The vectors that a start stands for at a layer, `(images, vectors, *shape)`."""
+    vectors = start(shape) if callable(start) else start
+    if tuple(vectors.shape[2:]) != tuple(shape) or len(vectors) != images:
+        raise InputError(
+            f"vectors at {name!r} must be ({images} images, count, {', '.join(map(str, shape))}), "
+            f"not {tuple(vectors.shape)}"
+        )
+    return vectors
+
+
+def device_of(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise InputError(f"unknown device {name!r}; give auto, cpu or cuda")
+    if name != "cpu" and not torch.cuda.is_available():
+        raise InputError(f"device {name!r} is not available: this machine or this torch has no CUDA")
+    if name != "cpu" and int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {name!r} is not available: there are {torch.cuda.device_count()} CUDA devices"
+        )
+    return name

@@ -1,0 +1,82 @@
+"""The chain of any registered method: of one that is not backpropagated, its two ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from conetheory.chain.checks import Start, checked_images, checked_vectors
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.errors import InputError
+from conetheory.networks.graph import INPUT, Graph
+from conetheory.networks.ops import Shape
+from conetheory.rules.explainer import Explainer
+from conetheory.rules.registry import Method, get_method
+
+
+class ExplainerChain:
+    """An `Explainer` in the place of a `RelevanceChain`: from the logits to the input, nothing between."""
+
+    def __init__(
+        self,
+        network: Any,
+        images: Tensor,
+        method: Method,
+        *,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        graph: Graph = getattr(network, "graph", network)
+        images = checked_images(images, graph.input_shape)
+        self.method, self.network = method, network
+        self.dtype, self.device = dtype or images.dtype, torch.device(device or images.device)
+        self.graph = graph.to(dtype=self.dtype, device=self.device)
+        self.images = images.to(dtype=self.dtype, device=self.device)
+        self.explainer: Explainer = method.rule.bind(self.graph)
+        self.logits = self.graph.forward(self.images)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return self.graph.layers
+
+    def shape(self, layer: str) -> Shape:
+        return self.graph.shape(self.graph.resolve(layer))
+
+    def sweep(
+        self, starts: Mapping[str, Start], stop: str = INPUT
+    ) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Yield the start vectors at the logits, then the maps at the input.
+
+        A map of one value for each location has one channel there, whatever the input has.
+        """
+        ends = [self.graph.resolve(name) for name in (stop, *starts)]
+        if ends != [INPUT, self.graph.output]:
+            reason = "is not backpropagated: it only goes from logits to input; start at the logits"
+            raise InputError(f"{self.method.name} {reason}")
+        ((start, vectors),) = starts.items()
+        vectors = checked_vectors(vectors, start, len(self), self.shape(start))
+        vectors = vectors.to(dtype=self.dtype, device=self.device)
+        yield self.graph.output, {start: vectors}
+        yield INPUT, {start: self.explainer.maps(self.graph, self.images, vectors)}
+
+    def down(self, r: Tensor, start: str = "logits", stop: str = INPUT) -> Tensor:
+        """The maps for output weights `(images, vectors, classes)`."""
+        *_, (_, parts) = self.sweep({start: r}, stop)
+        return parts[start]
+
+
+def open_chain(
+    network: Any, images: Tensor, method: str | Method = "lrp-alpha1beta0", **options: Any
+) -> RelevanceChain | ExplainerChain:
+    """The chain of any registered method; `options` are those of `RelevanceChain`."""
+    if isinstance(method, str):
+        placed = {k: options.pop(k) for k in ("dtype", "device") if k in options}
+        method, options = get_method(method, **options), placed
+    kind = ExplainerChain if isinstance(method.rule, Explainer) else RelevanceChain
+    return kind(network, images, method, **options)

@@ -1,0 +1,35 @@
+"""Which layers a prediction speaks of, and where a state can stand for all of the relevance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.errors import InputError
+from conetheory.networks.graph import INPUT
+from conetheory.networks.ops import PassThrough
+
+
+def below(chain: RelevanceChain, start: str, layers: Sequence[str] | None = None) -> list[str]:
+    """The layers to say something about, from the one below the start down to the input.
+
+    Raises InputError for a start at the input, below which there is none.
+    """
+    top = chain.graph.resolve(start)
+    if top == INPUT:
+        raise InputError(f"start {start!r} has no layer below it")
+    reached = {name for node in chain.graph.between(top, INPUT) for name in node.inputs}
+    wanted = [chain.graph.resolve(name) for name in (layers or chain.layers)]
+    order = [*chain.graph.nodes]
+    return sorted({n for n in wanted if n in reached}, key=lambda n: -order.index(n) if n in order else 1)
+
+
+def state_cuts(chain: RelevanceChain, start: str) -> list[str]:
+    """The cuts of the network from the start down to the input, without those behind a pass-through."""
+    top = chain.graph.resolve(start)
+    names = [
+        c for c in chain.graph.cuts if c == INPUT or not isinstance(chain.graph.nodes[c].op, PassThrough)
+    ]
+    order = [INPUT, *chain.graph.nodes]
+    lower = [c for c in reversed(names) if order.index(c) < order.index(top)]
+    return [top, *lower]

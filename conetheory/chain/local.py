@@ -1,0 +1,208 @@
+"""The local matrices `P_p`: the rows of the chain at one location, (channels x start units).
+
+Everything that theory says about CSC is about them. Where the start layer has few units, one-hot
+columns sent down give P_p for every location and layer in one sweep; elsewhere adjoint passes give the
+rows of chosen locations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.errors import InputError
+from conetheory.networks.graph import INPUT
+
+ENUMERABLE = 1024  # start units up to which all columns are sent down
+COLUMN_BLOCK = 2**25  # numbers in the widest relevance of one block of columns
+ROW_POSITIONS = 16  # locations whose rows are made by adjoint passes, a layer and image
+ROW_NUMBERS = 2**25  # numbers in the widest covector of one batch of adjoint passes
+LAYER_NUMBERS = 2**24  # numbers that the local matrices of one layer and image may take
+
+
+@dataclass(frozen=True, eq=False)
+class LocalBlock:
+    """P_p of one image at one layer: `(positions, channels, units)` for the flat `positions` of `total`."""
+
+    layer: str
+    positions: np.ndarray
+    total: int
+    matrices: Tensor
+
+    def thinned(self, limit: int, seed: int | Sequence[int] = 0) -> LocalBlock:
+        """The same with at most `limit` positions, drawn from strata of those that there are."""
+        if len(self.positions) <= limit:
+            return self
+        kept = _stratified(len(self.positions), limit, seed)
+        return replace(self, positions=self.positions[kept], matrices=self.matrices[kept])
+
+
+def is_enumerable(chain: RelevanceChain, start: str, limit: int = ENUMERABLE) -> bool:
+    return int(np.prod(chain.shape(start))) <= limit
+
+
+def checked_positions(positions: int | None) -> int | None:
+    """A number of locations, or None for what is affordable; `InputError` where it is none."""
+    if positions is not None and positions < 1:
+        raise InputError(f"positions must be at least 1, not {positions}")
+    return positions
+
+
+def sample_positions(
+    chain: RelevanceChain, layer: str, limit: int | None, units: int, seed: int | Sequence[int]
+) -> np.ndarray:
+    """Flat locations of a layer: all, or `limit` of them drawn one from each of `limit` equal strata.
+
+    Without a limit as many as fit in `LAYER_NUMBERS`, and at least 16. Images should have seeds of their
+    own: pools make a location's law depend on its row's and column's parity, which then averages out.
+    """
+    channels, *space = chain.shape(layer)
+    total = int(np.prod(space, dtype=int))
+    limit = max(16, LAYER_NUMBERS // (channels * units)) if limit is None else limit
+    return np.arange(total) if total <= limit else _stratified(total, limit, seed)
+
+
+def positions_of_images(
+    chain: RelevanceChain, layer: str, limit: int | None, units: int, seed: int, first_image: int
+) -> np.ndarray:
+    """`sample_positions` of every image of a chain, `(images, positions)`, by the images' numbers."""
+    numbers = range(first_image, first_image + len(chain))
+    return np.stack([sample_positions(chain, layer, limit, units, [seed, number]) for number in numbers])
+
+
+def _stratified(total: int, limit: int, seed: int | Sequence[int]) -> np.ndarray:
+    edges = np.linspace(0, total, limit + 1)
+    rng = np.random.default_rng([*np.atleast_1d(seed), total])
+    return np.minimum((edges[:-1] + rng.random(limit) * np.diff(edges)).astype(int), total - 1)
+
+
+def local_columns(
+    chain: RelevanceChain,
+    start: str,
+    layers: Iterable[str],
+    *,
+    positions: int | None = None,
+    seed: int = 0,
+    first_image: int = 0,
+    on_block: Callable[[int, int], None] | None = None,
+) -> dict[str, list[LocalBlock]]:
+    """P_p from all columns of the start layer: for each layer, one block for each image of the chain.
+
+    positions: locations per layer and image (None: what fits, see `sample_positions`), drawn for each image
+    by its number, which is `first_image` for the first of the chain.
+    `on_block(done, units)` reports progress.
+    """
+    units = int(np.prod(chain.shape(start)))
+    wanted = {chain.graph.resolve(name) for name in layers}
+    chosen = {name: positions_of_images(chain, name, positions, units, seed, first_image) for name in wanted}
+    store: dict[str, Tensor] = {}
+    for block in _blocks(chain, start, units):
+        for layer, parts in chain.sweep({start: chain.one_hot(start, block)}):
+            if layer not in wanted:
+                continue
+            columns = parts[start]
+            if layer not in store:
+                count = len(chosen[layer][0])
+                store[layer] = columns.new_empty((len(chain), units, columns.shape[2], count))
+            flat = columns.flatten(3) if columns.ndim > 3 else columns.unsqueeze(-1)
+            for kept, image, places in zip(store[layer], flat, chosen[layer], strict=True):
+                index = torch.as_tensor(places, device=columns.device)
+                kept[block.start : block.stop] = image[..., index]
+        if on_block is not None:
+            on_block(block.stop, units)
+    return {
+        layer: [
+            LocalBlock(layer, places, _locations(chain, layer), image.permute(2, 1, 0).contiguous())
+            for places, image in zip(chosen[layer], store.pop(layer), strict=True)
+        ]
+        for layer in list(store)
+    }
+
+
+def local_rows(
+    chain: RelevanceChain,
+    start: str,
+    layer: str,
+    *,
+    positions: int | None = None,
+    seed: int = 0,
+    first_image: int = 0,
+) -> list[LocalBlock]:
+    """P_p of sampled locations by adjoint passes, one block for each image of the chain.
+
+    The rows are as long as the start layer, so each is kept as the factor L of `P_p = L Q` with
+    orthonormal Q: a (channels, at most channels) matrix with the same singular values.
+    """
+    chosen = positions_of_images(chain, layer, positions or ROW_POSITIONS, 1, seed, first_image)
+    rows = (local_matrices(chain, layer, places, start) for places in chosen.T)
+    factors = torch.stack([torch.linalg.qr(P.mT, mode="r").R.mT for P in rows], 1)
+    total = _locations(chain, layer)
+    return [LocalBlock(layer, places, total, L) for places, L in zip(chosen, factors.unbind(), strict=True)]
+
+
+def local_matrices(chain: RelevanceChain, layer: str, positions: int | np.ndarray, start: str) -> Tensor:
+    """P_p at one flat location of each image, `(images, channels, units of start)`, by adjoint passes.
+
+    positions: one for all images, or one for each. The passes come in batches that fit in memory.
+    """
+    channels, *space = chain.shape(layer)
+    size = _locations(chain, layer)
+    where = np.broadcast_to(positions, len(chain))
+    if where.min() < 0 or where.max() >= size:
+        raise InputError(f"locations of {layer!r} are 0 to {size - 1}")
+    step = max(1, ROW_NUMBERS // (_widest(chain, start, layer) * len(chain)))
+    parts = []
+    for channel in torch.arange(channels, device=chain.device).split(step):
+        hot = torch.zeros((len(chain), len(channel), channels, size), dtype=chain.dtype, device=chain.device)
+        for image, place in zip(hot, where, strict=True):
+            image[torch.arange(len(channel)), channel, int(place)] = 1
+        parts.append(chain.up(hot.unflatten(-1, space) if space else hot[..., 0], layer, start).flatten(2))
+    return torch.cat(parts, 1)
+
+
+def singular_values(P: Tensor) -> Tensor:
+    """Singular values `(..., min(m, n))` in descending order, in float64.
+
+    By the smaller Gram matrix, whose eigenvalues are good to 1e-16 of the largest: enough for float32
+    chains. A float64 matrix whose tail falls under 1e-10 of its head (both squared) is decomposed itself.
+    Units that are dead at a location have zero rows, which are left out first: with ReLUs most of them.
+    """
+    flat = P.flatten(0, -3) if P.ndim > 2 else P.unsqueeze(0)
+    found = flat.new_zeros((len(flat), min(P.shape[-2:])), dtype=torch.float64)
+    for matrix, row in zip(flat, found, strict=True):
+        live = matrix != 0
+        values = _singular_values(matrix[live.any(1)][:, live.any(0)], exact=P.dtype == torch.float64)
+        row[: len(values)] = values
+    return found.view(*P.shape[:-2], -1)
+
+
+def _singular_values(P: Tensor, *, exact: bool) -> Tensor:
+    if P.numel() == 0:
+        return P.new_zeros(0, dtype=torch.float64)
+    Q = P.to(torch.float64)
+    gram = Q @ Q.mT if len(Q) <= Q.shape[1] else Q.mT @ Q
+    square = torch.linalg.eigvalsh(gram).flip(-1).clamp(min=0)
+    fine = exact and bool(square[1:].sum() < 1e-10 * square[0])
+    return torch.linalg.svdvals(Q) if fine else square.sqrt()
+
+
+def _blocks(chain: RelevanceChain, start: str, units: int) -> Iterator[range]:
+    step = max(1, COLUMN_BLOCK // (_widest(chain, start, INPUT) * len(chain)))
+    for first in range(0, units, step):
+        yield range(first, min(units, first + step))
+
+
+def _widest(chain: RelevanceChain, start: str, stop: str) -> int:
+    """Numbers in the largest tensor on the way."""
+    crossed = chain.graph.between(chain.graph.resolve(start), chain.graph.resolve(stop))
+    names = {name for node in crossed for name in (node.name, *node.inputs)}
+    return max(int(np.prod(chain.graph.shape(name))) for name in names)
+
+
+def _locations(chain: RelevanceChain, layer: str) -> int:
+    return int(np.prod(chain.shape(layer)[1:], dtype=int))

@@ -1,0 +1,33 @@
+"""What CSC is measured on, and how progress is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from conetheory.networks.ops import Shape
+
+
+class Chain(Protocol):
+    """What CSC is measured on: a `RelevanceChain`, an `ExplainerChain`, or an adapter's `VjpChain`.
+
+    Its length is the number of images. `graph` names the layers and knows their shapes (`nodes`,
+    `resolve`, `shape`, `label`, as `networks.Graph` or `adapters.vjp.Layers`); `method` has a name.
+    """
+
+    method: Any
+    graph: Any
+    network: Any
+    device: torch.device
+    layers: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def sweep(
+        self, starts: Mapping[str, Callable[[Shape], Tensor]]
+    ) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Yield (layer, {start: relevance `(images, vectors, *shape)`}), from the start layers down."""
+        ...

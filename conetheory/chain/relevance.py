@@ -1,0 +1,270 @@
+"""A network, a rule and a batch of images, as a linear map between the relevances of any two layers.
+
+`r_l = M_l r_{l+1}` with `M_l` of shape (inputs, outputs); the chain from a start layer s down to l is
+`C_l = M_l M_{l+1} ... M_{s-1}`. Branches are summed where they meet. Relevance has the shape
+`(images, vectors, *shape of the layer)`; the activations of one forward pass and the denominators made
+from them serve all vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import LinearOperator
+from torch import Tensor
+
+from conetheory.chain.checks import Start, checked_device, checked_dtype, checked_images, checked_vectors
+from conetheory.errors import InputError
+from conetheory.networks.graph import INPUT, Graph, Node
+from conetheory.networks.ops import Shape
+from conetheory.rules.base import Rule
+from conetheory.rules.maps import LocalMap
+from conetheory.rules.registry import Method, get_method
+
+MAX_ENTRIES = 2**28
+
+
+class RelevanceChain:
+    """The relevance map of `method` on `network` at `images`.
+
+    network: a `Network` (from `networks.load`) or a `Graph`. images: `(N, C, H, W)`, preprocessed, or
+    one image without the first axis. method: a name or a `Method`; `parameters` go to the rule. dtype
+    and device default to those of the images.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        images: Tensor,
+        method: str | Method = "lrp-alpha1beta0",
+        *,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+        **parameters: Any,
+    ) -> None:
+        graph: Graph = getattr(network, "graph", network)
+        images = checked_images(images, graph.input_shape)
+        self.method = get_method(method, **parameters) if isinstance(method, str) else method
+        self.network = network
+        self.dtype = checked_dtype(dtype or images.dtype)
+        self.device = checked_device(device or images.device)
+        self.graph = graph.to(dtype=self.dtype, device=self.device)
+        self.images = _channels_last(images.to(dtype=self.dtype, device=self.device))
+        self._maps: dict[str, LocalMap] = {}
+        self._entrances: dict[str, LocalMap] = {}
+        self._exits: dict[str, LocalMap] = {}
+        with torch.inference_mode():
+            self._run(self.method.rule.bind(self.graph))
+
+    def _run(self, rule: Rule) -> None:
+        """One forward pass: what the rule keeps of each operation and of each tensor."""
+        batch = rule.inputs(self.images)
+        self._keep_ends(rule, INPUT, batch)
+        for node, xs, y in self.graph.run(batch):
+            self._maps[node.name] = rule.local(node, xs, y)
+            self._keep_ends(rule, node.name, y)
+            if node.name == self.graph.output:
+                self.logits = y[: len(self.images)]
+
+    def _keep_ends(self, rule: Rule, name: str, y: Tensor) -> None:
+        for kept, found in ((self._entrances, rule.entrance(name, y)), (self._exits, rule.exit(name, y))):
+            if found is not None:
+                kept[name] = found
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.images)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return self.graph.layers
+
+    def shape(self, layer: str) -> Shape:
+        return self.graph.shape(self.graph.resolve(layer))
+
+    @torch.inference_mode()
+    def sweep(
+        self, starts: Mapping[str, Start], stop: str = INPUT
+    ) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Send vectors down from several start layers in one pass; yield (tensor, {start: relevance}).
+
+        A start is `(images, vectors, *shape)` or a function that makes it from the layer's shape when
+        the sweep gets there. Every tensor between the highest start and `stop` is yielded once, when
+        its relevance is complete; nothing is kept afterwards.
+        """
+        stop = self.graph.resolve(stop)
+        waiting = {self.graph.resolve(name): (name, start) for name, start in starts.items()}
+        if len(waiting) < len(starts):
+            raise InputError(f"two of the start layers {', '.join(starts)} are the same layer")
+        crossed = {n.name: n for top in waiting if top != stop for n in self.graph.between(top, stop)}
+        order = [name for name in reversed(self.graph.nodes) if name in crossed] + [stop]
+        joined: list[tuple[str, int]] = []
+        pending: dict[str, Tensor] = {}
+        for name in order:
+            r = pending.pop(name, None)
+            if name in waiting:
+                label, start = waiting[name]
+                vectors = self._entered(start, name)
+                r = _join(r, vectors, sum(count for _, count in joined))
+                joined.append((label, vectors.shape[1]))
+            if r is None:
+                continue
+            leave = self._exits.get(name)
+            yield name, _parts(r if leave is None else leave.down(r)[0], joined)
+            if name != stop:
+                self._descend(crossed[name], r, crossed, stop, pending)
+
+    def _descend(
+        self, node: Node, r: Tensor, crossed: Mapping[str, Node], stop: str, pending: dict[str, Tensor]
+    ) -> None:
+        for source, part in zip(node.inputs, self._maps[node.name].down(r), strict=True):
+            if source == stop or source in crossed:
+                held = pending.get(source)
+                pending[source] = part if held is None else _add(held, part)
+
+    def _vectors(self, start: Start, name: str) -> Tensor:
+        vectors = checked_vectors(start, name, len(self), self.graph.shape(name))
+        vectors = vectors.to(dtype=self.dtype, device=self.device)
+        return _channels_last(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
+
+    def _entered(self, start: Start, name: str) -> Tensor:
+        """What is sent down from a start layer for the given vectors."""
+        vectors, enter = self._vectors(start, name), self._entrances.get(name)
+        return vectors if enter is None else enter.down(vectors)[0]
+
+    def down(self, r: Tensor, start: str, stop: str = INPUT) -> Tensor:
+        """`C r`: relevance `(images, vectors, *shape)` at `start` to relevance at `stop`."""
+        *_, (_, parts) = self.sweep({start: r}, stop)
+        return parts[start]
+
+    @torch.inference_mode()
+    def up(self, h: Tensor, stop: str, start: str) -> Tensor:
+        """`C^T h`: covectors `(images, vectors, *shape)` at `stop` to covectors at `start` above it.
+
+        Raises `InputError` where the method is not linear in the relevance.
+        """
+        if not self.method.linear:
+            raise InputError(f"{self.method.name} is not linear in the relevance: it has no adjoint")
+        stop, start = self.graph.resolve(stop), self.graph.resolve(start)
+        h, leave, enter = self._vectors(h, stop), self._exits.get(stop), self._entrances.get(start)
+        held = {stop: h if leave is None else leave.up([h])}
+        for node in reversed(self.graph.between(start, stop)):
+            hs = [held.get(name) for name in node.inputs]
+            held[node.name] = self._maps[node.name].up(hs)
+        return held[start] if enter is None else enter.up([held[start]])
+
+    def columns(self, start: str, units: Sequence[int], stop: str = INPUT) -> Tensor:
+        """The columns of C for the given flat unit indices of `start`: `(images, units, *shape(stop))`."""
+        return self.down(self.one_hot(start, units), start, stop)
+
+    def rows(self, stop: str, positions: Sequence[int], start: str) -> Tensor:
+        """`P_p`, the rows of C at flat spatial positions: `(images, positions, channels, units of start)`."""
+        channels, *space = self.shape(stop)
+        size = int(np.prod(space, dtype=int))
+        units = [c * size + p for p in positions for c in range(channels)]
+        found = self.up(self.one_hot(stop, units), stop, start)
+        return found.flatten(2).unflatten(1, (len(positions), channels))
+
+    def one_hot(self, layer: str, units: Sequence[int]) -> Tensor:
+        """Unit vectors at the given flat units of a layer, `(images, units, *shape)`."""
+        shape = self.shape(layer)
+        size = int(np.prod(shape))
+        index = torch.as_tensor(list(units), device=self.device)
+        if len(index) == 0 or int(index.min()) < 0 or int(index.max()) >= size:
+            raise InputError(f"units of {layer!r} are 0 to {size - 1}")
+        hot = torch.zeros((len(index), size), dtype=self.dtype, device=self.device)
+        hot.scatter_(1, index[:, None], 1.0)
+        return hot.view(1, len(index), *shape).expand(len(self), *[-1] * (len(shape) + 1))
+
+    def linear_operator(self, start: str, stop: str = INPUT, image: int = 0) -> LinearOperator:
+        """C for one image as a scipy operator of shape (units of stop, units of start)."""
+        if not self.method.linear:
+            raise InputError(f"{self.method.name} is not linear in the relevance: it has no matrix")
+        one = self.only(image)
+        above, below = one.shape(start), one.shape(stop)
+        sizes = int(np.prod(below)), int(np.prod(above))
+
+        def apply(function: Callable[[Tensor], Tensor], shape: Shape, x: np.ndarray) -> np.ndarray:
+            vectors = torch.from_numpy(np.ascontiguousarray(x.reshape(len(x), -1).T)).view(1, -1, *shape)
+            return function(vectors).flatten(2)[0].T.cpu().numpy().reshape(-1, *x.shape[1:])
+
+        def matmat(x: np.ndarray) -> np.ndarray:
+            return apply(lambda v: one.down(v, start, stop), above, x)
+
+        def rmatmat(x: np.ndarray) -> np.ndarray:
+            return apply(lambda v: one.up(v, stop, start), below, x)
+
+        dtype = torch.empty((), dtype=self.dtype).numpy().dtype
+        return LinearOperator(
+            sizes, matvec=matmat, rmatvec=rmatmat, matmat=matmat, rmatmat=rmatmat, dtype=dtype
+        )
+
+    def as_matrix(self, start: str, stop: str = INPUT, image: int = 0) -> np.ndarray:
+        """C for one image as a dense matrix (units of stop, units of start), from the cheaper side."""
+        operator = self.linear_operator(start, stop, image)
+        rows, columns = operator.shape
+        if rows * columns > MAX_ENTRIES:
+            raise InputError(
+                f"the matrix from {start!r} to {stop!r} is {rows} x {columns}; use linear_operator or rows"
+            )
+        if columns <= rows:
+            return np.hstack([operator.matmat(block) for block in _identity_blocks(columns, operator.dtype)])
+        return np.hstack([operator.rmatmat(block) for block in _identity_blocks(rows, operator.dtype)]).T
+
+    def double(self) -> RelevanceChain:
+        """The same chain in float64."""
+        if self.dtype == torch.float64:
+            return self
+        return RelevanceChain(self.network, self.images, self.method, dtype=torch.float64, device=self.device)
+
+    def only(self, image: int) -> RelevanceChain:
+        """The chain of one of the images."""
+        if not 0 <= image < len(self):
+            raise InputError(f"the chain has images 0 to {len(self) - 1}, not {image}")
+        if len(self) == 1:
+            return self
+        method = replace(self.method, rule=self.method.rule.only(self.images, image))
+        return RelevanceChain(self.network, self.images[image], method, dtype=self.dtype, device=self.device)
+
+
+def _identity_blocks(size: int, dtype: np.dtype, block: int = 256) -> Iterator[np.ndarray]:
+    for first in range(0, size, block):
+        yield np.eye(size, min(block, size - first), -first, dtype=dtype)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.contiguous()
+
+
+def _parts(r: Tensor, joined: Sequence[tuple[str, int]]) -> dict[str, Tensor]:
+    """The vectors of each start in `r`, which lacks those that joined after it was made."""
+    parts, first = {}, 0
+    for start, count in joined:
+        if first < r.shape[1]:
+            parts[start] = r[:, first : first + count]
+        first += count
+    return parts
+
+
+def _join(r: Tensor | None, vectors: Tensor, before: int) -> Tensor:
+    """Append new vectors behind the `before` that joined earlier, of which `r` may lack the last ones."""
+    if before == 0:
+        return vectors
+    held = 0 if r is None else r.shape[1]
+    blank = vectors.new_zeros((len(vectors), before - held, *vectors.shape[2:]))
+    return torch.cat([blank, vectors] if r is None else [r, blank, vectors], 1)
+
+
+def _add(a: Tensor, b: Tensor) -> Tensor:
+    """The sum of two relevances, of which one may lack the vectors that joined last."""
+    if a.shape[1] < b.shape[1]:
+        a, b = b, a
+    if a.shape[1] == b.shape[1]:
+        return a + b
+    total = a.clone()
+    total[:, : b.shape[1]] += b
+    return total

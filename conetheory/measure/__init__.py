@@ -1,0 +1,31 @@
+"""Cosine similarity convergence (CSC), measured: the meter, its histograms and the band of its medians.
+
+Touch `measure_csc` for one chain and `CscMeter` for many; the deficits of single sweeps are
+`local_deficits`.
+"""
+
+from conetheory.chain.protocol import Chain
+from conetheory.measure.meter import (
+    QUANTILES,
+    CscMeter,
+    Distribution,
+    LayerStatistics,
+    deficit_chunks,
+    draw,
+    drawn_name,
+    local_deficits,
+    measure_csc,
+)
+
+__all__ = [
+    "QUANTILES",
+    "Chain",
+    "CscMeter",
+    "Distribution",
+    "LayerStatistics",
+    "deficit_chunks",
+    "draw",
+    "drawn_name",
+    "local_deficits",
+    "measure_csc",
+]

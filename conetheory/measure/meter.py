@@ -1,0 +1,286 @@
+"""Cosine similarity convergence (CSC), by the protocol of Sixt, Granz and Landgraf (2020).
+
+Independent random relevance vectors start at a layer s; at each layer l below, |cos| between their
+images is taken over the channels at every location, for all pairs of vectors, and pooled over pairs,
+locations and images. What is kept is the deficit `1 - |cos|`, as histograms on a logarithmic scale.
+Vectors are drawn anew for every image, from a seed made of (seed, image, start layer), so results do
+not depend on batches, on the device or on which start layers share a sweep.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conetheory.chain.protocol import Chain
+from conetheory.errors import InputError
+from conetheory.measure import histogram
+from conetheory.measure.bootstrap import pair_band, pair_weights
+from conetheory.networks.ops import Shape
+from conetheory.results.dataset import SIDES, Measurement, frame, provenance
+from conetheory.theory.cosine import pairwise_deficits, random_baseline_deficit
+
+Distribution = Literal["gaussian", "nonnegative"]
+QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8, 0.95, 0.99, 1.0)
+CHUNK = {"cpu": 2**20, "cuda": 2**26}  # float64 numbers converted at a time: a cache, or enough to fill a GPU
+
+
+def draw(
+    shape: Shape,
+    images: Sequence[int],
+    vectors: int,
+    *,
+    start: str,
+    seed: int,
+    distribution: Distribution = "gaussian",
+) -> Tensor:
+    """Start vectors `(images, vectors, *shape)`, i.i.d. N(0, 1) or |N(0, 1)|.
+
+    Drawn on the CPU in float32: the same numbers for chains of any dtype and device. A thread for each
+    image, since drawing takes longer than a GPU needs for what is done with it.
+    """
+    if distribution not in ("gaussian", "nonnegative"):
+        raise InputError(f"distribution must be gaussian or nonnegative, not {distribution!r}")
+
+    def one(image: int) -> Tensor:
+        entropy = np.random.SeedSequence([seed, image, zlib.crc32(start.encode())]).generate_state(1)[0]
+        return torch.randn((vectors, *shape), generator=torch.Generator().manual_seed(int(entropy)))
+
+    with ThreadPoolExecutor(min(len(images), torch.get_num_threads())) as pool:
+        stacked = torch.stack(list(pool.map(one, images)))
+    return stacked.abs() if distribution == "nonnegative" else stacked
+
+
+def drawn_name(graph: Any, start: str) -> str:
+    """The name that the vectors of a start layer are drawn by: the output has one, whatever it is called."""
+    return "logits" if graph.resolve(start) == graph.output else start
+
+
+def deficit_chunks(r: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Deficits of all pairs, some locations at a time; with the last, the deficits of the flattened maps.
+
+    r: `(images, vectors, channels, *space)`. Gives `(images, some locations, pairs)`, NaN at dead
+    locations, and `(images, pairs)`; both float64. float64 relevance is compared by the chord, float32
+    by a Gram matrix in float64, which is below float32's own error floor of about 1e-14. Relevance that
+    is not finite is an `InputError` in float64; in float32, where asking would make a GPU wait, the
+    deficits of its images' whole maps are inf.
+    """
+    x = (r.flatten(3) if r.ndim > 3 else r.unsqueeze(-1)).permute(0, 3, 1, 2)
+    images, locations, vectors, channels = x.shape
+    first, second = torch.triu_indices(vectors, vectors, 1, device=x.device)
+    exact = r.dtype == torch.float64
+    total = x.new_zeros((images, vectors, vectors), dtype=torch.float64)
+    step = max(1, CHUNK.get(r.device.type, CHUNK["cpu"]) // (images * vectors * max(channels, vectors)))
+    for start in range(0, locations, step):
+        chunk = x[:, start : start + step].to(torch.float64).contiguous()
+        if exact:
+            local = pairwise_deficits(chunk)
+        else:
+            gram = chunk @ chunk.mT
+            total += gram.sum(1)
+            local = _gram_deficits(gram, first, second)
+        if start + step < locations:
+            yield local, None
+        elif exact:
+            yield local, pairwise_deficits(x.permute(0, 2, 1, 3).flatten(2))
+        else:
+            whole = _gram_deficits(total, first, second)
+            yield local, torch.where(torch.isfinite(total).all(-1).all(-1, keepdim=True), whole, torch.inf)
+
+
+def local_deficits(r: Tensor) -> tuple[Tensor, Tensor]:
+    """`deficit_chunks` at once: `(images, locations, pairs)` and `(images, pairs)`."""
+    parts, flattened = zip(*deficit_chunks(r), strict=True)
+    return torch.cat(parts, 1), flattened[-1]
+
+
+def _gram_deficits(gram: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    norms = gram.diagonal(dim1=-2, dim2=-1).sqrt()
+    cosine = gram[..., first, second].abs() / (norms[..., first] * norms[..., second])
+    return (1 - cosine).clamp(min=0)
+
+
+class LayerStatistics:
+    """What is kept of one start layer at one layer; row 0 is the measurement, the others its bootstrap.
+
+    It is kept on the chain's device until someone reads it: a number that is asked for there makes the
+    sweep wait.
+    """
+
+    def __init__(self, rows: int, device: torch.device) -> None:
+        self._counts = torch.zeros((rows, histogram.BINS), dtype=torch.float64, device=device)
+        self._sum = torch.zeros((), dtype=torch.float64, device=device)
+        self._dead = torch.zeros((), dtype=torch.int64, device=device)
+        self._flattened: list[Tensor] = []
+        self.total = 0
+
+    def add(self, deficits: Tensor, weights: Tensor) -> None:
+        """Add locations of some images: `(images, locations, pairs)`, weights `(images, rows, pairs)`."""
+        if weights.shape[1] == 1:  # no bootstrap: the pairs need not be told apart
+            self._counts += histogram.pair_histograms(deficits.reshape(-1, 1))
+        else:
+            pairs = histogram.pair_histograms(deficits).flatten(0, 1)
+            self._counts += weights.transpose(0, 1).flatten(1) @ pairs
+        self._sum += torch.nansum(deficits)
+        self._dead += torch.isnan(deficits).sum()
+        self.total += deficits.numel()
+
+    def add_flattened(self, deficits: Tensor) -> None:
+        """Add the deficits of whole maps, of any shape."""
+        self._flattened.append(deficits.flatten())
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Histograms `(rows, BINS)` of the deficits."""
+        return self._counts.cpu().numpy()
+
+    @property
+    def dead(self) -> int:
+        return int(self._dead)
+
+    @property
+    def overflown(self) -> bool:
+        """Whether relevance was infinite or NaN, so that what is counted as dead is not."""
+        return bool(torch.cat(self._flattened).isinf().any())
+
+    @property
+    def mean(self) -> float:
+        live = self.total - self.dead
+        return float(self._sum) / live if live > 0 else float("nan")
+
+    @property
+    def flattened_median(self) -> float:
+        """The median deficit of whole maps, NaN where none is alive."""
+        values = torch.cat(self._flattened).cpu().numpy()
+        live = values[~np.isnan(values)]
+        return float(np.median(live)) if len(live) else float("nan")
+
+
+class CscMeter:
+    """Measures CSC over any number of chains (batches of images) of one method.
+
+    starts: the start layers. vectors: per image and start layer. layers: where to measure (default: the
+    network's). bootstrap: replicates that resample the vectors of each image, for a 95% band around the
+    median (0: none, and none for two vectors). `observe(start, layer, image, deficits)`, if given, sees
+    every image's deficits.
+    """
+
+    def __init__(
+        self,
+        starts: Sequence[str],
+        *,
+        vectors: int = 5,
+        seed: int = 0,
+        layers: Sequence[str] | None = None,
+        distribution: Distribution = "gaussian",
+        bootstrap: int = 0,
+        observe: Callable[[str, str, int, Tensor], None] | None = None,
+    ) -> None:
+        if vectors < 2:
+            raise InputError(f"CSC compares pairs of vectors: at least 2 are needed, not {vectors}")
+        self.starts, self.vectors, self.seed, self.layers = tuple(starts), vectors, seed, layers
+        self.distribution, self.bootstrap, self.observe = distribution, bootstrap, observe
+        self.images = 0
+        self.statistics: dict[tuple[str, str], LayerStatistics] = {}
+        self.chain: Chain | None = None
+
+    def add(self, chain: Chain, on_layer: Callable[[str], None] | None = None) -> None:
+        """Measure all images of a chain; `on_layer` is told of each layer that is done."""
+        numbers = range(self.images, self.images + len(chain))
+        wanted = {chain.graph.resolve(name) for name in (self.layers or chain.layers)}
+        weights = torch.stack([self._weights(image) for image in numbers]).to(chain.device)
+        for layer, parts in chain.sweep(self._starts(chain, numbers)):
+            if layer not in wanted:
+                continue
+            for start, r in parts.items():
+                if tuple(r.shape[2:]) == tuple(chain.graph.shape(layer)):
+                    self._record(start, layer, numbers, r, weights)
+                else:
+                    self._record_flattened(start, layer, r)
+            if on_layer is not None:
+                on_layer(layer)
+        self.images += len(chain)
+        self.chain = chain
+
+    def _record(self, start: str, layer: str, numbers: range, r: Tensor, weights: Tensor) -> None:
+        found, seen = self._statistics(start, layer, r.device), []
+        for local, flattened in deficit_chunks(r):
+            found.add(local, weights)
+            if self.observe is not None:
+                seen.append(local)
+            if flattened is not None:
+                found.add_flattened(flattened)
+        for i, image in enumerate(numbers if seen else ()):
+            self.observe(start, layer, image, torch.cat([local[i] for local in seen]))
+
+    def _record_flattened(self, start: str, layer: str, r: Tensor) -> None:
+        """A map of one value for each location has no cosine there: only whole maps are compared."""
+        deficits = pairwise_deficits(r.flatten(2).to(torch.float64))
+        self._statistics(start, layer, r.device).add_flattened(deficits)
+
+    def _statistics(self, start: str, layer: str, device: torch.device) -> LayerStatistics:
+        if (start, layer) not in self.statistics:
+            self.statistics[start, layer] = LayerStatistics(1 + self.bootstrap, device)
+        return self.statistics[start, layer]
+
+    def _starts(self, chain: Chain, numbers: range) -> Mapping[str, Callable[[Shape], Tensor]]:
+        options = {"seed": self.seed, "distribution": self.distribution}
+        names = {start: drawn_name(chain.graph, start) for start in self.starts}
+        return {
+            start: lambda shape, name=name: draw(shape, numbers, self.vectors, start=name, **options)
+            for start, name in names.items()
+        }
+
+    def _weights(self, image: int) -> Tensor:
+        rng = np.random.default_rng([self.seed, image, 1])
+        return torch.from_numpy(pair_weights(self.vectors, self.bootstrap, rng))
+
+    def result(self) -> Measurement:
+        """Medians, means, percentiles, bands, dead locations and the baseline for each start and layer."""
+        if self.chain is None:
+            raise InputError("nothing was measured: add a chain first")
+        for (start, layer), found in self.statistics.items():
+            if found.overflown:
+                raise InputError(
+                    f"relevance from {start!r} overflows at {self.chain.graph.label(layer)!r}: "
+                    "use dtype float64, or other parameters"
+                )
+        graph, values = self.chain.graph, {}
+        kinds = {
+            "measured_deficit_median": lambda s: histogram.quantile(s.counts[0], 0.5)[0],
+            "measured_deficit_mean": lambda s: s.mean,
+            "measured_deficit_quantile": lambda s: histogram.quantile(s.counts[0], np.array(QUANTILES)),
+            "measured_band": lambda s: pair_band(s.counts, self.vectors, self.images),
+            "measured_flattened_deficit_median": lambda s: s.flattened_median,
+            "dead_fraction": lambda s: s.dead / s.total if s.total else float("nan"),
+            "pairs_pooled": lambda s: s.total - s.dead,
+        }
+        for name, function in kinds.items():
+            values[name] = {key: function(found) for key, found in self.statistics.items()}
+        extra = {"measured_deficit_quantile": ("quantile", QUANTILES), "measured_band": ("side", SIDES)}
+        layers = [layer for _, layer in self.statistics]
+        dataset = frame(graph, self.chain.method, self.starts, layers, values, extra)
+        baseline = [random_baseline_deficit(graph.shape(layer)[0]) for layer in dataset["layer"].values]
+        dataset["baseline_deficit"] = ("layer", baseline)
+        settings = {k: getattr(self, k) for k in ("vectors", "seed", "distribution", "bootstrap", "images")}
+        return Measurement(dataset.assign_attrs(provenance(self.chain.network, **settings)))
+
+
+def measure_csc(
+    chain: Chain,
+    start: str | Sequence[str] = "logits",
+    *,
+    vectors: int = 5,
+    seed: int = 0,
+    **options: Any,
+) -> Measurement:
+    """Cosine similarity convergence of one chain (see `CscMeter` for the options)."""
+    meter = CscMeter([start] if isinstance(start, str) else start, vectors=vectors, seed=seed, **options)
+    meter.add(chain)
+    return meter.result()

@@ -1,0 +1,185 @@
+"""A comparison as tables and lines of text.
+
+In the tables deficits are `1 - |cos|`, errors are in decades, and `worst` and `median` are the certified
+lower bounds of the cosine at the worst and at the median location.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from conetheory.report import formats
+from conetheory.results.comparison import Comparison
+
+SHORT = {"local_spectrum": "local spectrum", "two_scale": "two-scale", "mean_field": "mean-field"}
+NOT = {
+    "not_applicable": "not certified",
+    "no_norm_cone": "no certificate of whole maps",
+    "no_every_image": "none for every image with the same active units",
+}
+THOROUGH = {
+    "certified_share": "acute: locations of acute angles between all columns; the others are not certified",
+    "certified_tau_1_upper": "tau_1: what is left of the l1 distance of two starts of the same sum",
+}
+STYLE = {"title_justify": "left", "title_style": "bold", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
+Record = dict[str, Any]
+Column = tuple[str, Callable[[Record], str]]
+
+
+def comparison_tables(comparison: Comparison) -> Iterator[Table]:
+    """One table for each method and start layer: a row for each layer, from output to input."""
+    for (method, start), records in groupby(comparison.rows(), lambda r: (r["method"], r["start"])):
+        rows = list(records)
+        table = Table(title=f"{method} from {start}", **STYLE)
+        columns = [c for c in _columns(comparison.theories) if any(c[1](row) != "" for row in rows)]
+        for heading, _ in columns:
+            name = heading == "layer"
+            table.add_column(
+                heading, justify="left" if name else "right", no_wrap=not name, overflow="fold", min_width=6
+            )
+        for row in rows:
+            table.add_row(*(cell(row) or "-" for _, cell in columns))
+        yield table
+
+
+def method_table(comparison: Comparison) -> Table:
+    """One row for each method and start layer: what has become of the starts at the lowest layer."""
+    rows = list(_lowest(comparison))
+    label = rows[-1]["label"] if rows else ""
+    table = Table(title=f"All methods at {label}", **STYLE)
+    columns: list[Column] = [
+        ("method", lambda r: r["method"]),
+        ("start", lambda r: r["start"]),
+        *_columns(comparison.theories)[1:-1],
+        ("whole\nmap", lambda r: formats.deficit(r.get("measured_flattened_deficit_median"))),
+        ("random", lambda r: formats.deficit(r.get("baseline_deficit"))),
+    ]
+    columns = [c for c in columns if any(c[1](row) != "" for row in rows)]
+    for number, (heading, _) in enumerate(columns):
+        table.add_column(heading, justify="left" if number < 2 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(cell(row) or "-" for _, cell in columns))
+    return table
+
+
+def _lowest(comparison: Comparison) -> Iterator[Record]:
+    """The record of the lowest layer of each method and start."""
+    for _, records in groupby(comparison.rows(), lambda r: (r["method"], r["start"])):
+        *_, last = records
+        yield last
+
+
+def _amount(comparison: Comparison) -> list[str]:
+    attributes = comparison.dataset.attrs
+    if not {"images", "vectors"} <= set(attributes):
+        return []
+    images, vectors = attributes["images"], attributes["vectors"]
+    where = "1 image" if images == 1 else f"each of {images} images"
+    return [
+        f"measured: median of 1 - |cos| over pairs of {vectors} vectors on {where}; errors in decades; "
+        "cos >=: certified for nonnegative starts"
+    ]
+
+
+def _columns(theories: list[str]) -> list[Column]:
+    columns: list[Column] = [
+        ("layer", lambda r: r["label"]),
+        ("measured", lambda r: formats.deficit(r.get("measured_deficit_median"))),
+    ]
+    for theory in theories:
+        name = SHORT[theory]
+        columns.append((re.sub("[ -]", "\n", name), lambda r, t=theory: formats.deficit(r["predicted"][t])))
+        columns.append(("error", lambda r, t=theory: formats.decades(r["error_decades"].get(t))))
+    return [
+        *columns,
+        ("worst\ncos >=", lambda r: formats.cosine_lower(r.get("certified_deficit_upper"))),
+        ("median\ncos >=", lambda r: formats.cosine_lower(r.get("certified_deficit_upper_median"))),
+        ("acute", lambda r: formats.percent(r.get("certified_share"))),
+        ("whole map\ncos >=", lambda r: formats.cosine_lower(r.get("certified_map_deficit_upper"))),
+        ("tau_1 <=", lambda r: formats.ceiled(r.get("certified_tau_1_upper"))),
+        (
+            "every image\ncos >=",
+            lambda r: formats.cosine_lower(r.get("certified_every_image_deficit_upper")),
+        ),
+        ("dead", lambda r: formats.percent(r.get("dead_fraction"))),
+    ]
+
+
+def summary_lines(comparison: Comparison) -> list[str]:
+    """How much was measured, the errors of each theory, violated bounds, and what could not be certified."""
+    summary, lines = comparison.summary, _amount(comparison)
+    for theory, median in summary["median_abs_error_decades"].items():
+        if median is not None:
+            p90, count = summary["p90_abs_error_decades"][theory], summary["layers_scored"][theory]
+            name = SHORT[theory]
+            lines.append(
+                f"{name}: |error| {median:.3f} decades at the median of {count} layers, "
+                f"{p90:.3f} at the 90th percentile"
+            )
+    if summary["bounds_checked"]:
+        lines.append(
+            f"certificates: {summary['violations']} violations in {summary['bounds_checked']} checks"
+            " (a pair of nonnegative starts at a location)"
+        )
+    lines += [text for name, text in THOROUGH.items() if name in comparison.dataset]
+    certified, there = (comparison.total(name) for name in ("certified_positions", "locations"))
+    if certified and certified < there:
+        lines.append(f"certified at {certified} of {there} locations; more with --positions")
+    for theorem, missing in NOT.items():
+        entries = [entry for entry in comparison.not_applicable if entry["theorem"] == theorem]
+        lines += [f"{missing}: {names}: {reason}" for reason, names in _by_reason(entries).items()]
+    for method, reason in comparison.not_predicted.items():
+        lines.append(f"no theory here: {method}: {reason}")
+    return lines
+
+
+def _by_reason(entries: list[dict[str, str]]) -> dict[str, str]:
+    """Methods with their start layers by what prevents a certificate."""
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        found.setdefault(entry["reason"], []).append(f"{entry['method']} from {entry['start']}")
+    return {reason: ", ".join(names) for reason, names in found.items()}
+
+
+def sentence(comparison: Comparison, wanted: tuple[float, ...] = (0.9, 0.5)) -> str:
+    """What the numbers say in words: from where maps are bound to agree, and to what degree."""
+    parts = []
+    for (method, start), records in groupby(comparison.rows(), lambda r: (r["method"], r["start"])):
+        rows = list(records)
+        name = "z+" if method == "lrp-alpha1beta0" else method
+        what = "any two classes" if start == "logits" else f"any two nonnegative starts at {start}"
+        parts.append(_certified_words(rows, name, what, wanted) or _measured_words(rows, name))
+    return " ".join(parts)
+
+
+def _certified_words(rows: list[Record], name: str, what: str, wanted: tuple[float, ...]) -> str:
+    bounds = [r.get("certified_deficit_upper") for r in rows]
+    where = "at every certified location, whatever the network decides"
+    for least in wanted:
+        first = len(rows)
+        while first > 0 and bounds[first - 1] is not None and 1 - bounds[first - 1] >= least:
+            first -= 1
+        if first < len(rows):
+            worst = max(bounds[first:])
+            return (
+                f"From {rows[first]['label']} down, {name} maps of {what} agree to at least "
+                f"cos {formats.cosine_lower(worst)} {where}."
+            )
+    return ""
+
+
+def _measured_words(rows: list[Record], name: str) -> str:
+    last = rows[-1]
+    deficit = last.get("measured_deficit_median")
+    if deficit is None:
+        return f"For {name} nothing could be certified."
+    return (
+        f"For {name} there is no such guarantee; at {last['label']} the maps of two random starts have a "
+        f"median cosine of {formats.cosine(deficit)}."
+    )

@@ -1,0 +1,108 @@
+"""The report as one HTML page that needs nothing else: no network, no fonts, no files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from conetheory.report import drawings, pictures
+from conetheory.report import verdict_tables as rows
+from conetheory.report.comparison_tables import summary_lines
+from conetheory.report.facts import number_tables, provenance_rows
+from conetheory.report.payload import payload
+from conetheory.report.studies import Study
+from conetheory.results.evidence import FORGOTTEN, SIMILAR, STILL
+from conetheory.results.verdict import Outcome
+
+EXPLAINED = {
+    Outcome.DEPENDS: "another decision gives another map",
+    Outcome.SPATIAL: "another decision only brightens and darkens regions of the same map",
+    Outcome.BLIND: "another decision gives the same map",
+    Outcome.OPEN: "more evidence is needed",
+}
+
+
+def write(studies: Sequence[Study], path: Path) -> None:
+    path.write_text(render(studies), "utf-8")
+
+
+def render(studies: Sequence[Study]) -> str:
+    """The page of these studies, one section for each network."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("conetheory.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    source = lambda name: Markup(files("conetheory.report").joinpath(name).read_text("utf-8"))  # noqa: E731
+    return environment.get_template("report.html.j2").render(
+        css=source("report.css"),
+        script=source("report.js"),
+        studies=[_context(study, f"s{number}") for number, study in enumerate(studies, 1)],
+        outcomes=[(o.name.lower(), rows.MARKS[o], str(o), EXPLAINED[o]) for o in Outcome],
+        thresholds={"forgotten": FORGOTTEN, "still": STILL, "similar": SIMILAR},
+        svg=Markup,
+        angle=drawings.angle,
+    )
+
+
+def _context(study: Study, identity: str) -> dict[str, Any]:
+    data = payload(study)
+    columns = rows.used_columns(study.verdicts)
+    memory = partial(drawings.memory_svg, exponent=data["exponent"])
+    panels = data["csc"]
+    lines = summary_lines(study.comparison) if study.comparison else []
+    return {
+        "id": identity,
+        "study": study,
+        "data": data,
+        "columns": columns,
+        "verdicts": [
+            {
+                "verdict": v,
+                "kind": v.outcome.name.lower(),
+                "mark": rows.MARKS[v.outcome],
+                "cells": rows.cells(v),
+                "notes": rows.notes(v),
+                "memory": memory(v),
+            }
+            for v in study.verdicts
+        ],
+        "options": {
+            "method": _pairs(study.methods),
+            "curve": [(curve["key"], curve["name"]) for curve in data["curves"]],
+            "start": _pairs(p["start"] for p in panels),
+            "layer": _pairs(label for p in panels for label in p["labels"]),
+            "mode": _pairs(key.split("|")[0] for p in data["sanity"] for key in p["curves"]),
+            "measure": _pairs(key.split("|")[1] for p in data["sanity"] for key in p["curves"]),
+        },
+        "lead": next((line for line in lines if line.startswith("measured")), ""),
+        "facts": [line for line in lines if not line.startswith("measured")],
+        "structure": any("structure" in c for p in data["sanity"] for c in p["curves"].values()),
+        "tables": list(number_tables(study)),
+        "cones": [
+            (m, s, [(c, drawings.cone_svg(c)) for c in found]) for m, s, found in drawings.cones(study)
+        ],
+        "distances": drawings.distance_svg(study.classes)
+        if _has(study.classes, "class_distance_median")
+        else "",
+        "directions": list(pictures.directions(study)),
+        "gallery": list(pictures.gallery(study)),
+        "provenance": provenance_rows(study),
+    }
+
+
+def _pairs(values: Iterable[str]) -> list[tuple[str, str]]:
+    """(value, text) of a group of switches, each once."""
+    return [(value, value.replace("_", " ")) for value in dict.fromkeys(values)]
+
+
+def _has(data: Any, name: str) -> bool:
+    return data is not None and name in data and bool(data[name].notnull().any())

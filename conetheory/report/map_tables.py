@@ -1,0 +1,114 @@
+"""What `conetheory sanity` and `classes` print of a method: numbers for JSON, text for the table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from conetheory.results.class_distances import Classes
+    from conetheory.sanity import Sanity
+
+CLASS_COLUMNS = {
+    "class_distance_median": "top classes",
+    "class_distance_sampled": "random classes",
+    "predicted_class_distance": "predicted",
+    "class_distance_worst": "worst pair",
+    "movable_share": "movable share",
+    "effective_rank": "effective rank",
+}
+Record = dict[str, Any]
+
+
+def sanity_records(sanity: Sanity) -> list[Record]:
+    """By method: median SSIM after each cascade and what the chain below leaves of it, both by layer; the
+    same with another logit; the rise of complexity (efficient MPRT).
+    """
+    found = []
+    for name in sanity.dataset["method"].values:
+        one = sanity.dataset.sel({"method": name})
+        curve = one["similarity_median"].sel({"mode": "cascading", "measure": "ssim"})
+        found.append(
+            {
+                "method": str(name),
+                "ssim_median": _along(curve, "layer"),
+                "rank_one_bound": _along(one["rank_one_bound"].sel({"measure": "ssim"}), "layer"),
+                "random_logit_ssim_median": _number(one["random_logit_median"].sel({"measure": "ssim"})),
+                "efficient_mprt_median": _number(one["efficient_mprt_median"]),
+            }
+        )
+    return found
+
+
+def sanity_rows(sanity: Sanity) -> list[dict[str, str]]:
+    """The records as text, with what the chain below leaves in brackets."""
+    rows = []
+    for record in sanity_records(sanity):
+        bounds = record["rank_one_bound"]
+        cells = {
+            f"from {layer}": f"{_text(value, '.3f')} ({_text(bounds[layer], '.2f')})"
+            for layer, value in record["ssim_median"].items()
+        }
+        logit, rise = record["random_logit_ssim_median"], record["efficient_mprt_median"]
+        rows.append(
+            {
+                "method": record["method"],
+                **cells,
+                "random logit": _text(logit, ".3f"),
+                "eMPRT": _text(rise, "+.2f"),
+            }
+        )
+    return rows
+
+
+def class_records(classes: Classes) -> list[Record]:
+    """By method: medians over the images; `pairs` has the distance of the asked pairs of classes, if any."""
+    medians = classes.dataset[[n for n in (*CLASS_COLUMNS, "pair_distance") if n in classes.dataset]]
+    medians = medians.median("image")
+    found = []
+    for name in medians["method"].values:
+        one = medians.sel({"method": name})
+        pairs = {"pairs": _along(one["pair_distance"], "pair")} if "pair_distance" in one else {}
+        found.append({"method": str(name), **{k: _number(one[k]) for k in CLASS_COLUMNS}, **pairs})
+    return found
+
+
+def class_rows(classes: Classes) -> list[dict[str, str]]:
+    """The records as text."""
+    return [
+        {
+            "method": record["method"],
+            **{heading: _text(record[name], ".3g") for name, heading in CLASS_COLUMNS.items()},
+            **{f"pair {pair}": _text(value, ".3g") for pair, value in record.get("pairs", {}).items()},
+        }
+        for record in class_records(classes)
+    ]
+
+
+def tracking_sentence(classes: Classes) -> str:
+    """How the predicted class distance follows the measured one over the methods."""
+    from conetheory.results.class_distances import tracking
+
+    found = tracking(classes)
+    if found.methods < 3:
+        return "Distances are 1 - |cos|; predicted: that of random classes, from the chain's spectrum alone."
+    return (
+        f"Over {found.methods} methods with a prediction, its rank correlation with the distance of random "
+        f"classes is {found.correlation:.3f} (95% interval {found.lower:.3f} to {found.upper:.3f})."
+    )
+
+
+def _along(values: xr.DataArray, dim: str) -> Mapping[str, float | None]:
+    return {str(name): _number(value) for name, value in zip(values[dim].values, values.values, strict=True)}
+
+
+def _number(value: Any) -> float | None:
+    """None for NaN, which JSON does not have."""
+    return None if math.isnan(value) else float(value)
+
+
+def _text(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

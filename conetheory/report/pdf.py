@@ -1,0 +1,79 @@
+"""The report as a PDF, page by page through matplotlib: it needs no browser. The HTML page prints as well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import fill
+
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+
+from conetheory.report.comparison_tables import summary_lines
+from conetheory.report.facts import provenance_rows
+from conetheory.report.figures import figures
+from conetheory.report.studies import Study
+from conetheory.report.verdict_tables import cells, notes, used_columns
+
+PAPER = (11.69, 8.27)  # A4, inches
+ROWS = 16  # of a table on a page
+
+
+def write(studies: Sequence[Study], path: Path) -> None:
+    with PdfPages(path, metadata={"Title": "conetheory report"}) as pdf:
+        for study in studies:
+            for page in _verdicts(study):
+                pdf.savefig(page)
+            for _, title, figure in figures(study):
+                figure.suptitle(f"{title}\n", x=0.01, ha="left", size=17, family="serif")
+                pdf.savefig(figure, bbox_inches="tight", pad_inches=0.5)
+            pdf.savefig(_provenance(study))
+
+
+def _verdicts(study: Study) -> list[Figure]:
+    """The headline, and the verdict table on as many pages as it takes."""
+    columns = used_columns(study.verdicts)
+    head = ["method", "verdict", *columns]
+    rows = [[v.method, fill(v.text, 24), *(cells(v)[c] or "–" for c in columns)] for v in study.verdicts]
+    said = [f"{v.method}: {note}" for v in study.verdicts for note in notes(v)]
+    said += summary_lines(study.comparison) if study.comparison is not None else []
+    pages = [_table(study.headline, head, rows[k : k + ROWS]) for k in range(0, max(1, len(rows)), ROWS)]
+    pages[-1].text(
+        0.06, 0.05, "\n".join(fill(s, 150) for s in said[:14]), size=8, color="#555555", va="bottom"
+    )
+    return pages
+
+
+def _provenance(study: Study) -> Figure:
+    """A row for each value, with the files that have it."""
+    paths, found = provenance_rows(study)
+    rows = []
+    for name, *texts in found:
+        for text in dict.fromkeys(t for t in texts if t):
+            said = [path for path, other in zip(paths, texts, strict=True) if other == text]
+            rows.append([name.replace("_", " "), fill(text, 70), fill(", ".join(said), 50)])
+    return _table("Where the numbers come from", ["", "", "files"], rows)
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Figure:
+    """A page with a title and a table without rules but the one under its head."""
+    page = Figure(figsize=PAPER)
+    page.text(0.06, 0.93, fill(title, 78), size=17, family="serif", va="top")
+    axes = page.add_axes((0.06, 0.06, 0.88, 0.76))
+    axes.set_axis_off()
+    if not rows:
+        return page
+    names = [h.replace(" ", "\n") for h in head]
+    drawn = axes.table(cellText=rows, colLabels=names, loc="upper left", cellLoc="left", colLoc="left")
+    drawn.auto_set_font_size(False)
+    drawn.set_fontsize(8)
+    drawn.auto_set_column_width(range(len(head)))
+    for (row, _), cell in drawn.get_celld().items():
+        text = cell.get_text().get_text()
+        cell.set_height(
+            0.026
+            * (1.4 + max(text.count("\n"), *(t.count("\n") for t in (names if row == 0 else rows[row - 1]))))
+        )
+        cell.visible_edges = "B"
+        cell.set_edgecolor("#222222" if row == 0 else "#dddddd")
+    return page

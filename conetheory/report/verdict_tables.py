@@ -1,0 +1,110 @@
+"""The verdict table: one set of columns for the page, Markdown, PDF and the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from conetheory.report import formats
+from conetheory.report.comparison_tables import STYLE
+from conetheory.results.evidence import Evidence
+from conetheory.results.verdict import Outcome, Verdict
+
+MARKS = {Outcome.DEPENDS: "●", Outcome.SPATIAL: "◐", Outcome.BLIND: "○", Outcome.OPEN: "?"}
+COLUMNS = {
+    "measured": "Median of 1 − |cos| of the maps of two starts, over the channels at a location of "
+    "the input, of that of random vectors, which have forgotten nothing",
+    "predicted": "What theory gives for the measured column, and by how many decades it is off",
+    "certified": "Lower bound of the cosine of any two nonnegative starts, at the worst location",
+    "forgotten by": "From this layer down the channels have forgotten the start",
+    "blind above": "The lowest start layer that the input knows nothing of",
+    "variance moved": "Share of a map's variance over the pixels that the class can move",
+    "whole maps": "1 − |cos| of the whole maps of two starts",
+    "class distance": "Median distance of the maps of two classes",
+    "randomised": "Similarity to the map after the last layers were randomised",
+}
+
+CHANNELS = ("measured", "predicted", "certified", "forgotten by", "blind above")
+NAMES = ("forgotten by", "blind above")  # columns of layers' names, which may fold; numbers never do
+
+
+def cells(verdict: Verdict) -> dict[str, str]:
+    """The text of every column, empty where there is no evidence."""
+    measured = verdict.find("measured deficit")
+    certified = verdict.find("certified deficit")
+    predicted = next((e for e in verdict.evidence if e.name.startswith("predicted")), None)
+    moves = verdict.find("movable share")
+    return {
+        "measured": f"{_number(measured)} of {measured.reference:.2f}" if measured else "",
+        "predicted": _number(predicted) + _off(predicted, measured),
+        "certified": formats.cosine_lower(certified.value) if certified else "",
+        "forgotten by": verdict.collapsed_by or "",
+        "blind above": verdict.blind_above or "",
+        "variance moved": f"{100 * moves.value:.2g}%" if moves else "",
+        "whole maps": _number(verdict.find("deficit of whole maps")),
+        "class distance": _number(verdict.find("class distance")),
+        "randomised": next((f"{e.value:.2f}" for e in verdict.evidence if e.about == "check"), ""),
+    }
+
+
+def used_columns(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """The columns with something in them, and what they mean."""
+    rows = [cells(v) for v in verdicts]
+    return {name: text for name, text in COLUMNS.items() if any(row[name] for row in rows)}
+
+
+def notes(verdict: Verdict) -> list[str]:
+    """What speaks against the verdict, and which evidence there was not."""
+    against = [
+        f"against it: {e.name} {formats.scientific(e.value, 1) if e.value < 0.01 else f'{e.value:.2f}'}"
+        for e in verdict.against
+    ]
+    return [*against, *([f"without {', '.join(verdict.missing)}"] if verdict.missing else [])]
+
+
+def verdict_tables(verdicts: Sequence[Verdict], title: str | None = None) -> Group:
+    """The tables for the terminal, each with what its columns mean: the verdicts with what is said of the
+    channels at a location; where there is anything, what is said of whole maps. They fit 80 columns.
+    """
+    columns = used_columns(verdicts)
+    channels = {name: text for name, text in columns.items() if name in CHANNELS}
+    whole = {name: text for name, text in columns.items() if name not in CHANNELS}
+    parts = [_table(verdicts, channels, title, verdict=True), _meanings(channels)]
+    return Group(*parts, *([_table(verdicts, whole), _meanings(whole)] if whole else []))
+
+
+def _table(
+    verdicts: Sequence[Verdict], columns: Iterable[str], title: str | None = None, verdict: bool = False
+) -> Table:
+    """A row a method, of two lines or more: the verdict stands under its method, a note under its number."""
+    table = Table(title=title, **STYLE)
+    table.add_column("method\nverdict" if verdict else "method", overflow="fold", min_width=26)
+    for name in columns:
+        folds = name in NAMES
+        table.add_column(name.replace(" ", "\n"), justify="right", no_wrap=not folds, overflow="fold")
+    for v in verdicts:
+        row = [(cells(v)[name] or "-").replace(" of ", "\nof ").replace(" (", "\n(") for name in columns]
+        table.add_row(f"{v.method}\n{MARKS[v.outcome]} {v.text}" if verdict else v.method, *row)
+    return table
+
+
+def _meanings(columns: Mapping[str, str]) -> Padding:
+    text = "; ".join(f"{name}: {text[0].lower()}{text[1:]}" for name, text in columns.items())
+    return Padding(Text(text, style="dim"), (0, 0, 1, 1))
+
+
+def _number(evidence: Evidence | None) -> str:
+    if evidence is None:
+        return ""
+    return formats.scientific(evidence.value, 1) if evidence.value < 0.01 else f"{evidence.value:.3f}"
+
+
+def _off(predicted: Evidence | None, measured: Evidence | None) -> str:
+    if predicted is None or measured is None or predicted.value <= 0 or measured.value <= 0:
+        return ""
+    return f" ({formats.decades(math.log10(predicted.value / measured.value))})"

@@ -1,0 +1,202 @@
+"""Prediction against measurement: errors in decades, violated bounds, the table, the JSON summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from conetheory.errors import InputError
+from conetheory.results.dataset import Result
+from conetheory.theory.enclosure import round_down
+
+THEORIES = ("local_spectrum", "two_scale", "mean_field")
+RESULTS = ("measured_deficit_median", "certified_cos_lower")  # in every record, None where absent
+RECORDED = ("measured", "certified", "dead", "baseline", "violations", "checked")
+WEIGHTS = "network_weights_sha256"  # the attribute that tells networks apart
+DIMS = ("method", "start", "layer")
+REASONS = ("not_applicable", "no_norm_cone", "no_every_image")  # why there is none of a kind of certificate
+
+
+class Comparison(Result):
+    """Measured, predicted and certified CSC by method, start and layer."""
+
+    kind = "comparison"
+
+    @property
+    def theories(self) -> list[str]:
+        return [t for t in THEORIES if f"predicted_{t}" in self.dataset]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One record for each method, start and layer below the start, from output to input."""
+        data = self.dataset
+        numbers = {
+            n: v for n, v in data.data_vars.items() if set(v.dims) <= set(DIMS) and v.dtype.kind == "f"
+        }
+        tables = {n: xr.broadcast(v, data[list(DIMS)])[0].transpose(*DIMS).values for n, v in numbers.items()}
+        labels = [str(label) for label in data["label"].values]
+        axes = [[str(value) for value in data[dim].values] for dim in DIMS]
+        for i, j, k in np.ndindex(*(len(axis) for axis in axes)):
+            cell = {name: _finite(table[i, j, k]) for name, table in tables.items()}
+            names = dict(zip(DIMS, (axes[0][i], axes[1][j], axes[2][k]), strict=True))
+            record = {**names, "label": labels[k], **self._record(cell)}
+            found = [record.get(n) for n in (*RESULTS, "measured_flattened_deficit_median")]
+            if any(v is not None for v in (*found, *record["predicted"].values())):
+                yield record
+
+    def _record(self, cell: dict[str, float | None]) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            "predicted": {t: cell.get(f"predicted_{t}") for t in self.theories},
+            "error_decades": {t: cell.get(f"error_decades_{t}") for t in self.theories},
+            **{name: None for name in RESULTS},
+        }
+        return record | {n: cell[n] for n in sorted(cell) if n.startswith(RECORDED)} | _cosines(cell)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Median and 90th percentile of |error| in decades over all rows; violated and checked bounds."""
+        scored = [t for t in self.theories if f"error_decades_{t}" in self.dataset]
+        errors = {t: np.abs(self.dataset[f"error_decades_{t}"].values).ravel() for t in scored}
+        live = {t: e[np.isfinite(e)] for t, e in errors.items()}
+        return {
+            "median_abs_error_decades": {t: float(np.median(e)) if len(e) else None for t, e in live.items()},
+            "p90_abs_error_decades": {
+                t: float(np.quantile(e, 0.9)) if len(e) else None for t, e in live.items()
+            },
+            "layers_scored": {t: len(e) for t, e in live.items()},
+            "violations": self.total("violations"),
+            "bounds_checked": self.total("checked"),
+        }
+
+    @property
+    def not_applicable(self) -> list[dict[str, str]]:
+        """`{theorem, method, start, reason}` where one could not be applied (`REASONS`)."""
+        return [
+            {"theorem": name, "method": str(m), "start": str(s), "reason": reason}
+            for name in REASONS
+            if (reasons := self.dataset.get(name)) is not None
+            for m in reasons["method"].values
+            for s in reasons["start"].values
+            if isinstance(reason := reasons.sel({"method": m, "start": s}).item(), str) and reason
+        ]
+
+    @property
+    def not_predicted(self) -> dict[str, str]:
+        """`{method: reason}` of the methods that no theory asked for says anything about."""
+        if "not_predicted" not in self.dataset:
+            return {}
+        reasons = self.dataset["not_predicted"]
+        found = zip(reasons["method"].values, reasons.values, strict=True)
+        return {str(m): r for m, r in found if isinstance(r, str) and r}
+
+    def total(self, name: str) -> int | None:
+        """The sum of a count over methods, starts and layers; None where it was not counted."""
+        return int(self.dataset[name].sum()) if name in self.dataset else None
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """`{"layers": [...], "summary": {...}, "provenance": {...}}`, without NaN."""
+        content = {
+            "layers": list(self.rows()),
+            "summary": self.summary,
+            "provenance": _plain(self.dataset.attrs),
+        }
+        if self.not_applicable:
+            content["not_applicable"] = self.not_applicable
+        if self.not_predicted:
+            content["not_predicted"] = self.not_predicted
+        text = json.dumps(content, indent=2)
+        if path is not None:
+            Path(path).write_text(text + "\n")
+        return text
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """The figure (see `plotting.csc`); saved where a path is given."""
+        from conetheory.plotting.csc import csc_figure
+
+        figure = csc_figure(self)
+        if path is not None:
+            figure.savefig(path, dpi=150)
+        return figure
+
+
+def compare(measurement: Result, *others: Result) -> Comparison:
+    """Lay predictions and certificates over a measurement: `error_decades = log10(predicted / measured)`.
+
+    All must share the network and the layers; methods and start layers are matched by name. Raises
+    `InputError` where layers, weights or a method's parameters differ. Images may differ, as predictions and
+    certificates are often of the first few of those that were measured. A deficit measured as zero, or a
+    prediction of zero, has no error in decades and is left out of the summary. Without a measurement the
+    first result gives the layers, and there are no errors.
+    """
+    base = measurement.dataset
+    parts = [base]
+    for other in others:
+        _check_same(base, other.dataset)
+        extra = other.dataset.drop_vars(["label", "depth", "rule"], errors="ignore")
+        parts.append(extra.reindex({d: base[d] for d in DIMS}, fill_value=_fill(extra)))
+    merged = xr.merge(parts, compat="override", combine_attrs="override", join="left")
+    for theory in THEORIES:
+        if f"predicted_{theory}" in merged and "measured_deficit_median" in merged:
+            predicted, measured = merged[f"predicted_{theory}"], merged["measured_deficit_median"]
+            usable = (predicted > 0) & (measured > 0)
+            merged[f"error_decades_{theory}"] = np.log10(predicted.where(usable) / measured.where(usable))
+    return Comparison(merged)
+
+
+def _check_same(base: xr.Dataset, other: xr.Dataset) -> None:
+    """Raise `InputError` where two results are known to be of different networks or rules."""
+    if strangers := set(other["layer"].values) - set(base["layer"].values):
+        raise InputError(
+            f"layer {min(map(str, strangers))!r} is in one result only: other network or layers?"
+        )
+    one, two = (str(data.attrs.get(WEIGHTS, "")) for data in (base, other))
+    if one and two and one != two:
+        raise InputError(
+            f"the results are of networks with different weights (sha256 {one[:12]} and {two[:12]}): "
+            "compare results of one network"
+        )
+    for dim in ("method", "start"):
+        here, there = (sorted(map(str, data[dim].values)) for data in (base, other))
+        if not set(here) & set(there):
+            raise InputError(
+                f"the results have no {dim} in common: {', '.join(here)}; and {', '.join(there)}"
+            )
+    rules, others = _rules(base), _rules(other)
+    for method in rules.keys() & others.keys():
+        if rules[method] != others[method]:
+            raise InputError(
+                f"the results are of {method} with different parameters: {rules[method]} and {others[method]}"
+            )
+
+
+def _rules(data: xr.Dataset) -> dict[str, str]:
+    """The methods' rules with their parameters, of those methods where they are known."""
+    if "rule" not in data.coords:
+        return {}
+    rules = zip(data["method"].values, data["rule"].values, strict=True)
+    return {str(method): rule for method, rule in rules if isinstance(rule, str) and rule}
+
+
+def _cosines(cell: dict[str, float | None]) -> dict[str, float | None]:
+    """Certified cosines, rounded down, of certified deficits: `certified_cos_lower` and its like."""
+    upper = {n: d for n, d in cell.items() if n.startswith("certified_") and "deficit_upper" in n}
+    return {
+        name.replace("deficit_upper", "cos_lower"): None if d is None else max(0.0, round_down(1 - d))
+        for name, d in upper.items()
+    }
+
+
+def _fill(dataset: xr.Dataset) -> dict[str, Any]:
+    return {name: "" if variable.dtype == object else np.nan for name, variable in dataset.data_vars.items()}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _plain(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.item() if isinstance(v, np.generic) else v for k, v in attributes.items() if k != "kind"}

@@ -1,0 +1,115 @@
+"""The choices of the paper's own code, one by one, so that an artefact can be told from an effect.
+
+The reference code of Sixt, Granz and Landgraf (2020) differs from the paper's theory in five places.
+`CHOICES` names them; `icml2020` stands for all. Each changes only the methods that it concerned there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from torch import Tensor
+
+from conetheory.errors import InputError
+from conetheory.networks.graph import Graph, Node
+from conetheory.networks.ops import Add
+from conetheory.rules.alphabeta import AlphaBeta
+from conetheory.rules.base import Rule
+from conetheory.rules.gradient import OneWay
+from conetheory.rules.maps import LocalMap
+from conetheory.rules.registry import Entry, Method, find, get_method
+
+CHOICES = {
+    "signed-bias": "LRP's denominators hold the whole signed bias, empty ones 1e-7 (innvestigate 1.0.8)",
+    "clip-adds": "LRP's relevance is clipped to [0, 1000] at each input of a residual add",
+    "byte-inputs": "images in 0 to 255, whatever the network was trained on",
+    "deeplift-contributions": "DeepLIFT takes multipliers at the start and gives contributions below",
+    "stale-patterns": "patterns keep the weights that they were fitted with when parameters are randomised",
+}
+ALL = "icml2020"
+CUSTOMISED = ("lrp-preset-a", "lrp-preset-b", "deep-taylor")  # beside alpha-beta
+CLIP = (0.0, 1000.0)
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "signed-bias": {"bias": "signed", "on_zero": 1e-7},
+    "deeplift-contributions": {"measure": "contributions"},
+    "stale-patterns": {"stale": "products"},
+}
+
+
+def chosen(names: Iterable[str] | str | None) -> tuple[str, ...]:
+    """The choices behind `icml2020`, one name or several, in the order of `CHOICES`. Raises `InputError`."""
+    asked = [names] if isinstance(names, str) else list(names or ())
+    for name in asked:
+        if name != ALL and name not in CHOICES:
+            raise InputError(f"unknown choice {name!r}; known: {ALL} (all), {', '.join(CHOICES)}")
+    return tuple(name for name in CHOICES if name in asked or ALL in asked)
+
+
+def reproduced(name: str, repro: Sequence[str] | str | None = ALL, **parameters: Any) -> Method:
+    """The method called `name` as the reference code has it; parameters given here win over its choices."""
+    entry, choices = find(name), chosen(repro)
+    changed = {
+        key: value
+        for choice in choices
+        for key, value in PARAMETERS.get(choice, {}).items()
+        if key in entry.parameters and (choice != "signed-bias" or _customised(entry))
+    }
+    method = get_method(name, **(changed | parameters))
+    if "clip-adds" in choices and _customised(entry):
+        method = replace(method, rule=ClippedAdds(method.rule))
+    return method
+
+
+def _customised(entry: Entry) -> bool:
+    """The methods that the reference code runs with its own treatment of biases and sums."""
+    return entry.build is AlphaBeta or entry.name in CUSTOMISED
+
+
+def reproduced_inputs(network: Any, images: Tensor, repro: Sequence[str]) -> Tensor:
+    """The images as the reference code feeds them."""
+    if "byte-inputs" not in chosen(repro):
+        return images
+    undo = getattr(getattr(network, "preprocess", None), "undo", None)
+    if undo is None:
+        raise InputError("byte-inputs needs a network whose preprocessing can be undone")
+    return undo(images).movedim(-1, -3) * 255
+
+
+@dataclass(frozen=True)
+class ClippedAdds(Rule):
+    """Another rule, with what it gives to each input of a sum clipped to [0, 1000]: no longer linear."""
+
+    inner: Rule
+    is_linear = False
+
+    @property
+    def reduce(self) -> str:
+        return self.inner.reduce
+
+    def bind(self, graph: Graph) -> Self:
+        return replace(self, inner=self.inner.bind(graph))
+
+    def inputs(self, images: Tensor) -> Tensor:
+        return self.inner.inputs(images)
+
+    def entrance(self, name: str, y: Tensor) -> LocalMap | None:
+        return self.inner.entrance(name, y)
+
+    def exit(self, name: str, y: Tensor) -> LocalMap | None:
+        return self.inner.exit(name, y)
+
+    def local(self, node: Node, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
+        found = self.inner.local(node, xs, y)
+        return Clipped(found) if isinstance(node.op, Add) else found
+
+
+@dataclass(frozen=True, eq=False)
+class Clipped(OneWay):
+    """`r -> min(max(M r, 0), 1000)`."""
+
+    inner: LocalMap
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part.clamp(*CLIP) for part in self.inner.down(r))

@@ -1,0 +1,240 @@
+"""Class sensitivity: how much of a saliency map depends on which class it explains.
+
+For one image the maps of all classes are the columns of one matrix, the chain from the logits to the input
+with the channels summed. What is reported of it: distances `1 - |cos|` between the maps of the top classes,
+and of classes drawn at random; the worst pair over all classes, which for nonnegative chains bounds all
+mixtures of classes as well (theorem `generators`); the share of a map's variance over the pixels that the
+class can still move, with pictures of the directions in which it does; and the distance of two classes at
+random that the chain's spectrum alone predicts (theorem `column-angles`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from conetheory.chain.explained import ExplainerChain, open_chain
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.errors import InputError
+from conetheory.results.class_distances import Classes
+from conetheory.results.dataset import method_axis, provenance
+from conetheory.rules.registry import Method, get_method
+from conetheory.theory.columns import column_deficit_estimate
+from conetheory.theory.cosine import pairwise_deficits
+from conetheory.theory.spectrum import effective_rank, leading_singular_values
+
+BLOCK = 16  # classes sent down at a time
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class ClassSettings:
+    """top: classes of largest logit whose pairs are compared. sampled: classes at random whose pairs are, too
+    (all where there are no more). whole: images, from the first, for which all classes are looked at (None:
+    all; always where there are at most `top`). ranks: pictured directions. pairs: named pairs of classes.
+    probes: random output weights for the spectrum.
+    """
+
+    top: int = 10
+    sampled: int = 24
+    whole: int | None = 1
+    ranks: int = 3
+    pairs: tuple[tuple[int, int], ...] = ()
+    probes: int = 8
+    seed: int = 0
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if min(self.top, self.sampled) < 2 or self.ranks < 1 or self.probes < 1:
+            raise InputError("class sensitivity needs at least 2 classes, 1 direction and 1 probe")
+
+
+def class_maps(chain: RelevanceChain | ExplainerChain, classes: Sequence[int]) -> Tensor:
+    """The maps of these classes, channels summed: `(classes, H, W)`, for a chain of one image."""
+    outputs = chain.logits.shape[1]
+    found = []
+    for block in torch.as_tensor(classes, device=chain.device).split(BLOCK):
+        hot = torch.nn.functional.one_hot(block, outputs).to(chain.dtype)
+        found.append(chain.down(hot[None], "logits")[0].sum(1))
+    return torch.cat(found)
+
+
+def class_spectrum(
+    chain: RelevanceChain, *, probes: int = 8, steps: int = 2, seed: int = 0
+) -> tuple[np.ndarray, float]:
+    """Leading singular values of the channel-summed chain with its columns scaled to equal length, and the
+    estimated sum of the squares of the rest.
+
+    No class's map is made. The lengths are estimated from `2 probes` random covectors sent up, which see
+    all columns at once; the values come from block Lanczos with `probes` random starts, and what they leave
+    from as many fresh ones (with at most `probes` classes they are all there, and nothing is left).
+    """
+    classes, shape = chain.logits.shape[1], chain.shape("input")
+    generator = torch.Generator().manual_seed(seed)
+
+    def drawn(*size: int) -> Tensor:
+        return torch.randn(size, generator=generator, dtype=torch.float64).to(chain.device)
+
+    def up(h: Tensor) -> Tensor:
+        spread = h.T.to(chain.dtype).view(1, -1, 1, *shape[1:]).expand(1, -1, *shape)
+        return chain.up(spread, "input", "logits")[0].T.to(torch.float64)
+
+    lengths = up(drawn(math.prod(shape[1:]), 2 * probes)).square().mean(1, keepdim=True).sqrt()
+    scale = torch.where(lengths > 0, 1 / lengths, 0.0)
+
+    def down(v: Tensor) -> Tensor:
+        scaled = (scale * v).T[None].to(chain.dtype)
+        return chain.down(scaled, "logits")[0].sum(1).flatten(1).T.to(torch.float64)
+
+    width = min(probes, classes)
+    options = {"count": width * steps, "max_steps": steps}
+    found = leading_singular_values(down, lambda h: scale * up(h), drawn(classes, width), **options)
+    values = found.lower.cpu().numpy()
+    if len(values) >= classes:
+        return values, 0.0
+    fresh = down(drawn(classes, width))
+    rest = fresh - found.left @ (found.left.T @ fresh)
+    return values, float(rest.square().sum(0).mean())
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How maps `(k, H, W)` of several classes differ, after centring over the pixels and scaling to length 1.
+
+    movable_share: `1 - s_1^2 / sum s_i^2`, the share of a map's variance outside of what all have in common.
+    effective_rank: of the singular values. directions: `(ranks, H, W)`, the left singular vectors.
+    """
+
+    movable_share: float
+    effective_rank: float
+    directions: np.ndarray
+
+    @classmethod
+    def of(cls, maps: Tensor, ranks: int) -> Spread:
+        flat = maps.flatten(1).to(torch.float64)
+        flat = flat - flat.mean(1, keepdim=True)
+        norms = flat.norm(dim=1)
+        live = flat[norms > 0] / norms[norms > 0, None]
+        directions = np.full((ranks, *maps.shape[1:]), np.nan)
+        if len(live) < 2:
+            return cls(float("nan"), float("nan"), directions)
+        _, s, right = torch.linalg.svd(live, full_matrices=False)
+        kept = min(ranks, len(s))
+        directions[:kept] = right[:kept].view(kept, *maps.shape[1:]).cpu().numpy()
+        square = s.square()
+        return cls(float(square[1:].sum() / square.sum()), float(effective_rank(s)), directions)
+
+
+def worst_pair(maps: Tensor) -> tuple[float, tuple[int, int]]:
+    """The largest `1 - |cos|` of two maps `(classes, H, W)` and the two; maps of zero are left out.
+
+    NaN and (-1, -1) where fewer than two are left. By the chords of unit maps, as differences to one of them:
+    what is lost is relative to the farthest, not to 1. Some pixels at a time, since all maps in float64 would
+    not fit beside themselves.
+    """
+    flat = maps.flatten(1)
+    norms = torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64)
+    if int((norms > 0).sum()) < 2:
+        return float("nan"), (-1, -1)
+    first = int((norms > 0).to(torch.int8).argmax())
+    scale = torch.where(flat @ flat[first] < 0, -1.0, 1.0) / norms
+    gram = torch.zeros((len(flat), len(flat)), dtype=torch.float64, device=flat.device)
+    for block in flat.split(2**14, 1):
+        unit = block.to(torch.float64) * scale[:, None]
+        residual = unit - unit[first]
+        gram += residual @ residual.T
+    square = gram.diagonal()
+    chord = square[:, None] + square - 2 * gram
+    deficits = torch.minimum(chord, 4 - chord).clamp(min=0) / 2
+    deficits = torch.nan_to_num(deficits.fill_diagonal_(0), nan=-1.0)
+    flat_index = int(deficits.argmax())
+    first, second = sorted(divmod(flat_index, len(maps)))
+    return float(deficits.flatten()[flat_index]), (first, second)
+
+
+def class_sensitivity(
+    network: Any,
+    images: Tensor,
+    method: str | Method,
+    settings: ClassSettings | None = None,
+    progress: Progress | None = None,
+    names: Sequence[str] | None = None,
+) -> Classes:
+    """Class sensitivity of one method on `(N, C, H, W)` images, one image at a time (see `ClassSettings`)."""
+    settings = settings or ClassSettings()
+    method = get_method(method, **settings.parameters) if isinstance(method, str) else method
+    rows = []
+    for number, image in enumerate(images):
+        rows.append(_one(network, image, method, settings, number))
+        if progress is not None:
+            progress(method.name, number + 1, len(images))
+    return Classes(_dataset(network, method, settings, rows, names or [str(i) for i in range(len(rows))]))
+
+
+def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: int) -> dict[str, Any]:
+    chain = open_chain(network, image[None], method, dtype=s.dtype, device=s.device)
+    classes = chain.logits.shape[1]
+    if classes < 2:
+        raise InputError("the network has one output: there is no other class whose map could differ")
+    top = chain.logits[0].topk(min(s.top, classes)).indices.tolist()
+    maps = class_maps(chain, top)
+    spread = Spread.of(maps, s.ranks)
+    drawn = np.random.default_rng([s.seed, number]).permutation(classes)[: s.sampled]
+    row: dict[str, Any] = {
+        "class_distance_median": _distance(maps),
+        "class_distance_sampled": _distance(class_maps(chain, drawn)),
+        "movable_share": spread.movable_share,
+        "effective_rank": spread.effective_rank,
+        "directions": spread.directions,
+        "predicted_class_distance": float("nan"),
+        "class_distance_worst": float("nan"),
+        "worst_pair": (-1, -1),
+        "pair_distance": [_distance(class_maps(chain, pair)) for pair in s.pairs],
+        "top_classes": top,
+    }
+    if isinstance(chain, RelevanceChain) and method.linear:
+        values, rest = class_spectrum(chain, probes=s.probes, seed=s.seed)
+        row["predicted_class_distance"] = float(column_deficit_estimate(values, classes, rest))
+    if classes <= s.top or s.whole is None or number < s.whole:
+        row["class_distance_worst"], row["worst_pair"] = worst_pair(class_maps(chain, range(classes)))
+    return row
+
+
+def _distance(maps: Tensor) -> float:
+    """The median of `1 - |cos|` over all pairs of maps `(classes, H, W)`; maps of zero are left out."""
+    values = pairwise_deficits(maps.flatten(1).to(torch.float64))
+    return float(torch.nanquantile(values, 0.5))
+
+
+def _dataset(
+    network: Any, method: Method, s: ClassSettings, rows: list[dict[str, Any]], names: Sequence[str]
+) -> xr.Dataset:
+    data = xr.Dataset(coords={**method_axis(method), "image": list(names)})
+    for name in rows[0]:
+        values = np.array([row[name] for row in rows])[None]
+        dims = ("method", "image", *_DIMS.get(name, ()))
+        if values.size:
+            data[name] = (dims, values.astype(np.float32) if name == "directions" else values)
+    if s.pairs:
+        data = data.assign_coords(pair=[f"{a}-{b}" for a, b in s.pairs])
+    exact = method.nonnegative and bool(np.isfinite(data["class_distance_worst"]).any())
+    data["worst_bounds_mixtures"] = ("method", [int(exact)])
+    settings = {"top_k": s.top, "sampled": s.sampled, "seed": s.seed, "probes": s.probes, "whole": s.whole}
+    return data.assign_attrs(provenance(network, **settings))
+
+
+_DIMS = {
+    "worst_pair": ("two",),
+    "directions": ("rank", "y", "x"),
+    "pair_distance": ("pair",),
+    "top_classes": ("top",),
+}

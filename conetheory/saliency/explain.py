@@ -1,0 +1,47 @@
+"""Saliency maps of any registered method, by the engine that CSC is measured with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from conetheory.chain.explained import open_chain
+from conetheory.errors import InputError
+from conetheory.rules.registry import Method
+
+
+def explain(
+    network: Any,
+    images: Tensor,
+    method: str | Method,
+    targets: Tensor | int | None = None,
+    *,
+    start: str = "one",
+    **options: Any,
+) -> Tensor:
+    """Maps `(images, targets, C, H, W)`: relevance at the input of one output or several.
+
+    targets: class indices `(images, k)`, one class for all images, or None: each image's predicted class.
+    start: `one` sends down 1 from the explained output, `logit` its value.
+    """
+    if start not in ("one", "logit"):
+        raise InputError(f"start must be one or logit, not {start!r}")
+    chain = open_chain(network, images, method, **options)
+    vectors = one_hot(chain.logits, targets)
+    return chain.down(vectors * chain.logits.unsqueeze(1) if start == "logit" else vectors, "logits")
+
+
+def one_hot(logits: Tensor, targets: Tensor | int | None = None) -> Tensor:
+    """Start vectors `(images, k, classes)` for class indices (see `explain`)."""
+    images, classes = logits.shape
+    if targets is None:
+        targets = logits.argmax(1, keepdim=True)
+    targets = torch.as_tensor(targets, device=logits.device)
+    targets = targets.expand(images, 1) if targets.ndim == 0 else targets
+    if targets.ndim != 2 or len(targets) != images:
+        raise InputError(f"targets are class indices ({images} images, k), not {tuple(targets.shape)}")
+    if bool((targets < 0).any()) or bool((targets >= classes).any()):
+        raise InputError(f"targets are classes 0 to {classes - 1}")
+    return torch.nn.functional.one_hot(targets, classes).to(logits.dtype)

@@ -1,0 +1,62 @@
+"""Maps of several classes of each image as a result: what `conetheory explain` saves and draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from conetheory.results.dataset import Maps, method_axis, provenance
+from conetheory.rules.registry import Method, get_method
+from conetheory.saliency.pictures import PREDICTED, class_name, saliency, target_classes
+
+
+def explain_maps(
+    network: Any,
+    images: Tensor,
+    method: str | Method,
+    targets: Sequence[str | int] = (PREDICTED,),
+    *,
+    names: Sequence[str] | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    **parameters: Any,
+) -> Maps:
+    """`map(method, image, target, y, x)` of one method, channels reduced as the method's source does.
+
+    targets: `predicted`, class indices or class names. Beside the maps: the pictures `(image, y, x, rgb)` in
+    [0, 1], the explained classes and their names.
+    """
+    method = get_method(method, **parameters) if isinstance(method, str) else method
+    classes = target_classes(network, images, targets, dtype=dtype, device=device)
+    maps = saliency(network, images, method, classes, dtype=dtype, device=device)
+    titles = [[class_name(network, int(c)) for c in row] for row in classes]
+    data = xr.Dataset(
+        {
+            "map": (("method", "image", "target", "y", "x"), maps[None].astype(np.float32)),
+            "picture": (("image", "y", "x", "rgb"), photographs(network, images)),
+            "class_index": (("image", "target"), classes.numpy()),
+        },
+        {
+            **method_axis(method),
+            "image": list(names or [str(n) for n in range(len(images))]),
+            "target": [str(t) for t in targets],
+            "class_name": (("image", "target"), np.array(titles, dtype=object)),
+            "reduce": ("method", [method.rule.reduce]),
+        },
+    )
+    return Maps(data.assign_attrs(provenance(network)))
+
+
+def photographs(network: Any, images: Tensor) -> np.ndarray:
+    """The pictures back from the network's input, `(images, H, W, 3)` in [0, 1]; stretched if need be."""
+    undo = getattr(getattr(network, "preprocess", None), "undo", None)
+    if undo is not None:
+        return undo(images).cpu().numpy().astype(np.float32)
+    shown = images[:, :3] if images.shape[1] >= 3 else images[:, :1].expand(-1, 3, -1, -1)
+    low, high = shown.amin((1, 2, 3), keepdim=True), shown.amax((1, 2, 3), keepdim=True)
+    return ((shown - low) / (high - low).clamp(min=1e-12)).movedim(1, -1).cpu().numpy().astype(np.float32)
