@@ -14,7 +14,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -q
 
 bench: $(STAMP)
-	$(BIN)/python -m pytest -q --benchmark-only benchmarks
+	$(BIN)/python -m pytest -q --benchmark-only tests/benchmarks
 
 lint: $(STAMP)
 	$(BIN)/ruff check

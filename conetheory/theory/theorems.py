@@ -218,7 +218,7 @@ _ENTRIES = (
     _entry(
         "cone-composition",
         "generators.composed_diameter_upper generators.radius_upper generators.diameter_upper",
-        "../test_blocks.py",
+        "../certify/test_blocks.py",
         title="Composition of the cones at the locations of a layer",
         statement="Delta({sum_q A_q x_q : x_q in K_q}) <= Delta([A_q w_q]_q) + 2 max_q tau(A_q) R_q, R_q "
         "the Hilbert radius of K_q around w_q. No bound by the tau(A_q) and Delta(K_q) alone exists.",
@@ -229,7 +229,7 @@ _ENTRIES = (
     _entry(
         "image-free-blocks",
         "cone.diameter_sup_over_inner_scalings_is_finite generators.diameter_upper",
-        "../test_blocks.py",
+        "../certify/test_blocks.py",
         title="Which blocks of two layers are bounded for every image",
         statement="sup_D Delta(A D B) over positive diagonals D is finite iff Delta(A) or Delta(B) is, and "
         "at most the smaller of the two.",
@@ -239,7 +239,7 @@ _ENTRIES = (
     _entry(
         "column-angles",
         "columns.mean_squared_sine columns.column_deficit_estimate",
-        "../test_classes.py",
+        "../saliency/test_classes.py",
         title="The spectrum says how far apart the maps of two classes are",
         statement="The mean of sin^2 over pairs of the n columns of C, weighted by their squared lengths, is "
         "at least n/(n - 1) (1 - 1/PR), PR = (sum s_k^2)^2 / sum s_k^4; with equality for columns of one "

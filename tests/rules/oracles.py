@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from conetheory.networks.graph import Node
 from conetheory.networks.ops import LinearOp
 from conetheory.rules.base import Rule
-from tests.rules.test_alphabeta import activations, dense_weights, ours
+from tests.rules.textbook import activations, dense_weights, ours
 
 TOYS = (
     "max pool overlapping",

@@ -22,7 +22,7 @@ from conetheory.rules.lrp import Epsilon, Gamma
 from conetheory.rules.registry import get_method
 from tests.networks.toys import random_images, seeded
 from tests.rules.oracles import TOYS, largest_difference, weights, zennit_relevance
-from tests.rules.test_alphabeta import activations, ours
+from tests.rules.textbook import activations, ours
 from tests.toys import SHAPE, Toy, conv, graph, images
 
 toys = pytest.mark.parametrize("toy", TOYS)
@@ -157,7 +157,7 @@ SMALL = [(network, name) for network in ("small vgg", "small resnet") for name i
 
 @lru_cache(maxsize=1)
 def network(name: str) -> tuple[Graph, nn.Module, Tensor]:
-    from tests.test_zennit import network
+    from tests.adapters.models import network
 
     ours, theirs, x = network(name)
     return trace(ours, x.shape[1:]), theirs, x[:1] if name == "vgg11_bn" else x

@@ -22,7 +22,7 @@ from conetheory.rules.registry import get_method
 from conetheory.theory.ergodicity import tau_1
 from tests.networks.toys import random_images
 from tests.rules.oracles import TOYS, largest_difference, weights, zennit_relevance
-from tests.rules.test_alphabeta import activations, ours
+from tests.rules.textbook import activations, ours
 from tests.strategies import SIZES
 from tests.toys import graph, images
 
@@ -150,7 +150,7 @@ def test_zennit(name):
     from zennit.canonizers import SequentialMergeBatchNorm
     from zennit.composites import ExcitationBackprop
 
-    from tests.test_zennit import network
+    from tests.adapters.models import network
 
     own, model, x = network(name)
     x = x.abs()

@@ -32,7 +32,7 @@ from tests.rules.oracles import (
     weights,
     zennit_relevance,
 )
-from tests.rules.test_alphabeta import activations, ours
+from tests.rules.textbook import activations, ours
 from tests.strategies import SIZES
 from tests.toys import TOYS as ALL_TOYS
 from tests.toys import graph, images
@@ -289,7 +289,7 @@ def test_zennit(rule):
     from zennit.composites import LayerMapComposite, layer_map_base
     from zennit.types import Linear
 
-    from tests.test_zennit import network
+    from tests.adapters.models import network
 
     model, _, x = network("small vgg")
     own, theirs = {

@@ -18,7 +18,7 @@ from conetheory.networks.ops import Conv2d, Linear, LinearOp
 from conetheory.rules.fitted_patterns import Patterns, fit_patterns, weighted
 from experiments import fit_patterns as experiment
 from tests.networks.toys import random_images, seeded
-from tests.rules.test_alphabeta import dense_weights
+from tests.rules.textbook import dense_weights
 from tests.toys import SHAPE, graph, images
 
 RULES = ("pattern-net", "pattern-attribution")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,25 +20,7 @@ from conetheory.networks.sources import BUNDLED
 from conetheory.results.comparison import Comparison
 from conetheory.results.dataset import Result
 from conetheory.rules import registry
-
-QUICK = ["--limit", "1", "--vectors", "3"]
-SMOKE = [*QUICK, "--positions", "3"]
-CIFAR = ["csc", "cifar10_cnn", *QUICK]
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that a bad request gets."""
-    assert main(list(arguments)) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    (line,) = printed.err.splitlines()
-    assert line.startswith("conetheory: ")
-    return line
+from tests.cli.commands import CIFAR, QUICK, SMOKE, complaint
 
 
 @pytest.mark.parametrize(
@@ -205,162 +185,6 @@ def test_what_is_asked_for_twice_is_done_once(capsys):
     assert Result.load("out/csc-cifar10_cnn/comparison.nc").dataset["start"].values.tolist() == ["logits"]
     twice = ["--matrices", "positive", "--matrices", "positive"]
     assert main(["simulate", *twice, "--starts", "3", "--repeats", "1", "--json"]) == 0
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory) -> tuple[Path, str]:
-    """The demo in its smallest setting: the folder and what it printed."""
-    out = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "conetheory.cli", "demo", *SMOKE, "--out", str(out)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    return out, done.stdout
-
-
-def test_demo_prints_a_table_the_errors_and_a_sentence(demo):
-    out, printed = demo
-    for heading in ("measured", "spectrum", "two-scale:", "worst", "dead"):
-        assert heading in printed
-    table = printed.split("lrp-alpha2beta1 from logits")[0]
-    layers = re.findall(r"^ *(\S+) +\d\.\d", table, re.MULTILINE)
-    assert layers == ["fc6", "fc5", "pool2", "conv4", "conv3", "pool1", "conv2", "conv1", "input"]
-    assert "certificates: 0 violations in" in printed
-    assert "down, z+ maps of any two classes agree to at least cos" in printed
-    assert str(out / "comparison.png") in printed
-
-
-def test_demo_leaves_the_comparison_as_json(demo):
-    content = json.loads((demo[0] / "comparison.json").read_text())
-    names = {
-        "layer",
-        "start",
-        "method",
-        "measured_deficit_median",
-        "predicted",
-        "error_decades",
-        "certified_cos_lower",
-    }
-    theories = {"local_spectrum", "two_scale"}
-    assert len(content["layers"]) == 27
-    for record in content["layers"]:
-        assert names <= set(record)
-        assert set(record["predicted"]) == set(record["error_decades"]) == theories
-    bound = content["layers"][8]
-    assert (bound["layer"], bound["start"], bound["method"]) == ("input", "logits", "lrp-alpha1beta0")
-    assert 0 < bound["certified_cos_lower"] <= 1
-    summary = content["summary"]
-    assert set(summary["median_abs_error_decades"]) == set(summary["p90_abs_error_decades"]) == theories
-    assert summary["violations"] == 0
-    assert summary["bounds_checked"] > 0
-    assert content["not_applicable"][0]["method"] == "lrp-alpha2beta1"
-    assert {"conetheory", "network_weights_sha256", "vectors", "seed", "settings"} <= set(
-        content["provenance"]
-    )
-
-
-def test_demo_leaves_netcdf_that_reads_back_to_the_same(demo):
-    out, _ = demo
-    whole = Comparison.load(out / "comparison.nc")
-    assert json.loads(whole.to_json()) == json.loads((out / "comparison.json").read_text())
-    assert list(whole.dataset["method"].values) == ["lrp-alpha1beta0", "lrp-alpha2beta1", "gradient"]
-    one = Comparison.load(out / "lrp-alpha2beta1.nc").dataset
-    both = whole.dataset["measured_deficit_median"].sel({"method": "lrp-alpha2beta1"})
-    np.testing.assert_array_equal(one["measured_deficit_median"].values[0], both.values)
-    assert (out / "comparison.png").stat().st_size > 10_000
-
-
-def test_demo_ends_with_the_report(demo):
-    """Of the main job, the maps, class sensitivity and randomisation together."""
-    out, printed = demo
-    page = (out / "report.html").read_text()
-    assert str(out / "report.html") in printed
-    assert "Does the map depend on the decision?" in printed
-    for name in ("maps", "classes", "sanity", "comparison"):
-        assert (out / f"{name}.nc").is_file()
-    for method in ("lrp-alpha1beta0", "lrp-alpha2beta1", "gradient"):
-        assert method in page
-
-
-def test_resume_takes_what_is_there_and_reruns_what_differs(capsys, monkeypatch, tmp_path):
-    runs, real = [], job_module.run
-    monkeypatch.setattr(job_module, "run", lambda *a: runs.append(a[2]) or real(*a))
-    request = ["csc", "cifar10", *QUICK, "--start", "conv2", "--out", str(tmp_path / "out")]
-    methods = ["--method", "lrp-zplus", "--method", "lrp-alpha2beta1"]
-    assert main([*request, "--method", "lrp-zplus"]) == 0
-    assert main([*request, *methods, "--resume", "--json"]) == 0
-    assert runs == ["lrp-alpha1beta0", "lrp-alpha2beta1"]
-    printed = capsys.readouterr()
-    assert "lrp-alpha1beta0: taken from" in printed.err
-    assert main([*request, *methods, "--resume", "--seed", "1"]) == 0
-    assert runs[2:] == ["lrp-alpha1beta0", "lrp-alpha2beta1"]
-    assert "made with other settings" in capsys.readouterr().err
-    (tmp_path / "out" / "lrp-alpha1beta0.nc").write_bytes(b"half a file")
-    assert main([*request, *methods, "--resume", "--seed", "1"]) == 0
-    assert runs[4:] == ["lrp-alpha1beta0"]
-
-
-def test_results_of_another_command_or_network_are_not_replaced(capsys, tmp_path):
-    out = ["--out", str(tmp_path / "out")]
-    assert main([*CIFAR, "--start", "conv2", *out]) == 0
-    kept = (tmp_path / "out" / "comparison.nc").read_bytes()
-    capsys.readouterr()
-    line = complaint(capsys, "certify", "cifar10_cnn", *SMOKE, *out, "--resume")
-    assert "other results (csc, cifar10_cnn, weights 71da48e7e14e)" in line
-    assert "--out" in line
-    assert "other results (csc, cifar10_cnn, weights 71da48e7e14e)" in complaint(capsys, "demo", *SMOKE, *out)
-    assert "other results (csc" in complaint(capsys, "csc", "alexnet", "--weights", "random:0", *QUICK, *out)
-    assert "other results (csc" in complaint(capsys, *CIFAR, "--weights", "random:1", *out)
-    assert (tmp_path / "out" / "comparison.nc").read_bytes() == kept
-    assert main([*CIFAR, "--start", "conv2", *out, "--method", "lrp-alpha2beta1"]) == 0
-    assert (tmp_path / "out" / "lrp-alpha1beta0.nc").is_file()
-    assert main(["explain", "cifar10_cnn", "--limit", "1", *out]) == 0  # has files of its own
-    Result(Result.load(tmp_path / "out" / "maps.nc").dataset.drop_attrs()).save(tmp_path / "out" / "maps.nc")
-    capsys.readouterr()
-    again = "explain", "cifar10_cnn", "--limit", "1", *out
-    assert "maps.nc holds other results:" in complaint(capsys, *again)
-    for text in ("[]", "3", "{bad", '{"command": 3}'):  # of another program
-        foreign = Result.load(tmp_path / "out" / "maps.nc").dataset.assign_attrs(settings=text)
-        Result(foreign).save(tmp_path / "out" / "maps.nc")
-        assert "maps.nc holds other results" in complaint(capsys, *again)
-
-
-def test_other_settings_of_the_same_command_replace_with_a_note(capsys, tmp_path):
-    request = ["explain", "cifar10_cnn", "--limit", "1", "--out", str(tmp_path / "out")]
-    assert main(request) == 0
-    assert main(request) == 0
-    assert "replaced" not in capsys.readouterr().err
-    assert main([*request, "--target", "cat"]) == 0
-    assert "maps-lrp-alpha1beta0.nc was made with other settings; it is run" in capsys.readouterr().err
-
-
-def test_resume_sees_another_version_and_what_is_in_a_file(capsys, monkeypatch, tmp_path):
-    from conetheory.networks import bundled_images, load
-    from conetheory.rules.fitted_patterns import fit_patterns
-
-    network, file = load("cifar10_cnn"), tmp_path / "patterns.safetensors"
-    images = bundled_images(network, 2).tensor
-    fit_patterns(network, images[:1]).save(file)
-    request = [*CIFAR, "--start", "fc6", "--method", "pattern-net", "--set", f"patterns={file}", "--resume"]
-    assert main(request) == 0
-    assert main(request) == 0
-    assert "taken from" in capsys.readouterr().err
-    fit_patterns(network, images).save(file)
-    assert main(request) == 0
-    assert "other settings" in capsys.readouterr().err
-    monkeypatch.setattr("conetheory.__version__", "0.0.0")
-    assert main(request) == 0
-    assert "other settings" in capsys.readouterr().err
-
-
-def test_an_interruption_leaves_one_line(capsys, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(job_module, "run", interrupted)
-    assert main([*CIFAR, "--start", "conv2"]) == 130
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("conetheory: interrupted")
 
 
 def test_json_is_all_there_is_on_stdout(capsys):

@@ -3,60 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from conetheory.certify import blocks, signed
-from conetheory.certify import every_image as everyimage
+from conetheory.certify import blocks
 from conetheory.certify.certifier import CscCertifier, certify_csc
 from conetheory.chain import local
-from conetheory.chain.local import local_columns, local_matrices
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks import trace
 from conetheory.theory import cone, cosine, generators
-from conetheory.theory.ergodicity import NormCone
 from conetheory.theory.records import NotApplicable
-
-F64 = torch.float64
-
-
-def net(*layers: nn.Module, shape=(2, 6, 6), seed=0, positive=False):
-    generator = torch.Generator().manual_seed(seed)
-    model = nn.Sequential(*layers).eval().requires_grad_(False)
-    for p in model.parameters():
-        p.copy_(torch.randn(p.shape, generator=generator))
-        if positive:
-            p.abs_()
-    return trace(model, shape)
-
-
-def image(shape=(2, 6, 6), seed=1):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=F64) + 0.01
-
-
-def convs(positive=True, relu=True, seed=0):
-    layers = []
-    for _ in range(3):
-        layers += [nn.Conv2d(2 if not layers else 3, 3, 3, padding=1)] + ([nn.ReLU()] if relu else [])
-    return net(*layers, seed=seed, positive=positive)
-
-
-def deep(method="lrp-alpha1beta0", positive=True, seed=0, **options):
-    return RelevanceChain(convs(positive, seed=seed), image(), method, dtype=F64, **options)
-
-
-def fraction_deficit_exceeds(x, y, bound):
-    """Whether 1 - cos(x, y) > bound, exactly, for nonnegative float vectors: cos < 1 - bound."""
-    x, y = [[Fraction(float(v)) for v in vector] for vector in (x, y)]
-    dot = sum(a * b for a, b in zip(x, y, strict=True))
-    cosine_bound = 1 - Fraction(float(bound))
-    return cosine_bound > 0 and dot**2 < cosine_bound**2 * sum(a * a for a in x) * sum(b * b for b in y)
-
+from tests.certify.nets import (
+    F64,
+    Residual,
+    convs,
+    deep,
+    fraction_deficit_exceeds,
+    image,
+    net,
+)
 
 # ---------------------------------------------------------------- many generators
 
@@ -311,155 +280,3 @@ def test_directions_of_different_zeros_are_refused():
     branch = RelevanceChain(trace(Residual().eval(), (2, 3, 3)), image((2, 3, 3)), dtype=F64)
     with pytest.raises(InputError, match="cut"):
         blocks.block_chain_certificate(branch, "logits", "body", "input", 0)
-
-
-class Residual(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Conv2d(2, 2, 1)
-
-    def forward(self, x):
-        return self.body(x) + x
-
-
-# ---------------------------------------------------------------- signed chains
-
-
-def dense(method="lrp-alpha2beta1", widths=(40, 30, 20, 4), seed=0, mean=0.3, **options):
-    layers = []
-    for a, b in itertools.pairwise(widths):
-        layers += [nn.Linear(a, b), nn.ReLU()]
-    graph = net(nn.Flatten(), *layers[:-1], shape=(widths[0], 1, 1), seed=seed)
-    for node in graph.nodes.values():
-        if hasattr(node.op, "weight"):
-            node.op.weight.add_(mean)
-            node.op.bias.zero_()
-    return RelevanceChain(graph, image((widths[0], 1, 1)), method, dtype=F64, **options)
-
-
-@pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha1.5beta0.5", "lrp-alpha2beta1"])
-@pytest.mark.parametrize("through", [(), ("3",), ("3", "1")])
-@pytest.mark.parametrize("mean", [0.3, 0.6])
-def test_norm_cone_holds_the_images_of_nonnegative_starts(method, through, mean):
-    chain = dense(method, mean=mean)
-    found = signed.signed_cone_certificate(chain, "logits", "input", through=through)
-    if isinstance(found, NotApplicable):
-        assert "tau_1" in found.reason or "sum one" in found.reason
-        return
-    rng = np.random.default_rng(0)
-    x = np.concatenate([rng.exponential(size=(200, 4)), np.eye(4)])
-    y = x @ chain.as_matrix("logits", "input").T
-    total = x.sum(axis=1, keepdims=True)
-    off = np.abs(y - total * found.cone.center).sum(axis=1)
-    assert (off <= found.cone.radius * total[:, 0]).all()
-    if not isinstance(found.deficit_upper, NotApplicable):
-        assert np.max(cosine.pairwise_deficits(y)) <= found.deficit_upper
-
-
-def test_a_smaller_first_cone_gives_an_angle():
-    chain = dense("lrp-alpha1.5beta0.5", mean=0.3)
-    found = signed.signed_cone_certificate(chain, "logits", "input", radius=0.05)
-    assert isinstance(found.cone, NormCone)
-    assert 0 < found.deficit_upper < 0.1
-    rng = np.random.default_rng(1)
-    z = rng.normal(size=(500, 4))
-    z -= z.mean(axis=1, keepdims=True)
-    x = 0.25 + 0.05 * z / np.abs(z).sum(axis=1, keepdims=True)
-    y = (x * rng.choice([-3.0, 2.0], (500, 1))) @ chain.as_matrix("logits", "input").T
-    assert np.max(cosine.pairwise_deficits(y)) <= found.deficit_upper
-
-
-def test_the_signed_certificate_says_why_not():
-    wild = signed.signed_cone_certificate(dense("lrp-alpha5beta4", mean=0.0), "logits", "5")
-    assert "tau_1 is" in wild.reason
-    assert "'5'" in wild.reason or "'logits'" in wild.reason or "sum one" in wild.reason
-    lossy = signed.signed_cone_certificate(dense(mean=0.3, stabiliser=0.5), "logits", "input")
-    assert "sum one" in lossy.reason
-    chain = RelevanceChain(convs(), image().float())
-    with pytest.raises(InputError, match="float64"):
-        signed.signed_cone_certificate(chain, "5", "0")
-
-
-def test_columns_without_a_bound_are_refused():
-    found = signed.signed_cone_certificate(dense(bias="signed"), "logits", "input")
-    assert "no bound on the columns" in found.reason
-
-
-def test_a_block_too_large_is_named(monkeypatch):
-    monkeypatch.setattr(signed, "TAU_OPERATIONS", 10)
-    found = signed.signed_cone_certificate(dense(), "logits", "input")
-    assert "'5' to 'input' is 40 x 4: too large" in found.reason
-
-
-@pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha1.5beta0.5", "lrp-alpha2beta1"])
-@pytest.mark.parametrize("seed", range(4))
-def test_signed_generators_bound_nonnegative_starts(method, seed):
-    body = [nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 5, 3, padding=1), nn.ReLU()]
-    graph = net(*body, nn.Flatten(), nn.Linear(180, 6), seed=seed)
-    chain = RelevanceChain(graph, image(), method, dtype=F64)
-    for layer, (block,) in local_columns(chain, "logits", ("1", "input")).items():
-        found, _ = signed.location_bounds(chain, "logits", block)
-        assert len(found) == 36
-        rng = np.random.default_rng(seed)
-        x = torch.from_numpy(np.concatenate([rng.lognormal(0, 4, (60, 6)), np.eye(6)]))
-        y = chain.down(x[None], "logits", layer)[0].reshape(66, -1, 36).numpy()
-        for p, bound in enumerate(found):
-            vectors = y[:, :, p][y[:, :, p].any(axis=1)]
-            if np.isfinite(bound):
-                unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-                assert (unit @ unit.T).min() > 0
-                assert np.max(cosine.pairwise_deficits(vectors)) <= bound
-
-
-def test_signed_generators_refuse_obtuse_columns():
-    assert signed._worst_signed(np.array([[1.0, 0.0], [-1.0, 0.1]]), 1e-15) == np.inf
-    assert signed._worst_signed(np.array([[1.0, 0.0], [1.0, 0.1]]), 1e-3) == np.inf
-    assert signed._worst_signed(np.array([[1.0, 0.0], [0.0, 0.0]]), 1e-15) < 1e-28  # one ray
-    assert np.isnan(signed._worst_signed(np.zeros((2, 2)), 1e-15))
-    assert signed._worst_signed(np.array([[1.0, 0.0], [1.0, 1.0]]), 0.0) >= 1 - np.sqrt(0.5)
-
-
-# ---------------------------------------------------------------- every image with the same active units
-
-
-def two_layers(positive=False, seed=0, head=None):
-    layers = [nn.Conv2d(2, 3, 1, bias=False), nn.ReLU(), head or nn.Conv2d(3, 4, 1, bias=False)]
-    return net(*layers, shape=(2, 2, 2), positive=positive, seed=seed)
-
-
-def certify_every_image(graph, seed=1):
-    chain = RelevanceChain(graph, image((2, 2, 2), seed), dtype=F64)
-    return chain, everyimage.every_image_certificate(chain, "2", "0", "input", 1)
-
-
-def test_positive_factors_bound_every_image():
-    graph = two_layers(positive=True)
-    _, found = certify_every_image(graph)
-    assert found.factor in ("0", "2")
-    for seed in range(40):
-        chain = RelevanceChain(graph, image((2, 2, 2), seed) ** (1 + seed), dtype=F64)
-        P = local_matrices(chain, "input", 1, "2")[0]
-        assert float(cone.projective_diameter(P[:, P.any(axis=0)])) <= found.diameter_upper
-
-
-def test_zeros_in_both_factors_prevent_it(monkeypatch):
-    graph = two_layers(positive=True)
-    graph.nodes["0"].op.weight[:, :, 0, 0] = torch.tensor([[1.0, -1.0], [1.0, 1.0], [1.0, 1.0]])
-    assert certify_every_image(graph)[1].factor == "2"
-    graph.nodes["2"].op.weight[0, 2] = -1.0
-    for probe in (64, 1):
-        monkeypatch.setattr(everyimage, "PROBE", probe)
-        reason = certify_every_image(graph)[1].reason
-        assert "'0'" in reason
-        assert "unit 1 feeds" in reason  # flat units of '0': channel 0 at location 1
-        assert "unit 9 is fed" in reason  # channel 2 at location 1
-    graph.nodes["0"].op.weight[:, :, 0, 0] = 1.0
-    assert certify_every_image(graph)[1].factor == "0"
-
-
-def test_every_image_refuses():
-    graph = two_layers()
-    with pytest.raises(InputError, match="crosses 2 layers"):
-        everyimage.every_image_certificate(deep(), "5", "1", "input", 0)
-    dead = RelevanceChain(graph, torch.zeros(2, 2, 2, dtype=F64), dtype=F64)
-    assert everyimage.every_image_certificate(dead, "2", "0", "input", 0) is None

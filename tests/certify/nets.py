@@ -1,0 +1,79 @@
+"""Small networks to certify."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+import torch
+from torch import nn
+
+from conetheory.certify import every_image as everyimage
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.networks import trace
+
+F64 = torch.float64
+
+
+def net(*layers: nn.Module, shape=(2, 6, 6), seed=0, positive=False):
+    generator = torch.Generator().manual_seed(seed)
+    model = nn.Sequential(*layers).eval().requires_grad_(False)
+    for p in model.parameters():
+        p.copy_(torch.randn(p.shape, generator=generator))
+        if positive:
+            p.abs_()
+    return trace(model, shape)
+
+
+def image(shape=(2, 6, 6), seed=1):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=F64) + 0.01
+
+
+def convs(positive=True, relu=True, seed=0):
+    layers = []
+    for _ in range(3):
+        layers += [nn.Conv2d(2 if not layers else 3, 3, 3, padding=1)] + ([nn.ReLU()] if relu else [])
+    return net(*layers, seed=seed, positive=positive)
+
+
+def deep(method="lrp-alpha1beta0", positive=True, seed=0, **options):
+    return RelevanceChain(convs(positive, seed=seed), image(), method, dtype=F64, **options)
+
+
+def fraction_deficit_exceeds(x, y, bound):
+    """Whether 1 - cos(x, y) > bound, exactly, for nonnegative float vectors: cos < 1 - bound."""
+    x, y = [[Fraction(float(v)) for v in vector] for vector in (x, y)]
+    dot = sum(a * b for a, b in zip(x, y, strict=True))
+    cosine_bound = 1 - Fraction(float(bound))
+    return cosine_bound > 0 and dot**2 < cosine_bound**2 * sum(a * a for a in x) * sum(b * b for b in y)
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(2, 2, 1)
+
+    def forward(self, x):
+        return self.body(x) + x
+
+
+def dense(method="lrp-alpha2beta1", widths=(40, 30, 20, 4), seed=0, mean=0.3, **options):
+    layers = []
+    for a, b in itertools.pairwise(widths):
+        layers += [nn.Linear(a, b), nn.ReLU()]
+    graph = net(nn.Flatten(), *layers[:-1], shape=(widths[0], 1, 1), seed=seed)
+    for node in graph.nodes.values():
+        if hasattr(node.op, "weight"):
+            node.op.weight.add_(mean)
+            node.op.bias.zero_()
+    return RelevanceChain(graph, image((widths[0], 1, 1)), method, dtype=F64, **options)
+
+
+def two_layers(positive=False, seed=0, head=None):
+    layers = [nn.Conv2d(2, 3, 1, bias=False), nn.ReLU(), head or nn.Conv2d(3, 4, 1, bias=False)]
+    return net(*layers, shape=(2, 2, 2), positive=positive, seed=seed)
+
+
+def certify_every_image(graph, seed=1):
+    chain = RelevanceChain(graph, image((2, 2, 2), seed), dtype=F64)
+    return chain, everyimage.every_image_certificate(chain, "2", "0", "input", 1)
