@@ -26,6 +26,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from conetheory.errors import InputError
+from conetheory.progress import Progress, silent
 from conetheory.theory import meanfield, randomlayers
 from conetheory.theory.bundle import Bundle, reduced_deficits
 from conetheory.theory.randomlayers import RandomLayer
@@ -122,7 +123,7 @@ def run_chains(
     widths: Sequence[int],
     starts: Array,
     rng: np.random.Generator,
-    progress: Callable[[int], None] = lambda layers: None,
+    on_layer: Callable[[], None] = lambda: None,
 ) -> dict[str, Array]:
     """Deficits of all pairs of the columns of `starts` (n, k) at every layer: name -> (layers + 1, pairs)."""
     states: dict[str, Bundle | Clipped] = {
@@ -133,7 +134,7 @@ def run_chains(
         _advance(states, chosen, outputs, rng)
         for name, state in states.items():
             curves[name].append(state.deficits())
-        progress(1)
+        on_layer()
     return {name: np.stack(curve) for name, curve in curves.items()}
 
 
@@ -192,14 +193,14 @@ def simulate(
     seed: int = 0,
     alphas: Sequence[float] = ALPHAS,
     pattern: float = 0.5,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> xr.Dataset:
     """Simulate the chains and compute the closed form for the same starts.
 
     Returns a dataset over (variant, layer, statistic), statistic in {median, paper-mean}: `simulated`,
     `closed_form` (deficits), `error_decades = log10(closed_form / simulated)`; `standard_error` (variant,
     layer): of the simulated median, in decades, from the scatter over repeats. Layer 0 are the starts; the
-    coordinate `width` is the number of entries there. `progress(done, total)` counts layers of all repeats.
+    coordinate `width` is the number of entries there. progress counts layers of all repeats.
 
     Raises InputError for unknown variants, fewer than 2 starts, fewer than 1 repeat, widths below 2.
     """
@@ -215,11 +216,10 @@ def simulate(
     chosen = {name: table[name] for name in names}
     total, done = repeats * (len(widths) - 1), 0
 
-    def tick(layers: int) -> None:
+    def tick() -> None:
         nonlocal done
-        done += layers
-        if progress:
-            progress(done, total)
+        done += 1
+        progress("layers", done, total)
 
     draws, runs = [], []
     for stream in np.random.SeedSequence(seed).spawn(repeats):

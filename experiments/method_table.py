@@ -22,7 +22,7 @@ from torch import Tensor
 from conetheory import networks
 from conetheory.errors import ConeTheoryError
 from conetheory.results.comparison import Comparison
-from conetheory.results.dataset import provenance
+from conetheory.results.layout import provenance
 from conetheory.results.verdict import verdicts
 from conetheory.rules.registry import find, get_method, methods
 from conetheory.runs.study import Settings, run

@@ -20,7 +20,7 @@ import typer
 from conetheory import networks
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.measure.meter import CscMeter
-from conetheory.results.dataset import provenance
+from conetheory.results.layout import provenance
 from conetheory.rules.repro import ALL, CHOICES, reproduced, reproduced_inputs
 
 RESULTS = Path(__file__).parent / "results"

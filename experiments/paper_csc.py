@@ -40,8 +40,8 @@ from conetheory.plotting.csc import csc_figure
 from conetheory.plotting.methods import methods_figure
 from conetheory.predict.theories import THEORIES
 from conetheory.results.comparison import Comparison
-from conetheory.results.dataset import provenance
 from conetheory.results.joining import join_methods
+from conetheory.results.layout import provenance
 from conetheory.rules.registry import methods
 from conetheory.rules.repro import ClippedAdds, reproduced
 from conetheory.runs import store as files
@@ -241,10 +241,10 @@ def over(measured: Comparison, theories: Sequence[Comparison]) -> Comparison:
 def _write_results(case: Case, done: Sequence[Comparison]) -> None:
     joined, path = join_methods(list(done)), case.out / case.name
     joined.save(path.with_name(f"{case.name}.nc"))
-    methods_figure(joined).savefig(path.with_name(f"{case.name}.png"), dpi=110)
+    methods_figure(joined.dataset).savefig(path.with_name(f"{case.name}.png"), dpi=110)
     main = [c for c in done if c.dataset["method"].item() in case.protocol.main]
     if main:
-        csc_figure(join_methods(main)).savefig(path.with_name(f"{case.name}-main.png"), dpi=110)
+        csc_figure(join_methods(main).dataset).savefig(path.with_name(f"{case.name}-main.png"), dpi=110)
 
 
 def _provenance(case: Case) -> dict[str, Any]:

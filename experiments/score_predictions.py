@@ -28,7 +28,7 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.measure import histogram
 from conetheory.measure.meter import CscMeter
 from conetheory.predict import LocalSpectrum, TwoScale, below, state_cuts
-from conetheory.results.dataset import provenance
+from conetheory.results.layout import provenance
 
 RESULTS = Path(__file__).parent / "results"
 REPLICATES = 200  # of the bootstrap

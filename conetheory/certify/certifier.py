@@ -16,27 +16,29 @@ is left in whole maps (tau_1; both in `signed`), and what holds for every image 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
+from conetheory import schema
 from conetheory.certify.blocks import CONFIDENCE, POSITIONS, certify_block, check_double, rounding
 from conetheory.certify.every_image import every_image_certificates
 from conetheory.certify.signed import bounded, location_bounds, whole_map_certificate
-from conetheory.chain.local import LocalBlock, checked_positions, is_enumerable, local_columns
+from conetheory.chain.layers import below
+from conetheory.chain.local import LocalBlock, checked_positions, is_enumerable
 from conetheory.chain.relevance import RelevanceChain
-from conetheory.predict import below
-from conetheory.results.comparison import REASONS
-from conetheory.results.dataset import Certificate, frame, provenance
+from conetheory.chain.supply import UNITS, Supply
+from conetheory.progress import Progress, silent
+from conetheory.results.dataset import Certificate
+from conetheory.results.layout import frame, provenance
 from conetheory.theory import cone, enclosure
 from conetheory.theory.cosine import deficit_upper
 from conetheory.theory.records import NotApplicable
 
 LOCAL = ("deficit_upper", "diameter_upper", "gaussian_deficit_upper")
-Report = Callable[[int, int], None]
 
 
 @dataclass
@@ -73,7 +75,8 @@ class CscCertifier:
     positions: locations per layer and image (None: what fits in memory; a network as small as the
     CIFAR-10 one is certified at every location). block_positions: the same where the start has too many
     units to send a column for each, unless `positions` says it. thorough: signed chains, norm cones and
-    statements for every image too. Where theorems do not apply, `reasons` says which of `REASONS` and why.
+    statements for every image too. Where theorems do not apply, `reasons` says which of `schema.REASONS` and
+    why.
     """
 
     def __init__(
@@ -94,8 +97,13 @@ class CscCertifier:
         self.reasons: dict[str, str] = {}
         self.certificates: dict[str, LayerCertificate] = {}
 
-    def add(self, chain: RelevanceChain, on_step: Report | None = None) -> dict[str, list[LocalBlock]]:
-        """Certify all images of a chain; gives the local matrices back for those who can use them too."""
+    def add(
+        self, chain: RelevanceChain, supply: Supply | None = None, progress: Progress = silent
+    ) -> dict[str, list[LocalBlock]]:
+        """Certify all images of a chain, and give their local matrices.
+
+        supply: what is known of them already, in float64 (None: nothing).
+        """
         refused, enumerable = applicable(chain, self.start), is_enumerable(chain, self.start)
         signed = refused is not None and self.thorough and bounded(chain) is None
         if refused is not None and not (signed and enumerable):
@@ -106,7 +114,12 @@ class CscCertifier:
         layers = below(chain, self.start, self.layers)
         if not layers:  # all that were asked for lie above
             return {}
-        blocks = (self._add_columns if enumerable else self._add_sampled)(chain, layers, on_step)
+        if enumerable:
+            options = {"positions": self.positions, "progress": progress, **self._sampling}
+            blocks = (supply or Supply(chain, self.start, self.layers, **options))[UNITS]
+            self._add_columns(chain, blocks, progress)
+        else:
+            blocks = self._add_sampled(chain, layers, progress)
         if self.thorough and enumerable:
             self._add_whole_maps(chain, layers, blocks)
         elif self.thorough:
@@ -121,20 +134,18 @@ class CscCertifier:
         return {"seed": self.seed, "first_image": self.images}
 
     def _add_columns(
-        self, chain: RelevanceChain, layers: Sequence[str], on_step: Report | None
-    ) -> dict[str, list[LocalBlock]]:
-        options = {"positions": self.positions, "on_block": on_step}
-        blocks = local_columns(chain, self.start, layers, **options, **self._sampling)
-        for layer, images in blocks.items():
+        self, chain: RelevanceChain, blocks: Mapping[str, list[LocalBlock]], progress: Progress
+    ) -> None:
+        for done, (layer, images) in enumerate(blocks.items(), 1):
             g = rounding(chain, self.start, layer)
             for block in images:
                 cones = chain.method.nonnegative
                 bounds = _cone_bounds(block, g) if cones else _signed_bounds(chain, self.start, block)
                 self._keep(layer, block.positions, block.total, *bounds)
-        return blocks
+            progress("certificate", done, len(blocks))
 
     def _add_sampled(
-        self, chain: RelevanceChain, layers: Sequence[str], on_step: Report | None
+        self, chain: RelevanceChain, layers: Sequence[str], progress: Progress
     ) -> dict[str, list[LocalBlock]]:
         blocks: dict[str, list[LocalBlock]] = {}
         options = {"positions": self.block_positions, **self._sampling}
@@ -142,8 +153,7 @@ class CscCertifier:
             for image in certify_block(chain, self.start, layer, **options):
                 self._keep(layer, image.positions, image.total, *(getattr(image, name) for name in LOCAL))
                 blocks.setdefault(layer, []).append(image.as_local())
-            if on_step is not None:
-                on_step(done, len(layers))
+            progress("certificate", done, len(layers))
         return blocks
 
     def _keep(self, layer: str, positions: np.ndarray, total: int, *bounds: np.ndarray) -> None:
@@ -205,9 +215,9 @@ def certificate(chain: RelevanceChain, certifiers: Mapping[str, CscCertifier]) -
                 values.setdefault(name, {})[start, layer] = value
     layers = [layer for c in certifiers.values() for layer in c.certificates]
     dataset = frame(chain.graph, chain.method, list(certifiers), layers, values)
-    for name in REASONS:
-        reasons = [c.reasons.get(name, "") for c in certifiers.values()]
-        dataset[name] = (("method", "start"), np.array([reasons], dtype=object))
+    for kind in schema.REASONS:
+        reasons = [c.reasons.get(kind.name, "") for c in certifiers.values()]
+        dataset[kind.name] = (("method", "start"), np.array([reasons], dtype=object))
     return Certificate(dataset.assign_attrs(provenance(chain.network, confidence=CONFIDENCE)))
 
 

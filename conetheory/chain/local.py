@@ -1,13 +1,13 @@
 """The local matrices `P_p`: the rows of the chain at one location, (channels x start units).
 
 Everything that theory says about CSC is about them. Where the start layer has few units, one-hot
-columns sent down give P_p for every location and layer in one sweep; elsewhere adjoint passes give the
-rows of chosen locations.
+columns sent down give P_p for every location and layer in one sweep (`columns`); elsewhere adjoint passes
+give the rows of chosen locations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,10 +16,8 @@ from torch import Tensor
 
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.networks.graph import INPUT
 
 ENUMERABLE = 1024  # start units up to which all columns are sent down
-COLUMN_BLOCK = 2**25  # numbers in the widest relevance of one block of columns
 ROW_POSITIONS = 16  # locations whose rows are made by adjoint passes, a layer and image
 ROW_NUMBERS = 2**25  # numbers in the widest covector of one batch of adjoint passes
 LAYER_NUMBERS = 2**24  # numbers that the local matrices of one layer and image may take
@@ -81,49 +79,6 @@ def _stratified(total: int, limit: int, seed: int | Sequence[int]) -> np.ndarray
     return np.minimum((edges[:-1] + rng.random(limit) * np.diff(edges)).astype(int), total - 1)
 
 
-def local_columns(
-    chain: RelevanceChain,
-    start: str,
-    layers: Iterable[str],
-    *,
-    positions: int | None = None,
-    seed: int = 0,
-    first_image: int = 0,
-    on_block: Callable[[int, int], None] | None = None,
-) -> dict[str, list[LocalBlock]]:
-    """P_p from all columns of the start layer: for each layer, one block for each image of the chain.
-
-    positions: locations per layer and image (None: what fits, see `sample_positions`), drawn for each image
-    by its number, which is `first_image` for the first of the chain.
-    `on_block(done, units)` reports progress.
-    """
-    units = int(np.prod(chain.shape(start)))
-    wanted = {chain.graph.resolve(name) for name in layers}
-    chosen = {name: positions_of_images(chain, name, positions, units, seed, first_image) for name in wanted}
-    store: dict[str, Tensor] = {}
-    for block in _blocks(chain, start, units):
-        for layer, parts in chain.sweep({start: chain.one_hot(start, block)}):
-            if layer not in wanted:
-                continue
-            columns = parts[start]
-            if layer not in store:
-                count = len(chosen[layer][0])
-                store[layer] = columns.new_empty((len(chain), units, columns.shape[2], count))
-            flat = columns.flatten(3) if columns.ndim > 3 else columns.unsqueeze(-1)
-            for kept, image, places in zip(store[layer], flat, chosen[layer], strict=True):
-                index = torch.as_tensor(places, device=columns.device)
-                kept[block.start : block.stop] = image[..., index]
-        if on_block is not None:
-            on_block(block.stop, units)
-    return {
-        layer: [
-            LocalBlock(layer, places, _locations(chain, layer), image.permute(2, 1, 0).contiguous())
-            for places, image in zip(chosen[layer], store.pop(layer), strict=True)
-        ]
-        for layer in list(store)
-    }
-
-
 def local_rows(
     chain: RelevanceChain,
     start: str,
@@ -141,7 +96,7 @@ def local_rows(
     chosen = positions_of_images(chain, layer, positions or ROW_POSITIONS, 1, seed, first_image)
     rows = (local_matrices(chain, layer, places, start) for places in chosen.T)
     factors = torch.stack([torch.linalg.qr(P.mT, mode="r").R.mT for P in rows], 1)
-    total = _locations(chain, layer)
+    total = locations_of(chain, layer)
     return [LocalBlock(layer, places, total, L) for places, L in zip(chosen, factors.unbind(), strict=True)]
 
 
@@ -151,11 +106,11 @@ def local_matrices(chain: RelevanceChain, layer: str, positions: int | np.ndarra
     positions: one for all images, or one for each. The passes come in batches that fit in memory.
     """
     channels, *space = chain.shape(layer)
-    size = _locations(chain, layer)
+    size = locations_of(chain, layer)
     where = np.broadcast_to(positions, len(chain))
     if where.min() < 0 or where.max() >= size:
         raise InputError(f"locations of {layer!r} are 0 to {size - 1}")
-    step = max(1, ROW_NUMBERS // (_widest(chain, start, layer) * len(chain)))
+    step = max(1, ROW_NUMBERS // (widest(chain, start, layer) * len(chain)))
     parts = []
     for channel in torch.arange(channels, device=chain.device).split(step):
         hot = torch.zeros((len(chain), len(channel), channels, size), dtype=chain.dtype, device=chain.device)
@@ -191,18 +146,12 @@ def _singular_values(P: Tensor, *, exact: bool) -> Tensor:
     return torch.linalg.svdvals(Q) if fine else square.sqrt()
 
 
-def _blocks(chain: RelevanceChain, start: str, units: int) -> Iterator[range]:
-    step = max(1, COLUMN_BLOCK // (_widest(chain, start, INPUT) * len(chain)))
-    for first in range(0, units, step):
-        yield range(first, min(units, first + step))
-
-
-def _widest(chain: RelevanceChain, start: str, stop: str) -> int:
+def widest(chain: RelevanceChain, start: str, stop: str) -> int:
     """Numbers in the largest tensor on the way."""
     crossed = chain.graph.between(chain.graph.resolve(start), chain.graph.resolve(stop))
     names = {name for node in crossed for name in (node.name, *node.inputs)}
     return max(int(np.prod(chain.graph.shape(name))) for name in names)
 
 
-def _locations(chain: RelevanceChain, layer: str) -> int:
+def locations_of(chain: RelevanceChain, layer: str) -> int:
     return int(np.prod(chain.shape(layer)[1:], dtype=int))

@@ -1,4 +1,4 @@
-"""What CSC is measured on, and how progress is told."""
+"""What the other rooms ask of a chain, whoever made it."""
 
 from __future__ import annotations
 

@@ -180,6 +180,10 @@ class RelevanceChain:
         hot.scatter_(1, index[:, None], 1.0)
         return hot.view(1, len(index), *shape).expand(len(self), *[-1] * (len(shape) + 1))
 
+    def ones(self, layer: str) -> Tensor:
+        """A vector of ones at a layer, `(images, 1, *shape)`."""
+        return torch.ones((len(self), 1, *self.shape(layer)), dtype=self.dtype, device=self.device)
+
     def linear_operator(self, start: str, stop: str = INPUT, image: int = 0) -> LinearOperator:
         """C for one image as a scipy operator of shape (units of stop, units of start)."""
         if not self.method.linear:

@@ -22,17 +22,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON, 
 
 def run_report(folder: Folder, out: Out = None, format: Format = "html", json: Json = False) -> None:
     """Verdicts, curves, cones, sanity checks and maps of a folder of results, as one page."""
-    from conetheory.report import load_studies, write_report
+    from conetheory.report import load_findings, write_report
     from conetheory.report.verdict_tables import verdict_tables
     from conetheory.results.verdict import to_json
 
     path = write_report(folder, out, format)
-    studies = load_studies(folder)
+    networks = load_findings(folder)
     if json:
-        typer.echo(to_json([v for study in studies for v in study.verdicts]))
+        typer.echo(to_json([v for findings in networks for v in findings.verdicts]))
         return
     stdout = console.out()
-    for study in studies:
-        stdout.print(verdict_tables(study.verdicts, study.network))
-        stdout.print(study.headline, soft_wrap=True, markup=False)
+    for findings in networks:
+        stdout.print(verdict_tables(findings.verdicts, findings.network))
+        stdout.print(findings.headline, soft_wrap=True, markup=False)
     stdout.print(f"Written: {path}", soft_wrap=True, markup=False)

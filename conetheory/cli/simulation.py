@@ -35,13 +35,12 @@ def run_simulation(
 
     folder(out)
     with progress() as report:
-        count = lambda done, total: report("layers", done, total)  # noqa: E731
         dataset = simulate(
             list(dict.fromkeys(matrices or ())) or None,
             starts=starts,
             repeats=repeats,
             seed=seed,
-            progress=count,
+            progress=report,
         )
     dataset.to_netcdf(out / "simulation.nc", engine="h5netcdf")
     _figure(dataset).savefig(out / "simulation.png", dpi=150)

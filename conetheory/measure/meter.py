@@ -23,7 +23,10 @@ from conetheory.errors import InputError
 from conetheory.measure import histogram
 from conetheory.measure.bootstrap import pair_band, pair_weights
 from conetheory.networks.ops import Shape
-from conetheory.results.dataset import SIDES, Measurement, frame, provenance
+from conetheory.progress import Progress, silent
+from conetheory.results.dataset import Measurement
+from conetheory.results.layout import frame, provenance
+from conetheory.schema import SIDES
 from conetheory.theory.cosine import pairwise_deficits, random_baseline_deficit
 
 Distribution = Literal["gaussian", "nonnegative"]
@@ -190,11 +193,12 @@ class CscMeter:
         self.statistics: dict[tuple[str, str], LayerStatistics] = {}
         self.chain: Chain | None = None
 
-    def add(self, chain: Chain, on_layer: Callable[[str], None] | None = None) -> None:
-        """Measure all images of a chain; `on_layer` is told of each layer that is done."""
+    def add(self, chain: Chain, progress: Progress = silent) -> None:
+        """Measure all images of a chain; progress is told of each layer that is done."""
         numbers = range(self.images, self.images + len(chain))
         wanted = {chain.graph.resolve(name) for name in (self.layers or chain.layers)}
         weights = torch.stack([self._weights(image) for image in numbers]).to(chain.device)
+        done: set[str] = set()
         for layer, parts in chain.sweep(self._starts(chain, numbers)):
             if layer not in wanted:
                 continue
@@ -203,8 +207,8 @@ class CscMeter:
                     self._record(start, layer, numbers, r, weights)
                 else:
                     self._record_flattened(start, layer, r)
-            if on_layer is not None:
-                on_layer(layer)
+            done.add(layer)
+            progress("layers", len(done), len(wanted))
         self.images += len(chain)
         self.chain = chain
 

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from conetheory.errors import InputError
 from conetheory.networks.ops import Op, PassThrough, Shape
-
-INPUT = "input"
+from conetheory.schema import INPUT
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from conetheory.plotting.csc import BASELINE, MEASURED, SPECTRUM
+from conetheory.plotting.csc import BASELINE, MEASURED, PREDICTED
 
 
 def classes_figure(data: xr.Dataset) -> Figure:
@@ -17,7 +17,7 @@ def classes_figure(data: xr.Dataset) -> Figure:
     styles = {
         "class_distance_median": ("o", MEASURED, MEASURED, "measured, median pair"),
         "class_distance_worst": ("o", "none", MEASURED, "measured, worst pair"),
-        "predicted_class_distance": ("D", "none", SPECTRUM, "predicted"),
+        "predicted_class_distance": ("D", "none", PREDICTED, "predicted"),
     }
     for name, (marker, face, edge, label) in styles.items():
         if name not in data:

@@ -15,24 +15,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from conetheory.results.comparison import Comparison
+from conetheory import schema
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers
-MEASURED, SPECTRUM, TWO_SCALE, CERTIFIED, BASELINE = "#000000", "#0072B2", "#D55E00", "#009E73", "#999999"
-MEAN_FIELD = "#CC79A7"
-THEORY_STYLES: dict[str, dict[str, Any]] = {
-    "local_spectrum": {"color": SPECTRUM, "ls": "--", "marker": "o", "label": "predicted: local spectrum"},
-    "two_scale": {"color": TWO_SCALE, "ls": ":", "marker": "D", "label": "predicted: two-scale"},
-    "mean_field": {"color": MEAN_FIELD, "ls": "-.", "marker": "s", "label": "predicted: mean-field"},
-}
+MEASURED, PREDICTED, CERTIFIED, BASELINE = "#000000", "#0072B2", "#009E73", "#999999"
+# of theories, by their place among them
+THEORY_STYLES: tuple[dict[str, Any], ...] = (
+    {"color": PREDICTED, "ls": "--", "marker": "o"},
+    {"color": "#D55E00", "ls": ":", "marker": "D"},
+    {"color": "#CC79A7", "ls": "-.", "marker": "s"},
+    {"color": "#8C6D31", "ls": (0, (3, 1, 1, 1)), "marker": "^"},
+    {"color": "#5A4FCF", "ls": (0, (6, 2)), "marker": "v"},
+    {"color": "#B2182B", "ls": (0, (1, 1)), "marker": "P"},
+)
 ORDER = ("measured", "95%", "5 to", "predicted", "certified", "random")  # of the legend, by first word
 MAX_COLUMNS = 3
 LAYERS_PER_INCH = 4.2
 
 
-def csc_figure(comparison: Comparison) -> Figure:
-    """A figure with a panel for each method and start layer; save it with `figure.savefig`."""
-    data = comparison.dataset
+def csc_figure(data: xr.Dataset) -> Figure:
+    """A comparison's figure, a panel for each method and start layer; save it with `figure.savefig`."""
     panels = [
         (str(m), str(s))
         for m in data["method"].values
@@ -65,15 +67,15 @@ def csc_panel(data: xr.Dataset, axes: Axes, method: str, start: str, top: int) -
     )
     x = np.arange(one.sizes["layer"])
     _certified(one, axes, x)
-    if "baseline_deficit" in one:
-        axes.plot(x, one["baseline_deficit"], color=BASELINE, lw=0.9, zorder=2, label="random vectors")
-    if "measured_deficit_median" in one:
+    if schema.BASELINE in one:
+        axes.plot(x, one[schema.BASELINE], color=BASELINE, lw=0.9, zorder=2, label="random vectors")
+    if schema.MEASURED in one:
         _measured(one, axes, x, 10.0**top)
-    for name, style in THEORY_STYLES.items():
-        if f"predicted_{name}" in one:
-            size = 4.4 if one.sizes["layer"] < 25 else 3.2
-            hollow = {"mfc": "white", "mew": 1.2, "ms": size, "lw": 1.3, "zorder": 5}
-            axes.plot(x, positive(one[f"predicted_{name}"]), **style, **hollow)
+    for theory in schema.theories(one):
+        size = 4.4 if one.sizes["layer"] < 25 else 3.2
+        hollow = {"mfc": "white", "mew": 1.2, "ms": size, "lw": 1.3, "zorder": 5}
+        style = THEORY_STYLES[theory.rank % len(THEORY_STYLES)]
+        axes.plot(x, positive(one[theory.predicted]), label=f"predicted: {theory.label}", **style, **hollow)
     axes.set_xticks(
         x,
         [short_label(str(label)) for label in one["label"].values],
@@ -107,19 +109,17 @@ def _measured(one: xr.Dataset, axes: Axes, x: np.ndarray, least: float) -> None:
         axes.fill_between(
             x, low, high, color=MEASURED, alpha=0.28, lw=0, zorder=3, label="95% band of the median"
         )
-    median = positive(one["measured_deficit_median"])
+    median = positive(one[schema.MEASURED])
     axes.plot(x, median, color=MEASURED, lw=2.0, zorder=4, label="measured median")
 
 
 def _certified(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
     """Steps at the lower bounds of the cosine; what is excluded at every certified location is shaded."""
-    worst = "certified_deficit_upper"
-    if worst not in one or not np.isfinite(one[worst]).any():
+    if schema.WORST not in one or not np.isfinite(one[schema.WORST]).any():
         return
     edges = np.append(x - 0.5, x[-1] + 0.5)
-    for name, style in ((worst, "-"), (f"{worst}_median", (0, (4, 1.5)))):
-        bound = positive(one[name])
-        where = "worst location" if name == worst else "median location"
+    for name, style in ((schema.WORST, "-"), (schema.TYPICAL, (0, (4, 1.5)))):
+        bound, where = positive(one[name]), f"{schema.variable(name).label} location"
         options = {
             "color": CERTIFIED,
             "lw": 1.4,
@@ -164,15 +164,14 @@ def _legend(figure: Figure, panels: Any) -> None:
 def _reached(data: xr.Dataset, method: str, start: str) -> np.ndarray:
     """Which layers have a value for this method and start."""
     one = data.sel({"method": method, "start": start})
-    names = ["measured_deficit_median", "certified_deficit_upper", *(f"predicted_{t}" for t in THEORY_STYLES)]
+    names = [schema.MEASURED, schema.WORST, *(t.predicted for t in schema.theories(data))]
     found = [np.isfinite(one[name].values) for name in names if name in one]
     return np.any(found, axis=0) if found else np.zeros(data.sizes["layer"], dtype=bool)
 
 
 def lowest_power(data: xr.Dataset) -> int:
     """The power of ten below the smallest deficit that is drawn, the bands aside."""
-    drawn = ("measured_deficit_median", "certified_deficit_upper_median")
-    names = [*drawn, *(f"predicted_{t}" for t in THEORY_STYLES)]
+    names = [schema.MEASURED, schema.TYPICAL, *(t.predicted for t in schema.theories(data))]
     values = [positive(data[name]).ravel() for name in names if name in data]
     live = np.concatenate([v[np.isfinite(v)] for v in values] or [np.array([])])
     return math.floor(math.log10(live.min(initial=0.1)) - 0.05)

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from conetheory.chain.layers import below
 from conetheory.chain.local import (
+    ROW_POSITIONS,
     LocalBlock,
     checked_positions,
     is_enumerable,
-    local_columns,
-    local_rows,
     singular_values,
 )
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.supply import MATRICES, Supply
+from conetheory.predict.registry import register
+from conetheory.predict.theory import Theory
+from conetheory.progress import Progress
+from conetheory.rules.registry import Method
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
+from conetheory.theory.records import NotApplicable
 
 SPECTRA = 512  # locations per layer and image whose spectra enter the mixture
 
 
-class LocalSpectrum:
+@register
+class LocalSpectrum(Theory):
     """The median of `1 - |cos|` from the singular values of P_p, for Gaussian starts and any linear rule.
 
     The law of |cos| at a location depends on the singular values of P_p alone (theorem `gaussian-law`);
@@ -29,48 +36,40 @@ class LocalSpectrum:
     and image (None: up to 512, fewer where channels are many, or 16 where rows take adjoint passes).
     """
 
-    name = "local_spectrum"
+    name, label = "local-spectrum", "local spectrum"
+    needs = (MATRICES,)
 
-    def __init__(
-        self, start: str, *, layers: Sequence[str] | None = None, positions: int | None = None, seed: int = 0
-    ) -> None:
-        self.start, self.layers, self.seed = start, layers, seed
-        self.positions = checked_positions(positions)
-        self.images = 0
-        self.spectra: dict[str, list[np.ndarray]] = {}
+    def __init__(self, start: str, **options: Any) -> None:
+        super().__init__(start, **options)
+        checked_positions(self.positions)
+        self.spectra: dict[str, dict[int, np.ndarray]] = {}
         self.sampled: dict[str, tuple[int, int]] = {}
         self._medians: dict[str, float] = {}
 
-    def add(self, chain: RelevanceChain, on_step: Callable[[int, int], None] | None = None) -> None:
+    @classmethod
+    def applies(cls, method: Method) -> NotApplicable | None:
+        if not method.linear:
+            return NotApplicable(f"{method.name} is not linear in the relevance: it has no spectrum")
+        return None
+
+    def passes(self, chain: RelevanceChain) -> int:
+        units = int(np.prod(chain.shape(self.start)))
+        channels = sum(chain.shape(layer)[0] for layer in below(chain, self.start, self.layers))
+        rows = (self.positions or ROW_POSITIONS) * channels
+        enumerable = is_enumerable(chain, self.start)
+        return units if enumerable and (self.positions is None or units <= rows) else rows
+
+    def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
         """Spectra of every image of a chain."""
-        layers = below(chain, self.start, self.layers)
-        options = {"positions": self.positions, "seed": self.seed, "first_image": self.images}
-        if is_enumerable(chain, self.start) and not self._rows_are_fewer(chain, layers):
-            self.add_blocks(local_columns(chain, self.start, layers, **options, on_block=on_step))
-            return
-        for done, layer in enumerate(layers, 1):
-            self._keep(layer, local_rows(chain, self.start, layer, **options))
-            if on_step is not None:
-                on_step(done, len(layers))
-        self.images += len(chain)
+        for layer, images in supply[MATRICES].items():
+            self._keep(layer, images, supply.first_image)
 
-    def _rows_are_fewer(self, chain: RelevanceChain, layers: Sequence[str]) -> bool:
-        """Whether the rows of some positions, by adjoint passes, are fewer than the start units."""
-        if self.positions is None:
-            return False
-        rows = sum(self.positions * chain.shape(layer)[0] for layer in layers)
-        return rows < np.prod(chain.shape(self.start))
-
-    def add_blocks(self, blocks: dict[str, list[LocalBlock]]) -> None:
-        """The same from local matrices of all layers that were made already, one block for each image."""
-        for layer, images in blocks.items():
-            self._keep(layer, images)
-        self.images += max((len(images) for images in blocks.values()), default=0)
-
-    def _keep(self, layer: str, images: Sequence[LocalBlock]) -> None:
-        for number, whole in enumerate(images, self.images):
+    def _keep(self, layer: str, images: Sequence[LocalBlock], first_image: int) -> None:
+        """The spectra by the images' numbers, so that the order in which they are seen does not matter."""
+        for number, whole in enumerate(images, first_image):
             block = whole.thinned(self.positions or SPECTRA, [self.seed, number])
-            self.spectra.setdefault(layer, []).append(singular_values(block.matrices).cpu().numpy())
+            found = singular_values(block.matrices).cpu().numpy()
+            self.spectra.setdefault(layer, {})[number] = found
             sampled, total = self.sampled.get(layer, (0, 0))
             self.sampled[layer] = sampled + len(block.positions), total + block.total
         self._medians.pop(layer, None)
@@ -102,5 +101,5 @@ class LocalSpectrum:
         return middle * np.exp(-width), min(1.0, middle * np.exp(width))
 
     def _live(self, layer: str) -> np.ndarray:
-        spectra = np.concatenate(self.spectra[layer])
+        spectra = np.concatenate([found for _, found in sorted(self.spectra[layer].items())])
         return spectra[spectra[:, 0] > 0]

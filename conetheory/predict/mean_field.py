@@ -12,7 +12,8 @@ stand for their covariance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,51 +23,64 @@ from torch import Tensor
 
 from conetheory.chain.layers import below
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.supply import Supply
 from conetheory.measure.meter import local_deficits
 from conetheory.networks.graph import INPUT, Node
 from conetheory.networks.ops import PassThrough
+from conetheory.predict.registry import register
+from conetheory.predict.theory import Theory
+from conetheory.progress import Progress
 from conetheory.rules.gradient import RectGrad, derivative
+from conetheory.rules.registry import Method
+from conetheory.theory.records import NotApplicable
 from conetheory.theory.rectified import Moments, rectified
 
 DRAWS = 16
 
 
-class MeanField:
+@register
+class MeanField(Theory):
     """The median deficit of a rectified chain for Gaussian starts.
 
     At each layer it is taken over the pairs `M + s_k + d_k`, `M + s_k - d_k` of the ensemble, over locations
     and images, so that a median over few channels, or few live ones, is that of pairs and not of a mean.
     """
 
-    name = "mean_field"
+    name, label = "mean-field", "mean-field"
 
-    def __init__(self, start: str, *, layers: Sequence[str] | None = None, seed: int = 0) -> None:
-        self.start, self.layers, self.seed = start, layers, seed
-        self.images = 0
+    def __init__(self, start: str, **options: Any) -> None:
+        super().__init__(start, **options)
         self.deficits: dict[str, list[np.ndarray]] = {}
 
+    @classmethod
+    def applies(cls, method: Method) -> NotApplicable | None:
+        return (
+            None if method.rule.rectifies else NotApplicable(f"{method.name} has no ReLU on what goes down")
+        )
+
+    def passes(self, chain: RelevanceChain) -> int:
+        return 2 * DRAWS + 1
+
     @torch.inference_mode()
-    def add(self, chain: RelevanceChain, on_step: Callable[[int, int], None] | None = None) -> None:
-        """Follow an ensemble of pairs down every image of a chain; `on_step(images done, images)`."""
+    def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
+        """Follow an ensemble of pairs down every image of a chain."""
         wanted = set(below(chain, self.start, self.layers))
         top = chain.graph.resolve(self.start)
         nodes = chain.graph.between(top, INPUT)
         for number, image in enumerate(chain.images):
             follow = _Follower(chain, image[None])
-            held = {top: self._start(chain.graph.shape(top))}
+            held = {top: self._start(chain.graph.shape(top), supply.first_image + number)}
             for name in [*(node.name for node in nodes), INPUT]:
                 state = held.pop(name)
                 if name in wanted:
                     self._record(name, state)
                 if name != INPUT:
                     follow.cross(chain.graph.nodes[name], state, held)
-            self.images += 1
-            if on_step is not None:
-                on_step(number + 1, len(chain))
+            progress(self.label, number + 1, len(chain))
 
-    def _start(self, shape: Sequence[int]) -> Tensor:
+    def _start(self, shape: Sequence[int], image: int) -> Tensor:
         """M = 0 and draws of s and d of variance 1/2: independent N(0, 1) starts."""
-        rng = torch.Generator().manual_seed(self.seed + self.images)
+        rng = torch.Generator().manual_seed(self.seed + image)
         draws = torch.randn((1, 2 * DRAWS, *shape), generator=rng, dtype=torch.float64) / 2**0.5
         return torch.cat([torch.zeros((1, 1, *shape), dtype=torch.float64), draws], 1)
 

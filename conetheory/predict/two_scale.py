@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +11,14 @@ from torch import Tensor
 
 from conetheory.chain.layers import below, state_cuts
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.supply import Supply
 from conetheory.measure import histogram
 from conetheory.measure.meter import draw, drawn_name, local_deficits
+from conetheory.predict.registry import register
+from conetheory.predict.theory import Theory
+from conetheory.progress import Progress
+from conetheory.rules.registry import Method
+from conetheory.theory.records import NotApplicable
 from conetheory.theory.twoscale import (
     amplitude,
     coherence,
@@ -35,7 +40,8 @@ class State(NamedTuple):
     coherence: Tensor
 
 
-class TwoScale:
+@register
+class TwoScale(Theory):
     """The two-scale prediction for given start vectors: those that `CscMeter` draws with the same seed.
 
     The chain is run exactly until the start has spread over locations and collapsed on the location
@@ -45,20 +51,28 @@ class TwoScale:
     prediction.
     """
 
-    name = "two_scale"
+    name, label = "two-scale", "two-scale"
+    of_drawn_vectors = True
 
-    def __init__(
-        self, start: str, *, vectors: int = 5, seed: int = 0, layers: Sequence[str] | None = None
-    ) -> None:
-        self.start, self.vectors, self.seed, self.layers = start, vectors, seed, layers
-        self.images = 0
+    def __init__(self, start: str, **options: Any) -> None:
+        super().__init__(start, **options)
         self.counts: dict[str, np.ndarray] = {}
         self.predicted: dict[str, int] = {}
 
-    def add(self, chain: RelevanceChain, on_step: Callable[[int, int], None] | None = None) -> None:
+    @classmethod
+    def applies(cls, method: Method) -> NotApplicable | None:
+        if not method.linear:
+            return NotApplicable(f"{method.name} is not linear in the relevance")
+        if not (method.nonnegative or method.sum_preserving):
+            return NotApplicable(f"{method.name} keeps neither the cone nor the sum: it need not collapse")
+        return None
+
+    def passes(self, chain: RelevanceChain) -> int:
+        return 2 * self.vectors + 1
+
+    def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
         """Propagate the vectors of every image of a chain."""
-        images = range(self.images, self.images + len(chain))
-        self.images += len(chain)
+        images = range(supply.first_image, supply.first_image + len(chain))
         shape = chain.shape(self.start)
         name = drawn_name(chain.graph, self.start)
         exact = draw(shape, images, self.vectors, start=name, seed=self.seed).to(chain.device, chain.dtype)
@@ -73,8 +87,7 @@ class TwoScale:
             if bottom != cuts[-1]:
                 state = self._next_state(parts[top], state is not None)
                 batch = parts[top] if state is None else self._lifted(state, seed=[self.seed, step])
-            if on_step is not None:
-                on_step(step + 1, len(cuts) - 1)
+            progress(self.label, step + 1, len(cuts) - 1)
 
     def _next_state(self, r: Tensor, started: bool) -> State | None:
         """The state of the vectors at a cut, or None while the chain is still run exactly."""

@@ -7,10 +7,10 @@ from importlib import import_module
 from pathlib import Path
 
 from conetheory.errors import InputError
-from conetheory.report.studies import Study, load_studies
+from conetheory.report.findings import Findings, load_findings
 
 FORMATS = {"html": "page", "md": "markdown", "pdf": "pages"}
-__all__ = ["FORMATS", "Study", "load_studies", "write_report"]
+__all__ = ["FORMATS", "Findings", "load_findings", "write_report"]
 
 
 def write_report(folder: str | Path, out: str | Path | None = None, format: str = "html") -> Path:
@@ -20,14 +20,14 @@ def write_report(folder: str | Path, out: str | Path | None = None, format: str 
     """
     if format not in FORMATS:
         raise InputError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
-    studies = load_studies(folder)
+    networks = load_findings(folder)
     path = Path(folder) / f"report.{format}" if out is None else Path(out)
-    write: Callable[[Sequence[Study], Path], None] = import_module(
+    write: Callable[[Sequence[Findings], Path], None] = import_module(
         f"conetheory.report.{FORMATS[format]}"
     ).write
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(studies, path)
+        write(networks, path)
     except OSError as error:
         raise InputError(f"the report can't be written to {path}: {error.strerror or error}") from error
     return path

@@ -14,19 +14,12 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from conetheory import schema
 from conetheory.report import formats
 from conetheory.results.comparison import Comparison
+from conetheory.schema import Theory
 
-SHORT = {"local_spectrum": "local spectrum", "two_scale": "two-scale", "mean_field": "mean-field"}
-NOT = {
-    "not_applicable": "not certified",
-    "no_norm_cone": "no certificate of whole maps",
-    "no_every_image": "none for every image with the same active units",
-}
-THOROUGH = {
-    "certified_share": "acute: locations of acute angles between all columns; the others are not certified",
-    "certified_tau_1_upper": "tau_1: what is left of the l1 distance of two starts of the same sum",
-}
+THOROUGH = ("certified_share", "certified_tau_1_upper")  # columns that are explained where they are there
 STYLE = {"title_justify": "left", "title_style": "bold", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
 Record = dict[str, Any]
 Column = tuple[str, Callable[[Record], str]]
@@ -57,8 +50,8 @@ def method_table(comparison: Comparison) -> Table:
         ("method", lambda r: r["method"]),
         ("start", lambda r: r["start"]),
         *_columns(comparison.theories)[1:-1],
-        ("whole\nmap", lambda r: formats.deficit(r.get("measured_flattened_deficit_median"))),
-        ("random", lambda r: formats.deficit(r.get("baseline_deficit"))),
+        _column(schema.WHOLE_MAPS, formats.deficit),
+        _column(schema.BASELINE, formats.deficit),
     ]
     columns = [c for c in columns if any(c[1](row) != "" for row in rows)]
     for number, (heading, _) in enumerate(columns):
@@ -87,39 +80,47 @@ def _amount(comparison: Comparison) -> list[str]:
     ]
 
 
-def _columns(theories: list[str]) -> list[Column]:
-    columns: list[Column] = [
-        ("layer", lambda r: r["label"]),
-        ("measured", lambda r: formats.deficit(r.get("measured_deficit_median"))),
-    ]
+def _columns(theories: list[Theory]) -> list[Column]:
+    columns: list[Column] = [("layer", lambda r: r["label"]), _column(schema.MEASURED, formats.deficit)]
     for theory in theories:
-        name = SHORT[theory]
-        columns.append((re.sub("[ -]", "\n", name), lambda r, t=theory: formats.deficit(r["predicted"][t])))
-        columns.append(("error", lambda r, t=theory: formats.decades(r["error_decades"].get(t))))
+        key = theory.key
+        columns.append((_broken(theory.label), lambda r, t=key: formats.deficit(r["predicted"][t])))
+        columns.append(("error", lambda r, t=key: formats.decades(r["error_decades"].get(t))))
     return [
         *columns,
-        ("worst\ncos >=", lambda r: formats.cosine_lower(r.get("certified_deficit_upper"))),
-        ("median\ncos >=", lambda r: formats.cosine_lower(r.get("certified_deficit_upper_median"))),
-        ("acute", lambda r: formats.percent(r.get("certified_share"))),
-        ("whole map\ncos >=", lambda r: formats.cosine_lower(r.get("certified_map_deficit_upper"))),
-        ("tau_1 <=", lambda r: formats.ceiled(r.get("certified_tau_1_upper"))),
-        (
-            "every image\ncos >=",
-            lambda r: formats.cosine_lower(r.get("certified_every_image_deficit_upper")),
-        ),
-        ("dead", lambda r: formats.percent(r.get("dead_fraction"))),
+        _cosine(schema.WORST),
+        _cosine(schema.TYPICAL),
+        _column("certified_share", formats.percent),
+        _cosine(schema.MAP_UPPER),
+        _column("certified_tau_1_upper", formats.ceiled, " <="),
+        _cosine("certified_every_image_deficit_upper"),
+        _column("dead_fraction", formats.percent),
     ]
+
+
+def _column(name: str, form: Callable[[float | None], str], side: str = "") -> Column:
+    return _broken(schema.variable(name).label) + side, lambda record: form(record.get(name))
+
+
+def _cosine(name: str) -> Column:
+    """A certified deficit, as the cosine that it leaves."""
+    return f"{schema.variable(name).label}\ncos >=", lambda r: formats.cosine_lower(r.get(name))
+
+
+def _broken(label: str) -> str:
+    """A heading with a line for each word."""
+    return re.sub("[ -]", "\n", label)
 
 
 def summary_lines(comparison: Comparison) -> list[str]:
     """How much was measured, the errors of each theory, violated bounds, and what could not be certified."""
     summary, lines = comparison.summary, _amount(comparison)
+    labels = {theory.key: theory.label for theory in comparison.theories}
     for theory, median in summary["median_abs_error_decades"].items():
         if median is not None:
             p90, count = summary["p90_abs_error_decades"][theory], summary["layers_scored"][theory]
-            name = SHORT[theory]
             lines.append(
-                f"{name}: |error| {median:.3f} decades at the median of {count} layers, "
+                f"{labels[theory]}: |error| {median:.3f} decades at the median of {count} layers, "
                 f"{p90:.3f} at the 90th percentile"
             )
     if summary["bounds_checked"]:
@@ -127,15 +128,16 @@ def summary_lines(comparison: Comparison) -> list[str]:
             f"certificates: {summary['violations']} violations in {summary['bounds_checked']} checks"
             " (a pair of nonnegative starts at a location)"
         )
-    lines += [text for name, text in THOROUGH.items() if name in comparison.dataset]
+    explained = [schema.variable(name) for name in THOROUGH if name in comparison.dataset]
+    lines += [f"{said.label}: {said.meaning}" for said in explained]
     certified, there = (comparison.total(name) for name in ("certified_positions", "locations"))
     if certified and certified < there:
         lines.append(f"certified at {certified} of {there} locations; more with --positions")
-    for theorem, missing in NOT.items():
-        entries = [entry for entry in comparison.not_applicable if entry["theorem"] == theorem]
-        lines += [f"{missing}: {names}: {reason}" for reason, names in _by_reason(entries).items()]
+    for kind in schema.REASONS:
+        entries = [entry for entry in comparison.not_applicable if entry["missing"] == kind.name]
+        lines += [f"{kind.label}: {names}: {reason}" for reason, names in _by_reason(entries).items()]
     for method, reason in comparison.not_predicted.items():
-        lines.append(f"no theory here: {method}: {reason}")
+        lines.append(f"{schema.NOT_PREDICTED.label}: {method}: {reason}")
     return lines
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from conetheory.report.studies import Study
-from conetheory.results.evidence import ESTIMATES, FORGOTTEN
+from conetheory.report.findings import Findings
+from conetheory.results.evidence import FORGOTTEN
 from conetheory.results.verdict import Verdict
+from conetheory.schema import MEASURED, WORST
 from conetheory.theory.cone import angle_of_deficit
 
 DISTANCES = {  # variable: what it is, tag, class, and what goes with it
@@ -42,13 +43,13 @@ class Cone:
         return f"{self.layer}: {', '.join(part for part in parts if part)}"
 
 
-def cones(study: Study) -> Iterator[tuple[str, str, list[Cone]]]:
+def cones(findings: Findings) -> Iterator[tuple[str, str, list[Cone]]]:
     """(method, start, cones from the output to the input) of every chain."""
     chains: dict[tuple[str, str], list[Cone]] = {}
-    for row in study.comparison.rows() if study.comparison is not None else ():
+    for row in findings.comparison.rows() if findings.comparison is not None else ():
         worst, median = (
             None if (d := row.get(name)) is None else math.degrees(float(angle_of_deficit(d)))
-            for name in ("certified_deficit_upper", "measured_deficit_median")
+            for name in (WORST, MEASURED)
         )
         cone = Cone(row["label"], worst, median, row.get("certified_diameter_upper"))
         chains.setdefault((row["method"], row["start"]), []).append(cone)
@@ -78,10 +79,10 @@ def angle(degrees: float | None) -> str:
 
 def memory_svg(verdict: Verdict, exponent: int, width: float = 150) -> str:
     """Where the measured deficit, the random one and the certified one lie between cosine 0 and 1 - 10^-k."""
-    known = next((e for e in verdict.evidence if e.name in ESTIMATES), None)
+    known = next((e for e in verdict.evidence if e.about == "channels" and e.kind != "certified"), None)
     if known is None:
         return ""
-    certified = verdict.find("certified deficit")
+    certified = verdict.find(WORST)
     at = lambda d: 5 + (width - 10) * min(1.0, -math.log10(min(max(d, 1e-30), 1.0)) / exponent)  # noqa: E731
     zone, random = at(FORGOTTEN), at(known.reference)
     parts = [
@@ -93,7 +94,7 @@ def memory_svg(verdict: Verdict, exponent: int, width: float = 150) -> str:
         x = at(certified.value)
         parts.append(_tag("path", class_="bound", d=f"M{x:.1f},3V17M{x:.1f},10h6m-3,-3l3,3l-3,3"))
     parts.append(_tag("circle", class_="dot", cx=at(known.value), cy=10, r=4.5))
-    label = f"{known.name} {known.value:.2g}, random {known.reference:.2g}"
+    label = f"{known.label} {known.value:.2g}, random {known.reference:.2g}"
     label += f", certified at most {certified.value:.2g}" if certified is not None else ""
     return _svg(width, 20, label, *parts, class_="memory")
 

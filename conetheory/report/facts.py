@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from conetheory.report.comparison_tables import comparison_tables
-from conetheory.report.studies import Study
+from conetheory.report.findings import Findings
 
 FIRST = (
     "conetheory",
@@ -19,19 +19,19 @@ FIRST = (
 )
 
 
-def provenance_rows(study: Study) -> tuple[list[str], list[list[str]]]:
+def provenance_rows(findings: Findings) -> tuple[list[str], list[list[str]]]:
     """(files, rows of a name and a value for each file): what made the results, as far as it can be read."""
-    names = list(dict.fromkeys(k for _, attributes in study.sources for k in attributes))
+    names = list(dict.fromkeys(k for _, attributes in findings.sources for k in attributes))
     kept = [
         n for n in (*FIRST, *sorted(set(names) - set(FIRST))) if n in names and n not in ("kind", "settings")
     ]
-    values = [[n, *(str(attributes.get(n, "")) for _, attributes in study.sources)] for n in kept]
-    return [path for path, _ in study.sources], values
+    values = [[n, *(str(attributes.get(n, "")) for _, attributes in findings.sources)] for n in kept]
+    return [path for path, _ in findings.sources], values
 
 
-def number_tables(study: Study) -> list[dict[str, Any]]:
+def number_tables(findings: Findings) -> list[dict[str, Any]]:
     """The comparison's tables as plain cells."""
-    found = comparison_tables(study.comparison) if study.comparison else ()
+    found = comparison_tables(findings.comparison) if findings.comparison else ()
     return [
         {
             "title": table.title,

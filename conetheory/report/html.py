@@ -12,8 +12,8 @@ from conetheory.report import drawings, pictures
 from conetheory.report import verdict_tables as rows
 from conetheory.report.comparison_tables import summary_lines
 from conetheory.report.facts import number_tables, provenance_rows
+from conetheory.report.findings import Findings
 from conetheory.report.payload import payload
-from conetheory.report.studies import Study
 from conetheory.results.evidence import FORGOTTEN, SIMILAR, STILL
 from conetheory.results.verdict import Outcome
 
@@ -25,12 +25,12 @@ EXPLAINED = {
 }
 
 
-def write(studies: Sequence[Study], path: Path) -> None:
-    path.write_text(render(studies), "utf-8")
+def write(networks: Sequence[Findings], path: Path) -> None:
+    path.write_text(render(networks), "utf-8")
 
 
-def render(studies: Sequence[Study]) -> str:
-    """The page of these studies, one section for each network."""
+def render(networks: Sequence[Findings]) -> str:
+    """The page of these networks, one section for each network."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -45,7 +45,7 @@ def render(studies: Sequence[Study]) -> str:
     return environment.get_template("report.html.j2").render(
         css=source("report.css"),
         script=source("report.js"),
-        studies=[_context(study, f"s{number}") for number, study in enumerate(studies, 1)],
+        networks=[_context(findings, f"s{number}") for number, findings in enumerate(networks, 1)],
         outcomes=[(o.name.lower(), rows.MARKS[o], str(o), EXPLAINED[o]) for o in Outcome],
         thresholds={"forgotten": FORGOTTEN, "still": STILL, "similar": SIMILAR},
         svg=Markup,
@@ -53,15 +53,15 @@ def render(studies: Sequence[Study]) -> str:
     )
 
 
-def _context(study: Study, identity: str) -> dict[str, Any]:
-    data = payload(study)
-    columns = rows.used_columns(study.verdicts)
+def _context(findings: Findings, identity: str) -> dict[str, Any]:
+    data = payload(findings)
+    columns = rows.used_columns(findings.verdicts)
     memory = partial(drawings.memory_svg, exponent=data["exponent"])
     panels = data["csc"]
-    lines = summary_lines(study.comparison) if study.comparison else []
+    lines = summary_lines(findings.comparison) if findings.comparison else []
     return {
         "id": identity,
-        "study": study,
+        "findings": findings,
         "data": data,
         "columns": columns,
         "verdicts": [
@@ -73,10 +73,11 @@ def _context(study: Study, identity: str) -> dict[str, Any]:
                 "notes": rows.notes(v),
                 "memory": memory(v),
             }
-            for v in study.verdicts
+            for v in findings.verdicts
         ],
+        "styles": {curve["key"]: curve.get("style", curve["key"]) for curve in data["curves"]},
         "options": {
-            "method": _pairs(study.methods),
+            "method": _pairs(findings.methods),
             "curve": [(curve["key"], curve["name"]) for curve in data["curves"]],
             "start": _pairs(p["start"] for p in panels),
             "layer": _pairs(label for p in panels for label in p["labels"]),
@@ -86,16 +87,16 @@ def _context(study: Study, identity: str) -> dict[str, Any]:
         "lead": next((line for line in lines if line.startswith("measured")), ""),
         "facts": [line for line in lines if not line.startswith("measured")],
         "structure": any("structure" in c for p in data["sanity"] for c in p["curves"].values()),
-        "tables": list(number_tables(study)),
+        "tables": list(number_tables(findings)),
         "cones": [
-            (m, s, [(c, drawings.cone_svg(c)) for c in found]) for m, s, found in drawings.cones(study)
+            (m, s, [(c, drawings.cone_svg(c)) for c in found]) for m, s, found in drawings.cones(findings)
         ],
-        "distances": drawings.distance_svg(study.classes)
-        if _has(study.classes, "class_distance_median")
+        "distances": drawings.distance_svg(findings.classes)
+        if _has(findings.classes, "class_distance_median")
         else "",
-        "directions": list(pictures.directions(study)),
-        "gallery": list(pictures.gallery(study)),
-        "provenance": provenance_rows(study),
+        "directions": list(pictures.directions(findings)),
+        "gallery": list(pictures.gallery(findings)),
+        "provenance": provenance_rows(findings),
     }
 
 

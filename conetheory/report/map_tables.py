@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import xarray as xr
+import xarray as xr
 
-    from conetheory.results.class_distances import Classes
-    from conetheory.sanity import Sanity
+from conetheory import schema
+from conetheory.results.class_distances import Classes, tracking
+from conetheory.results.dataset import Sanity
 
-CLASS_COLUMNS = {
-    "class_distance_median": "top classes",
-    "class_distance_sampled": "random classes",
-    "predicted_class_distance": "predicted",
-    "class_distance_worst": "worst pair",
-    "movable_share": "movable share",
-    "effective_rank": "effective rank",
-}
+CLASS_COLUMNS = (
+    schema.DISTANCE,
+    "class_distance_sampled",
+    "predicted_class_distance",
+    "class_distance_worst",
+    "movable_share",
+    "effective_rank",
+)
 Record = dict[str, Any]
 
 
@@ -81,7 +81,7 @@ def class_rows(classes: Classes) -> list[dict[str, str]]:
     return [
         {
             "method": record["method"],
-            **{heading: _text(record[name], ".3g") for name, heading in CLASS_COLUMNS.items()},
+            **{schema.variable(name).label: _text(record[name], ".3g") for name in CLASS_COLUMNS},
             **{f"pair {pair}": _text(value, ".3g") for pair, value in record.get("pairs", {}).items()},
         }
         for record in class_records(classes)
@@ -90,8 +90,6 @@ def class_rows(classes: Classes) -> list[dict[str, str]]:
 
 def tracking_sentence(classes: Classes) -> str:
     """How the predicted class distance follows the measured one over the methods."""
-    from conetheory.results.class_distances import tracking
-
     found = tracking(classes)
     if found.methods < 3:
         return "Distances are 1 - |cos|; predicted: that of random classes, from the chain's spectrum alone."

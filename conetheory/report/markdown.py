@@ -8,35 +8,37 @@ from pathlib import Path
 from conetheory.report.comparison_tables import summary_lines
 from conetheory.report.facts import number_tables, provenance_rows
 from conetheory.report.figures import figures
-from conetheory.report.studies import Study
+from conetheory.report.findings import Findings
 from conetheory.report.verdict_tables import MARKS, cells, notes, used_columns
 
 
-def write(studies: Sequence[Study], path: Path) -> None:
+def write(networks: Sequence[Findings], path: Path) -> None:
     """`path`, and `STEM-NUMBER-FIGURE.png` for each figure."""
-    lines = [line for number, study in enumerate(studies, 1) for line in _study(study, path, number)]
+    lines = [
+        line for number, findings in enumerate(networks, 1) for line in _findings(findings, path, number)
+    ]
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def _study(study: Study, path: Path, number: int) -> Iterator[str]:
-    yield from (f"# {study.headline}", "")
-    columns = used_columns(study.verdicts)
+def _findings(findings: Findings, path: Path, number: int) -> Iterator[str]:
+    yield from (f"# {findings.headline}", "")
+    columns = used_columns(findings.verdicts)
     rows = [
-        [v.method, f"{MARKS[v.outcome]} {v.text}", *(cells(v)[c] for c in columns)] for v in study.verdicts
+        [v.method, f"{MARKS[v.outcome]} {v.text}", *(cells(v)[c] for c in columns)] for v in findings.verdicts
     ]
     yield from table(["method", "verdict", *columns], rows)
-    yield from (f"- {v.method}: {note}" for v in study.verdicts for note in notes(v))
+    yield from (f"- {v.method}: {note}" for v in findings.verdicts for note in notes(v))
     yield from ("", *(f"- {name}: {text}." for name, text in columns.items()), "")
-    if study.comparison is not None:
-        yield from (f"- {line}" for line in summary_lines(study.comparison))
-    for name, title, figure in figures(study):
+    if findings.comparison is not None:
+        yield from (f"- {line}" for line in summary_lines(findings.comparison))
+    for name, title, figure in figures(findings):
         picture = path.with_name(f"{path.stem}-{number}-{name}.png")
         figure.savefig(picture, dpi=130)
         yield from ("", f"## {title}", "", f"![{title}]({picture.name})")
     yield from ("", "## All numbers", "")
-    for found in number_tables(study):
+    for found in number_tables(findings):
         yield from (f"### {found['title']}", "", *table(found["head"], found["rows"]), "")
-    paths, values = provenance_rows(study)
+    paths, values = provenance_rows(findings)
     yield from ("## Where the numbers come from", "", *table(["", *paths], values), "")
 
 

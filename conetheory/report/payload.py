@@ -9,61 +9,71 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from conetheory.report.studies import Study
+from conetheory import schema
+from conetheory.report.findings import Findings
 
-CURVES = (
-    {"key": "measured", "name": "measured", "variable": "measured_deficit_median", "shape": "none"},
-    {"key": "spectrum", "name": "local spectrum", "variable": "predicted_local_spectrum", "shape": "circle"},
-    {"key": "two-scale", "name": "two-scale", "variable": "predicted_two_scale", "shape": "diamond"},
-    {"key": "mean-field", "name": "mean-field", "variable": "predicted_mean_field", "shape": "square"},
-    {
-        "key": "certified",
-        "name": "certified, worst location",
-        "variable": "certified_deficit_upper",
-        "steps": True,
-    },
-    {
-        "key": "certified-median",
-        "name": "certified, median",
-        "variable": "certified_deficit_upper_median",
-        "steps": True,
-    },
-    {"key": "baseline", "name": "random vectors", "variable": "baseline_deficit"},
-)
+MARKS = ("circle", "diamond", "square")
+STYLES = 6  # that the page has for theories
+BOUNDS = {
+    "certified": (schema.WORST, "certified, worst location"),
+    "certified-median": (schema.TYPICAL, "certified, median"),
+}
 BANDS = {
-    "measured-band": ("measured_band", "side", "lower", "upper"),
+    "measured-band": ("measured_band", "side", *schema.SIDES),
     "spread": ("measured_deficit_quantile", "quantile", 0.05, 0.95),
 }
 
 
-def payload(study: Study) -> dict[str, Any]:
+def payload(findings: Findings) -> dict[str, Any]:
     """`{curves, csc: [panels], sanity: [panels], exponent}`: deficits `1 - |cos|`, and similarities."""
-    csc = [] if study.comparison is None else _csc(study)
+    curves = [] if findings.comparison is None else curves_of(findings.comparison.dataset)
+    csc = [] if findings.comparison is None else _csc(findings, curves)
     there = {key for panel in csc for key in panel["curves"]}
+    shown = [curve for curve in curves if curve["key"] in there]
     return {
-        "curves": [
-            {k: v for k, v in curve.items() if k != "variable"} for curve in CURVES if curve["key"] in there
-        ],
+        "curves": [{k: v for k, v in curve.items() if k != "variable"} for curve in shown],
         "csc": csc,
-        "sanity": [] if study.sanity is None else _sanity(study.sanity),
+        "sanity": [] if findings.sanity is None else _sanity(findings.sanity),
         "exponent": exponent(csc),
     }
 
 
+def curves_of(data: xr.Dataset) -> list[dict[str, Any]]:
+    """What can be drawn of a comparison: key, name, variable, and how. Bounds are steps."""
+    predicted = [
+        {
+            **{"key": t.key, "name": t.label, "variable": t.predicted, "theory": True},
+            **{"shape": MARKS[t.rank % len(MARKS)], "style": f"theory-{t.rank % STYLES}"},
+        }
+        for t in schema.theories(data)
+    ]
+    return [
+        {"key": "measured", "name": "measured", "variable": schema.MEASURED, "shape": "none"},
+        *predicted,
+        *({"key": k, "name": name, "variable": v, "steps": True} for k, (v, name) in BOUNDS.items()),
+        {"key": "baseline", "name": "random vectors", "variable": schema.BASELINE},
+    ]
+
+
 def exponent(panels: list[dict[str, Any]]) -> int:
-    """The power of ten just below the smallest deficit that is drawn: the axis ends at 1 - 10^-exponent."""
-    drawn = ("measured", "spectrum", "two-scale", "mean-field", "certified-median")
-    values = [v for p in panels for key in drawn for v in p["curves"].get(key, ()) if v is not None and v > 0]
+    """The power of ten just below the smallest deficit that is drawn: the axis ends at 1 - 10^-exponent.
+
+    The bound at the worst location and the random vectors are above the others.
+    """
+    drawn = [
+        v for p in panels for key, c in p["curves"].items() if key not in ("certified", "baseline") for v in c
+    ]
+    values = [v for v in drawn if v is not None and v > 0]
     return max(1, math.ceil(0.05 - math.log10(min(values, default=0.1))))
 
 
-def _csc(study: Study) -> list[dict[str, Any]]:
-    data = study.comparison.dataset
+def _csc(findings: Findings, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    data = findings.comparison.dataset
     panels = []
-    for (method, start), rows in groupby(study.comparison.rows(), lambda r: (r["method"], r["start"])):
+    for (method, start), rows in groupby(findings.comparison.rows(), lambda r: (r["method"], r["start"])):
         layers = [row["layer"] for row in rows]
         one = data.sel({"method": method, "start": start, "layer": layers})
-        curves = {c["key"]: _curve(one, c["variable"]) for c in CURVES if c["variable"] in one}
+        curves = {c["key"]: _plain(one[c["variable"]]) for c in known if c["variable"] in one}
         bands = {
             key: [_plain(one[name].sel({dim: side})) for side in sides]
             for key, (name, dim, *sides) in BANDS.items()
@@ -73,10 +83,6 @@ def _csc(study: Study) -> list[dict[str, Any]]:
         kept = {key: values for key, values in curves.items() if any(v is not None for v in values)}
         panels.append({"method": method, "start": start, "labels": labels, "curves": kept, "bands": bands})
     return panels
-
-
-def _curve(one: xr.Dataset, name: str) -> list[float | None]:
-    return _plain(one[name])
 
 
 def _sanity(data: xr.Dataset) -> list[dict[str, Any]]:

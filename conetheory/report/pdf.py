@@ -12,41 +12,41 @@ from matplotlib.figure import Figure
 from conetheory.report.comparison_tables import summary_lines
 from conetheory.report.facts import provenance_rows
 from conetheory.report.figures import figures
-from conetheory.report.studies import Study
+from conetheory.report.findings import Findings
 from conetheory.report.verdict_tables import cells, notes, used_columns
 
 PAPER = (11.69, 8.27)  # A4, inches
 ROWS = 16  # of a table on a page
 
 
-def write(studies: Sequence[Study], path: Path) -> None:
+def write(networks: Sequence[Findings], path: Path) -> None:
     with PdfPages(path, metadata={"Title": "conetheory report"}) as pdf:
-        for study in studies:
-            for page in _verdicts(study):
+        for findings in networks:
+            for page in _verdicts(findings):
                 pdf.savefig(page)
-            for _, title, figure in figures(study):
+            for _, title, figure in figures(findings):
                 figure.suptitle(f"{title}\n", x=0.01, ha="left", size=17, family="serif")
                 pdf.savefig(figure, bbox_inches="tight", pad_inches=0.5)
-            pdf.savefig(_provenance(study))
+            pdf.savefig(_provenance(findings))
 
 
-def _verdicts(study: Study) -> list[Figure]:
+def _verdicts(findings: Findings) -> list[Figure]:
     """The headline, and the verdict table on as many pages as it takes."""
-    columns = used_columns(study.verdicts)
+    columns = used_columns(findings.verdicts)
     head = ["method", "verdict", *columns]
-    rows = [[v.method, fill(v.text, 24), *(cells(v)[c] or "–" for c in columns)] for v in study.verdicts]
-    said = [f"{v.method}: {note}" for v in study.verdicts for note in notes(v)]
-    said += summary_lines(study.comparison) if study.comparison is not None else []
-    pages = [_table(study.headline, head, rows[k : k + ROWS]) for k in range(0, max(1, len(rows)), ROWS)]
+    rows = [[v.method, fill(v.text, 24), *(cells(v)[c] or "–" for c in columns)] for v in findings.verdicts]
+    said = [f"{v.method}: {note}" for v in findings.verdicts for note in notes(v)]
+    said += summary_lines(findings.comparison) if findings.comparison is not None else []
+    pages = [_table(findings.headline, head, rows[k : k + ROWS]) for k in range(0, max(1, len(rows)), ROWS)]
     pages[-1].text(
         0.06, 0.05, "\n".join(fill(s, 150) for s in said[:14]), size=8, color="#555555", va="bottom"
     )
     return pages
 
 
-def _provenance(study: Study) -> Figure:
+def _provenance(findings: Findings) -> Figure:
     """A row for each value, with the files that have it."""
-    paths, found = provenance_rows(study)
+    paths, found = provenance_rows(findings)
     rows = []
     for name, *texts in found:
         for text in dict.fromkeys(t for t in texts if t):

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from conetheory.plotting.maps import rgb, scaled
-from conetheory.report.studies import Study
+from conetheory.report.findings import Findings
 
 ENLARGED = 128  # pixels that a picture's longer side has at least
 
@@ -39,9 +39,9 @@ def _png(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def gallery(study: Study) -> Iterator[dict[str, Any]]:
+def gallery(findings: Findings) -> Iterator[dict[str, Any]]:
     """For each image of the maps: its name, its picture, and a row of maps for each target that it has."""
-    data = study.maps
+    data = findings.maps
     for image in () if data is None else data["image"].values:
         one = data.sel(image=image)
         methods = [str(m) for m in data["method"].values]
@@ -60,9 +60,9 @@ def _row(one: xr.Dataset, methods: Sequence[str]) -> list[tuple[str, str | None]
     return list(zip(methods, uris, strict=True))
 
 
-def directions(study: Study, most: int = 3) -> Iterator[tuple[str, str, list[str], float | None]]:
+def directions(findings: Findings, most: int = 3) -> Iterator[tuple[str, str, list[str], float | None]]:
     """(method, image, pictures of the directions in which the class moves the map, movable share)."""
-    data = study.classes
+    data = findings.classes
     if data is None or "directions" not in data:
         return
     image = data["image"].values[0]

@@ -68,7 +68,7 @@
           const h = inside(curve.values[k]);
           path += curve.steps ? `${path ? "L" : "M"}${x(k) - half},${h}L${x(k) + half},${h}` : `${path ? "L" : "M"}${x(k)},${h}`;
         }
-        el("path", { d: path, class: "curve " + curve.key }, svg);
+        el("path", { d: path, class: "curve " + look(curve) }, svg);
       }
       curve.values.forEach((v, k) => { if (axis.usable(v)) mark(svg, curve, x(k), inside(v)); });
     }
@@ -86,10 +86,14 @@
     return found;
   }
 
+  /* What a curve is drawn as: a theory's style goes by its place among theories. */
+  function look(curve) { return curve.style ?? curve.key; }
+
   function mark(svg, curve, cx, cy) {
-    if (curve.shape === "circle") el("circle", { cx, cy, r: 2.9, class: "mark " + curve.key }, svg);
-    if (curve.shape === "square") el("rect", { x: cx - 2.6, y: cy - 2.6, width: 5.2, height: 5.2, class: "mark " + curve.key }, svg);
-    if (curve.shape === "diamond") el("path", { d: `M${cx},${cy - 3.8}l3.8,3.8l-3.8,3.8l-3.8,-3.8z`, class: "mark " + curve.key }, svg);
+    const kind = "mark " + look(curve);
+    if (curve.shape === "circle") el("circle", { cx, cy, r: 2.9, class: kind }, svg);
+    if (curve.shape === "square") el("rect", { x: cx - 2.6, y: cy - 2.6, width: 5.2, height: 5.2, class: kind }, svg);
+    if (curve.shape === "diamond") el("path", { d: `M${cx},${cy - 3.8}l3.8,3.8l-3.8,3.8l-3.8,-3.8z`, class: kind }, svg);
   }
 
   /* One column for each layer: the pointer or the focus on it shows its values; arrow keys go along. */
@@ -98,7 +102,7 @@
     const group = el("g", {}, svg);
     const start = spec.labels.includes(active) ? active : spec.labels[0];
     spec.labels.forEach((label, k) => {
-      const lines = spec.curves.filter((c) => spec.axis.usable(c.values[k])).map((c) => [c.key, c.name, spec.axis.format(c.values[k]) + (c.note?.[k] ?? "")]);
+      const lines = spec.curves.filter((c) => spec.axis.usable(c.values[k])).map((c) => [look(c), c.name, spec.axis.format(c.values[k]) + (c.note?.[k] ?? "")]);
       const words = lines.map(([, name, value]) => `${name} ${value}`).join(", ") || "no value";
       const options = { x: x(k) - width / 2, y: TOP, width, height: PLOT, class: "column", role: "img", "aria-label": `${label}: ${words}` };
       const column = el("rect", { ...options, tabindex: label === start ? 0 : -1, "data-layer": label }, group);
@@ -138,11 +142,11 @@
   const pick = (values, kept) => kept.map((k) => values[k]);
 
   /* Decades by which a prediction is off, where there is a measurement to hold it against. */
-  function errors(panel, key, kept) {
+  function errors(panel, curve, kept) {
     const { measured } = panel.curves;
-    if (!measured || !["spectrum", "two-scale", "mean-field"].includes(key)) return undefined;
+    if (!measured || !curve.theory) return undefined;
     return kept.map((k) => {
-      const decades = Math.log10(panel.curves[key][k] / measured[k]);
+      const decades = Math.log10(panel.curves[curve.key][k] / measured[k]);
       return Number.isFinite(decades) ? ` (${decades < 0 ? "−" : "+"}${Math.abs(decades).toFixed(2)})` : "";
     });
   }
@@ -151,7 +155,7 @@
     const panel = study.csc[figure.dataset.index];
     const kept = panel.labels.map((_, k) => k).filter((k) => on.layer.has(panel.labels[k]));
     const curves = study.curves.filter((c) => panel.curves[c.key] && on.curve.has(c.key)).map((c) => ({
-      ...c, values: pick(panel.curves[c.key], kept), note: errors(panel, c.key, kept) }));
+      ...c, values: pick(panel.curves[c.key], kept), note: errors(panel, c, kept) }));
     const bands = Object.entries(panel.bands).filter(() => on.curve.has("measured")).map(([key, [lower, upper]]) => ({
       key, lower: pick(lower, kept), upper: pick(upper, kept) }));
     draw(figure, { labels: pick(panel.labels, kept), curves, bands, axis: cosineAxis(study.exponent) });

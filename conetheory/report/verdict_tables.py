@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from conetheory import schema
 from conetheory.report import formats
 from conetheory.report.comparison_tables import STYLE
 from conetheory.results.evidence import Evidence
@@ -35,10 +36,9 @@ NAMES = ("forgotten by", "blind above")  # columns of layers' names, which may f
 
 def cells(verdict: Verdict) -> dict[str, str]:
     """The text of every column, empty where there is no evidence."""
-    measured = verdict.find("measured deficit")
-    certified = verdict.find("certified deficit")
-    predicted = next((e for e in verdict.evidence if e.name.startswith("predicted")), None)
-    moves = verdict.find("movable share")
+    measured, certified = verdict.find(schema.MEASURED), verdict.find(schema.WORST)
+    predicted = next((e for e in verdict.evidence if e.kind == "predicted"), None)
+    moves = verdict.find("movable_share")
     return {
         "measured": f"{_number(measured)} of {measured.reference:.2f}" if measured else "",
         "predicted": _number(predicted) + _off(predicted, measured),
@@ -46,8 +46,8 @@ def cells(verdict: Verdict) -> dict[str, str]:
         "forgotten by": verdict.collapsed_by or "",
         "blind above": verdict.blind_above or "",
         "variance moved": f"{100 * moves.value:.2g}%" if moves else "",
-        "whole maps": _number(verdict.find("deficit of whole maps")),
-        "class distance": _number(verdict.find("class distance")),
+        "whole maps": _number(verdict.find(schema.WHOLE_MAPS)),
+        "class distance": _number(verdict.find(schema.DISTANCE)),
         "randomised": next((f"{e.value:.2f}" for e in verdict.evidence if e.about == "check"), ""),
     }
 
@@ -61,7 +61,7 @@ def used_columns(verdicts: Sequence[Verdict]) -> dict[str, str]:
 def notes(verdict: Verdict) -> list[str]:
     """What speaks against the verdict, and which evidence there was not."""
     against = [
-        f"against it: {e.name} {formats.scientific(e.value, 1) if e.value < 0.01 else f'{e.value:.2f}'}"
+        f"against it: {e.label} {formats.scientific(e.value, 1) if e.value < 0.01 else f'{e.value:.2f}'}"
         for e in verdict.against
     ]
     return [*against, *([f"without {', '.join(verdict.missing)}"] if verdict.missing else [])]

@@ -1,25 +1,22 @@
-"""Prediction against measurement: errors in decades, violated bounds, the table, the JSON summary."""
+"""Prediction against measurement: errors in decades, violated bounds, records by layer, the JSON summary."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from conetheory import schema
 from conetheory.errors import InputError
 from conetheory.results.dataset import Result
+from conetheory.schema import DEFICIT, DIMS, WEIGHTS, Theory, Variable
 from conetheory.theory.enclosure import round_down
 
-THEORIES = ("local_spectrum", "two_scale", "mean_field")
-RESULTS = ("measured_deficit_median", "certified_cos_lower")  # in every record, None where absent
-RECORDED = ("measured", "certified", "dead", "baseline", "violations", "checked")
-WEIGHTS = "network_weights_sha256"  # the attribute that tells networks apart
-DIMS = ("method", "start", "layer")
-REASONS = ("not_applicable", "no_norm_cone", "no_every_image")  # why there is none of a kind of certificate
+RESULTS = (schema.MEASURED, "certified_cos_lower")  # in every record, None where absent
 
 
 class Comparison(Result):
@@ -28,39 +25,39 @@ class Comparison(Result):
     kind = "comparison"
 
     @property
-    def theories(self) -> list[str]:
-        return [t for t in THEORIES if f"predicted_{t}" in self.dataset]
+    def theories(self) -> list[Theory]:
+        """Those that predict something here, the first in rank first."""
+        return schema.theories(self.dataset)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One record for each method, start and layer below the start, from output to input."""
         data = self.dataset
-        numbers = {
-            n: v for n, v in data.data_vars.items() if set(v.dims) <= set(DIMS) and v.dtype.kind == "f"
-        }
-        tables = {n: xr.broadcast(v, data[list(DIMS)])[0].transpose(*DIMS).values for n, v in numbers.items()}
+        known = schema.numbers(data)
+        tables = {n: xr.broadcast(data[n], data[list(DIMS)])[0].transpose(*DIMS).values for n in known}
         labels = [str(label) for label in data["label"].values]
         axes = [[str(value) for value in data[dim].values] for dim in DIMS]
         for i, j, k in np.ndindex(*(len(axis) for axis in axes)):
             cell = {name: _finite(table[i, j, k]) for name, table in tables.items()}
             names = dict(zip(DIMS, (axes[0][i], axes[1][j], axes[2][k]), strict=True))
-            record = {**names, "label": labels[k], **self._record(cell)}
-            found = [record.get(n) for n in (*RESULTS, "measured_flattened_deficit_median")]
+            record = {**names, "label": labels[k], **self._record(cell, known)}
+            found = [record.get(n) for n in (*RESULTS, schema.WHOLE_MAPS)]
             if any(v is not None for v in (*found, *record["predicted"].values())):
                 yield record
 
-    def _record(self, cell: dict[str, float | None]) -> dict[str, Any]:
+    def _record(self, cell: dict[str, float | None], known: Mapping[str, Variable]) -> dict[str, Any]:
         record: dict[str, Any] = {
-            "predicted": {t: cell.get(f"predicted_{t}") for t in self.theories},
-            "error_decades": {t: cell.get(f"error_decades_{t}") for t in self.theories},
+            "predicted": {t.key: cell.get(t.predicted) for t in self.theories},
+            "error_decades": {t.key: cell.get(t.error) for t in self.theories},
             **{name: None for name in RESULTS},
         }
-        return record | {n: cell[n] for n in sorted(cell) if n.startswith(RECORDED)} | _cosines(cell)
+        own = sorted(name for name, said in known.items() if not said.theory)
+        return record | {name: cell[name] for name in own} | _cosines(cell, known)
 
     @property
     def summary(self) -> dict[str, Any]:
         """Median and 90th percentile of |error| in decades over all rows; violated and checked bounds."""
-        scored = [t for t in self.theories if f"error_decades_{t}" in self.dataset]
-        errors = {t: np.abs(self.dataset[f"error_decades_{t}"].values).ravel() for t in scored}
+        scored = [t for t in self.theories if t.error in self.dataset]
+        errors = {t.key: np.abs(self.dataset[t.error].values).ravel() for t in scored}
         live = {t: e[np.isfinite(e)] for t, e in errors.items()}
         return {
             "median_abs_error_decades": {t: float(np.median(e)) if len(e) else None for t, e in live.items()},
@@ -74,11 +71,11 @@ class Comparison(Result):
 
     @property
     def not_applicable(self) -> list[dict[str, str]]:
-        """`{theorem, method, start, reason}` where one could not be applied (`REASONS`)."""
+        """`{missing, method, start, reason}` where a kind of certificate is missing (`schema.REASONS`)."""
         return [
-            {"theorem": name, "method": str(m), "start": str(s), "reason": reason}
-            for name in REASONS
-            if (reasons := self.dataset.get(name)) is not None
+            {"missing": kind.name, "method": str(m), "start": str(s), "reason": reason}
+            for kind in schema.REASONS
+            if (reasons := self.dataset.get(kind.name)) is not None
             for m in reasons["method"].values
             for s in reasons["start"].values
             if isinstance(reason := reasons.sel({"method": m, "start": s}).item(), str) and reason
@@ -87,9 +84,9 @@ class Comparison(Result):
     @property
     def not_predicted(self) -> dict[str, str]:
         """`{method: reason}` of the methods that no theory asked for says anything about."""
-        if "not_predicted" not in self.dataset:
+        reasons = self.dataset.get(schema.NOT_PREDICTED.name)
+        if reasons is None:
             return {}
-        reasons = self.dataset["not_predicted"]
         found = zip(reasons["method"].values, reasons.values, strict=True)
         return {str(m): r for m, r in found if isinstance(r, str) and r}
 
@@ -117,7 +114,7 @@ class Comparison(Result):
         """The figure (see `plotting.csc`); saved where a path is given."""
         from conetheory.plotting.csc import csc_figure
 
-        figure = csc_figure(self)
+        figure = csc_figure(self.dataset)
         if path is not None:
             figure.savefig(path, dpi=150)
         return figure
@@ -136,14 +133,14 @@ def compare(measurement: Result, *others: Result) -> Comparison:
     parts = [base]
     for other in others:
         _check_same(base, other.dataset)
-        extra = other.dataset.drop_vars(["label", "depth", "rule"], errors="ignore")
+        extra = other.dataset.drop_vars(list(schema.LABELS), errors="ignore")
         parts.append(extra.reindex({d: base[d] for d in DIMS}, fill_value=_fill(extra)))
     merged = xr.merge(parts, compat="override", combine_attrs="override", join="left")
-    for theory in THEORIES:
-        if f"predicted_{theory}" in merged and "measured_deficit_median" in merged:
-            predicted, measured = merged[f"predicted_{theory}"], merged["measured_deficit_median"]
-            usable = (predicted > 0) & (measured > 0)
-            merged[f"error_decades_{theory}"] = np.log10(predicted.where(usable) / measured.where(usable))
+    for theory in schema.theories(merged) if schema.MEASURED in merged else ():
+        predicted, measured = merged[theory.predicted], merged[schema.MEASURED]
+        usable = (predicted > 0) & (measured > 0)
+        merged[theory.error] = np.log10(predicted.where(usable) / measured.where(usable))
+        merged[theory.error].attrs = theory.variables[-1].attributes
     return Comparison(merged)
 
 
@@ -181,9 +178,9 @@ def _rules(data: xr.Dataset) -> dict[str, str]:
     return {str(method): rule for method, rule in rules if isinstance(rule, str) and rule}
 
 
-def _cosines(cell: dict[str, float | None]) -> dict[str, float | None]:
+def _cosines(cell: dict[str, float | None], known: Mapping[str, Variable]) -> dict[str, float | None]:
     """Certified cosines, rounded down, of certified deficits: `certified_cos_lower` and its like."""
-    upper = {n: d for n, d in cell.items() if n.startswith("certified_") and "deficit_upper" in n}
+    upper = {n: cell[n] for n, said in known.items() if said.side == "upper" and said.unit == DEFICIT}
     return {
         name.replace("deficit_upper", "cos_lower"): None if d is None else max(0.0, round_down(1 - d))
         for name, d in upper.items()

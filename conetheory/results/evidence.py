@@ -15,6 +15,9 @@ from itertools import takewhile
 import numpy as np
 import xarray as xr
 
+from conetheory import schema
+from conetheory.schema import BASELINE, DISTANCE, MAP_UPPER, MEASURED, WHOLE_MAPS, WORST
+
 FORGOTTEN = 1e-2
 """Channels forget at this deficit and below: two vectors with `1 - |cos| = d` differ in 2d of their energy,
 so at most 2% of it can tell. Random vectors of as many channels are far from there (0.5 for three), except of
@@ -28,13 +31,6 @@ SIMILAR, CHANGED = 0.8, 0.5
 stays, under the second it changes, between them it can't be said."""
 LAST_LAYERS = 2
 """How many layers count as the last: the one that makes the logits and the one that feeds it."""
-ESTIMATES = {
-    "measured deficit": "measured_deficit_median",
-    "predicted deficit, local spectrum": "predicted_local_spectrum",
-    "predicted deficit, two-scale": "predicted_two_scale",
-    "predicted deficit, mean-field": "predicted_mean_field",
-}
-"""What says how far apart the channels are, the strongest first."""
 
 
 class Says(StrEnum):
@@ -47,10 +43,13 @@ class Says(StrEnum):
 class Evidence:
     """A number and what it says of `about`: the channels, the map or the check.
 
-    reference: what it is read against. For channels the deficit of random vectors, else the threshold.
+    name: its variable. label: in words. kind: of `schema.KINDS`. reference: what it is read against; for
+    channels the deficit of random vectors, else the threshold.
     """
 
     name: str
+    label: str
+    kind: str
     about: str
     value: float
     reference: float
@@ -65,30 +64,33 @@ def of_channels(data: xr.Dataset | None) -> Iterator[Evidence]:
     if data is None:
         return
     one = from_the_top(data)
-    for name, variable in ESTIMATES.items():
-        if variable in one:
-            yield from _at_the_input(name, one[variable].values, _baseline(one))
-    if "certified_deficit_upper" in one:
-        bounds = _at_the_input("certified deficit", one["certified_deficit_upper"].values, _baseline(one))
-        yield from map(_bound, bounds)
+    for name, label, kind in estimates(one):
+        yield from _at_the_input(one, name, label, kind)
+    if WORST in one:
+        yield from map(_bound, _at_the_input(one, WORST, "certified deficit", "certified"))
+
+
+def estimates(data: xr.Dataset) -> list[tuple[str, str, str]]:
+    """(variable, label, kind) of what says how far apart the channels are, the strongest first."""
+    measured = [(MEASURED, "measured deficit", "measured")] if MEASURED in data else []
+    predicted = [(t.predicted, f"predicted deficit, {t.label}", "predicted") for t in schema.theories(data)]
+    return measured + predicted
 
 
 def of_the_map(comparison: xr.Dataset | None, classes: xr.Dataset | None) -> Iterator[Evidence]:
     """How far the whole map moves: with real classes where they were looked at, else with random starts."""
-    share = median_over_images(classes, "movable_share")
-    if share is not None:
-        yield Evidence("movable share", "map", share, STILL**2, _says(share <= STILL**2))
     limit = STILL**2 / 2
-    deficits = {
-        "class distance": median_over_images(classes, "class_distance_median"),
-        "deficit of whole maps": _lowest(comparison, "measured_flattened_deficit_median"),
-    }
-    for name, deficit in deficits.items():
-        if deficit is not None:
-            yield Evidence(name, "map", deficit, limit, _says(deficit <= limit))
-    bound = _lowest(comparison, "certified_map_deficit_upper")
+    known = (
+        ("movable_share", "movable share", "classes", median_over_images(classes, "movable_share"), STILL**2),
+        (DISTANCE, "class distance", "classes", median_over_images(classes, DISTANCE), limit),
+        (WHOLE_MAPS, "deficit of whole maps", "measured", _lowest(comparison, WHOLE_MAPS), limit),
+    )
+    for name, label, kind, value, threshold in known:
+        if value is not None:
+            yield Evidence(name, label, kind, "map", value, threshold, _says(value <= threshold))
+    bound, label = _lowest(comparison, MAP_UPPER), "certified deficit of whole maps"
     if bound is not None:
-        yield _bound(Evidence("certified deficit of whole maps", "map", bound, limit, _says(bound <= limit)))
+        yield _bound(Evidence(MAP_UPPER, label, "certified", "map", bound, limit, _says(bound <= limit)))
 
 
 def dead_from(comparison: xr.Dataset | None) -> str | None:
@@ -105,11 +107,10 @@ def dead_from(comparison: xr.Dataset | None) -> str | None:
 
 def one_valued(comparison: xr.Dataset | None) -> bool:
     """Whether the measured maps have one value a location, as those of occlusion and IBA."""
-    local, whole = "measured_deficit_median", "measured_flattened_deficit_median"
-    if comparison is None or not {local, whole} <= set(comparison):
+    if comparison is None or not {MEASURED, WHOLE_MAPS} <= set(comparison):
         return False
     lowest = comparison.isel(layer=-1)
-    return bool(np.isfinite(lowest[whole]).any() and not np.isfinite(lowest[local]).any())
+    return bool(np.isfinite(lowest[WHOLE_MAPS]).any() and not np.isfinite(lowest[MEASURED]).any())
 
 
 def of_the_check(sanity: xr.Dataset | None) -> Iterator[Evidence]:
@@ -126,12 +127,13 @@ def of_the_check(sanity: xr.Dataset | None) -> Iterator[Evidence]:
     if len(live):
         value = float(live[-1])
         says = Says.FORGETS if value >= SIMILAR else Says.REMEMBERS if value <= CHANGED else Says.NOTHING
-        yield Evidence(f"{measure} after randomising the last layers", "check", value, SIMILAR, says)
+        label = f"{measure} after randomising the last layers"
+        yield Evidence("similarity_median", label, "randomised", "check", value, SIMILAR, says)
 
 
 def forgotten(one: xr.Dataset) -> list[bool | None]:
     """Whether the channels of each layer have forgotten the start; None where nothing is known."""
-    name = next((n for n in ESTIMATES.values() if n in one and np.isfinite(one[n]).any()), None)
+    name = next((name for name, *_ in estimates(one) if np.isfinite(one[name]).any()), None)
     if name is None:
         return [None] * one.sizes["layer"]
     pairs = zip(one[name].values, _baseline(one), strict=True)
@@ -145,7 +147,7 @@ def from_the_top(data: xr.Dataset) -> xr.Dataset:
 
 def depth(data: xr.Dataset, start: str) -> int:
     """How far down the layers the first value of a start is."""
-    one = data.sel(start=start).drop_vars("baseline_deficit", errors="ignore")
+    one = data.sel(start=start).drop_vars(BASELINE, errors="ignore")
     known = [v.values for v in one.data_vars.values() if v.dims == ("layer",) and v.dtype.kind == "f"]
     return min(
         (int(np.argmax(np.isfinite(v))) for v in known if np.isfinite(v).any()), default=one.sizes["layer"]
@@ -160,11 +162,12 @@ def median_over_images(data: xr.Dataset | None, name: str) -> float | None:
     return float(np.median(live)) if len(live) else None
 
 
-def _at_the_input(name: str, values: np.ndarray, baseline: np.ndarray) -> Iterator[Evidence]:
+def _at_the_input(one: xr.Dataset, name: str, label: str, kind: str) -> Iterator[Evidence]:
+    values, baseline = one[name].values, _baseline(one)
     lowest = max((k for k, b in enumerate(baseline) if b > FORGOTTEN), default=None)
     if lowest is not None and np.isfinite(values[lowest]):
-        value = float(values[lowest])
-        yield Evidence(name, "channels", value, float(baseline[lowest]), _says(value <= FORGOTTEN))
+        value, says = float(values[lowest]), _says(values[lowest] <= FORGOTTEN)
+        yield Evidence(name, label, kind, "channels", value, float(baseline[lowest]), says)
 
 
 def _bound(found: Evidence) -> Evidence:
@@ -172,7 +175,7 @@ def _bound(found: Evidence) -> Evidence:
 
 
 def _baseline(one: xr.Dataset) -> np.ndarray:
-    return one["baseline_deficit"].values if "baseline_deficit" in one else np.ones(one.sizes["layer"])
+    return one[BASELINE].values if BASELINE in one else np.ones(one.sizes["layer"])
 
 
 def _lowest(data: xr.Dataset | None, name: str) -> float | None:

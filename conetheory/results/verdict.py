@@ -27,6 +27,7 @@ import xarray as xr
 
 from conetheory.results import evidence
 from conetheory.results.evidence import Evidence, Says
+from conetheory.schema import KINDS
 
 
 class Outcome(StrEnum):
@@ -34,15 +35,6 @@ class Outcome(StrEnum):
     SPATIAL = "only through a spatial weighting"
     BLIND = "does not depend on the decision"
     OPEN = "not decided by this evidence"
-
-
-KINDS = {  # part of the name of a piece of evidence: what is said to be missing without it
-    "measured": "measured CSC",
-    "predicted": "a prediction",
-    "certified": "a certificate",
-    "movable": "class sensitivity",
-    " after ": "randomisation",
-}
 
 
 @dataclass(frozen=True)
@@ -87,6 +79,7 @@ class Verdict:
         return tuple(e for e in self.evidence if e.says is other[e.about])
 
     def find(self, name: str) -> Evidence | None:
+        """The evidence of a variable, None where there is none."""
         return next((e for e in self.evidence if e.name == name), None)
 
     def record(self) -> dict[str, Any]:
@@ -97,7 +90,7 @@ class Verdict:
             "verdict": self.text,
             "outcome": self.outcome.name.lower(),
             "evidence": [{**vars(e), "says": str(e.says)} for e in self.evidence],
-            "against": [e.name for e in self.against],
+            "against": [e.label for e in self.against],
             "missing": list(self.missing),
         }
 
@@ -134,7 +127,7 @@ def decide(
         *evidence.of_the_map(comparison, classes),
         *evidence.of_the_check(sanity),
     )
-    missing = tuple(text for part, text in KINDS.items() if not any(part in e.name for e in found))
+    missing = tuple(text for kind, text in KINDS.items() if kind not in {e.kind for e in found})
     outcome = _outcome(found, one_valued)
     verdict = Verdict(network, method, outcome, evidence=found, missing=missing)
     if comparison is not None:

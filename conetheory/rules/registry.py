@@ -23,9 +23,9 @@ from typing import Any
 
 from conetheory.errors import InputError, one_line
 from conetheory.rules.base import Rule
+from conetheory.rules.described import described
 from conetheory.rules.explainer import Explainer
 from conetheory.rules.parameters import check_parameters
-from conetheory.theory.records import NotApplicable
 
 BUILTIN = (
     *("alphabeta", "gradient", "lrp", "domains", "excitation", "composite", "contrastive"),
@@ -71,6 +71,11 @@ class Method:
         return isinstance(self.rule, Rule)
 
     @property
+    def described(self) -> str:
+        """The rule with its parameters, as results keep it."""
+        return described(self.rule)
+
+    @property
     def family(self) -> str:
         return self.entry.family
 
@@ -93,21 +98,6 @@ class Method:
     @property
     def sum_preserving(self) -> bool:
         return self.rule.is_sum_preserving
-
-    def applies(self, theory: str) -> NotApplicable | None:
-        """Why `local-spectrum`, `two-scale` or `mean-field` says nothing here; None where it does."""
-        if not self.backpropagated:
-            return NotApplicable(f"{self.name} is not backpropagated layer by layer")
-        match theory:
-            case "local-spectrum" if not self.linear:
-                return NotApplicable(f"{self.name} is not linear in the relevance: it has no spectrum")
-            case "two-scale" if not self.linear:
-                return NotApplicable(f"{self.name} is not linear in the relevance")
-            case "two-scale" if not (self.nonnegative or self.sum_preserving):
-                return NotApplicable(f"{self.name} keeps neither the cone nor the sum: it need not collapse")
-            case "mean-field" if not self.rule.rectifies:
-                return NotApplicable(f"{self.name} has no ReLU on what goes down")
-        return None
 
 
 _ENTRIES: dict[str, Entry] = {}

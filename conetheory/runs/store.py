@@ -129,7 +129,7 @@ def write_all(comparison: Comparison, out: Path) -> list[Path]:
         from conetheory.plotting.methods import methods_figure
 
         paths.append(out / "methods.png")
-        methods_figure(comparison).savefig(paths[-1], dpi=150)
+        methods_figure(comparison.dataset).savefig(paths[-1], dpi=150)
     else:  # one of an earlier run would show methods that are not in the others
         (out / "methods.png").unlink(missing_ok=True)
     return paths

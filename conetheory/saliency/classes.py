@@ -11,7 +11,7 @@ random that the chain's spectrum alone predicts (theorem `column-angles`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,15 +23,15 @@ from torch import Tensor
 from conetheory.chain.explained import ExplainerChain, open_chain
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
+from conetheory.progress import Progress, silent
 from conetheory.results.class_distances import Classes
-from conetheory.results.dataset import method_axis, provenance
+from conetheory.results.layout import method_axis, provenance
 from conetheory.rules.registry import Method, get_method
 from conetheory.theory.columns import column_deficit_estimate
 from conetheory.theory.cosine import pairwise_deficits
 from conetheory.theory.spectrum import effective_rank, leading_singular_values
 
 BLOCK = 16  # classes sent down at a time
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def class_sensitivity(
     images: Tensor,
     method: str | Method,
     settings: ClassSettings | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     names: Sequence[str] | None = None,
 ) -> Classes:
     """Class sensitivity of one method on `(N, C, H, W)` images, one image at a time (see `ClassSettings`)."""
@@ -175,8 +175,7 @@ def class_sensitivity(
     rows = []
     for number, image in enumerate(images):
         rows.append(_one(network, image, method, settings, number))
-        if progress is not None:
-            progress(method.name, number + 1, len(images))
+        progress(method.name, number + 1, len(images))
     return Classes(_dataset(network, method, settings, rows, names or [str(i) for i in range(len(rows))]))
 
 

@@ -10,7 +10,8 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from conetheory.results.dataset import Maps, method_axis, provenance
+from conetheory.results.dataset import Maps
+from conetheory.results.layout import method_axis, provenance
 from conetheory.rules.registry import Method, get_method
 from conetheory.saliency.pictures import PREDICTED, class_name, saliency, target_classes
 

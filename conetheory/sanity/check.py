@@ -11,7 +11,7 @@ Such images have no similarity and are left out of the medians; `live_images` co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,15 +25,17 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph
 from conetheory.networks.randomise import Level, Scheme, default_layers, levels, randomised, weighted
-from conetheory.results.dataset import SIDES, Sanity, method_axis, provenance
+from conetheory.progress import Progress, silent
+from conetheory.results.dataset import Sanity
+from conetheory.results.layout import method_axis, provenance
 from conetheory.rules.registry import Method, get_method
 from conetheory.saliency.pictures import BATCH, pictures, predicted_classes, saliency
 from conetheory.saliency.similarity import MEASURES, Ssim, median_band, similarities
 from conetheory.sanity.structure import shuffled_maps
 from conetheory.sanity.successors import complexity_rise, other_classes, smooth_maps
+from conetheory.schema import SIDES
 
 MODES = ("cascading", "independent")
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def sanity_check(
     targets: Tensor | None = None,
     fresh: Graph | None = None,
     names: Sequence[str] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Sanity:
     """Randomise a network layer by layer and compare one method's maps of `(N, C, H, W)` images.
 
@@ -94,11 +96,11 @@ class _Check:
         settings: SanitySettings,
         targets: Tensor | None,
         fresh: Graph | None,
-        progress: Progress | None,
+        progress: Progress,
     ) -> None:
         self.network, self.images, self.method, self.s = network, images, method, settings
         self.graph: Graph = getattr(network, "graph", network)
-        self.fresh, self.progress = fresh, progress or (lambda what, done, total: None)
+        self.fresh, self.progress = fresh, progress
         self.placed = {"dtype": settings.dtype, "device": settings.device}
         self.levels = levels(self.graph, settings.layers or default_layers(network))
         found = predicted_classes(network, images, **self.placed) if targets is None else targets

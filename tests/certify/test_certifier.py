@@ -9,8 +9,9 @@ from scipy.stats import binom
 from torch import Tensor, nn
 
 from conetheory.certify.certifier import CONFIDENCE, CscCertifier, certify_csc, rounding
+from conetheory.chain.columns import local_columns
 from conetheory.chain.explained import open_chain
-from conetheory.chain.local import ENUMERABLE, local_columns
+from conetheory.chain.local import ENUMERABLE
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.measure.meter import local_deficits

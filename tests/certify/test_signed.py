@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from conetheory.certify import signed
-from conetheory.chain.local import local_columns
+from conetheory.chain.columns import local_columns
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.theory import cosine

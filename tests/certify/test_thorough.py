@@ -17,7 +17,7 @@ from conetheory.certify.every_image import (
     every_image_certificate,
     every_image_certificates,
 )
-from conetheory.chain.local import local_columns
+from conetheory.chain.columns import local_columns
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.cli import main
 from conetheory.errors import InputError

@@ -8,11 +8,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from conetheory.plotting.csc import csc_figure
-from conetheory.plotting.methods import method_styles, methods_figure
+from conetheory.plotting.methods import families, method_styles, methods_figure
 from conetheory.report.comparison_tables import comparison_tables, sentence, summary_lines
 from conetheory.results.comparison import Comparison
-from conetheory.results.dataset import SIDES
 from conetheory.results.joining import join_methods
+from conetheory.schema import SIDES
 
 
 def synthetic(method: str = "lrp-alpha1beta0", layers: int = 6, certified: bool = True) -> Comparison:
@@ -53,7 +53,7 @@ def lines(figure: Figure, panel: int = 0) -> dict[str, np.ndarray]:
 
 def test_the_figure_draws_the_numbers_of_the_comparison():
     comparison = synthetic()
-    figure = csc_figure(comparison)
+    figure = csc_figure(comparison.dataset)
     drawn = lines(figure)
     data = comparison.dataset.isel(method=0, start=0)
     np.testing.assert_array_equal(drawn["measured median"], data["measured_deficit_median"])
@@ -62,7 +62,7 @@ def test_the_figure_draws_the_numbers_of_the_comparison():
 
 
 def test_convergence_goes_up_and_ticks_are_cosines():
-    figure = csc_figure(synthetic(layers=5))
+    figure = csc_figure(synthetic(layers=5).dataset)
     axes = figure.axes[0]
     bottom, top = axes.get_ylim()
     assert bottom > 1 > top > 0
@@ -74,7 +74,7 @@ def test_convergence_goes_up_and_ticks_are_cosines():
 
 def test_the_certificate_shades_what_it_excludes():
     comparison = synthetic()
-    (every, area, half) = csc_figure(comparison).axes[0].patches
+    (every, area, half) = csc_figure(comparison.dataset).axes[0].patches
     bound = comparison.dataset["certified_deficit_upper"].values.ravel()
     for step in (every, area):
         np.testing.assert_allclose(step.get_data().values, bound)
@@ -88,12 +88,12 @@ def test_many_layers_are_all_labelled_and_can_be_saved(layers, tmp_path):
     path = tmp_path / "figure.png"
     comparison.plot(path)
     assert path.stat().st_size > 5000
-    assert len(csc_figure(comparison).axes[0].get_xticklabels()) == layers
+    assert len(csc_figure(comparison.dataset).axes[0].get_xticklabels()) == layers
 
 
 def test_one_panel_for_each_method_and_start():
     joined = join_methods([synthetic(), synthetic("lrp-alpha2beta1", certified=False)])
-    figure = csc_figure(joined)
+    figure = csc_figure(joined.dataset)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["lrp-alpha1beta0 from logits", "lrp-alpha2beta1 from logits"]
     assert len(figure.axes[0].patches) == 3
@@ -101,18 +101,22 @@ def test_one_panel_for_each_method_and_start():
 
 
 def test_methods_of_other_libraries_are_a_family_of_their_own():
-    names = ["gradient", "zennit EpsilonPlus", "lrp-0", "captum LRP"]
-    styles = method_styles(names)
+    known = {"gradient": "gradient", "zennit EpsilonPlus": "", "lrp-0": "LRP", "captum LRP": ""}
+    names = list(known)
+    joined = join_methods([synthetic(name) for name in names]).dataset
+    data = joined.assign_coords(family=("method", list(known.values())))
+    styles = method_styles(families(data))
+    assert set(families(joined).values()) == {"external"}  # files of earlier versions don't say
     assert len({styles[name]["color"] for name in names}) == 3
     assert styles["zennit EpsilonPlus"]["color"] == styles["captum LRP"]["color"]
     assert styles["zennit EpsilonPlus"]["ls"] != styles["captum LRP"]["ls"]
-    assert methods_figure(join_methods([synthetic(name) for name in names])).axes[0].lines
+    assert methods_figure(data).axes[0].lines
 
 
 def test_a_comparison_of_nothing_is_an_empty_figure():
     data = synthetic().dataset
     empty = Comparison(data.where(data["layer"] == "no such layer"))
-    assert not any(axes.get_visible() for axes in csc_figure(empty).axes)
+    assert not any(axes.get_visible() for axes in csc_figure(empty.dataset).axes)
 
 
 def test_the_table_has_a_row_for_each_layer_and_the_columns_that_there_are():

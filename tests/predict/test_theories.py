@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from conetheory.certify.certifier import certify_csc
-from conetheory.chain.local import local_columns, local_rows, singular_values
+from conetheory.chain.columns import local_columns
+from conetheory.chain.local import local_rows, singular_values
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.measure.meter import CscMeter, draw, local_deficits, measure_csc

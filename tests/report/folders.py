@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from conetheory.results.dataset import SIDES
+from conetheory.schema import SIDES
 
 METHODS = ("gradient", "lrp-alpha1beta0", "guided-backprop")
 LAYERS = ("fc6", "fc5", "pool2", "conv4", "conv3", "pool1", "conv1", "input")

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from conetheory.cli import main
 from conetheory.errors import InputError
-from conetheory.report import load_studies, write_report
+from conetheory.report import load_findings, write_report
 from conetheory.report.drawings import Cone, angle, cone_svg, cones
 from conetheory.report.payload import payload
 from conetheory.report.pictures import map_uri
@@ -114,7 +114,7 @@ def test_what_a_class_moves_and_how_far_whole_maps_are_apart_are_two_columns():
 
 
 def test_the_curves_are_the_numbers_of_the_results(folder):
-    (study,) = load_studies(folder)
+    (study,) = load_findings(folder)
     data = json.loads(json.dumps(payload(study)))
     panel = next(p for p in data["csc"] if (p["method"], p["start"]) == ("lrp-alpha1beta0", "conv4"))
     one = folders.comparison().sel({"method": "lrp-alpha1beta0", "start": "conv4"}).isel(layer=slice(3, None))
@@ -134,7 +134,7 @@ def test_cones_have_the_angles_of_the_cosines(folder):
     (sides,) = re.findall(r'class="worst" d="M50.00,99.00L(\S+?),(\S+?)A', picture)
     x, y = 50 - float(sides[0]), 99 - float(sides[1])
     assert np.degrees(np.arctan2(x, y)) == pytest.approx(30, abs=0.1)
-    (study,) = load_studies(folder)
+    (study,) = load_findings(folder)
     found = {(m, s): c for m, s, c in cones(study)}
     last = found["lrp-alpha1beta0", "logits"][-1]
     deficit = float(folders.comparison()["measured_deficit_median"].sel({"method": "lrp-alpha1beta0"})[0, -1])
@@ -201,12 +201,12 @@ def test_networks_have_sections_of_their_own_and_methods_are_taken_once(tmp_path
     more = folders.comparison(("gradient",)).assign_coords({"method": ["deconvnet"]})
     more.attrs["seed"] = 4
     more.to_netcdf(tmp_path / "a" / "deconvnet.nc", engine="h5netcdf")
-    other, toy = load_studies(tmp_path)
+    other, toy = load_findings(tmp_path)
     assert (other.network, toy.network) == ("other_cnn", "toy_cnn")
     assert toy.methods == [*folders.METHODS, "deconvnet"]
     assert [path for path, _ in toy.sources] == ["comparison.nc", "a/deconvnet.nc"]
     gradient = next(v for v in toy.verdicts if v.method == "gradient")
-    assert gradient.find("measured deficit").value > 0.1  # the joined file's
+    assert gradient.find("measured_deficit_median").value > 0.1  # the joined file's
     assert "seed" not in toy.comparison.dataset.attrs  # they don't agree in it
     text = Structure(write_report(tmp_path).read_text("utf-8")).text
     assert text.index("On other_cnn") < text.index("On toy_cnn")
@@ -222,7 +222,7 @@ def test_runs_of_other_layers_and_sizes_are_reported_together(tmp_path):
         one.to_netcdf(tmp_path / f"sanity-{number}.nc", engine="h5netcdf")
         few = folders.classes().sel({"method": [method]}).isel(rank=slice(2 + number))
         few.to_netcdf(tmp_path / f"classes-{number}.nc", engine="h5netcdf")
-    (study,) = load_studies(tmp_path)
+    (study,) = load_findings(tmp_path)
     assert list(study.sanity["layer"].values) == ["fc6", "fc5", "pool2", "conv4", "conv1"]
     name = "ssim after randomising the last layers"
     for verdict in study.verdicts:
@@ -233,7 +233,7 @@ def test_runs_of_other_layers_and_sizes_are_reported_together(tmp_path):
     wide = folders.classes().assign_coords({"method": ["a", "b", "c"]}).isel(x=slice(8))
     wide.to_netcdf(tmp_path / "wide.nc", engine="h5netcdf")
     with pytest.raises(InputError, match=r"different sizes along 'x' \(8, 16\)"):
-        load_studies(tmp_path)
+        load_findings(tmp_path)
 
 
 def test_names_are_text_and_nothing_else(tmp_path):
@@ -250,15 +250,15 @@ def test_names_are_text_and_nothing_else(tmp_path):
 
 def test_folders_without_results_are_refused(tmp_path):
     with pytest.raises(InputError, match="no folder of results"):
-        load_studies(tmp_path / "absent")
+        load_findings(tmp_path / "absent")
     with pytest.raises(InputError, match="holds no results"):
-        load_studies(tmp_path)
+        load_findings(tmp_path)
     folders.comparison().assign_attrs(kind="weather").to_netcdf(tmp_path / "x.nc", engine="h5netcdf")
     with pytest.raises(InputError, match="holds no results"):
-        load_studies(tmp_path)
+        load_findings(tmp_path)
     (tmp_path / "broken.nc").write_bytes(b"no netCDF")
     with pytest.raises(InputError, match=r"broken\.nc is no result"):
-        load_studies(tmp_path)
+        load_findings(tmp_path)
 
 
 def test_the_command_prints_the_verdicts_and_says_where_the_report_is(folder, tmp_path, capsys):
@@ -303,11 +303,11 @@ def test_measurement_prediction_and_certificate_of_different_commands_are_laid_o
         data.attrs["created"] = f"2026-01-0{number + 1}T00:00:00"  # the measurement is the oldest
         (tmp_path / part).mkdir()
         data.to_netcdf(tmp_path / part / "comparison.nc", engine="h5netcdf")
-    (study,) = load_studies(tmp_path)
+    (study,) = load_findings(tmp_path)
     assert set(whole.data_vars) <= set(study.comparison.dataset.data_vars)
     assert len(study.sources) == 3
     (verdict,) = study.verdicts
-    assert {"measured deficit", "certified deficit"} <= {e.name for e in verdict.evidence}
+    assert {"measured_deficit_median", "certified_deficit_upper"} <= {e.name for e in verdict.evidence}
 
 
 def test_a_method_whose_maps_are_all_zero_has_no_panel(tmp_path):

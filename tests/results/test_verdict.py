@@ -66,7 +66,7 @@ def test_an_identity_chain_depends_on_its_start():
     csc, _ = measured(identity(), "gradient", start="2")
     (verdict,) = verdicts(csc)
     assert verdict.outcome is Outcome.DEPENDS
-    assert verdict.find("measured deficit").value > 0.2
+    assert verdict.find("measured_deficit_median").value > 0.2
     assert (verdict.collapsed_by, verdict.blind_above) == (None, None)
 
 
@@ -76,8 +76,8 @@ def test_a_chain_through_one_unit_does_not_depend_on_the_decision(method):
     (verdict,) = verdicts(csc, classes=classes)
     assert verdict.outcome is Outcome.BLIND
     assert verdict.blind_above == "logits"
-    assert verdict.find("measured deficit").value < 1e-10
-    assert verdict.find("movable share").value < 1e-10
+    assert verdict.find("measured_deficit_median").value < 1e-10
+    assert verdict.find("movable_share").value < 1e-10
     assert not verdict.against
 
 
@@ -87,8 +87,8 @@ def test_one_channel_at_each_location_leaves_a_spatial_weighting_of_the_rank_of_
     assert verdict.outcome is Outcome.SPATIAL
     assert 2 <= verdict.rank <= 5
     assert verdict.text == f"only through a spatial weighting of rank {verdict.rank}"
-    assert verdict.find("measured deficit").value < 1e-12
-    assert verdict.find("deficit of whole maps").value > 0.05
+    assert verdict.find("measured_deficit_median").value < 1e-12
+    assert verdict.find("measured_flattened_deficit_median").value > 0.05
     (without,) = verdicts(csc)
     assert without.outcome is Outcome.SPATIAL
     assert without.rank is None
@@ -136,7 +136,9 @@ def test_z_plus_on_the_cifar_network_keeps_a_spatial_weighting_and_the_gradient_
     assert z_plus.blind_above == "logits"
     assert gradient.outcome is Outcome.DEPENDS
     assert gradient.collapsed_by is None
-    assert z_plus.find("measured deficit").value < 1e-3 * gradient.find("measured deficit").value
+    assert (
+        z_plus.find("measured_deficit_median").value < 1e-3 * gradient.find("measured_deficit_median").value
+    )
 
 
 def one_method(data: xr.Dataset, method: str) -> xr.Dataset:
@@ -168,7 +170,7 @@ def test_a_single_channel_is_not_asked():
     data["baseline_deficit"].loc[{"layer": "input"}] = 0.0
     verdict = decide("toy", "gradient", data)
     assert verdict.outcome is Outcome.DEPENDS
-    assert verdict.find("measured deficit").value == data["measured_deficit_median"].values[0, -2]
+    assert verdict.find("measured_deficit_median").value == data["measured_deficit_median"].values[0, -2]
 
 
 @pytest.mark.parametrize("kept", ["predicted_local_spectrum", "certified_deficit_upper"])

@@ -10,18 +10,19 @@ from typing import Any
 
 import xarray as xr
 
+from conetheory import schema
 from conetheory.errors import InputError
-from conetheory.results.comparison import WEIGHTS, Comparison, compare
+from conetheory.results.comparison import Comparison, compare
 from conetheory.results.dataset import Result
 from conetheory.results.joining import join_methods
 from conetheory.results.verdict import Outcome, Verdict, verdicts
+from conetheory.schema import WEIGHTS
 
-PARTS = ("measured_", "predicted_", "certified_")
 KINDS = ("comparison", "sanity", "classes", "maps")
 
 
 @dataclass(frozen=True)
-class Study:
+class Findings:
     """One network with its weights, and the results that there are of it.
 
     sources: the files, as (path under the folder, attributes).
@@ -68,7 +69,7 @@ class Study:
         return f"On {self.network}, {_listed(clauses, '; ')}."
 
 
-def load_studies(folder: str | Path) -> list[Study]:
+def load_findings(folder: str | Path) -> list[Findings]:
     """Every result under `folder`, by network and weights; where a method is there twice, the joined and
     then the newest file is taken, and what others predict or certify of it is laid over its measurement.
     Files of other kinds are passed over. Raises `InputError`.
@@ -86,10 +87,10 @@ def load_studies(folder: str | Path) -> list[Study]:
     for path, data in known:
         key = str(data.attrs.get("network", "unnamed")), str(data.attrs.get(WEIGHTS, ""))
         networks.setdefault(key, []).append((path.relative_to(folder).as_posix(), data))
-    return [_study(*key, files) for key, files in sorted(networks.items())]
+    return [_findings(*key, files) for key, files in sorted(networks.items())]
 
 
-def _study(network: str, weights: str, files: Sequence[tuple[str, xr.Dataset]]) -> Study:
+def _findings(network: str, weights: str, files: Sequence[tuple[str, xr.Dataset]]) -> Findings:
     parts, used = {}, []
     for kind in KINDS:
         found = [(path, data) for path, data in files if data.attrs["kind"] == kind]
@@ -98,7 +99,7 @@ def _study(network: str, weights: str, files: Sequence[tuple[str, xr.Dataset]]) 
     joined = {kind: _joined(parts[kind]) for kind in KINDS}
     if joined["comparison"] is not None:
         joined["comparison"] = Comparison(joined["comparison"])
-    return Study(network, weights, **joined, sources=tuple(used))
+    return Findings(network, weights, **joined, sources=tuple(used))
 
 
 def _new_methods(files: Sequence[tuple[str, xr.Dataset]]) -> tuple[list[xr.Dataset], list[str]]:
@@ -118,7 +119,7 @@ def _laid_over(files: Sequence[tuple[str, xr.Dataset]]) -> tuple[list[xr.Dataset
     """A comparison for each method: of its first measurement, with what other files predict or certify of it;
     and the files that it is made of.
     """
-    measured = sorted(files, key=lambda one: "measured_deficit_median" not in one[1])  # stable
+    measured = sorted(files, key=lambda one: schema.MEASURED not in one[1])  # stable
     kept: dict[str, xr.Dataset] = {}
     used = []
     for path, data in measured:
@@ -139,7 +140,9 @@ def _laid_over(files: Sequence[tuple[str, xr.Dataset]]) -> tuple[list[xr.Dataset
 
 def _parts(data: xr.Dataset) -> set[str]:
     """Which of measurement, prediction and certificate a dataset holds values of."""
-    return {part for part in PARTS for n, v in data.items() if str(n).startswith(part) and v.notnull().any()}
+    return {
+        said.part for name, said in schema.known(data).items() if said.part and data[name].notnull().any()
+    }
 
 
 def _joined(datasets: Sequence[xr.Dataset]) -> xr.Dataset | None:

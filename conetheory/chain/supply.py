@@ -1,0 +1,106 @@
+"""What theories and certificates want to know of a chain, each computed once, whoever asks first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from conetheory.chain.columns import local_columns, location_columns, origin_moments
+from conetheory.chain.layers import below
+from conetheory.chain.local import LocalBlock, is_enumerable, local_rows
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.errors import InputError
+from conetheory.progress import Progress, silent
+
+Blocks = dict[str, list[LocalBlock]]
+
+UNITS = "unit-columns"
+MATRICES = "local-matrices"
+LOCATIONS = "location-columns"
+MOMENTS = "moments"
+
+
+class Supply:
+    """The columns of one chain from one start layer, by what they are of.
+
+    `supply[UNITS]`: P_p, from a column for each start unit. `supply[MATRICES]`: P_p up to a rotation of the
+    start, which leaves the law of Gaussian starts alone, by columns or by rows, whichever cost less.
+    `supply[LOCATIONS]`: a column for each location of the start (`columns.location_columns`).
+    `supply[MOMENTS]`: six columns (`columns.origin_moments`). Each is `{layer: [one block an image]}` for the
+    layers below the start; `computed` counts how often each was computed.
+
+    positions: locations per layer and image (None: what is affordable), drawn for each image by its number,
+    which is `first_image` for the first of the chain. Raises `InputError` for a need that there is none of.
+    """
+
+    def __init__(
+        self,
+        chain: RelevanceChain,
+        start: str,
+        layers: Sequence[str] | None = None,
+        *,
+        positions: int | None = None,
+        seed: int = 0,
+        first_image: int = 0,
+        progress: Progress = silent,
+    ) -> None:
+        self.chain, self.start = chain, start
+        self.layers = below(chain, start, layers)
+        self.positions, self.first_image, self.progress = positions, first_image, progress
+        self.sampling = {"positions": positions, "seed": seed, "first_image": first_image}
+        self.computed: Counter[str] = Counter()
+        self._held: dict[str, Blocks] = {}
+
+    def __getitem__(self, need: str) -> Blocks:
+        if need not in self._held:
+            if need not in NEEDS:
+                raise InputError(f"nothing supplies {need!r}; known: {', '.join(NEEDS)}")
+            self.computed[need] += 1
+            self._held[need] = NEEDS[need](self)
+        return self._held[need]
+
+    def __contains__(self, need: str) -> bool:
+        """Whether it is there already."""
+        return need in self._held
+
+
+def _units(supply: Supply) -> Blocks:
+    options = {**supply.sampling, "progress": supply.progress}
+    return local_columns(supply.chain, supply.start, supply.layers, **options)
+
+
+def _matrices(supply: Supply) -> Blocks:
+    if UNITS in supply or (is_enumerable(supply.chain, supply.start) and not _rows_are_fewer(supply)):
+        return supply[UNITS]
+    found: Blocks = {}
+    for done, layer in enumerate(supply.layers, 1):
+        found[layer] = local_rows(supply.chain, supply.start, layer, **supply.sampling)
+        supply.progress(f"rows up to {supply.start}", done, len(supply.layers))
+    return found
+
+
+def _rows_are_fewer(supply: Supply) -> bool:
+    """Whether the rows of some positions, by adjoint passes, are fewer than the start units."""
+    if supply.positions is None:
+        return False
+    rows = sum(supply.positions * supply.chain.shape(layer)[0] for layer in supply.layers)
+    return rows < np.prod(supply.chain.shape(supply.start))
+
+
+def _locations(supply: Supply) -> Blocks:
+    options = {**supply.sampling, "progress": supply.progress}
+    return location_columns(supply.chain, supply.start, supply.layers, **options)
+
+
+def _moments(supply: Supply) -> Blocks:
+    return origin_moments(supply.chain, supply.start, supply.layers, **supply.sampling)
+
+
+NEEDS: dict[str, Callable[[Supply], Blocks]] = {
+    UNITS: _units,
+    MATRICES: _matrices,
+    LOCATIONS: _locations,
+    MOMENTS: _moments,
+}

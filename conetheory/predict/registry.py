@@ -1,0 +1,89 @@
+"""The registry of theories: what is registered is an option of every command, and in every table and figure.
+
+    @register
+    class MyTheory(Theory):
+        name, label = "my-theory", "my theory"
+        ...
+
+A package that names the module as an entry point of the group `conetheory.theories` has it in the commands
+too.
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from conetheory import schema
+from conetheory.errors import InputError, one_line
+from conetheory.predict.theory import Theory
+from conetheory.rules.registry import Method
+from conetheory.theory.records import NotApplicable
+
+BUILTIN = ("local_spectrum", "two_scale", "mean_field")  # in rank
+PLUGINS = "conetheory.theories"
+
+_THEORIES: dict[str, type[Theory]] = {}
+_RANKS: dict[str, int] = {}
+
+
+def register(theory: type[Theory]) -> type[Theory]:
+    """Make an option, a column and a curve of a theory. Raises `ValueError` for a name that is taken."""
+    if theory.name in _THEORIES:
+        raise ValueError(f"a theory {theory.name!r} is registered already")
+    module = theory.__module__.rpartition(".")[2]
+    own = theory.__module__.startswith(__package__) and module in BUILTIN
+    others = [rank + 1 for rank in _RANKS.values()]
+    _RANKS[theory.name] = BUILTIN.index(module) if own else max([len(BUILTIN), *others])
+    _THEORIES[theory.name] = theory
+    schema.declare(described(theory).variables)
+    return theory
+
+
+def unregister(name: str) -> None:
+    """Take a theory back."""
+    schema.withdraw(described(_THEORIES.pop(name)).variables)
+    del _RANKS[name]
+
+
+def described(theory: type[Theory] | Theory) -> schema.Theory:
+    """What results say of a theory."""
+    return schema.Theory(theory.name, theory.label, _RANKS[theory.name])
+
+
+def theories() -> dict[str, type[Theory]]:
+    """All registered theories by name, the first in rank first."""
+    _load()
+    return dict(sorted(_THEORIES.items(), key=lambda item: _RANKS[item[0]]))
+
+
+def find(name: str) -> type[Theory]:
+    """The theory called `name`. Raises `InputError`."""
+    known = theories()
+    if name not in known:
+        close = difflib.get_close_matches(name.replace("_", "-"), known, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+        raise InputError(f"unknown theory {name!r}; {hint}")
+    return known[name]
+
+
+def applies(theory: str, method: Method) -> NotApplicable | None:
+    """Why a theory says nothing of a method, None where it does. Raises `InputError` for an unknown one."""
+    found = find(theory)
+    if not method.backpropagated:
+        return NotApplicable(f"{method.name} is not backpropagated layer by layer")
+    return found.applies(method)
+
+
+@cache
+def _load() -> None:
+    """Import the modules that register theories: ours, and those that other packages name."""
+    for module in BUILTIN:
+        import_module(f"{__package__}.{module}")
+    for point in entry_points(group=PLUGINS):
+        try:
+            point.load()
+        except Exception as error:  # anything may go wrong in another package
+            raise InputError(f"the theories of {point.value} can't be loaded: {one_line(error)}") from error

@@ -1,0 +1,77 @@
+"""What every theory of CSC is: one file with a class, registered as methods are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.supply import Supply
+from conetheory.progress import Progress, silent
+from conetheory.rules.registry import Method
+from conetheory.theory.records import NotApplicable
+
+
+class Theory(ABC):
+    """A theory at one start layer: it sees chains, and predicts the median of `1 - |cos|` at layers below.
+
+    name: what a user types; the variable is `predicted_NAME`. label: in tables and figures. needs: what it
+    wants of `chain.supply`, each computed once for all theories that ask. of_drawn_vectors: whether it
+    predicts for the very vectors that are measured, so that it sees every measured image.
+
+    vectors and seed are those of the measurement, positions the locations per layer and image (None: what
+    is affordable).
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
+    of_drawn_vectors: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        start: str,
+        *,
+        layers: Sequence[str] | None = None,
+        vectors: int = 5,
+        seed: int = 0,
+        positions: int | None = None,
+    ) -> None:
+        self.start, self.layers = start, layers
+        self.vectors, self.seed, self.positions = vectors, seed, positions
+        self.images = 0
+
+    @classmethod
+    def applies(cls, method: Method) -> NotApplicable | None:
+        """Why it says nothing of a method; None where it does. Not asked of methods without layers."""
+        return None
+
+    def supply(self, chain: RelevanceChain, progress: Progress = silent) -> Supply:
+        """What it needs of a chain that nobody shares."""
+        options = {"positions": self.positions, "seed": self.seed, "first_image": self.images}
+        return Supply(chain, self.start, self.layers, **options, progress=progress)
+
+    def add(self, chain: RelevanceChain, supply: Supply | None = None, progress: Progress = silent) -> None:
+        """See every image of a chain, in any order. supply: what others know of them (None: nothing)."""
+        supply = supply or self.supply(chain, progress)
+        self.observe(chain, supply, progress)
+        self.images = max(self.images, supply.first_image + len(chain))
+
+    @abstractmethod
+    def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
+        """See the images of a chain, which are numbers `supply.first_image` and on."""
+
+    @abstractmethod
+    def median(self, layer: str) -> float:
+        """The predicted median deficit, NaN where there is no prediction."""
+
+    def band(self, layer: str) -> tuple[float, float]:
+        """A 95% band of the median; NaN where the theory has none."""
+        return np.nan, np.nan
+
+    def passes(self, chain: RelevanceChain) -> int:
+        """What `add` costs, in vectors sent down or up one image of the chain, `needs` included."""
+        return 0
