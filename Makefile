@@ -19,6 +19,7 @@ bench: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 
 # torch and torchvision are resolved in the same call, so that their versions fit
 $(STAMP): pyproject.toml

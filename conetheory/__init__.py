@@ -11,9 +11,24 @@ _PUBLIC = {
     "predict_csc": "conetheory.predict",
     "certify_csc": "conetheory.certify",
     "compare": "conetheory.results",
+    "audit": "conetheory.runs",
+    "Study": "conetheory.runs",
+    "Settings": "conetheory.runs",
+    "Result": "conetheory.results",
     "networks": "conetheory.networks",
 }
-__all__ = ["RelevanceChain", "certify_csc", "compare", "measure_csc", "networks", "predict_csc"]
+__all__ = [
+    "RelevanceChain",
+    "Result",
+    "Settings",
+    "Study",
+    "audit",
+    "certify_csc",
+    "compare",
+    "measure_csc",
+    "networks",
+    "predict_csc",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,3 +37,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'conetheory' has no attribute {name!r}")
     module = import_module(_PUBLIC[name])
     return module if name == "networks" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

@@ -238,6 +238,8 @@ _SANITY = (
         NUMBER,
         "estimate",
     ),
+    Variable("target", "class", "the output that is explained", ("image",), NUMBER, "exact"),
+    Variable("other_class", "other", "the output of the random-logit check", ("image",), NUMBER, "exact"),
     Variable("live_images", "live images", "images that have a map", ("mode", "layer"), COUNT, "exact"),
 )
 _MAPS = (

@@ -25,7 +25,8 @@ from conetheory.results.comparison import Comparison
 from conetheory.results.layout import provenance
 from conetheory.results.verdict import verdicts
 from conetheory.rules.registry import find, get_method, methods
-from conetheory.runs.study import Settings, run
+from conetheory.runs.method import run
+from conetheory.runs.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
 INSENSITIVE = (
@@ -43,15 +44,15 @@ def row(found: Comparison, name: str) -> dict[str, Any]:
     """One method's numbers at the input."""
     data = found.dataset.isel(method=0, start=0, layer=-1)
     value = lambda key: float(data[key]) if key in data else float("nan")  # noqa: E731
-    theory = next((t for t in found.theories if np.isfinite(value(f"predicted_{t}"))), None)
+    theory = next((t for t in found.theories if np.isfinite(value(t.predicted))), None)
     (judged,) = verdicts(found.dataset)
     return {
         "measured": value("measured_deficit_median"),
         "whole map": value("measured_flattened_deficit_median"),
         "random": value("baseline_deficit"),
-        "theory": theory or found.not_predicted.get(name, "none applies"),
-        "predicted": value(f"predicted_{theory}") if theory else None,
-        "error": value(f"error_decades_{theory}") if theory else None,
+        "theory": theory.key if theory else found.not_predicted.get(name, "none applies"),
+        "predicted": value(theory.predicted) if theory else None,
+        "error": value(theory.error) if theory else None,
         "verdict": judged.text,
         "talk": said_in_the_talk(name),
         "images": int(found.dataset.attrs["images"]),

@@ -38,14 +38,15 @@ from conetheory.networks import Images, Network
 from conetheory.networks.ops import Add
 from conetheory.plotting.csc import csc_figure
 from conetheory.plotting.methods import methods_figure
-from conetheory.predict.theories import THEORIES
+from conetheory.predict.registry import applies, theories
 from conetheory.results.comparison import Comparison
 from conetheory.results.joining import join_methods
 from conetheory.results.layout import provenance
 from conetheory.rules.registry import methods
 from conetheory.rules.repro import ClippedAdds, reproduced
-from conetheory.runs import store as files
-from conetheory.runs.study import Settings, run
+from conetheory.runs import store
+from conetheory.runs.method import run
+from conetheory.runs.settings import Settings
 from experiments.method_table import parameters
 
 NETWORKS = ("vgg16", "resnet50")  # of the paper
@@ -112,7 +113,7 @@ class Case:
         """Predictions and certificates, one start layer after the other, over the same images measured."""
         p = self.protocol
         rule = reproduced(method, self.repro, **parameters(method, self.protocol.patterns))
-        if not rule.nonnegative and all(rule.applies(theory) is not None for theory in THEORIES):
+        if not rule.nonnegative and all(applies(theory, rule) is not None for theory in theories()):
             return
         main = method in p.main
         few = self.images.tensor[: p.few if main else 1]
@@ -145,14 +146,14 @@ class Case:
         settings = Settings(**(shared | options))
         chosen = {k: str(v) for k, v in asdict(settings).items() if k not in ("device", "batch")}
         identity = self.identity | chosen | {"count": len(images)}
-        path = files.folder(self.out / "parts" / self.name) / f"{name}.nc"
-        found, _ = files.reusable(Comparison, path, method, identity)
+        path = store.folder(self.out / "parts" / self.name) / f"{name}.nc"
+        found, _ = store.reusable(Comparison, path, method, identity)
         if found is None:
             begun = time.perf_counter()
             made = run(self.network, images, method, settings).dataset
             seconds = round(time.perf_counter() - begun, 2)
             made = made.assign_attrs(seconds=seconds, device=device_name(p.device), batch=p.batch)
-            found = files.save(Comparison(made), identity, path)
+            found = store.save(Comparison(made), identity, path)
         return found
 
 
@@ -318,7 +319,7 @@ def main(
 ) -> dict[str, Any]:
     """Write OUT/NAME.nc, .json and .png for each case; what is there already is taken up."""
     begun = time.perf_counter()
-    files.folder(out)
+    store.folder(out)
     given = {
         "vectors": vectors,
         "few": few,

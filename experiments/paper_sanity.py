@@ -29,8 +29,8 @@ from conetheory.plotting.maps import maps_figure
 from conetheory.report.map_tables import class_rows, sanity_rows, tracking_sentence
 from conetheory.results.class_distances import Classes
 from conetheory.results.dataset import Maps
-from conetheory.runs import store as files
-from conetheory.runs.series import Request, run_series
+from conetheory.runs import store
+from conetheory.runs.series import Series, run_series
 from conetheory.saliency.classes import ClassSettings, class_sensitivity
 from conetheory.saliency.maps import explain_maps
 from conetheory.saliency.pictures import class_index
@@ -54,14 +54,13 @@ from experiments.paper_csc import (
 
 def asked_for(
     network: Network, images: Images, names: list[str], patterns: Path | None, device: str, out: Path
-) -> Request:
+) -> Series:
     given = {name: parameters(name, patterns) for name in names}
-    return Request(
-        network, images, given, device, torch.float32, files.folder(out), resume=True, lenient=True
-    )
+    kept = {"out": store.folder(out), "resume": True, "lenient": True}
+    return Series(network, images, given, **kept, device=device, dtype=torch.float32)
 
 
-def randomised(asked: Request, layers: tuple[str, ...] | None, smooth: int) -> list[dict[str, Any]]:
+def randomised(asked: Series, layers: tuple[str, ...] | None, smooth: int) -> list[dict[str, Any]]:
     """`sanity.nc`, with the SSIM of the paper's code; one row a method."""
     settings = SanitySettings(layers=layers, smooth=smooth, ssim=PAPER, device=asked.device)
 
@@ -76,7 +75,7 @@ def randomised(asked: Request, layers: tuple[str, ...] | None, smooth: int) -> l
     )
 
 
-def class_distances(asked: Request, top: int, whole: int) -> tuple[list[dict[str, Any]], str]:
+def class_distances(asked: Series, top: int, whole: int) -> tuple[list[dict[str, Any]], str]:
     """`classes.nc`; one row a method, and how the predicted distances follow the measured ones."""
     settings = ClassSettings(top=top, whole=whole, device=asked.device)
 
@@ -90,7 +89,7 @@ def class_distances(asked: Request, top: int, whole: int) -> tuple[list[dict[str
     return class_rows(found), tracking_sentence(found)
 
 
-def two_classes(asked: Request, pair: tuple[str, str]) -> list[Path]:
+def two_classes(asked: Series, pair: tuple[str, str]) -> list[Path]:
     """`maps.nc` and a figure for each picture: both classes by every method."""
     for name in pair:
         class_index(asked.network, name)
@@ -136,7 +135,7 @@ def study(
     record["sanity"] = timed("sanity", lambda: randomised(asked, layers, smooth))
     record["classes"], record["tracking"] = timed("classes", lambda: class_distances(asked, top, whole))
     for pair in pairs if pictures else ():
-        folder = files.folder(out / "-".join(pair))
+        folder = store.folder(out / "-".join(pair))
         shown = replace(asked, images=pictures, out=folder)
         timed(" and ".join(pair), lambda shown=shown, pair=pair: two_classes(shown, pair))
     (out / "sanity.json").write_text(json.dumps(record, indent=1) + "\n")

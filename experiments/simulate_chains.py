@@ -19,10 +19,10 @@ import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.progress import Progress
 
 from conetheory.plotting.simulation import simulation
 from conetheory.report.simulation_tables import table
+from conetheory.runs.progress import shown
 from conetheory.simulate import VGG16_BACKWARD, simulate
 
 
@@ -52,14 +52,8 @@ def main(
 ) -> dict:
     """Simulate, compare, draw and save; returns the errors in decades by variant."""
     widths = [1 + (w + 7) // 8 for w in VGG16_BACKWARD[:-1]] + [3] if smoke else VGG16_BACKWARD
-    with Progress() as bar:
-        task = bar.add_task("layers", total=None)
-        dataset = simulate(
-            widths=widths,
-            repeats=2 if smoke else repeats,
-            seed=seed,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with shown() as progress:
+        dataset = simulate(widths=widths, repeats=2 if smoke else repeats, seed=seed, progress=progress)
     out.mkdir(parents=True, exist_ok=True)
     fig = figure(dataset)
     fig.savefig(out / "simulate_chains.png", dpi=200)

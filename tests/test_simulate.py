@@ -140,13 +140,13 @@ class TestStatistics:
 
 class TestSimulate:
     def test_dataset(self) -> None:
-        seen: list[tuple[int, int]] = []
+        seen: list[tuple[str, int, int]] = []
         data = simulate(
             ["vanilla", "relu"], widths=NARROW, starts=4, repeats=2, progress=lambda *a: seen.append(a)
         )
         assert dict(data.sizes) == {"variant": 2, "layer": 4, "statistic": 2}
         assert list(data["width"].values) == list(NARROW)
-        assert seen == [(i, 6) for i in range(1, 7)]
+        assert seen == [("layers", i, 6) for i in range(1, 7)]
         assert data.attrs["starts"] == 4
         again = simulate(["vanilla", "relu"], widths=NARROW, starts=4, repeats=2)
         other = simulate(["vanilla", "relu"], widths=NARROW, starts=4, repeats=2, seed=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -39,22 +40,20 @@ TASKS = (
     Task("predict", "Predict the CSC deficit without measuring it.", measures=False, certifies=False),
     Task("certify", "Certify which cosine any two starts have at least.", measures=False, predicts=False),
 )
-DEMO = Task("demo", "The main job on the bundled network and photographs; downloads nothing.")
+DEMO = Task("demo", "The main job on the bundled network and photographs; downloads nothing.", folder="demo")
 
 
-def _job_command(task: Task, names: Sequence[str], model: str | None = None, **defaults: Any) -> None:
-    """Register a command with the options called `names`; `model` is fixed where it is given.
+def _job_command(task: Task, run: str, names: Sequence[str], **defaults: Any) -> None:
+    """Register a command with the options called `names`; `defaults` replace those of their table.
 
-    `defaults` replace those of the table of options.
+    run: `module:function`, imported when the command is called.
     """
 
     def command(**given: Any) -> None:
-        from conetheory.cli.job import run_task
+        module, _, function = run.partition(":")
+        getattr(import_module(f"conetheory.cli.{module}"), function)(task, given)
 
-        run_task(task, given.pop("model", model), given)
-
-    kinds = [] if model else ["model"]
-    parameters = [_parameter(name, defaults) for name in [*kinds, *names]]
+    parameters = [_parameter(name, defaults) for name in names]
     command.__signature__ = inspect.Signature(parameters)
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__name__ = task.name
@@ -68,12 +67,14 @@ def _parameter(name: str, defaults: dict[str, Any]) -> inspect.Parameter:
 
 
 _job_command(
-    DEMO, ["limit", "vectors", "seed", "device", "dtype", "positions", *OUTPUT], model="cifar10_cnn", limit=4
+    DEMO, "demo:run_demo", ["limit", "vectors", "seed", "device", "dtype", "positions", *OUTPUT], limit=4
 )
 for _task in TASKS:
     _job_command(
         _task,
+        "compare:run_task",
         [
+            "model",
             *COMMON,
             *(PREDICT if _task.predicts else []),
             *(CERTIFY if _task.certifies else []),

@@ -1,44 +1,52 @@
-"""What the demo adds to the main job: maps, class sensitivity, randomisation, and the report."""
+"""The demo: the main job on the bundled network, with maps, classes, randomisation and the report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from conetheory.cli import console
-from conetheory.runs import store as files
+from conetheory.cli.compare import present, study_of
+from conetheory.cli.options import Task
+from conetheory.report import write_report
+from conetheory.report.comparison_tables import sentence
+from conetheory.results.dataset import Result
+from conetheory.results.joining import join_methods
+from conetheory.runs import store
+from conetheory.runs.progress import shown
+from conetheory.runs.study import Study
+from conetheory.saliency.classes import class_sensitivity
+from conetheory.saliency.maps import explain_maps
+from conetheory.sanity import sanity_check
 
-if TYPE_CHECKING:
-    from conetheory.cli.job import Job
-    from conetheory.results.dataset import Result
-
-PARTS = ("maps", "classes", "sanity")
-
-
-def demo_files(out: Path) -> list[Path]:
-    """What the demo writes beside the files of the main job."""
-    return [out / f"{name}.nc" for name in PARTS]
+MODEL = "cifar10_cnn"
+METHODS = ["lrp-alpha1beta0", "lrp-alpha2beta1", "gradient"]
+PARTS: dict[str, Callable[..., Result]] = {
+    "maps": explain_maps,
+    "classes": class_sensitivity,
+    "sanity": sanity_check,
+}
 
 
-def finish_demo(job: Job) -> list[Path]:
-    """Write maps.nc, classes.nc, sanity.nc and report.html into the job's folder."""
-    from conetheory.report import write_report
-    from conetheory.results.joining import join_methods
-    from conetheory.saliency.classes import class_sensitivity
-    from conetheory.saliency.maps import explain_maps
-    from conetheory.sanity import sanity_check
+def run_demo(task: Task, given: dict[str, Any]) -> None:
+    """Measure, predict and certify three methods; then all the rest, and one page of it."""
+    study = study_of(task, given | {"model": MODEL, "method": METHODS})
+    store.refuse_others([_path(study, part) for part in PARTS], study.origin)
+    comparison = study.run()
+    paths = [*store.write_all(comparison, study.out), *_rest(study), write_report(study.out)]
+    present(task, comparison, paths, given["json"], sentence(comparison))
 
-    network, images, names = job.network, job.images.tensor, list(job.images.names)
-    with console.progress() as report:
-        parts: dict[str, Callable[[str], Result]] = {
-            "maps": lambda method: explain_maps(network, images, method, names=names),
-            "classes": lambda method: class_sensitivity(network, images, method, names=names),
-            "sanity": lambda method: sanity_check(network, images, method, names=names),
-        }
-        paths = demo_files(job.out)
-        for done, (name, path) in enumerate(zip(PARTS, paths, strict=True)):
-            report("maps, classes, randomisation", done, len(PARTS))
-            whole = join_methods([parts[name](method) for method in job.methods])
-            files.save(whole, job.origin, path)
-    return [*paths, write_report(job.out)]
+
+def _rest(study: Study) -> list[Path]:
+    """maps.nc, classes.nc and sanity.nc."""
+    names = list(study.images.names)
+    with shown() as progress:
+        for done, (part, compute) in enumerate(PARTS.items()):
+            progress("maps, classes, randomisation", done, len(PARTS))
+            each = [compute(study.network, study.images.tensor, m, names=names) for m in study.methods]
+            store.save(join_methods(each), study.origin, _path(study, part))
+    return [_path(study, part) for part in PARTS]
+
+
+def _path(study: Study, part: str) -> Path:
+    return study.out / f"{part}.nc"

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from conetheory.cli import console
 from conetheory.cli.options import OPTIONS, distinct
-from conetheory.cli.series import request
-from conetheory.runs.series import Request, run_series
 
 if TYPE_CHECKING:
-    from conetheory.cli.console import Report
+    from conetheory.progress import Progress
     from conetheory.results.dataset import Maps
+    from conetheory.runs.series import Series
 
 Model, Weights, Images, Limit = (OPTIONS[n][0] for n in ("model", "weights", "images", "limit"))
 Method, Parameter, Device, Dtype = (OPTIONS[n][0] for n in ("method", "set", "device", "dtype"))
@@ -40,14 +38,17 @@ def run_explain(
     json: Json = False,
 ) -> None:
     """Saliency maps: what each method says of an image's predicted or any other class."""
-    asked = request("explain", locals())
+    given = locals()
+    from conetheory.cli.request import request
     from conetheory.results.dataset import Maps
+    from conetheory.runs.series import run_series
     from conetheory.saliency.maps import explain_maps
     from conetheory.saliency.pictures import PREDICTED, class_index
 
+    asked = request("explain", given)
     target = distinct(target, lambda t: t if t == PREDICTED else class_index(asked.network, t))
 
-    def compute(method: str, report: Report) -> Maps:
+    def compute(method: str, progress: Progress) -> Maps:
         placed = {"device": asked.device, "dtype": asked.dtype, "names": asked.names}
         return explain_maps(
             asked.network, asked.images.tensor, method, target, **placed, **asked.methods[method]
@@ -64,12 +65,14 @@ def run_explain(
 
 def _note_empty(maps: Maps) -> None:
     """Say which maps are zero everywhere, as those of a black image are."""
+    from conetheory.runs.progress import note
+
     empty = (maps.dataset["map"] == 0).all(["y", "x"]).stack(of=("method", "image", "target"))
     for method, image, target in empty["of"].values[empty.values]:
-        console.note(f"{method}: no relevance of {target} reaches the pixels of {image}: the map is zero")
+        note(f"{method}: no relevance of {target} reaches the pixels of {image}: the map is zero")
 
 
-def _draw(asked: Request, maps: Maps) -> list[Path]:
+def _draw(asked: Series, maps: Maps) -> list[Path]:
     from conetheory.plotting.maps import maps_figure
 
     paths, drawn = [], Counter()

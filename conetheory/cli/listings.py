@@ -71,9 +71,9 @@ def list_methods(json: Json = False) -> None:
 
 def _described(method: Method) -> dict[str, Any]:
     """A method as `conetheory methods --json` prints it."""
-    from conetheory.predict.theories import THEORIES
+    from conetheory.predict.registry import applies, theories
 
-    said = {theory: method.applies(theory) for theory in THEORIES}
+    said = {theory: applies(theory, method) for theory in theories()}
     reasons = dict.fromkeys(found.reason for found in said.values() if found is not None)
     names = ("name", "family", "description", "source", "linear", "nonnegative", "sum_preserving")
     return {

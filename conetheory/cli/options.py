@@ -12,13 +12,14 @@ from typer import Argument, Option
 
 @dataclass(frozen=True)
 class Task:
-    """A command of the main job and which of its parts it does."""
+    """A command of the main job, which of its parts it does, and a folder of its own under `out`."""
 
     name: str
     help: str
     measures: bool = True
     predicts: bool = True
     certifies: bool = True
+    folder: str = ""
 
 
 MODEL = Argument(
@@ -28,10 +29,10 @@ WEIGHTS = "torchvision weights name, .safetensors or .pth file, or random:SEED. 
 IMAGES = "A picture, a folder or an ImageFolder tree (repeatable). (default: the bundled photographs)"
 START = "Start layer (repeatable). (default: the paper's for csc, else logits)"
 METHOD = "Method (repeatable), or all: every registered one that the network allows."
-THEORY = "local-spectrum, two-scale or mean-field (repeatable). (default: all)"
-PREDICT = "Images that take part in the local spectrum. (default: all)"
+THEORY = "A theory, such as local-spectrum (repeatable). (default: all)"
+PREDICT = "Images that theories see, but for those of the very vectors. (default: all)"
 CERTIFY = "Images to certify. (default: 1 for compare, else all)"
-POSITIONS = "Locations per layer and image for local spectrum and certificate. (default: what is affordable)"
+POSITIONS = "Locations per layer and image for theories and certificates. (default: what is affordable)"
 BIAS = "What the rule does with biases: none, bach or signed, where it has the choice. (default: its own)"
 EMPTY = "An output with one empty pool: drop its share, or renormalise. (default: drop)"
 STABILISER = "Added to the pools, with their sign. (default: 0)"

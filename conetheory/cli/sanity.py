@@ -10,23 +10,15 @@ import typer
 
 from conetheory.cli import console
 from conetheory.cli.options import OPTIONS, distinct
-from conetheory.cli.series import request
-from conetheory.report.map_tables import (
-    class_records,
-    class_rows,
-    sanity_records,
-    sanity_rows,
-    tracking_sentence,
-)
-from conetheory.runs.series import run_series
 
 if TYPE_CHECKING:
     import torch
 
     from conetheory.networks import Graph
+    from conetheory.progress import Progress
     from conetheory.results.class_distances import Classes
-    from conetheory.runs.series import Request
-    from conetheory.sanity import Sanity
+    from conetheory.results.dataset import Sanity
+    from conetheory.runs.series import Series
 
 Model, Weights, Images, Limit = (OPTIONS[n][0] for n in ("model", "weights", "images", "limit"))
 Method, Parameter, Seed = (OPTIONS[n][0] for n in ("method", "set", "seed"))
@@ -61,10 +53,15 @@ def run_sanity(
     json: Json = False,
 ) -> None:
     """Randomise the network layer by layer: do the maps change? (Adebayo et al. 2018)"""
-    asked = request("sanity", locals())
+    given = locals()
+    from conetheory.cli.request import request
+    from conetheory.report.map_tables import sanity_records, sanity_rows
+    from conetheory.runs.progress import note
+    from conetheory.runs.series import run_series
     from conetheory.saliency.similarity import PAPER, Ssim
     from conetheory.sanity import Sanity, SanitySettings, sanity_check
 
+    asked = request("sanity", given)
     settings = SanitySettings(
         layers=_layers(asked, layer),
         scheme=scheme,
@@ -76,10 +73,10 @@ def run_sanity(
     )
     options = {"targets": _targets(asked, target), "fresh": _fresh(asked, model, scheme, seed)}
 
-    def compute(name: str, report: console.Report) -> Sanity:
+    def compute(name: str, progress: Progress) -> Sanity:
         mine = SanitySettings(**{**vars(settings), "parameters": asked.methods[name]})
         return sanity_check(
-            asked.network, asked.images.tensor, name, mine, names=asked.names, progress=report, **options
+            asked.network, asked.images.tensor, name, mine, names=asked.names, progress=progress, **options
         )
 
     sanity = run_series(asked, Sanity, _described(settings) | {"target": target}, compute)
@@ -89,7 +86,7 @@ def run_sanity(
         _report(sanity_rows(sanity), asked, "sanity.nc")
     fewest = int(sanity.dataset["live_images"].min())
     if fewest < len(asked.images):
-        console.note(
+        note(
             f"some randomised networks have maps of {fewest} of {len(asked.images)} images only (live_images)"
         )
 
@@ -112,19 +109,23 @@ def run_classes(
     json: Json = False,
 ) -> None:
     """Explain other classes of the same image: does the map change?"""
-    asked = request("classes", locals())
+    given = locals()
+    from conetheory.cli.request import request
+    from conetheory.report.map_tables import class_records, class_rows, tracking_sentence
     from conetheory.results.class_distances import Classes
+    from conetheory.runs.series import run_series
     from conetheory.saliency.classes import ClassSettings, class_sensitivity
 
+    asked = request("classes", given)
     pairs = tuple(dict.fromkeys(_pair(asked, text) for text in pair or ()))
     settings = ClassSettings(
         top=top, whole=whole, pairs=pairs, seed=seed, device=asked.device, dtype=asked.dtype
     )
 
-    def compute(name: str, report: console.Report) -> Classes:
+    def compute(name: str, progress: Progress) -> Classes:
         mine = ClassSettings(**{**vars(settings), "parameters": asked.methods[name]})
         return class_sensitivity(
-            asked.network, asked.images.tensor, name, mine, progress=report, names=asked.names
+            asked.network, asked.images.tensor, name, mine, progress=progress, names=asked.names
         )
 
     classes = run_series(asked, Classes, _described(settings), compute)
@@ -135,7 +136,7 @@ def run_classes(
         typer.echo(tracking_sentence(classes))
 
 
-def _report(rows: list[dict[str, str]], asked: Request, file: str) -> None:
+def _report(rows: list[dict[str, str]], asked: Series, file: str) -> None:
     from rich.table import Table
 
     table = Table()
@@ -157,14 +158,14 @@ def _described(settings: Any) -> dict[str, Any]:
     return json_format.loads(json_format.dumps(plain))
 
 
-def _layers(asked: Request, names: list[str] | None) -> tuple[str, ...] | None:
+def _layers(asked: Series, names: list[str] | None) -> tuple[str, ...] | None:
     """The asked layers, each once, whatever it was called; None for the usual ones."""
     from conetheory.networks.randomise import own_operations
 
     return tuple(distinct(names or (), lambda name: own_operations(asked.network.graph, name))) or None
 
 
-def _targets(asked: Request, target: str) -> torch.Tensor | None:
+def _targets(asked: Series, target: str) -> torch.Tensor | None:
     import torch
 
     from conetheory.errors import InputError
@@ -178,7 +179,7 @@ def _targets(asked: Request, target: str) -> torch.Tensor | None:
     return torch.tensor(asked.images.labels).view(-1, 1)
 
 
-def _fresh(asked: Request, model: str, scheme: str, seed: int) -> Graph | None:
+def _fresh(asked: Series, model: str, scheme: str, seed: int) -> Graph | None:
     """The same network as its authors initialise it, for the scheme that wants it."""
     from conetheory import networks
 
@@ -189,7 +190,7 @@ def _fresh(asked: Request, model: str, scheme: str, seed: int) -> Graph | None:
     return networks.load(model, f"random:{seed}", shape, [str(n) for n in range(outputs)]).graph
 
 
-def _pair(asked: Request, text: str) -> tuple[int, int]:
+def _pair(asked: Series, text: str) -> tuple[int, int]:
     from conetheory.errors import InputError
     from conetheory.saliency.pictures import class_index
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conetheory.cli.console import out as stdout
-from conetheory.cli.console import progress
 from conetheory.cli.options import MOST, SEEDS
 
 if TYPE_CHECKING:
@@ -30,17 +29,18 @@ def run_simulation(
 ) -> None:
     """The paper's random-matrix chains (VGG-16 widths), simulated, with the closed form over them."""
     from conetheory.report.simulation_tables import table
+    from conetheory.runs.progress import shown
     from conetheory.runs.store import folder
     from conetheory.simulate import simulate
 
     folder(out)
-    with progress() as report:
+    with shown() as progress:
         dataset = simulate(
             list(dict.fromkeys(matrices or ())) or None,
             starts=starts,
             repeats=repeats,
             seed=seed,
-            progress=report,
+            progress=progress,
         )
     dataset.to_netcdf(out / "simulation.nc", engine="h5netcdf")
     _figure(dataset).savefig(out / "simulation.png", dpi=150)

@@ -9,8 +9,8 @@ from typing import Any
 from conetheory.chain.layers import below, state_cuts
 from conetheory.predict.local_spectrum import LocalSpectrum
 from conetheory.predict.mean_field import MeanField
+from conetheory.predict.predictions import predict_csc, prediction, predictors
 from conetheory.predict.registry import applies, find, register, theories
-from conetheory.predict.theories import predict_csc, prediction, predictors
 from conetheory.predict.theory import Theory
 from conetheory.predict.two_scale import TwoScale
 

@@ -1,4 +1,7 @@
-"""Reports from the results of a folder: a page for the browser, Markdown with figures, or a PDF."""
+"""Reports: a page for the browser, Markdown with figures, or a PDF, from results. No torch.
+
+Touch `write_report` for a folder of results, `write` for findings. The tables of the terminal are here too.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from pathlib import Path
 from conetheory.errors import InputError
 from conetheory.report.findings import Findings, load_findings
 
-FORMATS = {"html": "page", "md": "markdown", "pdf": "pages"}
-__all__ = ["FORMATS", "Findings", "load_findings", "write_report"]
+FORMATS = {"html": "html", "md": "markdown", "pdf": "pdf"}
+__all__ = ["FORMATS", "Findings", "html_of", "load_findings", "write", "write_report"]
 
 
 def write_report(folder: str | Path, out: str | Path | None = None, format: str = "html") -> Path:
@@ -18,16 +21,39 @@ def write_report(folder: str | Path, out: str | Path | None = None, format: str 
 
     Raises `InputError` where the folder holds no results or the format is unknown.
     """
-    if format not in FORMATS:
-        raise InputError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
-    networks = load_findings(folder)
-    path = Path(folder) / f"report.{format}" if out is None else Path(out)
-    write: Callable[[Sequence[Findings], Path], None] = import_module(
-        f"conetheory.report.{FORMATS[format]}"
-    ).write
+    _writer(format)
+    return write(
+        load_findings(folder), Path(folder) / f"report.{format}" if out is None else Path(out), format
+    )
+
+
+def write(networks: Sequence[Findings], path: Path, format: str | None = None) -> Path:
+    """Report findings, as `format` or by the path's suffix. Raises `InputError`."""
+    writer = _writer(format or path.suffix.removeprefix("."))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(networks, path)
+        writer(networks, path)
     except OSError as error:
         raise InputError(f"the report can't be written to {path}: {error.strerror or error}") from error
     return path
+
+
+def html_of(findings: Findings) -> str:
+    """The headline and the verdicts of one network as HTML, for a notebook."""
+    from conetheory.report.verdict_tables import MARKS, cells, used_columns
+
+    columns = used_columns(findings.verdicts)
+    head = "".join(f"<th>{name}</th>" for name in ("method", "verdict", *columns))
+    rows = "".join(
+        f"<tr><td>{v.method}</td><td>{MARKS[v.outcome]} {v.text}</td>"
+        + "".join(f"<td>{cells(v)[name] or '–'}</td>" for name in columns)
+        + "</tr>"
+        for v in findings.verdicts
+    )
+    return f"<p>{findings.headline}</p><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _writer(format: str) -> Callable[[Sequence[Findings], Path], None]:
+    if format not in FORMATS:
+        raise InputError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
+    return import_module(f"conetheory.report.{FORMATS[format]}").write

@@ -36,6 +36,13 @@ class Findings:
     maps: xr.Dataset | None
     sources: tuple[tuple[str, dict[str, Any]], ...]
 
+    @classmethod
+    def of(cls, comparison: Comparison) -> Findings:
+        """Of one comparison alone, from wherever it is."""
+        said = comparison.dataset.attrs
+        network, weights = str(said.get("network", "unnamed")), str(said.get(WEIGHTS, ""))
+        return cls(network, weights, comparison, None, None, None, (("", dict(said)),))
+
     @cached_property
     def verdicts(self) -> list[Verdict]:
         comparison = None if self.comparison is None else self.comparison.dataset

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from conetheory import schema
@@ -109,6 +110,13 @@ class Comparison(Result):
         if path is not None:
             Path(path).write_text(text + "\n")
         return text
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The rows as a table, `predicted_*` and `error_decades_*` of each theory beside the others."""
+        nested = ("predicted", "error_decades")
+        plain = ({k: v for k, v in row.items() if k not in nested} for row in self.rows())
+        theirs = ({f"{k}_{t}": v for k in nested for t, v in row[k].items()} for row in self.rows())
+        return pd.DataFrame([a | b for a, b in zip(plain, theirs, strict=True)])
 
     def plot(self, path: str | Path | None = None) -> Any:
         """The figure (see `plotting.csc`); saved where a path is given."""

@@ -1,10 +1,10 @@
-"""The files of a command: a netCDF for each method as it is done, that of all, and what each depends on."""
+"""The files of a study: a netCDF for each method as it is done, that of all, and what each depends on."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from conetheory.results.dataset import Result
 
 Kind = TypeVar("Kind", bound="Result")
+LEFT = "unfinished"  # the attribute that names the stages that are left
 
 
 def folder(path: Path) -> Path:
@@ -87,24 +88,33 @@ def _made(path: Path, names: Iterable[str]) -> dict[str, str] | None:
     return {name: str(settings.get(name, "")) for name in names}
 
 
-def settings_text(settings: dict[str, Any]) -> str:
+def settings_text(settings: Mapping[str, Any]) -> str:
     """The settings as the JSON that a result carries."""
     return json.dumps(settings, sort_keys=True)
 
 
-def marked(result: Kind, settings: dict[str, Any]) -> Kind:
-    """The result with its settings, by which a file is known again."""
-    return type(result)(result.dataset.assign_attrs(settings=settings_text(settings)))
+def marked(result: Kind, settings: Mapping[str, Any], left: Sequence[str] = ()) -> Kind:
+    """The result with its settings, by which a file is known again, and with the stages that are left."""
+    data = result.dataset.assign_attrs(settings=settings_text(settings))
+    data.attrs.pop(LEFT, None)
+    return type(result)(data.assign_attrs({LEFT: ", ".join(left)}) if left else data)
 
 
-def save(result: Kind, settings: dict[str, Any], path: Path) -> Kind:
+def left_of(result: Result) -> tuple[str, ...]:
+    """The stages that are left of a result; none where it is whole."""
+    return tuple(stage for stage in str(result.dataset.attrs.get(LEFT, "")).split(", ") if stage)
+
+
+def save(result: Kind, settings: Mapping[str, Any], path: Path, left: Sequence[str] = ()) -> Kind:
     """Write a result with its settings, and give it back as it was written."""
-    found = marked(result, settings)
+    found = marked(result, settings, left)
     found.save(path)
     return found
 
 
-def reusable(kind: type[Kind], path: Path, method: str, settings: dict[str, Any]) -> tuple[Kind | None, str]:
+def reusable(
+    kind: type[Kind], path: Path, method: str, settings: Mapping[str, Any]
+) -> tuple[Kind | None, str]:
     """A result of the same settings, or None and the reason (empty where there is no file)."""
     if not path.is_file():
         return None, ""

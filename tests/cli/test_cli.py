@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from conetheory.cli import job as job_module
 from conetheory.cli import main
 from conetheory.networks.sources import BUNDLED
 from conetheory.results.comparison import Comparison
 from conetheory.results.dataset import Result
 from conetheory.rules import registry
+from conetheory.runs import method as one_method
 from tests.cli.commands import CIFAR, QUICK, SMOKE, complaint
 
 
@@ -154,10 +154,10 @@ def test_results_that_cannot_be_written(capsys, tmp_path):
     ],
 )
 def test_too_little_memory_is_one_line(capsys, monkeypatch, error):
-    def refused(*_):
+    def refused(*_, **__):
         raise error
 
-    monkeypatch.setattr(job_module, "run", refused)
+    monkeypatch.setattr(one_method, "run", refused)
     assert "not enough memory" in complaint(capsys, *CIFAR, "--start", "conv2")
 
 
@@ -269,7 +269,7 @@ def test_all_methods_in_one_go(capsys, monkeypatch, tmp_path):
     """What the network does not allow is left out with its reason; the others share a table and a figure."""
     chosen = ["lrp-alpha1beta0", "guided-backprop", "rectgrad", "lrp-epsilon", "pattern-net"]
     monkeypatch.setattr(
-        "conetheory.cli.chosen.entries", lambda: {name: registry.find(name) for name in chosen}
+        "conetheory.runs.methods.entries", lambda: {name: registry.find(name) for name in chosen}
     )
     request = ["compare", "cifar10_cnn", *SMOKE, "--certify-images", "0", "--out", str(tmp_path / "all")]
     assert main([*request, "--method", "all", "--set", "percentile=90", "--set", "bias=none"]) == 0

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from conetheory.cli import job as job_module
 from conetheory.cli import main
 from conetheory.results.dataset import Result
+from conetheory.runs import method as one_method
 from tests.cli.commands import CIFAR, QUICK, SMOKE, complaint
 
 
 def test_resume_takes_what_is_there_and_reruns_what_differs(capsys, monkeypatch, tmp_path):
-    runs, real = [], job_module.run
-    monkeypatch.setattr(job_module, "run", lambda *a: runs.append(a[2]) or real(*a))
+    runs, real = [], one_method.run
+    monkeypatch.setattr(one_method, "run", lambda *a, **k: runs.append(a[2]) or real(*a, **k))
     request = ["csc", "cifar10", *QUICK, "--start", "conv2", "--out", str(tmp_path / "out")]
     methods = ["--method", "lrp-zplus", "--method", "lrp-alpha2beta1"]
     assert main([*request, "--method", "lrp-zplus"]) == 0
@@ -80,10 +80,10 @@ def test_resume_sees_another_version_and_what_is_in_a_file(capsys, monkeypatch, 
 
 
 def test_an_interruption_leaves_one_line(capsys, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(job_module, "run", interrupted)
+    monkeypatch.setattr(one_method, "run", interrupted)
     assert main([*CIFAR, "--start", "conv2"]) == 130
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("conetheory: interrupted")

@@ -10,6 +10,7 @@ from torch import nn
 import conetheory as ct
 from conetheory.networks import trace
 from conetheory.predict import MeanField
+from conetheory.predict.registry import applies
 from conetheory.rules.gradient import RectGrad
 from tests.toys import TOYS, chain
 
@@ -63,7 +64,7 @@ def test_every_toy_has_a_prediction(toy):
 @pytest.mark.parametrize("method", ["gradient", "lrp-alpha1beta0"])
 def test_linear_methods_have_none(method):
     found = chain("small vgg", method, count=1)
-    assert "no ReLU" in found.method.applies("mean-field").reason
+    assert "no ReLU" in applies("mean-field", found.method).reason
     assert "predicted_mean_field" not in ct.predict_csc(found, theory="mean-field").dataset
 
 

@@ -14,14 +14,15 @@ from conetheory.certify.certifier import certify_csc
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.measure.meter import measure_csc
-from conetheory.predict.theories import predict_csc
+from conetheory.predict.predictions import predict_csc
 from conetheory.results.comparison import Comparison, compare
 from conetheory.results.dataset import Certificate, Measurement, Prediction, Result
 from conetheory.results.joining import join_methods
 from conetheory.rules.described import described
 from conetheory.rules.registry import get_method, methods
 from conetheory.rules.repro import reproduced
-from conetheory.runs.study import Settings, run
+from conetheory.runs.method import run
+from conetheory.runs.settings import Settings
 from conetheory.saliency.classes import ClassSettings, class_sensitivity
 from conetheory.saliency.maps import explain_maps
 from conetheory.sanity import SanitySettings, sanity_check

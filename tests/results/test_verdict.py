@@ -14,11 +14,12 @@ from conetheory import networks
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.measure.meter import measure_csc
 from conetheory.networks import trace
-from conetheory.predict.theories import predict_csc
+from conetheory.predict.predictions import predict_csc
 from conetheory.results.comparison import compare
 from conetheory.results.evidence import FORGOTTEN, STILL
 from conetheory.results.verdict import Outcome, Verdict, decide, to_json, verdicts
-from conetheory.runs.study import Settings, run
+from conetheory.runs.method import run
+from conetheory.runs.settings import Settings
 from conetheory.saliency.classes import class_sensitivity
 from tests.networks.toys import random_images, seeded
 from tests.report import folders

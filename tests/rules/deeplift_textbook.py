@@ -14,7 +14,7 @@ from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import Affine, AvgPool2d, Concat, LinearOp, MaxPool2d, PassThrough
 from tests.networks.toys import random_images, seeded
 from tests.rules.textbook import dense_weights, winners
-from tests.toys import SHAPE, TOYS, graph, images
+from tests.toys import SHAPE, TOYS, conv, graph, images
 
 METHODS = ("deeplift-rescale", "deeplift-revealcancel", "deeplift-ablation")
 
@@ -186,3 +186,15 @@ class Textbook:
             for i, name in enumerate(node.inputs):
                 found[name] = [held + block[i] for held, block in zip(found[name], blocks, strict=True)]
         return found
+
+
+ACTIVATIONS = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.ELU, nn.LeakyReLU)
+
+
+def captum_net(activation: type[nn.Module]) -> nn.Module:
+    """What captum 0.9 gets right: no module twice, and no activation right before or behind a max pool.
+
+    Where a max pool stands right behind an activation, its contributions do not sum to the difference.
+    """
+    layers = [conv(2, 4), nn.MaxPool2d(2), conv(4, 5), activation(), conv(5, 5), nn.AvgPool2d(3, 3)]
+    return nn.Sequential(*layers, activation(), nn.Flatten(), nn.Linear(5, 6), activation(), nn.Linear(6, 4))

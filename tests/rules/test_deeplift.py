@@ -23,11 +23,11 @@ from tests.rules.deeplift_textbook import (
     METHODS,
     REFERENCE,
     Textbook,
+    captum_net,
     every_output,
     network,
     open_chain,
 )
-from tests.rules.test_deeplift_published import captum_net
 from tests.toys import SHAPE, TOYS, graph, images
 
 # ---------------------------------------------------------------- the textbook

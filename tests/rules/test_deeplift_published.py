@@ -13,23 +13,14 @@ from conetheory.networks import trace
 from conetheory.saliency.explain import explain
 from tests.networks.toys import random_images, seeded
 from tests.rules.deeplift_textbook import (
+    ACTIVATIONS,
     METHODS,
+    captum_net,
     every_output,
     layer,
     open_chain,
 )
-from tests.toys import SHAPE, conv
-
-ACTIVATIONS = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.ELU, nn.LeakyReLU)
-
-
-def captum_net(activation: type[nn.Module]) -> nn.Module:
-    """What captum 0.9 gets right: no module twice, and no activation right before or behind a max pool.
-
-    Where a max pool stands right behind an activation, its contributions do not sum to the difference.
-    """
-    layers = [conv(2, 4), nn.MaxPool2d(2), conv(4, 5), activation(), conv(5, 5), nn.AvgPool2d(3, 3)]
-    return nn.Sequential(*layers, activation(), nn.Flatten(), nn.Linear(5, 6), activation(), nn.Linear(6, 4))
+from tests.toys import SHAPE
 
 
 @pytest.mark.filterwarnings("ignore:Setting forward, backward hooks", "ignore:Input Tensor")

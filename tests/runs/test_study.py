@@ -15,7 +15,8 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.measure.meter import CscMeter, draw
 from conetheory.networks import ops, trace
-from conetheory.runs.study import Settings, run
+from conetheory.runs.method import run
+from conetheory.runs.settings import Settings
 from tests.networks.toys import random_images, seeded
 
 METHODS = ("lrp-alpha1beta0", "lrp-alpha2beta1", "gradient", "guided-backprop", "deeplift-rescale")
@@ -65,13 +66,15 @@ def test_results_do_not_depend_on_the_batch(network, method, batch):
 def test_images_share_chains_where_nothing_but_the_measurement_sees_them(network, monkeypatch):
     sizes = []
     add = CscMeter.add
-    monkeypatch.setattr(CscMeter, "add", lambda self, chain: (sizes.append(len(chain)), add(self, chain)))
+    monkeypatch.setattr(
+        CscMeter, "add", lambda self, chain, *a: (sizes.append(len(chain)), add(self, chain, *a))
+    )
     settings = Settings(predict=2, certify=0, theories=("local-spectrum",), batch=3)
     run(network, pictures(7), "lrp-alpha1beta0", settings)
-    assert sizes == [1, 1, 3, 2]
+    assert sizes == [3, 3, 1]
     sizes.clear()
     run(network, pictures(7), "lrp-alpha1beta0", replace(settings, theories=(), certify=1))
-    assert sizes == [1, 1, 3, 3]  # the certified image is measured once more, by nonnegative starts
+    assert sizes == [3, 3, 1, 1]  # the certified image is measured once more, by nonnegative starts
     sizes.clear()
     run(network, pictures(3), "occlusion", replace(settings, vectors=2))
     assert sizes == [1, 1, 1]

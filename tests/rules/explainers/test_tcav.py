@@ -98,7 +98,7 @@ def test_tcav_needs_examples():
 def test_tcav_is_listed_and_says_that_it_gives_no_map():
     assert "tcav" in [method.name for method in methods()]
     for call in (open_chain, explain, partial(get_map, start="logits")):
-        with pytest.raises(InputError, match=r"no map: use conetheory\.explainers\.tcav\.tcav_scores"):
+        with pytest.raises(InputError, match=r"no map: use conetheory\.rules\.explainers\.tcav\.tcav_scores"):
             call(graph("small vgg"), images(), "tcav")
 
 

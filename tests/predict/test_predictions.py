@@ -13,12 +13,13 @@ from conetheory.certify.certifier import certify_csc
 from conetheory.chain.columns import local_columns
 from conetheory.chain.local import local_rows, singular_values
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.supply import MATRICES, UNITS, Supply
 from conetheory.errors import InputError
 from conetheory.measure.meter import CscMeter, draw, local_deficits, measure_csc
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT
 from conetheory.predict import LocalSpectrum, TwoScale, below, state_cuts
-from conetheory.predict.theories import predict_csc
+from conetheory.predict.predictions import predict_csc
 from conetheory.theory.cosine import pairwise_deficits
 from conetheory.theory.twoscale import amplitude, location_chain, location_weight
 from tests.networks.toys import random_images, seeded
@@ -185,18 +186,23 @@ def test_local_matrices_are_the_same_from_every_side(toy, method):
 @pytest.mark.parametrize("enumerable", [True, False])
 def test_spectra_do_not_depend_on_batches_nor_on_who_made_the_blocks(monkeypatch, enumerable):
     """Each image at locations of its own, whether it comes alone, with others, or after a certificate."""
-    monkeypatch.setattr("conetheory.predict.local_spectrum.is_enumerable", lambda chain, start: enumerable)
+    monkeypatch.setattr("conetheory.chain.supply.is_enumerable", lambda chain, start: enumerable)
     found, options = chain("small vgg"), {"positions": 3, "seed": 2}
     together, one_by_one = LocalSpectrum("logits", **options), LocalSpectrum("logits", **options)
     together.add(found)
     first, *others = (found.only(image) for image in range(len(found)))
     layers = below(first, "logits")
-    made = local_columns(first, "logits", layers, **options) if enumerable else None
-    one_by_one.add_blocks(made) if enumerable else one_by_one.add(first)
-    for other in others:
-        one_by_one.add(other)
+    for number, other in reversed(list(enumerate(others, 1))):  # in any order
+        one_by_one.add(other, Supply(other, "logits", **options, first_image=number))
+    supply = Supply(first, "logits", **options)
+    if enumerable:
+        assert supply[UNITS]  # as certificates ask for them
+    one_by_one.add(first, supply)
+    assert supply.computed == {need: 1 for need in ([UNITS, MATRICES] if enumerable else [MATRICES])}
     for layer in layers:
-        for a, b in zip(together.spectra[layer], one_by_one.spectra[layer], strict=True):
+        assert sorted(together.spectra[layer]) == sorted(one_by_one.spectra[layer])
+        for number, a in together.spectra[layer].items():
+            b = one_by_one.spectra[layer][number]
             np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-7 * a.max(initial=1e-300))
     places = {tuple(block.positions) for block in local_rows(found, "logits", layers[-1], **options)}
     assert len(places) == len(found)

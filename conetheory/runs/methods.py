@@ -1,16 +1,13 @@
-"""Which methods a command runs, and with which parameters each."""
+"""Which methods a study runs, and with which parameters each."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from conetheory.errors import InputError
 from conetheory.rules.registry import entries, find, get_method
 
-ALL = "all"
-RULE_OPTIONS = ("bias", "stabiliser", "empty_pool")
+ALL = "all"  # every registered method that the network allows
 
 
 def chosen_methods(asked: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -30,22 +27,5 @@ def chosen_methods(asked: Sequence[str], parameters: Mapping[str, Any]) -> dict[
     return found
 
 
-def given_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of rules among a command's options, `--set NAME=VALUE` included."""
-    own = {name: given[name] for name in RULE_OPTIONS if given.get(name) is not None}
-    return own | dict(_pair(text) for text in given.get("set") or ())
-
-
 def _accepted(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in parameters.items() if key in find(name).parameters}
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    """`NAME=VALUE` with a number, true, false or null as such, and anything else as text."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise InputError(f"--set takes NAME=VALUE, not {text!r}")
-    try:
-        return name.replace("-", "_"), json.loads(value)
-    except ValueError:  # no JSON, or a number of more digits than Python reads
-        return name.replace("-", "_"), value

@@ -1,0 +1,155 @@
+"""One call: which explanations of a network depend on what it decides?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import Tensor, nn
+
+from conetheory import networks
+from conetheory.networks import Images, Network
+from conetheory.report import html_of, write
+from conetheory.report.findings import Findings
+from conetheory.report.verdict_tables import MARKS
+from conetheory.results.comparison import Comparison
+from conetheory.results.verdict import Verdict
+from conetheory.runs import store
+from conetheory.runs.methods import ALL, chosen_methods
+from conetheory.runs.settings import Settings
+from conetheory.runs.study import Study
+
+METHODS = ("lrp-alpha1beta0", "lrp-alpha2beta1", "gradient")
+
+
+class Verdicts(Mapping[str, Verdict]):
+    """The verdict on each method; as text, a line for each."""
+
+    def __init__(self, found: Sequence[Verdict]) -> None:
+        self._found = {verdict.method: verdict for verdict in found}
+
+    def __getitem__(self, method: str) -> Verdict:
+        return self._found[method]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __str__(self) -> str:
+        width = max(map(len, self._found), default=0)
+        return "\n".join(f"{m:{width}}  {MARKS[v.outcome]} {v.text}" for m, v in self._found.items())
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What was found of each method: numbers by layer in `comparison`, and what they say in `verdict`."""
+
+    comparison: Comparison
+
+    @cached_property
+    def _findings(self) -> Findings:
+        return Findings.of(self.comparison)
+
+    @property
+    def verdict(self) -> Verdicts:
+        return Verdicts(self._findings.verdicts)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Errors of the theories in decades, and how many of the certified bounds were violated."""
+        return self.comparison.summary
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A row for each method, start and layer."""
+        return self.comparison.to_dataframe()
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """The figure: measured, predicted and certified, layer by layer; saved where a path is given."""
+        return self.comparison.plot(path)
+
+    def report(self, path: str | Path) -> Path:
+        """Write a report; the suffix is its format: .html, .md or .pdf. Raises `InputError`."""
+        return write([self._findings], Path(path))
+
+    def __str__(self) -> str:
+        return f"{self._findings.headline}\n{self.verdict}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_of(self._findings)
+
+
+def audit(
+    model: str | nn.Module | Network,
+    images: Tensor | Images | str | Path | Sequence[str | Path] | None = None,
+    methods: str | Sequence[str] = METHODS,
+    *,
+    weights: str | Path | None = None,
+    limit: int | None = None,
+    start: str | Sequence[str] = "logits",
+    parameters: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> Audit:
+    """Measure, predict and certify whether explanations depend on the network's decision.
+
+    Parameters
+    ----------
+    model
+        a name, a module of yours (which is traced), or a `Network` (see `networks.load`).
+    images
+        preprocessed `(N, C, H, W)`, or pictures: files or folders; None: the bundled photographs.
+    methods
+        names, or `all` for every registered method that the network allows.
+    weights, limit
+        as `networks.load` and `networks.load_images` take them.
+    start
+        layers that relevance starts from.
+    parameters
+        of rules; each goes to the methods that have it.
+    out, resume
+        a folder for what is found, stage by stage, and whether to take up what it holds.
+    settings
+        any other of `Settings`: vectors, seed, theories, certify, dtype, ...
+
+    Raises `InputError` for what can't be used as it is.
+    """
+    network = _network(model, weights, images)
+    starts = (start,) if isinstance(start, str) else tuple(start)
+    names = [methods] if isinstance(methods, str) else list(methods)
+    study = Study(
+        network,
+        _images(images, network, limit),
+        chosen_methods(names, dict(parameters or {})),
+        None if out is None else store.folder(Path(out)),
+        resume,
+        ALL in names,
+        settings=Settings(starts=starts, **settings),
+    )
+    return Audit(study.run())
+
+
+def _network(model: str | nn.Module | Network, weights: Any, images: Any) -> Network:
+    if isinstance(model, Network):
+        return model
+    shape = tuple(images.shape[1:]) if isinstance(images, Tensor) and images.ndim == 4 else None
+    return networks.load(model, weights, shape)
+
+
+def _images(images: Any, network: Network, limit: int | None) -> Images:
+    if isinstance(images, Images):
+        return images
+    if isinstance(images, Tensor):
+        kept = (images if images.ndim == 4 else images[None])[:limit]
+        return Images(kept, tuple(str(number) for number in range(len(kept))))
+    return networks.load_images(images, network, limit)

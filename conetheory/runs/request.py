@@ -1,0 +1,66 @@
+"""What every study is asked: a network, images, methods, and where to keep what is found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from conetheory.networks import Images, Network
+from conetheory.progress import Progress
+from conetheory.runs import store
+from conetheory.runs.progress import note, shown
+from conetheory.runs.store import Kind
+
+
+@dataclass(frozen=True)
+class Request:
+    """A network, images and methods `{name: parameters}` that are all known to exist.
+
+    out: a folder, or None for results that are not kept. resume: take up what it holds with the same
+    settings. lenient: a method that can't be run here is left out with its reason.
+    """
+
+    network: Network
+    images: Images
+    methods: dict[str, dict[str, Any]]
+    out: Path | None = None
+    resume: bool = False
+    lenient: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """The images' names, each used once."""
+        taken: dict[str, int] = {}
+        found = []
+        for name in self.images.names:
+            taken[name] = taken.get(name, 0) + 1
+            found.append(name if taken[name] == 1 else f"{name} ({taken[name]})")
+        return found
+
+    def identity(self, command: str, method: str, settings: dict[str, Any]) -> dict[str, Any]:
+        """Everything that a method's result depends on."""
+        images = replace(self.images, names=tuple(self.names))
+        return store.identity(command, self.network, images, self.methods[method], settings)
+
+    def taken_up(self, kind: type[Kind], method: str, path: Path, identity: dict[str, Any]) -> Kind | None:
+        """A method's result, whole or in part, from its file where that may be taken up."""
+        found, reason = store.reusable(kind, path, method, identity)
+        if found is not None and self.resume:
+            left = store.left_of(found)
+            note(f"{method}: taken from {path}" + (f", without {', '.join(left)}" if left else ""))
+            return found
+        if reason:
+            note(f"{method}: {reason}; it is run again and replaced")
+        return None
+
+    def timed(self, method: str, compute: Callable[[Progress], Kind]) -> Kind:
+        """A method's result, with its progress shown and its time told."""
+        begun, count = time.perf_counter(), len(self.images)
+        with shown() as progress:
+            result = compute(progress)
+        plural = "" if count == 1 else "s"
+        note(f"{method}: {count} image{plural} in {time.perf_counter() - begun:.1f} s")
+        return result

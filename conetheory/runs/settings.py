@@ -1,0 +1,74 @@
+"""What a study does with each method: settings that are checked before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from conetheory.errors import InputError
+from conetheory.predict.registry import applies, find, theories
+from conetheory.rules.registry import Method
+
+
+def every_theory() -> tuple[str, ...]:
+    return tuple(theories())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """starts: layers. vectors: per image and start. bootstrap: replicates for the band of the median.
+    layers: to say something about (None: the network's). theories: by name. predict, certify: images, from
+    the first, that are predicted and certified (None: all); a theory of the drawn vectors sees all of them.
+    positions: locations per layer and image for theories and certificates (None: what is affordable).
+    parameters: of the rule. repro: choices of the paper's own code (`rules.repro.CHOICES`). batch: images
+    that share a chain while they are measured; no result depends on it.
+
+    Raises `InputError` where nothing is asked for.
+    """
+
+    starts: tuple[str, ...] = ("logits",)
+    vectors: int = 10
+    seed: int = 0
+    bootstrap: int = 100
+    layers: tuple[str, ...] | None = None
+    theories: tuple[str, ...] = field(default_factory=every_theory)
+    predict: int | None = None
+    certify: int | None = 1
+    positions: int | None = None
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    parameters: dict[str, Any] = field(default_factory=dict)
+    repro: tuple[str, ...] = ()
+    measure: bool = True
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise InputError(f"a batch holds at least 1 image, not {self.batch}")
+        if not self.measure and not self.theories and self.certify == 0:
+            raise InputError("nothing is asked for: neither to measure nor to predict nor to certify")
+        for name in self.theories:
+            find(name)
+
+    def certifies(self, number: int) -> bool:
+        return _among(number, self.certify)
+
+    def predicts(self, number: int) -> bool:
+        return _among(number, self.predict)
+
+
+def check_applies(method: Method, settings: Settings) -> None:
+    """Raise `InputError` where nothing that is asked for says anything about the method."""
+    if settings.measure or (settings.certify != 0 and method.backpropagated):
+        return
+    refused = [applies(theory, method) for theory in settings.theories or theories()]
+    if None not in refused:
+        reasons = "; ".join(dict.fromkeys(found.reason for found in refused))
+        raise InputError(f"nothing that is asked for applies: {reasons}")
+
+
+def _among(number: int, first: int | None) -> bool:
+    """Whether an image is one of the first so many (None: all)."""
+    return first is None or number < first

@@ -1,0 +1,209 @@
+"""The stages that a method goes through: measure, predict, certify, check.
+
+Each takes cases and gives a result. A case is an image, or some that are only measured together, with its
+chain. What stages want of the same chain they find in its supply, computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conetheory import schema
+from conetheory.certify.certifier import CscCertifier, certificate
+from conetheory.chain.explained import ExplainerChain
+from conetheory.chain.local import is_enumerable
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.supply import UNITS, Supply
+from conetheory.measure.meter import CscMeter
+from conetheory.predict.predictions import prediction, predictors
+from conetheory.predict.registry import applies
+from conetheory.progress import Progress
+from conetheory.results.dataset import Result
+from conetheory.rules.registry import Method
+from conetheory.runs.settings import Settings
+
+STAGES = ("measure", "predict", "certify", "check")
+
+
+@dataclass
+class Case:
+    """number: of its first image. double: the chain in float64, where it is to be certified."""
+
+    number: int
+    chain: RelevanceChain | ExplainerChain
+    settings: Settings
+    progress: Progress
+    double: RelevanceChain | None = None
+    _supplies: dict[str, Supply] = field(default_factory=dict)
+
+    def supply(self, start: str) -> Supply:
+        """What is known of the chain from a start layer; of a chain to be certified, its columns."""
+        if start not in self._supplies:
+            s = self.settings
+            options = {"positions": s.positions, "seed": s.seed, "first_image": self.number}
+            chain = self.chain if self.double is None else self.double
+            supply = Supply(chain, start, s.layers, **options, progress=self.progress)
+            if self.double is not None and is_enumerable(chain, start):
+                supply[UNITS]  # certificates need them, so that predictions take them too
+            self._supplies[start] = supply
+        return self._supplies[start]
+
+
+class Stage(Protocol):
+    """One thing that is done with every case it wants."""
+
+    name: str
+
+    def wants(self, number: int) -> bool:
+        """Whether the image with this number is one of its own."""
+        ...
+
+    def add(self, case: Case) -> None: ...
+
+    def result(self) -> Result | None:
+        """What was found; None where there is nothing to say of this method."""
+        ...
+
+
+class Measure:
+    """CSC of random vectors (`measure.CscMeter`)."""
+
+    name = "measure"
+
+    def __init__(self, method: Method, settings: Settings) -> None:
+        s = self.settings = settings
+        options = {"vectors": s.vectors, "seed": s.seed, "layers": s.layers, "bootstrap": s.bootstrap}
+        self.meter = CscMeter(s.starts, **options)
+
+    def wants(self, number: int) -> bool:
+        return self.settings.measure
+
+    def add(self, case: Case) -> None:
+        self.meter.add(case.chain)
+
+    def result(self) -> Result | None:
+        return self.meter.result() if self.meter.images else None
+
+
+class Predict:
+    """Every theory that was asked for and says something of the method."""
+
+    name = "predict"
+
+    def __init__(self, method: Method, settings: Settings) -> None:
+        s = self.settings = settings
+        self.method, self.chain = method, None
+        self.refused = {name: applies(name, method) for name in s.theories}
+        names = [name for name, reason in self.refused.items() if reason is None]
+        options = {"vectors": s.vectors, "seed": s.seed, "layers": s.layers, "positions": s.positions}
+        self.theories = {start: predictors(names, start, **options) for start in s.starts}
+
+    def wants(self, number: int) -> bool:
+        each = [theory for found in self.theories.values() for theory in found.values()]
+        return bool(each) and (self.settings.predicts(number) or any(t.of_drawn_vectors for t in each))
+
+    def add(self, case: Case) -> None:
+        self.chain = case.chain
+        for start, found in self.theories.items():
+            for theory in found.values():
+                if theory.of_drawn_vectors or self.settings.predicts(case.number):
+                    theory.add(case.chain, case.supply(start), case.progress)
+
+    def result(self) -> Result | None:
+        if self.chain is None:
+            return None
+        return prediction(self.chain, {start: list(found.values()) for start, found in self.theories.items()})
+
+    @property
+    def reasons(self) -> str:
+        """Why no theory that was asked for says anything; empty where one does."""
+        if None in self.refused.values():
+            return ""
+        return "; ".join(dict.fromkeys(found.reason for found in self.refused.values()))
+
+
+class Certify:
+    """What holds for every start (`certify.CscCertifier`)."""
+
+    name = "certify"
+
+    def __init__(self, method: Method, settings: Settings) -> None:
+        s = self.settings = settings
+        self.chain = None
+        options = {"layers": s.layers, "positions": s.positions, "seed": s.seed}
+        self.certifiers = {n: CscCertifier(n, thorough=not s.measure, **options) for n in s.starts}
+
+    def wants(self, number: int) -> bool:
+        return self.settings.certifies(number)
+
+    def add(self, case: Case) -> None:
+        self.chain = case.chain
+        for start, certifier in self.certifiers.items():
+            if case.double is None:
+                certifier.add(case.chain)
+            else:
+                certifier.add(case.double, case.supply(start), case.progress)
+
+    def result(self) -> Result | None:
+        return None if self.chain is None else certificate(self.chain, self.certifiers)
+
+
+class Check:
+    """Nonnegative starts of each certified image's own, held against its bounds pair by pair."""
+
+    name = "check"
+
+    def __init__(self, certify: Certify, settings: Settings) -> None:
+        self.certify, self.settings = certify, settings
+        self.violations: dict[tuple[str, str], int] = {}
+        self.checked: dict[tuple[str, str], int] = {}
+
+    def wants(self, number: int) -> bool:
+        return self.certify.wants(number)
+
+    def add(self, case: Case) -> None:
+        for start, certifier in self.certify.certifiers.items():
+            if case.double is not None and certifier.certificates:
+                self._add(case, start, certifier)
+
+    def _add(self, case: Case, start: str, certifier: CscCertifier) -> None:
+        def observe(start: str, layer: str, _: int, deficits: Tensor) -> None:
+            self._count(certifier, start, layer, deficits)
+
+        options = {"distribution": "nonnegative", "layers": list(certifier.certificates), "observe": observe}
+        seed = self.settings.seed + case.number
+        CscMeter([start], vectors=self.settings.vectors, seed=seed, **options).add(case.double)
+
+    def _count(self, certifier: CscCertifier, start: str, layer: str, deficits: Tensor) -> None:
+        found = certifier.certificates[layer]
+        bound = torch.from_numpy(found.deficit_upper[-1]).to(deficits.device)
+        measured = deficits[torch.as_tensor(found.positions[-1], device=deficits.device)]
+        live = ~torch.isnan(measured)
+        key = start, layer
+        broken = int((live & ~(measured <= bound[:, None])).sum())
+        self.violations[key] = self.violations.get(key, 0) + broken
+        self.checked[key] = self.checked.get(key, 0) + int(live.sum())
+
+    def counted(self, result: Result) -> Result:
+        """A result with what was counted, zero where there was no bound."""
+        if not self.checked:
+            return result
+        data = result.dataset.copy()
+        for name, counts in (("violations", self.violations), ("checked", self.checked)):
+            data[name] = (schema.DIMS, _laid_out(counts, result))
+        return type(result)(data)
+
+
+def _laid_out(counts: Mapping[tuple[str, str], int], result: Result) -> np.ndarray:
+    data = result.dataset
+    values = np.zeros([data.sizes[dim] for dim in schema.DIMS])
+    starts, layers = list(data["start"].values), list(data["layer"].values)
+    for (start, layer), count in counts.items():
+        values[0, starts.index(start), layers.index(layer)] = count
+    return values

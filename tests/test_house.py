@@ -1,0 +1,58 @@
+"""The house: rooms that say what they are, files of one idea, and a page that is made without torch."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.report import folders
+
+ROOT = Path(__file__).parents[1]
+CODE = [
+    p
+    for part in ("conetheory", "experiments", "tests", "proofs")
+    for p in sorted((ROOT / part).rglob("*.py"))
+]
+ROOMS = [p for p in (ROOT / "conetheory").rglob("__init__.py") if p.parent.name != "bundled"]
+WITHOUT_TORCH = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_file_is_longer_than_400_lines(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=lambda p: p.parent.name)
+def test_every_room_says_what_it_is(path):
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_no_test_imports_from_another():
+    tests = [p for p in CODE if p.name.startswith("test_")]
+    assert len(tests) > 50
+    for path in tests:
+        assert not re.search(r"^\s*from tests\S*\.test_\w+ import", path.read_text(), re.MULTILINE), path
+
+
+@pytest.mark.parametrize("format", ["html", "md", "pdf"])
+def test_a_report_is_made_without_torch(tmp_path, format):
+    folders.write(tmp_path)
+    asked = ["report", str(tmp_path), "--format", format]
+    code = f"{WITHOUT_TORCH}from conetheory.cli import main; sys.exit(main({asked}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / f"report.{format}").is_file()
