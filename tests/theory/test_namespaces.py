@@ -80,6 +80,7 @@ CASES = {
     "deficit": (cosine.deficit, numbers(5), numbers(5) - 0.3),
     "deficit_tail_bound": (cosine.deficit_tail_bound, numbers(), numbers()),
     "deficit_upper": (lambda S: cosine.deficit_upper(S, 0.05), numbers()),
+    "deficit_mean_upper": (cosine.deficit_mean_upper, numbers()),
     "stable_rank_excess": (gaussian_law.stable_rank_excess, spectra),
     "round_up": (enclosure.round_up, numbers()),
     "round_down": (enclosure.round_down, numbers()),
