@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, to_device
+from array_api_compat import array_namespace, device
 from scipy import sparse
 
 from conetheory.errors import InputError
@@ -161,9 +161,23 @@ def product_diameter_upper(rates: Any) -> Any:
     """Delta(A_1 ... A_L) <= 4 artanh(prod tau) from the rates (..., L) of the factors: added, converted
     once.
 
-    Never above (prod_{l < L} tau_l) Delta(A_L). Rounded up. Source: theory.md B1.
+    Never above (prod_{l < L} tau_l) Delta(A_L). Rounded up. Theorem: birkhoff-hopf (d).
     """
     return round_up(diameter_of_rate(_total_lower(rates)), 12)
+
+
+def contracted_diameter_upper(diameter: Any, distance: Any) -> Any:
+    """d(A x, A y) <= 4 artanh(tanh(Delta(A) / 4) tanh(d(x, y) / 4)), sharp: Birkhoff-Hopf in its full form.
+
+    diameter: Delta(A); distance: d(x, y), or a bound of it, such as a radius; broadcast, inf where infinite.
+    As Delta(A D B) is a distance of two images of A, it bounds that, for every positive diagonal D, from
+    Delta(A) and Delta(B). Never above tau d(x, y) nor above Delta(A); rounded up.
+    Theorem: birkhoff-hopf (e).
+    """
+    xp, diameter, distance = floats(diameter, distance)
+    diameter, distance = xp.broadcast_arrays(diameter, distance)
+    rates = xp.stack([birkhoff_rate(diameter), birkhoff_rate(distance)], axis=-1)
+    return xp.minimum(product_diameter_upper(rates), xp.minimum(diameter, distance))
 
 
 def _minus_log_tanh_half(x: Any) -> Any:
@@ -181,7 +195,9 @@ def _minus_log_tanh_half(x: Any) -> Any:
 def _total_lower(rates: Any) -> Any:
     xp = array_namespace(rates)
     total = xp.sum(xp.astype(rates, xp.float64), axis=-1)
-    return xp.where(total > 0, total * (1 - (rates.shape[-1] + 8) * 2.0**-52), total)
+    # Rates of diameters above 1400 are subnormal: what they have lost is not relative to them.
+    lower = total * (1 - (rates.shape[-1] + 8) * 2.0**-52) - rates.shape[-1] * 2.0**-1072
+    return xp.where(total > 0, xp.clip(lower, min=0.0), total)
 
 
 # ---------------------------------------------------------------- angles
@@ -330,62 +346,6 @@ def _worst(xp: Any, vectors: Any) -> tuple[Any, Any, Any]:
     deficits = xp.where(none, math.nan, deficits)
     first, second = xp.where(first < second, first, second), xp.where(first < second, second, first)
     return deficits, xp.where(none, -1, first), xp.where(none, -1, second)
-
-
-# ---------------------------------------------------------------- what does not depend on the image
-
-
-@dataclass(frozen=True)
-class InnerScalings:
-    """Is sup over positive diagonal D of Delta(A D B) finite? If not: the indices that show why."""
-
-    finite: bool
-    rows: tuple[int, int] | None = None
-    columns: tuple[int, int] | None = None
-    inner: tuple[int, int] | None = None
-
-    def __bool__(self) -> bool:
-        return self.finite
-
-
-def diameter_sup_over_inner_scalings_is_finite(A: Any, B: Any) -> InnerScalings:
-    """Whether Delta(A D B) stays bounded over all positive diagonal D; a matter of the zeros of A and B
-    alone.
-
-    Finite iff for all rows i, i' of A, columns j, j' of B and inner k, l
-
-        A_ik A_i'l B_kj B_lj' + A_il A_i'k B_lj B_kj' > 0
-
-    implies that the same with j and j' exchanged is positive, or that both A_ik A_i'k B_kj B_kj' > 0 and
-    A_il A_i'l B_lj B_lj' > 0. A: (m, r), B: (r, n), nonnegative. Zero rows and columns satisfy it by
-    themselves, as do equal indices. Source: DESIGN 3.2, new here (proofs/test_z_plus_image_dependence.py).
-    """
-    a, b = (np.asarray(to_device(z, "cpu")) > 0 for z in (A, B))
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-        raise InputError(f"shapes {a.shape} and {b.shape} can't be multiplied")
-    # Equal patterns satisfy the condition among themselves, so one of each kind is enough.
-    a, row = np.unique(a, axis=0, return_index=True)
-    b, column = np.unique(b, axis=1, return_index=True)
-    for k in range(a.shape[1]):
-        for m in range(k):
-            found = _violation(a[:, k], a[:, m], b[k], b[m])
-            if found is not None:
-                i, i2, j, j2 = found
-                return InnerScalings(
-                    False, (int(row[i]), int(row[i2])), (int(column[j]), int(column[j2])), (k, m)
-                )
-    return InnerScalings(True)
-
-
-def _violation(ak: Any, al: Any, bk: Any, bl: Any) -> Any:
-    x = (ak[:, None] & al[None, :])[:, :, None, None]
-    y = (bk[:, None] & bl[None, :])[None, None]
-    xt, yt = x.transpose(1, 0, 2, 3), y.transpose(0, 1, 3, 2)
-    own_k = (ak[:, None] & ak[None, :])[:, :, None, None] & (bk[:, None] & bk[None, :])
-    own_l = (al[:, None] & al[None, :])[:, :, None, None] & (bl[:, None] & bl[None, :])
-    bad = ((x & y) | (xt & yt)) & ~((x & yt) | (xt & y)) & ~(own_k & own_l)
-    places = np.argwhere(bad)
-    return tuple(int(p) for p in places[0]) if len(places) else None
 
 
 def _nonnegative(xp: Any, A: Any) -> Any:

@@ -89,13 +89,14 @@ def radius_upper(P: Any, center: Any, g: float = 0.0) -> float:
 def composed_diameter_upper(
     directions: Any, radii: Sequence[float], contractions: Sequence[float] | None = None, g: float = 0.0
 ) -> float:
-    """Delta(K) <= Delta([A_q w_q]_q) + 2 max_q tau_q R_q for K = {sum_q A_q x_q : x_q in K_q}.
+    """Delta(K) <= Delta([A_q w_q]_q) + 2 max_q rho_q for K = {sum_q A_q x_q : x_q in K_q}.
+
+    rho_q = 4 artanh(tau_q tanh(R_q / 4)) <= tau_q R_q is how far A_q x_q may be from A_q w_q.
 
     directions: (m, locations), the columns A_q w_q with A_q nonnegative, |fl - exact| <= g exact; radii: R_q,
     at least the Hilbert distance of every x_q in K_q to w_q; contractions: tau_q >= tau(A_q), one where None.
     inf where a radius is, or where two directions have different zeros. Raises InputError where the numbers
-    of directions, radii and contractions differ. Rounded up. Source: new here
-    (proofs/test_cone_composition.py).
+    of directions, radii and contractions differ. Rounded up. Theorem: cone-composition.
     """
     directions = np.asarray(directions)
     taus = [1.0] * len(radii) if contractions is None else list(contractions)
@@ -116,7 +117,14 @@ def _orthogonal(rows: int) -> float:
 def _carried(tau: float, radius: float) -> float:
     if not radius > 0:  # a location that nothing reaches has the radius NaN
         return 0.0
-    return radius if np.isinf(radius) else round_up(tau * radius)
+    if np.isinf(radius):
+        return radius
+    return float(cone.contracted_diameter_upper(_diameter_of_tau_upper(tau), radius))
+
+
+def _diameter_of_tau_upper(tau: float) -> float:
+    """4 artanh(tau), rounded up: the diameter of a matrix that contracts by tau."""
+    return round_up(4 * np.arctanh(tau), 8) if tau < 1 else float("inf")
 
 
 def _farthest(distances: Any, keep: int) -> tuple[Any, float]:

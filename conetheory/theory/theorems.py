@@ -40,7 +40,7 @@ _ENTRIES = (
     _entry(
         "birkhoff-hopf",
         "cone.projective_diameter cone.birkhoff_rate cone.hilbert_distance "
-        "cone.diameter_sup_over_inner_scalings_is_finite",
+        "innerscalings.diameter_sup_over_inner_scalings_is_finite",
         "test_cone.py",
         title="Birkhoff-Hopf contraction, with zeros and diagonal scalings",
         statement="sup d(Ax, Ay)/d(x, y) = tau(A) = tanh(Delta(A)/4), Delta(A) the largest Hilbert distance "
@@ -144,7 +144,7 @@ _ENTRIES = (
     ),
     _entry(
         "z-plus-image-dependence",
-        "cone.projective_diameter cone.diameter_sup_over_inner_scalings_is_finite",
+        "cone.projective_diameter innerscalings.diameter_sup_over_inner_scalings_is_finite",
         "test_cone.py",
         title="What of the z+ rate depends on the image",
         statement="Z_l = diag(a) (W+)^T diag(1/(W+ a)) has the diameter of (W+)^T on the active units: it "
@@ -228,7 +228,7 @@ _ENTRIES = (
     ),
     _entry(
         "image-free-blocks",
-        "cone.diameter_sup_over_inner_scalings_is_finite generators.diameter_upper",
+        "innerscalings.diameter_sup_over_inner_scalings_is_finite generators.diameter_upper",
         "../test_blocks.py",
         title="Which blocks of two layers are bounded for every image",
         statement="sup_D Delta(A D B) over positive diagonals D is finite iff Delta(A) or Delta(B) is, and "

@@ -67,6 +67,7 @@ CASES = {
     "birkhoff_tau": (cone.birkhoff_tau, numbers(high=9)),
     "diameter_of_rate": (cone.diameter_of_rate, numbers(high=9)),
     "product_diameter_upper": (cone.product_diameter_upper, numbers(3)),
+    "contracted_diameter_upper": (cone.contracted_diameter_upper, numbers(high=9), numbers(high=9)),
     "cosine_lower_from_rates": (cone.cosine_lower_from_rates, numbers(3)),
     "deficit_upper_from_rates": (cone.deficit_upper_from_rates, numbers(3)),
     "cosine_lower_from_diameter": (cone.cosine_lower_from_diameter, numbers(high=9)),
