@@ -8,7 +8,7 @@ s_k, and PR = (sum s_k^2)^2 / sum s_k^4 their participation ratio. Since C^T C h
 
 and, as sum w_i^2 >= (sum w_i)^2 / n, the mean of sin^2 over pairs of columns, weighted by w_i w_j, is
 
-    mean sin^2 >= n / (n - 1) (1 - 1 / PR),    with equality where all columns are equally long.
+    mean sin^2 >= n / (n - 1) (1 - 1 / PR),    with equality iff all are equally long, or parallel.
 
 For a saliency chain, whose columns are the maps of the classes, the spectrum alone so says how far apart the
 maps of two classes are, without a look at any of them.

@@ -6,7 +6,7 @@ column that is zero belongs to a dead unit and is left out everywhere. The coeff
     tau_p(A) = max |A x|_p / |x|_p over x with 1^T x = 0,
 
 submultiplicative for chains of matrices whose columns have sum one, signed or not. A single convolution has
-columns with disjoint supports, hence tau_1 = 1 (2 alpha - 1 for alpha-beta): coefficients live on blocks of
+units without a common input, hence tau_1 = 1 (2 alpha - 1 for alpha-beta): coefficients live on blocks of
 layers. `tau_1`, `tau_1_weighted`, `doeblin_upper` and `h_transform` take scipy sparse matrices too.
 """
 
@@ -123,8 +123,9 @@ def doeblin_upper(A: Any) -> Any:
 def tau_1_signed_upper(alpha: float) -> float:
     """tau_1(alpha Z+ - beta Z-) <= alpha tau_1(Z+) + beta tau_1(Z-) <= 2 alpha - 1, beta = alpha - 1 >= 0.
 
-    An equality whenever two columns have disjoint supports: above alpha = 1 one layer certifies nothing.
-    Source: theory.md B3.
+    An equality iff for two columns j, k the supports of Z+_j + Z-_k and of Z+_k + Z-_j are disjoint, as
+    those of two units without a common input are: above alpha = 1 one convolution certifies nothing.
+    Theorem: tau1.
     """
     if alpha < 1:
         raise InputError(f"alpha - beta = 1 with beta >= 0 needs alpha >= 1, not {alpha}")
