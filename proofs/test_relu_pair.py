@@ -200,7 +200,7 @@ def shift_factor(h):
 
 
 def test_the_shift_is_forgotten() -> None:
-    """Below 0.15 on (0, 2.4] by balls that cover it, and 1/(1 + h^2) < 0.15 from there on; near to attained."""
+    """Below 0.15 on (0, 2.4] by balls that cover it, and 1/(1 + h^2) < 0.15 from there on; sharp."""
     middles = [(arb(k) + arb(1) / 2) / 1000 for k in range(2400)]
     found = [shift_factor(arb(middle, "0.000501")) for middle in middles]
     assert all(value < arb("0.15") for value in found)

@@ -20,6 +20,7 @@ from scipy import sparse
 from conetheory.errors import InputError
 from conetheory.theory import cosine, sparsematrix
 from conetheory.theory.enclosure import floats, round_down, round_up
+from conetheory.theory.matrices import matrix
 
 _CACHED = 1 << 19  # bytes of a temporary that is passed over several times
 _TILE = 1 << 20  # float64 numbers held by one temporary; small enough to stay in the second-level cache
@@ -36,6 +37,8 @@ def hilbert_distance(x: Any, y: Any) -> Any:
     """
     xp = array_namespace(x, y)
     x, y = xp.broadcast_arrays(_nonnegative(xp, x), _nonnegative(xp, y))
+    if x.shape[-1] == 0:  # vectors of no entries are zero
+        return xp.sum(x, axis=-1) + math.nan
     both = (x > 0) & (y > 0)
     one = xp.ones_like(x)
     logs = xp.log(xp.where(both, x, one)) - xp.log(xp.where(both, y, one))
@@ -61,10 +64,7 @@ def projective_diameter(A: Any) -> Any:
         A = sparsematrix.live_part(A)
         if A is None:
             return np.asarray(math.inf)
-    xp = array_namespace(A)
-    if A.ndim < 2:
-        raise InputError(f"a matrix has at least two axes, not shape {tuple(A.shape)}")
-    A = _nonnegative(xp, A)
+    xp, A = matrix(A, nonnegative=True)
     positive = A > 0
     if bool(xp.all(positive)):
         return _widest(xp, xp.log(A))
@@ -95,7 +95,7 @@ def _widest(xp: Any, logs: Any) -> Any:
     flat = xp.reshape(logs, (batch, rows, columns))
     step = max(1, _TILE // max(1, rows * columns))
     widest = [_widest_tile(xp, flat[b : b + step, ...]) for b in range(0, batch, step)]
-    joined = xp.concat(widest) if widest else flat[:, 0, 0]
+    joined = xp.concat(widest) if widest else xp.sum(flat, axis=(-2, -1))
     return xp.reshape(joined, logs.shape[:-2])
 
 
@@ -189,7 +189,7 @@ def _minus_log_tanh_half(x: Any) -> Any:
     safe = xp.where(inside, x, xp.ones_like(x))
     small = -xp.log(xp.tanh(xp.clip(safe, max=1.0) / 2))
     large = 2 * xp.atanh(xp.exp(-xp.clip(safe, min=1.0)))
-    return xp.where(inside, xp.where(safe < 1, small, large), xp.full_like(x, math.inf))
+    return xp.where(inside, xp.where(safe < 1, small, large), x + math.inf)  # NaN stays
 
 
 def _total_lower(rates: Any) -> Any:
@@ -268,6 +268,7 @@ def half_tangent_of_deficit(deficit: Any) -> Any:
 
 def deficit_of_half_tangent(tangent: Any) -> Any:
     """1 - cos(angle) = 2 T^2 / (1 + T^2) for T = tan(angle / 2)."""
+    _, tangent = floats(tangent)
     square = tangent * tangent
     return 2 * square / (1 + square)
 
@@ -294,8 +295,7 @@ def worst_pair_cosine(A: Any) -> WorstPair:
     cosine 1, deficit 0 and the same column twice where one column is live; NaN and -1 where none is. O(m
     n^2) by matrix products. Source: theory.md B2, Fact (proofs/test_generators.py).
     """
-    xp = array_namespace(A)
-    A = _nonnegative(xp, A)
+    xp, A = matrix(A, nonnegative=True)
     batch, (rows, count) = A.shape[:-2], A.shape[-2:]
     flat = xp.reshape(xp.matrix_transpose(A), (math.prod(batch), count, rows))
     step = max(1, _TILE // max(1, count * max(count, rows)))
@@ -332,7 +332,7 @@ def _worst(xp: Any, vectors: Any) -> tuple[Any, Any, Any]:
         own = xp.arange(part.start, part.stop, device=device(gap))[:, None] == xp.arange(
             n, device=device(gap)
         )
-        gap = xp.reshape(xp.where(own, -math.inf, gap), (gap.shape[0], -1))
+        gap = xp.reshape(xp.where(own, -math.inf, gap), (gap.shape[0], (part.stop - part.start) * n))
         place = xp.argmax(gap, axis=-1)
         widest = xp.take_along_axis(gap, place[:, None], axis=-1)[:, 0]
         better = widest > best

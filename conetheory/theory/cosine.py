@@ -70,6 +70,8 @@ def pairwise_deficits(x: Any) -> Any:
     if x.ndim < 2:
         raise InputError(f"pairwise_deficits needs (..., vectors, channels), not shape {tuple(x.shape)}")
     lead, (vectors, channels) = x.shape[:-2], x.shape[-2:]
+    if vectors < 2 or channels == 0:  # no pairs, or pairs of zero vectors
+        return xp.full((*lead, vectors * (vectors - 1) // 2), math.nan, dtype=xp.float64, device=device(x))
     first, second = (xp.asarray(i, device=device(x)) for i in np.triu_indices(vectors, 1))
     flat = xp.reshape(x, (math.prod(lead), vectors, channels))
     # On a CPU all temporaries of a tile stay in the cache, which is worth a factor of three.

@@ -267,8 +267,9 @@ def _estimate(xp: Any, by_replicate: Any, shape: tuple[int, ...]) -> Estimate:
 
 def _mean_and_error(xp: Any, by_replicate: Any) -> tuple[Any, Any]:
     """Mean over the replicates (second axis) and its standard error."""
-    error = xp.std(by_replicate, axis=1, correction=1) / math.sqrt(_REPLICATES)
-    return xp.mean(by_replicate, axis=1), error
+    mean = xp.sum(by_replicate, axis=1, keepdims=True) / _REPLICATES
+    squares = xp.sum((by_replicate - mean) ** 2, axis=1)
+    return mean[:, 0, ...], xp.sqrt(squares / (_REPLICATES * (_REPLICATES - 1)))
 
 
 def _grid(xp: Any, tail: Any, shared: bool) -> tuple[Any, float, int]:

@@ -78,11 +78,16 @@ def radius_upper(P: Any, center: Any, g: float = 0.0) -> float:
     |fl(P) - P| <= g P; `center` is taken as it is. inf where a live column has other zeros than `center`,
     NaN for a zero matrix.
     """
-    live = np.asarray(P)[:, (np.asarray(P) > 0).any(axis=0)]
+    P, center = np.asarray(P), np.asarray(center)
+    if P.ndim != 2 or center.shape != P.shape[:1] or np.isnan(P).any():
+        raise InputError(
+            "a cone is given by the columns of one matrix, and its center by as many numbers as rows"
+        )
+    live = P[:, (P > 0).any(axis=0)]
     if live.shape[1] == 0:
         return float("nan")
-    farthest = float(np.max(cone.hilbert_distance(live.T, np.asarray(center))))
-    logs = max(float(enclosure.largest_log(live)), float(enclosure.largest_log(np.asarray(center)[:, None])))
+    farthest = float(np.max(cone.hilbert_distance(live.T, center)))
+    logs = max(float(enclosure.largest_log(live)), float(enclosure.largest_log(center[:, None])))
     return float(enclosure.diameter_upper(farthest, g, logs))
 
 
@@ -99,6 +104,8 @@ def composed_diameter_upper(
     of directions, radii and contractions differ. Rounded up. Theorem: cone-composition.
     """
     directions = np.asarray(directions)
+    if directions.ndim != 2:
+        raise InputError(f"directions are the columns of a matrix, not an array of shape {directions.shape}")
     taus = [1.0] * len(radii) if contractions is None else list(contractions)
     if not directions.shape[1] == len(radii) == len(taus):
         raise InputError(f"{directions.shape[1]} directions, {len(radii)} radii, {len(taus)} contractions")

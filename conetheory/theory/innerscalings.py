@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from array_api_compat import to_device
 from scipy import sparse
 
 from conetheory.errors import InputError
@@ -50,8 +49,8 @@ def diameter_sup_over_inner_scalings_is_finite(A: Any, B: Any) -> InnerScalings:
     A_il A_i'l B_lj B_lj' > 0. A: (m, r), B: (r, n), nonnegative. Zero rows and columns satisfy it by
     themselves, as do equal indices. Theorem: z-plus-image-dependence.
     """
-    a, b = (np.asarray(to_device(z, "cpu")) > 0 for z in (A, B))
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+    a, b = (_dense(z) for z in (A, B))
+    if a.shape[1] != b.shape[0]:
         raise InputError(f"shapes {a.shape} and {b.shape} can't be multiplied")
     # Equal patterns satisfy the condition among themselves, so one of each kind is enough.
     a, row = np.unique(a, axis=0, return_index=True)
@@ -105,8 +104,7 @@ def chain_diameter_sup_is_finite(matrices: Sequence[Any]) -> ChainScalings | Not
     product. On the others: finite iff one of the factors has no zero. NotApplicable where no path is left.
     Theorem: image-free-depth.
     """
-    patterns = [pattern_of(A) for A in matrices]
-    patterns = [A.toarray() if sparse.issparse(A) else A for A in patterns]
+    patterns = [_dense(A) for A in matrices]
     if not patterns:
         raise InputError("the chain has no factors")
     for number, (A, B) in enumerate(pairwise(patterns), start=1):
@@ -126,6 +124,11 @@ def chain_diameter_sup_is_finite(matrices: Sequence[Any]) -> ChainScalings | Not
         places = iter(found)
         exponents.append(tuple(next(places) if on else 0 for on in live))
     return ChainScalings(False, exponents=tuple(exponents))
+
+
+def _dense(A: Any) -> np.ndarray:
+    pattern = pattern_of(A)
+    return pattern.toarray() if sparse.issparse(pattern) else pattern
 
 
 def _alive(patterns: list[np.ndarray]) -> list[np.ndarray]:

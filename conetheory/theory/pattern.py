@@ -203,9 +203,12 @@ def conv_pattern(
     active_out: (in, h, w) and (out, h', w'), which units are alive, all where None. Units are numbered
     channel first, as a flattened tensor. One step of the chain is one boolean product with it.
     """
-    kernel = np.asarray(to_device(kernel, "cpu")) > 0
-    if kernel.ndim != 4:
-        raise InputError(f"a convolution's kernel has four axes, not shape {kernel.shape}")
+    kernel = np.asarray(to_device(kernel, "cpu"))
+    if kernel.ndim != 4 or np.isnan(kernel).any():
+        raise InputError(
+            f"a convolution's kernel has four axes and no NaN; this one has shape {kernel.shape}"
+        )
+    kernel = kernel > 0
     (outs, ins, kh, kw), (h, w) = kernel.shape, size
     h2, w2 = (h + 2 * padding - kh) // stride + 1, (w + 2 * padding - kw) // stride + 1
     if h2 < 1 or w2 < 1:

@@ -117,7 +117,7 @@ _ENTRIES = (
     ),
     _entry(
         "h-transform",
-        "ergodicity.h_transform",
+        "htransform.h_transform",
         "test_ergodicity.py",
         title="Every nonnegative chain is a Markov chain",
         statement="With h_0 = 1, h_l = Z_l^T h_(l-1): S_l = D(h_(l-1)) Z_l D(h_l)^-1 is column-stochastic "

@@ -16,6 +16,7 @@ from conetheory.theory import (
     enclosure,
     ergodicity,
     gaussian_law,
+    htransform,
     lyapunov,
     meanfield,
     randomlayers,
@@ -98,7 +99,7 @@ CASES = {
     "chi_square_contraction": (ergodicity.chi_square_contraction, columns(4, 5), numbers(5)),
     "block_products": (lambda *Ms: ergodicity.block_products(Ms, [1, 3]), square, square, positive),
     "chain_tau_1_upper": (lambda *Ms: ergodicity.chain_tau_1_upper(Ms), columns(3, 4), columns(4, 5)),
-    "h_transform": (lambda *Ms: ergodicity.h_transform(Ms), square, positive),
+    "h_transform": (lambda *Ms: htransform.h_transform(Ms), square, positive),
     "propagated_norm_cone": (
         norm_cone,
         columns(3, 4, True),
