@@ -127,6 +127,8 @@ def chain_diameter_sup_is_finite(matrices: Sequence[Any]) -> ChainScalings | Not
 
 
 def _dense(A: Any) -> np.ndarray:
+    if A.ndim == 2 and 0 in A.shape:  # no units, no path
+        return np.zeros(tuple(A.shape), dtype=bool)
     pattern = pattern_of(A)
     return pattern.toarray() if sparse.issparse(pattern) else pattern
 
