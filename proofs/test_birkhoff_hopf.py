@@ -7,9 +7,14 @@ Then
   (a) Delta(A) = max over pairs of columns of d(A e_k, A e_l) = max log(a_ik a_jl / (a_jk a_il));
   (b) sup d(A x, A y) / d(x, y) = tau(A) = tanh(Delta(A) / 4), with tau = 1 where Delta = inf;
   (c) Delta(D A E) = Delta(A) = Delta(A^T) for all positive diagonal D, E;
-  (d) tau(A B) <= tau(A) tau(B), so Delta(A_1 ... A_L) <= 4 artanh(prod tau(A_l)).
+  (d) tau(A B) <= tau(A) tau(B), so Delta(A_1 ... A_L) <= 4 artanh(prod tau(A_l));
+  (e) for all x, y with A x, A y not zero, tanh(d(A x, A y) / 4) <= tau(A) tanh(d(x, y) / 4); for every
+      distance d(x, y) there are x, y with equality. So Delta(A D B) <= 4 artanh(tau(A) tau(B)) for every
+      positive diagonal D, and radii contract as R -> 4 artanh(tau(A) tanh(R / 4)) <= tau(A) R.
 
-**Source:** Birkhoff 1957, Hopf 1963; the proof follows Eveson and Nussbaum's elementary one in the plane.
+**Source:** (a) to (d) Birkhoff 1957, Hopf 1963; rectangular, with zeros: Seneta 1981, p. 108. The proof
+follows Eveson and Nussbaum 1995 in the plane, in full; (e) is what it gives before it is made linear in d(x,
+y).
 
 **Proof of (a).** For rows i, j the ratio (A x)_i / (A x)_j = sum_k a_ik x_k / sum_k a_jk x_k is a mediant of
 the ratios a_ik / a_jk, so it lies between the smallest and the largest of those with x_k > 0. Hence
@@ -43,7 +48,24 @@ as near to 1 as we like.
 
 **Proof of (c).** D and E cancel from every cross ratio of (a), and transposition exchanges the names of its
 indices. Proof of (d). d(A B x, A B y) <= tau(A) d(B x, B y) <= tau(A) tau(B) d(x, y); then (b) for the
-product. []
+product.
+
+**Proof of (e).** If Delta(A) = inf or d(x, y) = inf, it says d(A x, A y) <= d(x, y), which holds with (b),
+or d(A x, A y) <= Delta(A), which is the definition. Else take m, M, R, a, b of (b) and K = b / a <= exp
+Delta. If R or K is one, A x and A y are proportional. In general, with y = a,
+
+    exp d(A x, A y) = (K y R + 1)(y + 1) / ((y R + 1)(K y + 1))
+                    = 1 + (K - 1)(R - 1) / (K R y + 1 / y + K + R),
+
+and K R y + 1 / y >= 2 sqrt(K R), with equality at y = 1 / sqrt(K R). So exp d(A x, A y) is at most
+
+    1 + (K - 1)(R - 1) / (sqrt K + sqrt R)^2 = ((1 + sqrt(K R)) / (sqrt K + sqrt R))^2,
+
+that is tanh(d(A x, A y) / 4) <= (sqrt K - 1)(sqrt R - 1) / ((sqrt K + 1)(sqrt R + 1)) = tanh(log K / 4)
+tanh(d(x, y) / 4), and log K <= Delta. For equality take the columns of the sharpness of (b), x = w R e_k +
+e_l, y = w e_k + e_l with w = 1 / sqrt(a b R). With d(x, y) <= Delta(B) for x, y among the images of D B, the
+bound for A D B follows; and artanh(tau tanh s) <= tau s as both vanish at 0 and the left side has the slope
+tau / (cosh^2 s - tau^2 sinh^2 s) <= tau. []
 """
 
 import itertools
@@ -129,6 +151,43 @@ def test_b_contraction_and_sharpness_in_numbers():
             image = hilbert(times(A, x), times(A, y))
             best = max(best, math.log(image) / math.log(1.001))
         assert tau * (1 - 1e-6) <= best <= tau * (1 + 1e-9)
+
+
+def test_e_the_identity_and_its_largest_value():
+    K, R, y, k, r = sp.symbols("K R y k r", positive=True)
+    image = (K * y * R + 1) * (y + 1) / ((y * R + 1) * (K * y + 1))
+    assert sp.simplify(image - 1 - (K - 1) * (R - 1) / (K * R * y + 1 / y + K + R)) == 0
+    top = ((1 + k * r) / (k + r)) ** 2  # K = k^2, R = r^2, y = 1 / (k r)
+    assert sp.simplify(image.subs({K: k**2, R: r**2}).subs(y, 1 / (k * r)) - top) == 0
+    half = (1 + k * r) / (k + r)  # tanh(log(half^2) / 4) = (half - 1) / (half + 1)
+    product = (k - 1) * (r - 1) / ((k + 1) * (r + 1))
+    assert sp.simplify((half - 1) / (half + 1) - product) == 0
+
+
+def at_most_e(after, diameter, before):
+    """tanh(log after / 4) <= tanh(log diameter / 4) tanh(log before / 4), decided in rationals.
+
+    sqrt(after) <= (1 + k r) / (k + r) with k^2, r^2 the others, which is after (k + r)^2 <= (1 + k r)^2, or
+    after (K + R) - 1 - K R <= 2 (1 - after) k r; both sides may be negative.
+    """
+    left, right = after * (diameter + before) - 1 - diameter * before, 2 * (1 - after)
+    square = right * right * diameter * before
+    return left <= 0 and left * left >= square
+
+
+def test_e_with_zero_slack():
+    """No random pair is above, in rationals; the pair of the proof attains it."""
+    for _ in range(300):
+        A = random_matrix(3, 3)
+        x, y = ([Fraction(int(a)) for a in rng.integers(1, 30, 3)] for _ in range(2))
+        assert at_most_e(hilbert(times(A, x), times(A, y)), cross_ratio(A), hilbert(x, y))
+    for k, r in itertools.product((2, 3, 7), repeat=2):
+        A = [[Fraction(k), Fraction(1)], [Fraction(1), Fraction(k)]]  # a = 1 / k, b = k, and K = k^2
+        x, y = [Fraction(r), Fraction(1)], [Fraction(1, r), Fraction(1)]  # w = 1 / r, and R = r^2
+        assert hilbert(times(A, x), times(A, y)) == Fraction(1 + k * r, k + r) ** 2
+        assert not at_most_e(
+            Fraction(1 + k * r, k + r) ** 2 + Fraction(1, 10**9), Fraction(k**2), Fraction(r**2)
+        )
 
 
 def test_c_diagonals_and_transposition_cancel():

@@ -5,21 +5,25 @@ participation ratio PR = (sum s_k^2)^2 / sum s_k^4. Then
 
     sum_(i != j) w_i w_j sin^2(c_i, c_j) / sum_(i != j) w_i w_j >= n / (n - 1) (1 - 1 / PR),
 
-with equality if and only if all columns are equally long. Scaling the columns does not change their angles,
-so the spectrum of the matrix with its columns scaled to one length gives the mean of sin^2 over all pairs
-exactly. For a saliency chain with the channels summed the columns are the maps of the classes: the mean
-squared sine between the maps of two classes is n/(n-1) (1 - 1/PR), which a few random vectors sent
-up and down estimate without any class's map.
+with equality if and only if all columns are equally long or all are parallel (C = [1 2]: both sides are
+zero). Scaling the columns does not change their angles, so the spectrum of the matrix with its columns
+scaled to one length gives the mean of sin^2 over all pairs exactly. For a saliency chain with the channels
+summed the columns are the maps of the classes: the mean squared sine between the maps of two classes is
+n/(n-1) (1 - 1/PR), which a few random vectors sent up and down estimate without any class's map.
 
-**Source:** new here, by elementary means; the participation ratio is that of Bell and Dean 1970.
+**Source:** sum s_k^4 of columns of one length is their frame potential (Benedetto and Fickus 2003); as PR is
+at most the rank, the identity for such columns holds Welch's bound (1974). For columns of any length, and as
+a mean of angles between maps, new here. The participation ratio is that of Bell and Dean 1970.
 
 **Proof.** G = C^T C has the diagonal w and G_ij^2 = w_i w_j cos_ij^2. |G|_F^2 = sum s_k^4, and tr G = sum w_i
 = sum s_k^2 =: t. With q = sum w_i^2 and f = sum s_k^4,
 
     sum_(i != j) w_i w_j = t^2 - q,    sum_(i != j) w_i w_j sin_ij^2 = (t^2 - q) - (f - q) = t^2 - f.
 
-The quotient (t^2 - f) / (t^2 - q) grows with q, as t^2 - f >= 0, and q >= t^2 / n by Cauchy and Schwarz, with
-equality if and only if all w_i are equal. At q = t^2 / n it is n/(n-1) (1 - f/t^2) = n/(n-1) (1 - 1/PR). []
+The quotient (t^2 - f) / (t^2 - q) grows with q, strictly unless t^2 = f, and q >= t^2 / n by Cauchy and
+Schwarz, with equality if and only if all w_i are equal. t^2 >= f, with equality if and only if one s_k alone
+is not zero, that is if all columns are parallel; then both sides of the claim are zero. At q = t^2 / n it is
+n/(n-1) (1 - f/t^2) = n/(n-1) (1 - 1/PR). []
 """
 
 import itertools
@@ -50,9 +54,9 @@ def both_sides(C):
     return mean, Fraction(n, n - 1) * (1 - f / t**2)
 
 
-def test_the_bound_holds_exactly_and_is_attained_by_columns_of_equal_length_alone():
+def test_the_bound_holds_exactly_and_is_attained_by_equal_lengths_and_parallel_columns_alone():
     rng = np.random.default_rng(0)
-    equal = 0
+    equal = unequal_but_parallel = 0
     for _ in range(300):
         C = rng.integers(-2, 3, (int(rng.integers(1, 5)), int(rng.integers(2, 5))))
         lengths = set((C**2).sum(0).tolist())
@@ -60,10 +64,13 @@ def test_the_bound_holds_exactly_and_is_attained_by_columns_of_equal_length_alon
             continue
         mean, bound = both_sides(C)
         assert mean >= bound  # zero slack
-        # where all columns are parallel both sides are zero, whatever their lengths
-        assert (mean == bound) == (len(lengths) == 1 or mean == 0)
+        parallel = np.linalg.matrix_rank(C) == 1
+        assert (mean == bound) == (len(lengths) == 1 or parallel)
         equal += len(lengths) == 1
+        unequal_but_parallel += parallel and len(lengths) > 1
     assert equal > 10
+    assert unequal_but_parallel > 10
+    assert both_sides(np.asarray([[1, 2]])) == (0, 0)
 
 
 def test_the_quotient_grows_with_the_spread_of_the_lengths():

@@ -4,7 +4,9 @@
 vector with d(x, w_q) <= R_q < infinity for all x in K_q (Hilbert's metric), and A_q nonnegative matrices
 with a common number of rows. Let
 
-    K = {sum_q A_q x_q : x_q in K_q or zero},    B = [A_1 w_1, ..., A_k w_k],    rho = max_q tau(A_q) R_q.
+    K = {sum_q A_q x_q : x_q in K_q or zero},    B = [A_1 w_1, ..., A_k w_k],
+
+    rho = max_q 4 artanh(tau(A_q) tanh(R_q / 4)) <= max_q tau(A_q) R_q.
 
   (a) Any two members of K that are not zero and have the same zeros satisfy d <= Delta(B) + 2 rho; if
   Delta(B) is finite, all members have the same zeros, and Delta(K) <= Delta(B) + 2 rho.
@@ -15,10 +17,11 @@ with a common number of rows. Let
 The fields of different locations need not agree. This is how blocks of layers compose at a location; the
 product of the coefficients of single locations is no bound, by (c).
 
-**Source:** new here (theory.md B12).
+**Source:** new here.
 
-**Proof.** (a) Let x_q in K_q, not zero. A_q maps x_q and w_q to vectors at a distance of at most
-tau(A_q) R_q <= rho (Birkhoff-Hopf), or both to zero. So there is s_q > 0 with
+**Proof.** (a) Let x_q in K_q, not zero. A_q maps x_q and w_q to vectors at a distance of at most 4
+artanh(tau(A_q) tanh(R_q / 4)) <= rho (proofs/test_birkhoff_hopf.py, (e)), or both to zero. So there is s_q >
+0 with
 
     e^{-rho/2} s_q A_q w_q <= A_q x_q <= e^{rho/2} s_q A_q w_q    entry by entry,
 
@@ -39,7 +42,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from conetheory.theory.cone import birkhoff_tau, hilbert_distance, projective_diameter
+from conetheory.theory.cone import (
+    birkhoff_tau,
+    contracted_diameter_upper,
+    hilbert_distance,
+    projective_diameter,
+)
 from conetheory.theory.generators import composed_diameter_upper
 
 rng = np.random.default_rng(0)
@@ -65,7 +73,9 @@ def test_a_all_pairs_of_generators(spread):
         taus = [float(birkhoff_tau(projective_diameter(a))) * (1 + 1e-13) for a in A]
         made = np.concatenate([a @ k for a, k in zip(A, K, strict=True)], 1)
         assert projective_diameter(made) <= composed_diameter_upper(B, radii, taus, 1e-15)
-        rho = max(t * r for t, r in zip(taus, radii, strict=True))
+        pairs = [(4 * np.arctanh(t), r) for t, r in zip(taus, radii, strict=True)]
+        rho = max(float(contracted_diameter_upper(*pair)) for pair in pairs)
+        assert rho <= max(t * r for t, r in zip(taus, radii, strict=True)) + 1e-12
         around = float(np.max(hilbert_distance(B.T, B.sum(axis=1)))) + rho + 1e-13
         assert float(np.max(hilbert_distance(made.T, B.sum(axis=1)))) <= around
 
@@ -92,6 +102,17 @@ def test_b_is_needed_directions_attain_it():
         B = rng.lognormal(0, 1, (3, 4))
         bound = composed_diameter_upper(B, [0.0] * 4, [0.0] * 4)
         assert float(projective_diameter(B)) <= bound <= float(projective_diameter(B)) * (1 + 1e-12) + 1e-13
+
+
+def test_a_the_carried_part_is_attained():
+    """One location, A and the two-ray cone of the sharp contraction: the distance of A x to A w is rho."""
+    for k, r in itertools.product((2.0, 5.0), repeat=2):
+        A, w = np.array([[k, 1], [1, k]]), np.array([1 / r, 1.0])
+        image = float(hilbert_distance(A @ np.array([r, 1.0]), A @ w))
+        tau = (k - 1) / (k + 1)
+        bound = composed_diameter_upper((A @ w)[:, None], [2 * np.log(r) * (1 + 1e-15)], [tau * (1 + 1e-15)])
+        assert 2 * image <= bound * (1 + 1e-15) <= 2 * image * (1 + 1e-12)
+        assert bound < 2 * tau * 2 * np.log(r) * 0.99  # what the linear form says
 
 
 def test_c_products_of_single_locations_bound_nothing():

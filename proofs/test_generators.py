@@ -5,7 +5,8 @@ Then <u, v> >= c |u| |v| for all u = sum x_k p_k, v = sum y_l p_l with x, y >= 0
 matrix P the smallest cosine of any two images of nonnegative starts is the smallest cosine of two of its
 columns: one pass for each class settles whether any two mixtures of classes can get different maps.
 
-**Source:** theory.md B2, Fact.
+**Source:** close to Orlitzky 2020, on maximal angles between cones where they are not obtuse; the proof here
+is elementary and for any set of generators.
 
 **Proof.** Normalise |p_k| = 1 (put the lengths into x and y). Then <u, v> = sum x_k y_l <p_k, p_l> >= c sum
 x_k sum y_l, and |u| <= sum x_k, |v| <= sum y_l by the triangle inequality. As c >= 0, <u, v> >= c |u| |v|.

@@ -25,7 +25,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from conetheory.theory.ergodicity import h_transform
+from conetheory.theory.htransform import h_transform
 
 rng = np.random.default_rng(0)
 

@@ -34,7 +34,8 @@ import math
 import numpy as np
 import sympy as sp
 
-from conetheory.theory.cone import diameter_sup_over_inner_scalings_is_finite, projective_diameter
+from conetheory.theory.cone import projective_diameter
+from conetheory.theory.innerscalings import diameter_sup_over_inner_scalings_is_finite
 
 
 def patterns(rows, columns):

@@ -4,7 +4,7 @@
 the sum of (s_i / s_1)^2 over i >= 2 for its singular values, and v, w independent N(0, I). For every 0 < q
 < 1, with probability at least 1 - q,
 
-    1 - |cos(P_p v, P_p w)| <= 2 T^2 / (1 + T^2),   T = (2 / q) sqrt(2 S_p / pi)
+    1 - |cos(P_p v, P_p w)| <= 2 T^2 / (1 + T^2),   T = sqrt(S_p / 2) / erfinv(q)
     (one pair)
 
 and, for N pairs and positions together, the same with q / N in place of q. Moreover:
@@ -18,10 +18,10 @@ and, for N pairs and positions together, the same with q / N in place of q. More
 
 There is no hypothesis on limits, depth, or weights; the certificate is for one image, as P_p belongs to it.
 
-**Source:** new here (theory.md B9, D2 item 2).
+**Source:** new here.
 
-**Proof.** If the angle t of the two lines exceeds 2 arctan(T), the tail bound P(angle > t) <= 2 sqrt(2 S /
-pi) / tan(t / 2) (proofs/test_gaussian_law.py, d) is at most 2 sqrt(2 S / pi) / T = q there. The deficit is
+**Proof.** If the angle t of the two lines exceeds 2 arctan(T), the tail bound P(angle > t) <= erf(sqrt(S / 2)
+/ tan(t / 2)) (proofs/test_gaussian_law.py, d) is at most erf(sqrt(S / 2) / T) = q there. The deficit is
 monotone in the angle, and 1 - cos(2 arctan T) = 2 T^2 / (1 + T^2). N events: union bound.
 
 (a) s_1^2 >= |c^T P|^2 = sum m_k^2 cos^2 t_k and |P|_F^2 = sum m_k^2, so S = (|P|_F^2 - s_1^2) / s_1^2 is at
@@ -35,6 +35,7 @@ import math
 import numpy as np
 import pytest
 import sympy as sp
+from scipy import special
 
 from conetheory.theory.cosine import deficit, deficit_tail_bound, deficit_upper, stable_rank_excess
 from conetheory.theory.enclosure import stable_rank_excess_upper
@@ -46,7 +47,7 @@ def test_the_inversion():
     T = sp.Symbol("T", positive=True)
     assert sp.simplify(1 - sp.cos(2 * sp.atan(T)) - 2 * T**2 / (1 + T**2)) == 0
     for S, q in ((1e-10, 0.1), (1e-4, 0.5), (1e-24, 1e-3)):
-        tangent = 2 / q * math.sqrt(2 * S / math.pi)
+        tangent = math.sqrt(S / 2) / special.erfinv(q)
         assert deficit_upper(S, q) == pytest.approx(2 * tangent**2 / (1 + tangent**2), rel=1e-13)
         assert deficit_tail_bound(S, 2 * math.atan(tangent)) == pytest.approx(q, rel=1e-12)
 

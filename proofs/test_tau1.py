@@ -5,12 +5,21 @@
     max { |A x|_1 : 1^T x = 0, |x|_1 = 1 } = 1/2 max_{j,k} |A e_j - A e_k|_1 =: tau_1(A).
 
 With weights, |x|_d = sum d_i |x_i|, it is max_{j,k} |A (e_j - e_k)|_{d'} / (d_j + d_k). If all columns of B
-have the same sum, tau_1(A B) <= tau_1(A) tau_1(B). If A is column-stochastic, tau_1(A) = 1 - min_{j,k}
-sum_i min(a_ij, a_ik), at most 1 - sum_i min_j a_ij (Doeblin). If M = alpha Z+ - beta Z- with Z+, Z-
-column-stochastic and alpha - beta = 1, tau_1(M) <= alpha tau_1(Z+) + beta tau_1(Z-) <= 2 alpha - 1, with
-equality where two columns have disjoint supports.
+have the same sum, tau_1(A B) <= tau_1(A) tau_1(B). If A is column-stochastic, tau_1(A) = 1 - min_{j,k} sum_i
+min(a_ij, a_ik), at most 1 - sum_i min_j a_ij (Doeblin). If M = alpha Z+ - beta Z- with Z+, Z-
+column-stochastic, alpha - beta = 1 and beta >= 0, tau_1(M) <= alpha tau_1(Z+) + beta tau_1(Z-) <= 2 alpha -
+1. For alpha > 1 the last value is attained iff for some columns j, k
 
-**Source:** Dobrushin 1956 for stochastic matrices; signed and weighted: theory.md B3, B5.
+    the support of Z+_j + Z-_k and that of Z+_k + Z-_j are disjoint,
+
+for instance where all four parts have disjoint supports. Disjoint supports of two columns of M, or of Z+
+alone, are not enough (Z+ = Z- = I: M = I, and tau_1 is 1 for every alpha). In a layer's matrix the two parts
+of one column never overlap, as a weight is positive or negative; there it says that Z+_j and Z+_k, and Z-_j
+and Z-_k, don't meet, as in convolutions for units without a common input. For alpha = 1 it is attained iff
+Z+_j and Z+_k don't meet.
+
+**Source:** Dobrushin 1956 for stochastic matrices; signed matrices and weighted norms by the same argument,
+new here.
 
 **Proof.** Let x != 0 have sum zero, x = x+ - x- with disjoint supports, s = sum x+ = sum x- = |x|_1 / 2. Put
 c_jk = x+_j x-_k / s >= 0. Then sum_k c_jk = x+_j and sum_j c_jk = x-_k, so x = sum c_jk (e_j - e_k), sum
@@ -19,11 +28,16 @@ c_jk = s and
     |A x|_1 <= sum c_jk |A (e_j - e_k)|_1 <= s max_{j,k} |A e_j - A e_k|_1 = |x|_1 tau_1(A),
 
 with equality at x = e_j - e_k for the worst pair. With weights, sum c_jk (d_j + d_k) = |x|_d, and the same
-argument holds with |A (e_j - e_k)|_{d'} <= tau (d_j + d_k). If the columns of B have one common sum, B x
-has sum zero with x, so |A B x|_1 <= tau_1(A) |B x|_1 <= tau_1(A) tau_1(B) |x|_1. For vectors p, q of equal
-sum one, |p - q|_1 = sum (p_i + q_i - 2 min(p_i, q_i)) = 2 - 2 sum min(p_i, q_i), and min(a_ij, a_ik) >=
-min_l a_il. The bound for M is the triangle inequality and tau_1 <= 1; if columns j, k of M have disjoint
-supports of all four parts, |M e_j - M e_k|_1 = |M e_j|_1 + |M e_k|_1 = 2 (alpha + beta) = 2 (2 alpha - 1). []
+argument holds with |A (e_j - e_k)|_{d'} <= tau (d_j + d_k). If the columns of B have one common sum, B x has
+sum zero with x, so |A B x|_1 <= tau_1(A) |B x|_1 <= tau_1(A) tau_1(B) |x|_1. For vectors p, q of equal sum
+one, |p - q|_1 = sum (p_i + q_i - 2 min(p_i, q_i)) = 2 - 2 sum min(p_i, q_i), and min(a_ij, a_ik) >= min_l
+a_il. The bound for M is the triangle inequality and tau_1 <= 1. Row by row with p, n for columns of Z+, Z-,
+
+    |alpha (p_ij - p_ik) - beta (n_ij - n_ik)| = |(alpha p_ij + beta n_ik) - (alpha p_ik + beta n_ij)|
+
+is a difference of two nonnegative numbers, at most their sum, and equal to it iff one of them is zero.
+Summed over i the right side is 2 (alpha + beta) = 2 (2 alpha - 1), attained iff in every row alpha p_ij +
+beta n_ik or alpha p_ik + beta n_ij is zero. []
 """
 
 import itertools
@@ -139,3 +153,30 @@ def test_alpha_beta():
             assert exact_tau_1(M) <= tau_1_signed_upper(alpha)
         apart = [[alpha, 0], [1 - alpha, 0], [0, alpha], [0, 1 - alpha]]
         assert exact_tau_1([[Fraction(a) for a in row] for row in apart]) == 2 * alpha - 1
+
+
+def test_when_the_alpha_beta_bound_is_attained():
+    """All pairs of supports on three rows, with equal shares: 7^4 pairs of columns, exactly."""
+    supports = [set(c) for n in (1, 2, 3) for c in itertools.combinations(range(3), n)]
+    attained = {True: 0, False: 0}
+    for pj, pk, nj, nk in itertools.product(supports, repeat=4):
+        for alpha in (1, 2, Fraction(7, 5)):
+            M = [
+                [
+                    alpha * Fraction(i in p, len(p)) - (alpha - 1) * Fraction(i in n, len(n))
+                    for p, n in ((pj, nj), (pk, nk))
+                ]
+                for i in range(3)
+            ]
+            apart = pj.isdisjoint(pk) if alpha == 1 else (pj | nk).isdisjoint(pk | nj)
+            assert (exact_tau_1(M) == 2 * alpha - 1) == apart
+            attained[apart] += 1
+    assert min(attained.values()) > 50
+
+
+def test_disjoint_columns_of_a_layer_alone_do_not_attain_it():
+    for alpha in (2, 3):
+        eye = np.eye(2)
+        M = alpha * eye - (alpha - 1) * eye
+        assert tau_1(M) == exact_tau_1([[Fraction(int(a)) for a in row] for row in M]) == 1
+        assert tau_1_signed_upper(alpha) == 2 * alpha - 1

@@ -120,8 +120,9 @@ def every_image_certificate(
 
     A: the step middle..bottom at p, B: the step top..middle at the units that feed p, one linear layer each
     (none between top and middle if they are one). Diagonals at the outside change no diameter, and
-    Delta(A D B) <= min(Delta(A), Delta(B)). Where both are infinite on the units alive in both, so is the
-    supremum over D (theorem `image-free-blocks`): NotApplicable with the layer and the units that prevent it.
+    tanh(Delta(A D B) / 4) <= tanh(Delta(A) / 4) tanh(Delta(B) / 4). Where both are infinite on the units
+    alive in both, so is the supremum over D (theorem `image-free-blocks`): NotApplicable with the layer and
+    the units that prevent it.
     None at a dead location. Raises InputError if a path of a step crosses more than one linear layer.
     Source: DESIGN 3.2; proofs/test_image_free_blocks.py.
     """
@@ -147,7 +148,8 @@ def every_image_certificate(
         )
     B, above = _fed_by(chain, top, middle, inner)
     if min(own, above) < np.inf:
-        return EveryImageCertificate(min(own, above), middle if own <= above else top)
+        both = float(cone.contracted_diameter_upper(own, above))
+        return EveryImageCertificate(both, middle if own <= above else top)
     return NotApplicable(
         f"activations at {middle!r} let the diameter at {bottom!r} grow without bound:"
         f" its unit {inner[first]} feeds only some of the channels,"

@@ -37,8 +37,9 @@ class Bundle:
     """
 
     def __init__(self, vectors: Array) -> None:
-        if vectors.ndim != 2 or not 0 < np.linalg.norm(vectors[:, 0]) < math.inf:
+        if vectors.ndim != 2 or 0 in vectors.shape or not 0 < np.linalg.norm(vectors[:, 0]) < math.inf:
             raise InputError("need an (n, k) array of vectors whose first is finite and not zero")
+        vectors = vectors.astype(np.float64, copy=False)
         self.columns = np.concatenate([vectors[:, :1], vectors - vectors[:, :1]], axis=1)
         self.p = np.ones(vectors.shape[1])
         self.split()
@@ -75,6 +76,9 @@ class Bundle:
 
 def frame_coordinates(vectors: Array) -> Array:
     """Coordinates (1 + min(n, k), k) of the columns of `vectors` (n, k) in the frame of the reduction."""
+    if vectors.ndim != 2 or 0 in vectors.shape or not np.isfinite(vectors).all():
+        raise InputError(f"need an (n, k) array of finite vectors, n, k >= 1, not shape {vectors.shape}")
+    vectors = vectors.astype(np.float64, copy=False)
     ones = vectors.sum(0, keepdims=True) / math.sqrt(len(vectors))
     return np.concatenate([ones, np.linalg.qr(vectors - vectors.mean(0), mode="r")])
 

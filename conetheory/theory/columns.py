@@ -8,7 +8,7 @@ s_k, and PR = (sum s_k^2)^2 / sum s_k^4 their participation ratio. Since C^T C h
 
 and, as sum w_i^2 >= (sum w_i)^2 / n, the mean of sin^2 over pairs of columns, weighted by w_i w_j, is
 
-    mean sin^2 >= n / (n - 1) (1 - 1 / PR),    with equality where all columns are equally long.
+    mean sin^2 >= n / (n - 1) (1 - 1 / PR),    with equality iff all are equally long, or parallel.
 
 For a saliency chain, whose columns are the maps of the classes, the spectrum alone so says how far apart the
 maps of two classes are, without a look at any of them.
@@ -21,6 +21,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from conetheory.errors import InputError
+from conetheory.theory.matrices import real
 
 
 def mean_squared_sine(singular_values: Any, columns: int, tail: Any = 0.0) -> Any:
@@ -33,8 +34,10 @@ def mean_squared_sine(singular_values: Any, columns: int, tail: Any = 0.0) -> An
     """
     if columns < 2:
         raise InputError(f"angles between columns need at least 2 of them, not {columns}")
-    xp = array_namespace(singular_values)
-    s = xp.sort(singular_values, axis=-1, descending=True)
+    xp, s = real(singular_values)
+    if s.ndim < 1 or s.shape[-1] < 1:
+        raise InputError("singular values need a last axis that is not empty")
+    s = xp.sort(s, axis=-1, descending=True)
     top = xp.where(s[..., :1] > 0, s[..., :1], xp.nan)
     shares = (s / top) ** 2
     rest, left = tail / top[..., 0] ** 2, max(columns - s.shape[-1], 1)

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, to_device
+from array_api_compat import array_namespace, device
 from scipy import sparse
 
 from conetheory.errors import InputError
 from conetheory.theory import cosine, sparsematrix
 from conetheory.theory.enclosure import floats, round_down, round_up
+from conetheory.theory.matrices import matrix
 
 _CACHED = 1 << 19  # bytes of a temporary that is passed over several times
 _TILE = 1 << 20  # float64 numbers held by one temporary; small enough to stay in the second-level cache
@@ -36,6 +37,8 @@ def hilbert_distance(x: Any, y: Any) -> Any:
     """
     xp = array_namespace(x, y)
     x, y = xp.broadcast_arrays(_nonnegative(xp, x), _nonnegative(xp, y))
+    if x.shape[-1] == 0:  # vectors of no entries are zero
+        return xp.sum(x, axis=-1) + math.nan
     both = (x > 0) & (y > 0)
     one = xp.ones_like(x)
     logs = xp.log(xp.where(both, x, one)) - xp.log(xp.where(both, y, one))
@@ -61,10 +64,7 @@ def projective_diameter(A: Any) -> Any:
         A = sparsematrix.live_part(A)
         if A is None:
             return np.asarray(math.inf)
-    xp = array_namespace(A)
-    if A.ndim < 2:
-        raise InputError(f"a matrix has at least two axes, not shape {tuple(A.shape)}")
-    A = _nonnegative(xp, A)
+    xp, A = matrix(A, nonnegative=True)
     positive = A > 0
     if bool(xp.all(positive)):
         return _widest(xp, xp.log(A))
@@ -95,7 +95,7 @@ def _widest(xp: Any, logs: Any) -> Any:
     flat = xp.reshape(logs, (batch, rows, columns))
     step = max(1, _TILE // max(1, rows * columns))
     widest = [_widest_tile(xp, flat[b : b + step, ...]) for b in range(0, batch, step)]
-    joined = xp.concat(widest) if widest else flat[:, 0, 0]
+    joined = xp.concat(widest) if widest else xp.sum(flat, axis=(-2, -1))
     return xp.reshape(joined, logs.shape[:-2])
 
 
@@ -161,9 +161,23 @@ def product_diameter_upper(rates: Any) -> Any:
     """Delta(A_1 ... A_L) <= 4 artanh(prod tau) from the rates (..., L) of the factors: added, converted
     once.
 
-    Never above (prod_{l < L} tau_l) Delta(A_L). Rounded up. Source: theory.md B1.
+    Never above (prod_{l < L} tau_l) Delta(A_L). Rounded up. Theorem: birkhoff-hopf (d).
     """
     return round_up(diameter_of_rate(_total_lower(rates)), 12)
+
+
+def contracted_diameter_upper(diameter: Any, distance: Any) -> Any:
+    """d(A x, A y) <= 4 artanh(tanh(Delta(A) / 4) tanh(d(x, y) / 4)), sharp: Birkhoff-Hopf in its full form.
+
+    diameter: Delta(A); distance: d(x, y), or a bound of it, such as a radius; broadcast, inf where infinite.
+    As Delta(A D B) is a distance of two images of A, it bounds that, for every positive diagonal D, from
+    Delta(A) and Delta(B). Never above tau d(x, y) nor above Delta(A); rounded up.
+    Theorem: birkhoff-hopf (e).
+    """
+    xp, diameter, distance = floats(diameter, distance)
+    diameter, distance = xp.broadcast_arrays(diameter, distance)
+    rates = xp.stack([birkhoff_rate(diameter), birkhoff_rate(distance)], axis=-1)
+    return xp.minimum(product_diameter_upper(rates), xp.minimum(diameter, distance))
 
 
 def _minus_log_tanh_half(x: Any) -> Any:
@@ -175,13 +189,15 @@ def _minus_log_tanh_half(x: Any) -> Any:
     safe = xp.where(inside, x, xp.ones_like(x))
     small = -xp.log(xp.tanh(xp.clip(safe, max=1.0) / 2))
     large = 2 * xp.atanh(xp.exp(-xp.clip(safe, min=1.0)))
-    return xp.where(inside, xp.where(safe < 1, small, large), xp.full_like(x, math.inf))
+    return xp.where(inside, xp.where(safe < 1, small, large), x + math.inf)  # NaN stays
 
 
 def _total_lower(rates: Any) -> Any:
     xp = array_namespace(rates)
     total = xp.sum(xp.astype(rates, xp.float64), axis=-1)
-    return xp.where(total > 0, total * (1 - (rates.shape[-1] + 8) * 2.0**-52), total)
+    # Rates of diameters above 1400 are subnormal: what they have lost is not relative to them.
+    lower = total * (1 - (rates.shape[-1] + 8) * 2.0**-52) - rates.shape[-1] * 2.0**-1072
+    return xp.where(total > 0, xp.clip(lower, min=0.0), total)
 
 
 # ---------------------------------------------------------------- angles
@@ -252,6 +268,7 @@ def half_tangent_of_deficit(deficit: Any) -> Any:
 
 def deficit_of_half_tangent(tangent: Any) -> Any:
     """1 - cos(angle) = 2 T^2 / (1 + T^2) for T = tan(angle / 2)."""
+    _, tangent = floats(tangent)
     square = tangent * tangent
     return 2 * square / (1 + square)
 
@@ -278,8 +295,7 @@ def worst_pair_cosine(A: Any) -> WorstPair:
     cosine 1, deficit 0 and the same column twice where one column is live; NaN and -1 where none is. O(m
     n^2) by matrix products. Source: theory.md B2, Fact (proofs/test_generators.py).
     """
-    xp = array_namespace(A)
-    A = _nonnegative(xp, A)
+    xp, A = matrix(A, nonnegative=True)
     batch, (rows, count) = A.shape[:-2], A.shape[-2:]
     flat = xp.reshape(xp.matrix_transpose(A), (math.prod(batch), count, rows))
     step = max(1, _TILE // max(1, count * max(count, rows)))
@@ -316,7 +332,7 @@ def _worst(xp: Any, vectors: Any) -> tuple[Any, Any, Any]:
         own = xp.arange(part.start, part.stop, device=device(gap))[:, None] == xp.arange(
             n, device=device(gap)
         )
-        gap = xp.reshape(xp.where(own, -math.inf, gap), (gap.shape[0], -1))
+        gap = xp.reshape(xp.where(own, -math.inf, gap), (gap.shape[0], (part.stop - part.start) * n))
         place = xp.argmax(gap, axis=-1)
         widest = xp.take_along_axis(gap, place[:, None], axis=-1)[:, 0]
         better = widest > best
@@ -330,62 +346,6 @@ def _worst(xp: Any, vectors: Any) -> tuple[Any, Any, Any]:
     deficits = xp.where(none, math.nan, deficits)
     first, second = xp.where(first < second, first, second), xp.where(first < second, second, first)
     return deficits, xp.where(none, -1, first), xp.where(none, -1, second)
-
-
-# ---------------------------------------------------------------- what does not depend on the image
-
-
-@dataclass(frozen=True)
-class InnerScalings:
-    """Is sup over positive diagonal D of Delta(A D B) finite? If not: the indices that show why."""
-
-    finite: bool
-    rows: tuple[int, int] | None = None
-    columns: tuple[int, int] | None = None
-    inner: tuple[int, int] | None = None
-
-    def __bool__(self) -> bool:
-        return self.finite
-
-
-def diameter_sup_over_inner_scalings_is_finite(A: Any, B: Any) -> InnerScalings:
-    """Whether Delta(A D B) stays bounded over all positive diagonal D; a matter of the zeros of A and B
-    alone.
-
-    Finite iff for all rows i, i' of A, columns j, j' of B and inner k, l
-
-        A_ik A_i'l B_kj B_lj' + A_il A_i'k B_lj B_kj' > 0
-
-    implies that the same with j and j' exchanged is positive, or that both A_ik A_i'k B_kj B_kj' > 0 and
-    A_il A_i'l B_lj B_lj' > 0. A: (m, r), B: (r, n), nonnegative. Zero rows and columns satisfy it by
-    themselves, as do equal indices. Source: DESIGN 3.2, new here (proofs/test_z_plus_image_dependence.py).
-    """
-    a, b = (np.asarray(to_device(z, "cpu")) > 0 for z in (A, B))
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-        raise InputError(f"shapes {a.shape} and {b.shape} can't be multiplied")
-    # Equal patterns satisfy the condition among themselves, so one of each kind is enough.
-    a, row = np.unique(a, axis=0, return_index=True)
-    b, column = np.unique(b, axis=1, return_index=True)
-    for k in range(a.shape[1]):
-        for m in range(k):
-            found = _violation(a[:, k], a[:, m], b[k], b[m])
-            if found is not None:
-                i, i2, j, j2 = found
-                return InnerScalings(
-                    False, (int(row[i]), int(row[i2])), (int(column[j]), int(column[j2])), (k, m)
-                )
-    return InnerScalings(True)
-
-
-def _violation(ak: Any, al: Any, bk: Any, bl: Any) -> Any:
-    x = (ak[:, None] & al[None, :])[:, :, None, None]
-    y = (bk[:, None] & bl[None, :])[None, None]
-    xt, yt = x.transpose(1, 0, 2, 3), y.transpose(0, 1, 3, 2)
-    own_k = (ak[:, None] & ak[None, :])[:, :, None, None] & (bk[:, None] & bk[None, :])
-    own_l = (al[:, None] & al[None, :])[:, :, None, None] & (bl[:, None] & bl[None, :])
-    bad = ((x & y) | (xt & yt)) & ~((x & yt) | (xt & y)) & ~(own_k & own_l)
-    places = np.argwhere(bad)
-    return tuple(int(p) for p in places[0]) if len(places) else None
 
 
 def _nonnegative(xp: Any, A: Any) -> Any:

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, to_device
 from scipy import special
 
 from conetheory.errors import InputError
@@ -26,6 +26,7 @@ from conetheory.theory.gaussian_law import (
 
 __all__ = [
     "deficit",
+    "deficit_mean_upper",
     "deficit_tail_bound",
     "deficit_upper",
     "gaussian_deficit_cdf",
@@ -37,6 +38,7 @@ __all__ = [
     "stable_rank_excess",
 ]
 
+_UP = 1 + 2.0**-46  # covers some ten roundings, and three ulps of a special function
 _SAFE = 1e70  # squared lengths within [1 / _SAFE, _SAFE]: their products stay inside float64
 _CANCELLED = 2.0**-20  # a wedge this much below its terms has lost 20 of its 53 bits: taken again
 _TILE = 1 << 22  # float64 numbers held by one temporary
@@ -68,6 +70,8 @@ def pairwise_deficits(x: Any) -> Any:
     if x.ndim < 2:
         raise InputError(f"pairwise_deficits needs (..., vectors, channels), not shape {tuple(x.shape)}")
     lead, (vectors, channels) = x.shape[:-2], x.shape[-2:]
+    if vectors < 2 or channels == 0:  # no pairs, or pairs of zero vectors
+        return xp.full((*lead, vectors * (vectors - 1) // 2), math.nan, dtype=xp.float64, device=device(x))
     first, second = (xp.asarray(i, device=device(x)) for i in np.triu_indices(vectors, 1))
     flat = xp.reshape(x, (math.prod(lead), vectors, channels))
     # On a CPU all temporaries of a tile stay in the cache, which is worth a factor of three.
@@ -202,31 +206,55 @@ def _recompute(xp: Any, deficit: Any, lost: Any, x: Any, first: Any, second: Any
 
 
 def deficit_tail_bound(S: Any, angle: Any) -> Any:
-    """P(angle > t) <= 2 sqrt(2 S / pi) / tan(t / 2), for v, w independent N(0, I) and S =
-    `stable_rank_excess`.
+    """P(angle > t) <= erf(sqrt(S / 2) / tan(t / 2)) for v, w independent N(0, I), whatever the spectrum.
 
-    S >= 0 and 0 < angle <= pi / 2, broadcast. Returns an upper bound, rounded up, not above one.
-    Source: theory.md B9 (proofs/test_gaussian_law.py): if the angle exceeds t, one of P v, P w is more
-    than t / 2 from the leading direction, and P(|g| <= x) <= x sqrt(2 / pi).
+    S = `stable_rank_excess` >= 0 and 0 < angle <= pi / 2, broadcast. Returns an upper bound, rounded up, not
+    above one. Attained to leading order by long flat tails. Theorem: gaussian-law.
     """
     xp, S, angle = floats(S, angle)
     if bool(xp.any(~(S >= 0))) or bool(xp.any(~((angle > 0) & (angle <= math.pi / 2 + 1e-15)))):
         raise InputError("deficit_tail_bound needs S >= 0 and 0 < angle <= pi / 2")
-    bound = 2 * xp.sqrt(2 * S / math.pi) / xp.tan(angle / 2)
-    return xp.clip(bound * (1 + 2.0**-48), max=1.0)  # 2**-48 covers the six roundings
+    bound = _special(xp, "erf", xp.sqrt(S / 2) / xp.tan(angle / 2))
+    return xp.clip(bound * _UP, max=1.0)
 
 
 def deficit_upper(S: Any, failure: Any) -> Any:
     """The certificate for one pair: 1 - |cos| <= deficit_upper(S, failure) with probability >= 1 - failure.
 
-    The inverse of `deficit_tail_bound`: T = (2 / failure) sqrt(2 S / pi), deficit = 2 T^2 / (1 + T^2), at
-    most one. S >= 0 and 0 < failure < 1, broadcast; rounded up. Source: theory.md B9, D2 item 2.
+    The inverse of `deficit_tail_bound`: with e = erfinv(failure), T = sqrt(S / 2) / e and the deficit is
+    2 T^2 / (1 + T^2) = 2 S / (S + 2 e^2), at most one. At failure 1/2 it bounds the median: T^2 = 2.198 S.
+    S >= 0, inf allowed, and 0 < failure < 1, broadcast; rounded up. Theorem: local-csc-certificate.
     """
     xp, S, failure = floats(S, failure)
     if bool(xp.any(~(S >= 0))) or bool(xp.any(~((failure > 0) & (failure < 1)))):
         raise InputError("deficit_upper needs S >= 0 and 0 < failure < 1")
-    square = 8 * S / (math.pi * failure * failure)
-    return xp.clip(2 * square / (1 + square) * (1 + 2.0**-48), max=1.0)
+    e = _special(xp, "erfinv", failure)
+    most = 2 * e * e  # where it underflows the bound is one, unless S is zero
+    finite = (S > 0) & xp.isfinite(S)
+    within = xp.where(finite, S, xp.ones_like(S))
+    upper = xp.clip(2 * within / (within + most) * _UP, max=1.0)
+    return xp.where(finite, upper, xp.clip(S + 0 * most, max=1.0))
+
+
+def deficit_mean_upper(S: Any) -> Any:
+    """E[1 - |cos(P v, P w)|] <= 1 - erfcx(sqrt(S / 2))^2 <= 2 sqrt(2 S / pi), whatever the spectrum.
+
+    erfcx(x) = exp(x^2) erfc(x). S = `stable_rank_excess` >= 0, inf allowed. Rounded up. The first form is
+    attained by long flat tails; for small S its digits cancel, and the second, 1.596 sqrt(S), is given.
+    Theorem: gaussian-law.
+    """
+    xp, S = floats(S)
+    if bool(xp.any(~(S >= 0))):
+        raise InputError("deficit_mean_upper needs S >= 0")
+    along = _special(xp, "erfcx", xp.sqrt(S / 2))
+    linear = 2 * xp.sqrt(2 * S / math.pi) * _UP
+    return xp.minimum(xp.clip(linear, max=1.0), (1 - along) * (1 + along) + 2.0**-48)
+
+
+def _special(xp: Any, name: str, x: Any) -> Any:
+    """A function of scipy.special, elementwise, on the CPU: no Array-API library has all of them."""
+    values = getattr(special, name)(np.asarray(to_device(x, "cpu")))
+    return xp.asarray(values, device=device(x))
 
 
 def random_baseline_deficit(channels: int, q: float | None = 0.5) -> float:

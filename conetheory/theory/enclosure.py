@@ -18,6 +18,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from conetheory.errors import InputError
+from conetheory.theory.matrices import matrix, real
 
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "bfloat16": 2.0**-8}
 
@@ -37,7 +38,7 @@ def _step(x: Any, ulps: int, goal: float) -> Any:
         for _ in range(0 if math.isinf(x) else ulps):
             x = math.nextafter(x, goal)
         return x
-    xp = array_namespace(x)
+    xp, x = real(x)
     target = xp.full_like(x, goal)
     moved = x
     for _ in range(ulps):
@@ -82,8 +83,7 @@ def diameter_upper(diameter: Any, g: float, largest_log: Any) -> Any:
 
 def largest_log(A: Any) -> Any:
     """max |log a| over the positive entries of A (..., m, n); zero where there are none."""
-    xp = array_namespace(A)
-    A = xp.astype(A, xp.float64)
+    xp, A = matrix(A)
     logs = xp.abs(xp.log(xp.where(A > 0, A, xp.ones_like(A))))
     return xp.max(logs, axis=(-2, -1))
 
@@ -135,10 +135,7 @@ def stable_rank_excess_upper(P: Any, g: float) -> Any:
     Source: new here.
     """
     _check_factor(g)
-    xp = array_namespace(P)
-    P = xp.astype(P, xp.float64)
-    if not bool(xp.all(xp.isfinite(P))):
-        raise InputError("a matrix holds a value that is not finite")
+    xp, P = matrix(P)
     scale = xp.max(xp.abs(P), axis=(-2, -1), keepdims=True)
     scale = xp.where(scale > 0, scale, xp.full_like(scale, math.nan))
     unit = P / scale  # one more rounding of each entry, relative

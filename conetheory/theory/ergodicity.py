@@ -6,8 +6,8 @@ column that is zero belongs to a dead unit and is left out everywhere. The coeff
     tau_p(A) = max |A x|_p / |x|_p over x with 1^T x = 0,
 
 submultiplicative for chains of matrices whose columns have sum one, signed or not. A single convolution has
-columns with disjoint supports, hence tau_1 = 1 (2 alpha - 1 for alpha-beta): coefficients live on blocks of
-layers. `tau_1`, `tau_1_weighted`, `doeblin_upper` and `h_transform` take scipy sparse matrices too.
+units without a common input, hence tau_1 = 1 (2 alpha - 1 for alpha-beta): coefficients live on blocks of
+layers. `tau_1`, `tau_1_weighted` and `doeblin_upper` take scipy sparse matrices too.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from scipy.spatial.distance import cdist
 from conetheory.errors import InputError
 from conetheory.theory import sparsematrix
 from conetheory.theory.enclosure import floats, gamma, round_up
+from conetheory.theory.matrices import matrix as as_matrix
+from conetheory.theory.matrices import real
 from conetheory.theory.records import NotApplicable
 
 _TILE = 1 << 17  # float64 numbers held by one temporary: one megabyte, which a second-level cache keeps
@@ -61,6 +63,12 @@ def tau_1_weighted(A: Any, row_weights: Any, column_weights: Any) -> Any:
     if sparse.issparse(A):
         weighted, live = sparsematrix.finite_columns(A.multiply(rows[:, None]))
         return sparsematrix.farthest(weighted, columns[live])
+    if A.ndim < 2 or rows.shape[-1] != A.shape[-2] or columns.shape[-1] != A.shape[-1]:
+        raise InputError(
+            f"a matrix of shape {tuple(A.shape)} has other weights, not {rows.shape}, {columns.shape}"
+        )
+    if 0 in A.shape[-2:]:
+        return tau_1(A)
     # A dead column becomes a copy of a live one, and so does its weight.
     live = _live(xp, xp.astype(A, xp.float64))
     columns = xp.take_along_axis(xp.broadcast_to(columns, live.shape), _stand_in(xp, live), axis=-1)
@@ -79,7 +87,7 @@ def _farthest(xp: Any, vectors: Any, weights: Any) -> Any:
     for b in range(0, flat.shape[0], together):
         own = None if weights is None else weights[b : b + together, :]
         parts.append(_farthest_tile(xp, flat[b : b + together, :, :], own))
-    return xp.reshape(xp.concat(parts), lead) if parts else xp.reshape(flat[:, 0, 0], lead)
+    return xp.reshape(xp.concat(parts) if parts else xp.sum(flat, axis=(-2, -1)), lead)
 
 
 def _farthest_tile(xp: Any, vectors: Any, weights: Any) -> Any:
@@ -123,8 +131,9 @@ def doeblin_upper(A: Any) -> Any:
 def tau_1_signed_upper(alpha: float) -> float:
     """tau_1(alpha Z+ - beta Z-) <= alpha tau_1(Z+) + beta tau_1(Z-) <= 2 alpha - 1, beta = alpha - 1 >= 0.
 
-    An equality whenever two columns have disjoint supports: above alpha = 1 one layer certifies nothing.
-    Source: theory.md B3.
+    An equality iff for two columns j, k the supports of Z+_j + Z-_k and of Z+_k + Z-_j are disjoint, as
+    those of two units without a common input are: above alpha = 1 one convolution certifies nothing.
+    Theorem: tau1.
     """
     if alpha < 1:
         raise InputError(f"alpha - beta = 1 with beta >= 0 needs alpha >= 1, not {alpha}")
@@ -134,12 +143,15 @@ def tau_1_signed_upper(alpha: float) -> float:
 def tau_2(A: Any) -> Any:
     """tau_2(A) = |A (I - 1 1^T / n)|_2 on the n live columns: sigma_2(A) <= tau_2(A) <= sigma_1(A).
 
-    A: (..., m, n), signed or not; returns (...). Source: Ipsen and Selee 2011; theory.md B5.
+    A: (..., m, n), signed or not; returns (...), NaN with no live column. Source: Ipsen and Selee 2011.
     """
-    xp, vectors = _columns(A)
-    live = xp.astype(_live(xp, xp.astype(A, xp.float64)), xp.float64)[..., None]
-    mean = xp.sum(vectors * live, axis=-2, keepdims=True) / xp.sum(live, axis=-2, keepdims=True)
-    return _norm_2(xp, (vectors - mean) * live)
+    xp, A = as_matrix(A)
+    live = xp.astype(_live(xp, A), xp.float64)[..., None]
+    count = xp.sum(live, axis=(-2, -1))
+    vectors = xp.matrix_transpose(A)
+    mean = xp.sum(vectors, axis=-2, keepdims=True) / xp.clip(count, min=1.0)[..., None, None]
+    found = _norm_2(xp, (vectors - mean) * live)
+    return xp.where(count > 0, found, xp.full_like(found, math.nan))
 
 
 def chi_square_contraction(A: Any, w: Any) -> Any:
@@ -147,23 +159,30 @@ def chi_square_contraction(A: Any, w: Any) -> Any:
     w_i) by.
 
     A: (..., m, n), nonnegative with columns of sum one or zero (NotApplicable otherwise); w: (..., n),
-    nonnegative, positive on some live column. Its sigma_1 is one, with vectors sqrt(w) and sqrt(A w), and
-    is taken out exactly. sigma_2^2 <= tau_1 and sigma_2 <= tau. Source: theory.md B6; Cohen et al. 1993.
+    nonnegative; NaN where it is zero on all live columns. Its sigma_1 is one, with vectors sqrt(w) and
+    sqrt(A w), and is taken out exactly. sigma_2^2 <= tau_1 and sigma_2 <= tau. Source: theory.md B6; Cohen
+    et al. 1993.
     """
     xp, vectors = _columns(A)
     refused = _not_stochastic(xp, vectors, xp.sum(vectors, axis=-1), A.shape[-2])
     if refused is not None:
         return refused
-    A, w = xp.astype(A, xp.float64), xp.astype(w, xp.float64)
-    if bool(xp.any(w < 0)):
-        raise InputError("the reference w must be nonnegative")
+    (_, A), w = as_matrix(A), xp.astype(w, xp.float64)
+    if w.shape[-1] != A.shape[-1] or not bool(xp.all((w >= 0) & xp.isfinite(w))):
+        raise InputError("the reference w must be finite and nonnegative, with one entry a column")
     w = w * xp.astype(_live(xp, A), xp.float64)
     image = xp.matmul(A, w[..., None])[..., 0]
     root, image_root = xp.sqrt(w), xp.sqrt(image)
     inverse = 1 / xp.where(image_root > 0, image_root, xp.ones_like(image_root))
     B = inverse[..., :, None] * A * root[..., None, :]
-    total = xp.sum(w, axis=-1)[..., None, None]
-    return _norm_2(xp, B - image_root[..., :, None] * root[..., None, :] / total)
+    total = xp.sum(w, axis=-1)
+    along = (
+        image_root[..., :, None]
+        * root[..., None, :]
+        / xp.where(total > 0, total, 1 + 0 * total)[..., None, None]
+    )
+    found = _norm_2(xp, B - along)
+    return xp.where(total > 0, found, xp.full_like(found, math.nan))
 
 
 # ---------------------------------------------------------------- chains
@@ -177,28 +196,32 @@ def block_products(matrices: Sequence[Any], ends: Sequence[int]) -> list[Any]:
     return [_product(matrices[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-def _product(matrices: Sequence[Any]) -> Any:
-    xp = array_namespace(matrices[0])
-    product = matrices[0]
-    for matrix in matrices[1:]:
-        product = xp.matmul(product, matrix)
+def _product(factors: Sequence[Any]) -> Any:
+    _, product, *others = real(*factors)
+    for factor in others:
+        if product.ndim < 2 or factor.ndim < 2 or product.shape[-1] != factor.shape[-2]:
+            raise InputError(f"shapes {tuple(product.shape)} and {tuple(factor.shape)} can't be multiplied")
+        product = product @ factor
     return product
 
 
 def chain_tau_1_upper(matrices: Sequence[Any], ends: Sequence[int] | None = None) -> Any:
     """tau_1(M_1 ... M_L) <= product of tau_1 of the blocks; every factor alone where `ends` is None.
 
-    Hypothesis: the columns of each factor have one common sum (else zero-sum vectors don't stay so;
-    NotApplicable). Two images of equal sum differ by at most 2 times it in l1, per unit of mass. It holds for
-    the given float64 factors: the rounding of the blocks' products and what their column sums differ by
-    (tau(P B) <= tau(P) tau(B) + (tau(P) + |P|_1) defect(B)) are counted. Rounded up.
-    Source: theory.md B3, B4 (proofs/test_scrambling.py).
+    Hypotheses (else NotApplicable): the columns of each block have one common sum, as zero-sum vectors don't
+    stay so otherwise; a column of zeros, which has another sum, belongs to a unit that the block after it
+    does not feed, and is zero by its zeros and not by underflow or cancellation. Two images of equal sum
+    differ by at most 2 times it in l1, per unit of mass. It holds for the given float64 factors: the
+    rounding of the blocks' products and what their column sums differ by (tau(P B) <= tau(P) tau(B) +
+    (tau(P) + |P|_1) defect(B)) are counted. Rounded up; NaN for a zero matrix. Theorems: tau1, scrambling.
     """
+    matrices = [as_matrix(M)[1] for M in matrices]
     ends = list(range(1, len(matrices) + 1) if ends is None else ends)
-    total, mass = 1.0, 1.0
+    block_products(matrices, ends)  # refuses wrong ends and shapes
+    total, mass, dead = 1.0, 1.0, None
     for start, end in zip([0, *ends[:-1]], ends, strict=True):
-        (block,) = block_products(matrices[start:end], [end - start])
-        refused = _not_sum_preserving(block)
+        block, dead = _block(matrices[start:end], dead)
+        refused = block if isinstance(block, NotApplicable) else _not_sum_preserving(block)
         if refused is not None:
             return refused
         own = _product_of_masses(matrices[start:end])
@@ -213,6 +236,23 @@ def chain_tau_1_upper(matrices: Sequence[Any], ends: Sequence[int] | None = None
     return total
 
 
+def _block(factors: Sequence[Any], dead: Any) -> tuple[Any, Any]:
+    """The product of the factors, and which of its columns hold no path; or why a zero one can't be dropped.
+
+    dead: those of the block to the left, None for the first.
+    """
+    product = _product(factors)
+    xp, paths = array_namespace(product), factors[0] != 0
+    for factor in factors[1:]:
+        paths = xp.astype(paths, xp.float64) @ xp.astype(factor != 0, xp.float64) > 0
+    if dead is not None and bool(xp.any(dead[..., :, None] & paths)):
+        return NotApplicable("a block feeds a unit whose column in the next is zero: its sum is lost"), None
+    dead = ~xp.any(paths, axis=-2)
+    if bool(xp.any(~_live(xp, product) & ~dead)):
+        return NotApplicable("a column of a block underflows or cancels: it is not dead"), None
+    return product, dead
+
+
 def _product_of_masses(matrices: Sequence[Any]) -> Any:
     product = 1.0
     for M in matrices:
@@ -224,42 +264,6 @@ def _mass(A: Any) -> Any:
     """|A|_1, the largest column sum of absolute values."""
     xp = array_namespace(A)
     return xp.max(xp.sum(xp.abs(A), axis=-2), axis=-1)
-
-
-@dataclass(frozen=True)
-class HTransform:
-    """Z_1 ... Z_L = S_1 ... S_L D(h), each S_l column-stochastic on its live columns."""
-
-    stochastic: list[Any]
-    h: Any
-
-
-def h_transform(matrices: Sequence[Any]) -> HTransform:
-    """Any nonnegative chain as a Markov chain: h_0 = 1, h_l = Z_l^T h_{l-1}, S_l = D(h_{l-1}) Z_l
-    D(h_l)^{-1}.
-
-    matrices: Z_1, ..., Z_L, nonnegative, each (..., m_l, n_l) with m_{l+1} = n_l, or all scipy sparse, and so
-    are then the S_l; no other hypothesis: biases, stabilisers and sub-stochastic columns are all right. Units
-    with h = 0 never reach the input: their columns of S are zero, and so are the rows that would feed on
-    them. Source: theory.md B3 (proofs/test_h_transform.py).
-    """
-    stochastic = []
-    if sparse.issparse(matrices[0]):
-        h = np.ones(matrices[0].shape[0])
-        for Z in matrices:
-            S, h = sparsematrix.h_step(Z, h)
-            stochastic.append(S)
-        return HTransform(stochastic, h)
-    xp = array_namespace(matrices[0])
-    h = xp.ones_like(xp.astype(matrices[0], xp.float64)[..., :, 0])
-    for Z in matrices:
-        Z = xp.astype(Z, xp.float64)
-        if not bool(xp.all((Z >= 0) & xp.isfinite(Z))):
-            raise InputError("the h-transform needs finite nonnegative matrices")
-        weighted = h[..., :, None] * Z
-        h = xp.sum(weighted, axis=-2)
-        stochastic.append(weighted / xp.where(h > 0, h, xp.ones_like(h))[..., None, :])
-    return HTransform(stochastic, h)
 
 
 @dataclass(frozen=True)
@@ -287,7 +291,7 @@ class NormCone:
         # 1 - |cos| grows with the angle up to a right one.
         upper = round_up(2 * round_up(ratio, 6) ** 2, 3)
         known = known & (upper <= 1)
-        if not bool(xp.any(known)):
+        if not bool(xp.any(known)) and math.prod(known.shape):
             widest = float(xp.min(ratio))
             return NotApplicable(f"the radius is {widest:.3g} times sqrt 2 of the center's length: no angle")
         return xp.where(known, upper, xp.ones_like(upper))
@@ -303,14 +307,20 @@ def propagated_norm_cone(matrices: Sequence[Any], start: NormCone) -> list[NormC
     """The cones that a sum-preserving chain maps `start` into: w' = M w, kappa' = tau_1(M) kappa for each M.
 
     matrices: M_1, ..., M_L, (..., m_l, n_l), signed, columns of sum one (NotApplicable otherwise, e.g. where
-    a pool of alpha-beta is empty); start: center of sum one and radius at the entrance of M_L. Returns the
-    cones at the exits of M_L, ..., M_1, in this order, radii rounded up, for every chain with exact sums
-    that the given one is the rounding of. It holds for starts of non-zero sum and says little about single
-    positions. Source: theory.md B5 and D2 item 8.
+    a pool of alpha-beta is empty, or where a column is zero and its unit is fed by M_(l+1), or is one of the
+    start's); start: center of sum one and radius at the entrance of M_L. Returns the cones at the exits of
+    M_L, ..., M_1, in this order, radii rounded up, for every chain with exact sums that the given one is the
+    rounding of. It holds for starts of non-zero sum and says little about single positions. Theorem: tau1.
     """
     xp, center, radius = floats(start.center, start.radius)
-    cones = []
-    for M in (xp.astype(M, xp.float64) for M in reversed(list(matrices))):
+    cones, fed = [], None  # at the start any unit may have mass
+    for M in (as_matrix(M)[1] for M in reversed(list(matrices))):
+        if M.shape[-1] != center.shape[-1]:
+            raise InputError(f"a cone of {center.shape[-1]} units can't enter {M.shape[-1]} columns")
+        lost = ~_live(xp, M) if fed is None else ~_live(xp, M) & fed
+        if bool(xp.any(lost)):
+            return NotApplicable("the column of a unit that may have mass is zero: its sum is lost")
+        fed = xp.any(M != 0, axis=-1)
         refused = _not_sum_preserving(M, 1.0)
         if refused is not None:
             return refused
@@ -340,12 +350,7 @@ def _stand_in(xp: Any, live: Any) -> Any:
 
 def _columns(A: Any) -> tuple[Any, Any]:
     """The columns as rows, (..., n, m) in float64, dead ones replaced by a live one; NaN if none lives."""
-    xp = array_namespace(A)
-    if A.ndim < 2:
-        raise InputError(f"a matrix has at least two axes, not shape {tuple(A.shape)}")
-    A = xp.astype(A, xp.float64)
-    if not bool(xp.all(xp.isfinite(A))):
-        raise InputError("a matrix holds a value that is not finite")
+    xp, A = as_matrix(A)
     live = _live(xp, A)
     vectors = xp.matrix_transpose(A)
     if not bool(xp.all(live)):
@@ -370,7 +375,11 @@ def _not_sum_preserving(A: Any, target: float | None = None) -> NotApplicable | 
 
 def _sums_differ(xp: Any, sums: Any, sizes: Any, rows: int, target: float | None) -> NotApplicable | None:
     goal = sums[..., :1] if target is None else target
-    off = float(xp.max(xp.abs(sums - goal) / xp.where(sizes > 0, sizes, xp.ones_like(sizes))))
+    off = xp.abs(sums - goal) / xp.where(sizes > 0, sizes, xp.ones_like(sizes))
+    off = xp.where(
+        xp.isnan(off), xp.zeros_like(off), off
+    )  # a zero matrix of a batch must not hide the others
+    off = float(xp.max(off)) if math.prod(off.shape) else 0.0
     # Columns that were divided by their computed sums are off by a few ulps for each term.
     if off > (rows + 16) * 2.0**-50:
         wanted = "one common sum" if target is None else "sum one"

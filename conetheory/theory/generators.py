@@ -78,26 +78,34 @@ def radius_upper(P: Any, center: Any, g: float = 0.0) -> float:
     |fl(P) - P| <= g P; `center` is taken as it is. inf where a live column has other zeros than `center`,
     NaN for a zero matrix.
     """
-    live = np.asarray(P)[:, (np.asarray(P) > 0).any(axis=0)]
+    P, center = np.asarray(P), np.asarray(center)
+    if P.ndim != 2 or center.shape != P.shape[:1] or np.isnan(P).any():
+        raise InputError(
+            "a cone is given by the columns of one matrix, and its center by as many numbers as rows"
+        )
+    live = P[:, (P > 0).any(axis=0)]
     if live.shape[1] == 0:
         return float("nan")
-    farthest = float(np.max(cone.hilbert_distance(live.T, np.asarray(center))))
-    logs = max(float(enclosure.largest_log(live)), float(enclosure.largest_log(np.asarray(center)[:, None])))
+    farthest = float(np.max(cone.hilbert_distance(live.T, center)))
+    logs = max(float(enclosure.largest_log(live)), float(enclosure.largest_log(center[:, None])))
     return float(enclosure.diameter_upper(farthest, g, logs))
 
 
 def composed_diameter_upper(
     directions: Any, radii: Sequence[float], contractions: Sequence[float] | None = None, g: float = 0.0
 ) -> float:
-    """Delta(K) <= Delta([A_q w_q]_q) + 2 max_q tau_q R_q for K = {sum_q A_q x_q : x_q in K_q}.
+    """Delta(K) <= Delta([A_q w_q]_q) + 2 max_q rho_q for K = {sum_q A_q x_q : x_q in K_q}.
+
+    rho_q = 4 artanh(tau_q tanh(R_q / 4)) <= tau_q R_q is how far A_q x_q may be from A_q w_q.
 
     directions: (m, locations), the columns A_q w_q with A_q nonnegative, |fl - exact| <= g exact; radii: R_q,
     at least the Hilbert distance of every x_q in K_q to w_q; contractions: tau_q >= tau(A_q), one where None.
     inf where a radius is, or where two directions have different zeros. Raises InputError where the numbers
-    of directions, radii and contractions differ. Rounded up. Source: new here
-    (proofs/test_cone_composition.py).
+    of directions, radii and contractions differ. Rounded up. Theorem: cone-composition.
     """
     directions = np.asarray(directions)
+    if directions.ndim != 2:
+        raise InputError(f"directions are the columns of a matrix, not an array of shape {directions.shape}")
     taus = [1.0] * len(radii) if contractions is None else list(contractions)
     if not directions.shape[1] == len(radii) == len(taus):
         raise InputError(f"{directions.shape[1]} directions, {len(radii)} radii, {len(taus)} contractions")
@@ -116,7 +124,14 @@ def _orthogonal(rows: int) -> float:
 def _carried(tau: float, radius: float) -> float:
     if not radius > 0:  # a location that nothing reaches has the radius NaN
         return 0.0
-    return radius if np.isinf(radius) else round_up(tau * radius)
+    if np.isinf(radius):
+        return radius
+    return float(cone.contracted_diameter_upper(_diameter_of_tau_upper(tau), radius))
+
+
+def _diameter_of_tau_upper(tau: float) -> float:
+    """4 artanh(tau), rounded up: the diameter of a matrix that contracts by tau."""
+    return round_up(4 * np.arctanh(tau), 8) if tau < 1 else float("inf")
 
 
 def _farthest(distances: Any, keep: int) -> tuple[Any, float]:

@@ -20,6 +20,7 @@ from typing import Any
 from array_api_compat import array_namespace, device
 
 from conetheory.errors import InputError
+from conetheory.theory.matrices import real
 
 CLOSE = 20.0  # nats between the largest and the smallest value for a dense SVD: 2e9 times eps is left
 
@@ -44,6 +45,9 @@ class Lyapunov:
 
 def _times(xp: Any, matrix: Any) -> Callable[[Any], Any]:
     """x -> M x, as (x^T M^T)^T, which is faster for few columns in row-major order."""
+    if matrix.ndim < 2:
+        raise InputError(f"a layer is a matrix or a map, not an array of shape {tuple(matrix.shape)}")
+    _, matrix = real(matrix)
     return lambda x: xp.matrix_transpose(xp.matrix_transpose(x) @ xp.matrix_transpose(matrix))
 
 
@@ -122,7 +126,9 @@ def lyapunov_spectrum(
 
     Raises InputError if the chain drops below rank k. Sources: Benettin et al. 1980; Stewart 1997 (sweeps).
     """
-    xp = array_namespace(start)
+    xp, start = real(start)
+    if start.ndim < 2 or not 1 <= start.shape[-1] <= start.shape[-2]:
+        raise InputError(f"probes are (..., n, k) with 1 <= k <= n, not {tuple(start.shape)}")
     maps = (layer if callable(layer) else _times(xp, layer) for layer in layers)
     if max_sweeps < 1:
         raise InputError(f"max_sweeps must be at least 1, not {max_sweeps}")

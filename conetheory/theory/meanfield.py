@@ -108,7 +108,8 @@ def pair_of(u: Any, v: Any) -> Pair:
     Raises InputError if u vanishes somewhere or the shapes differ.
     """
     xp = array_namespace(u, v)
-    if u.shape[-1] != v.shape[-1] or u.shape[-1] < 2:
+    u, v = xp.astype(u, xp.float64), xp.astype(v, xp.float64)
+    if u.ndim < 1 or v.ndim < 1 or u.shape[-1] != v.shape[-1] or u.shape[-1] < 2:
         raise InputError(f"need two vectors of one length >= 2, got {tuple(u.shape)} and {tuple(v.shape)}")
     n = int(u.shape[-1])
     length = xp.sqrt(xp.sum(u * u, axis=-1, keepdims=True))

@@ -89,7 +89,7 @@ class LocalScrambling:
 
 def allowable(A: Any) -> Allowable:
     """Is no row and no column of A zero? Source: Seneta 1981, section 3.1."""
-    A = _pattern(A)
+    A = pattern_of(A)
     rows, columns = np.flatnonzero(A.sum(axis=1) == 0), np.flatnonzero(A.sum(axis=0) == 0)
     if rows.size:
         return Allowable(False, zero_row=int(rows[0]))
@@ -104,7 +104,7 @@ def scrambling(A: Any) -> Scrambling:
     A zero column shares nothing, not even with itself. For column-stochastic A it is equivalent to tau_1(A)
     < 1. Source: Hajnal 1958; theory.md 0.4 and B3 (proofs/test_scrambling.py).
     """
-    A = _pattern(A)
+    A = pattern_of(A)
     lonely = _lonely(A) if sparse.issparse(A) else np.argwhere(np.triu(~_times(A.T, A)))
     return Scrambling(False, (int(lonely[0, 0]), int(lonely[0, 1]))) if len(lonely) else Scrambling(True)
 
@@ -203,9 +203,12 @@ def conv_pattern(
     active_out: (in, h, w) and (out, h', w'), which units are alive, all where None. Units are numbered
     channel first, as a flattened tensor. One step of the chain is one boolean product with it.
     """
-    kernel = np.asarray(to_device(kernel, "cpu")) > 0
-    if kernel.ndim != 4:
-        raise InputError(f"a convolution's kernel has four axes, not shape {kernel.shape}")
+    kernel = np.asarray(to_device(kernel, "cpu"))
+    if kernel.ndim != 4 or np.isnan(kernel).any():
+        raise InputError(
+            f"a convolution's kernel has four axes and no NaN; this one has shape {kernel.shape}"
+        )
+    kernel = kernel > 0
     (outs, ins, kh, kw), (h, w) = kernel.shape, size
     h2, w2 = (h + 2 * padding - kh) // stride + 1, (w + 2 * padding - kw) // stride + 1
     if h2 < 1 or w2 < 1:
@@ -238,7 +241,7 @@ def local_scrambling_time(patterns: Sequence[Any], positions: Any) -> LocalScram
     )
     product, witness = None, None
     for k, Z in enumerate(patterns, start=1):
-        Z = sparse.csr_array(_pattern(Z))
+        Z = sparse.csr_array(pattern_of(Z))
         if product is not None and product.shape[1] != Z.shape[0]:
             raise InputError(f"factor {k} has {Z.shape[0]} rows, not {product.shape[1]}")
         product = Z if product is None else (product @ Z).astype(bool)
@@ -272,7 +275,7 @@ def _not_positive(product: sparse.csr_array, positions: np.ndarray) -> Any:
 # ---------------------------------------------------------------- boolean arithmetic
 
 
-def _pattern(A: Any) -> Any:
+def pattern_of(A: Any) -> Any:
     """Where A is positive, as a numpy or a sparse array of booleans."""
     A = sparse.csr_array(A) if sparse.issparse(A) else np.asarray(to_device(A, "cpu"))
     if A.ndim != 2 or 0 in A.shape:
@@ -284,7 +287,7 @@ def _pattern(A: Any) -> Any:
 
 
 def _square(A: Any) -> np.ndarray:
-    A = _pattern(A)
+    A = pattern_of(A)
     if A.shape[0] != A.shape[1]:
         raise InputError(f"powers need a square matrix, not shape {A.shape}")
     return A.toarray() if sparse.issparse(A) else A  # powers of a sparse matrix fill up

@@ -64,8 +64,11 @@ def pattern_layer(W: np.ndarray, A: np.ndarray) -> PatternLayer:
 
     Raises `InputError` where the shapes differ.
     """
-    if W.shape != A.shape or W.ndim not in (2, 4):
+    if W.shape != A.shape or W.ndim not in (2, 4) or 0 in W.shape:
         raise InputError(f"weights and patterns are (outputs, inputs[, h, w]), not {W.shape} and {A.shape}")
+    if not (np.isfinite(W).all() and np.isfinite(A).all()):
+        raise InputError("weights or patterns hold a value that is not finite")
+    W, A = (x.astype(np.float64, copy=False) for x in (W, A))
     M = W * A
     lengths = np.sqrt((W**2).reshape(len(W), -1).sum(1) * (A**2).reshape(len(W), -1).sum(1))
     known = lengths > 0
@@ -82,11 +85,15 @@ def pattern_layer(W: np.ndarray, A: np.ndarray) -> PatternLayer:
 
 def centre_tap(W: np.ndarray) -> np.ndarray:
     """The `(outputs, inputs)` matrix at the middle of a kernel; a dense layer as it is."""
+    if W.ndim not in (2, 4):
+        raise InputError(f"a layer's weights have two or four axes, not shape {W.shape}")
     return W if W.ndim == 2 else W[:, :, W.shape[2] // 2, W.shape[3] // 2]
 
 
 def leading(M: np.ndarray) -> tuple[float, float]:
     """sigma_1 and sigma_2 (0 where there is but one), of large matrices by Lanczos iteration."""
+    if M.ndim != 2 or 0 in M.shape or not np.isfinite(M).all():
+        raise InputError(f"singular values need a finite matrix with rows and columns, not shape {M.shape}")
     if min(M.shape) > 100:
         sigma = np.sort(svds(M, 2, v0=np.ones(min(M.shape)), return_singular_vectors=False))[::-1]
     else:

@@ -19,9 +19,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from array_api_compat import array_namespace
-
 from conetheory.errors import InputError
+from conetheory.theory.matrices import real
 from conetheory.theory.records import NotApplicable
 
 
@@ -132,7 +131,7 @@ def arc_cosine_deficit(deficit: Any) -> Any:
     `(1 - c) - (sin t - t cos t)/pi`; the bracket t^3/3 - ... is summed as a series below t = 1/2, where
     it would cancel. Source: Cho and Saul 2009, eq. (6), their kernel of degree 1. Theorem: mean-field.
     """
-    xp = array_namespace(deficit)
+    xp, deficit = real(deficit)
     if bool(xp.any(deficit < 0)) or bool(xp.any(deficit > 2)):
         raise InputError("a deficit 1 - cos lies in [0, 2]")
     t = 2 * xp.asin(xp.sqrt(deficit / 2))

@@ -54,9 +54,9 @@ def rectified(moments: Moments, threshold: float | np.ndarray = 0.0) -> Moments:
     """
     M, V, g = np.broadcast_arrays(moments.mean, moments.variance, moments.gap)
     t = np.broadcast_to(np.asarray(threshold, dtype=float), M.shape)
-    if bool((t < 0).any()):
+    if not bool((t >= 0).all()):
         raise InputError("a threshold must be >= 0")
-    if bool((g < 0).any()) or bool((g > 2 * V * (1 + 1e-12) + 1e-300).any()):
+    if not bool(((g >= 0) & (g <= 2 * V * (1 + 1e-12) + 1e-300)).all()):
         raise InputError("the half gap of a pair lies between 0 and twice the variance")
     live = NEGLIGIBLE * (M**2 + t**2) < V
     sigma = np.sqrt(np.where(live, V, 1.0))

@@ -21,9 +21,10 @@ that nothing cancels however close the pair is (relative errors stay below 1e-11
 
     s' = A/sqrt(B),     eps' = (G - (sqrt(B_b) - sqrt(B_a))^2 / 2) / sqrt(B_a B_b).
 
-A merged pair's deficit is multiplied by r = Phi(h)/B by a ReLU: below one, one or above one as m is
-positive, zero or negative. A threshold t = h + z makes it (t^2 phi(z)/B) sqrt(eps/pi), which does not go to
-zero. Theorem: relu-pair; argument and checks in `proofs/test_relu_pair.py`.
+A merged pair's deficit is multiplied by r = Phi(h)/B by a ReLU, once eta/sqrt(eps) is small (it shrinks from
+layer to layer near a fixed point h > 0): below one, one or above one as m is positive, zero or negative. A
+threshold t = h + z makes it (t^2 phi(z)/B) sqrt(eps/pi), which does not go to zero. Theorem: relu-pair;
+argument and checks in `proofs/test_relu_pair.py`.
 """
 
 from __future__ import annotations
@@ -104,6 +105,9 @@ def relu_pair_step(
 
 def relu_rate(layer: RandomLayer, inputs: int) -> tuple[float, float]:
     """(h, r): the fixed point of h = sqrt(n/kappa) A/sqrt(B), and a merged pair's factor r = Phi(h)/B(h).
+
+    It is that of pairs with eta/sqrt(eps) -> 0, which all merged pairs come to for m > 0; eta = c sqrt(eps)
+    makes it r + (c^2/2)(r - A^2/B^2).
 
     There is one: A/sqrt(B) rises with h and lies in (0, 1). Without a mean h = 0 and r = 1, and the deficit
     decays like 9 pi^2/(2 l^2). With a negative mean r > 1: merged pairs come apart. Raises InputError as

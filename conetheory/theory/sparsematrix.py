@@ -17,6 +17,8 @@ from conetheory.errors import InputError
 
 def finite_columns(A: Any) -> tuple[sparse.csc_array, np.ndarray]:
     """The live columns of A in float64, zeros left out, and which they are; InputError if not finite."""
+    if np.ndim(A) != 2 and A.ndim != 2:
+        raise InputError(f"a matrix has two axes, not shape {A.shape}")
     A = sparse.csc_array(A, dtype=np.float64, copy=True)
     A.sum_duplicates()
     A.eliminate_zeros()
@@ -54,13 +56,32 @@ def farthest(A: sparse.csc_array, weights: np.ndarray | None = None) -> np.float
     return best
 
 
-def h_step(Z: Any, h: np.ndarray) -> tuple[sparse.csr_array, np.ndarray]:
-    """S = D(h) Z D(h')^{-1} and h' = Z^T h, one step of the h-transform; zero columns where h' is."""
-    weighted = sparse.csr_array(Z, dtype=np.float64).multiply(h[:, None]).tocsr()
-    if not ((weighted.data >= 0) & np.isfinite(weighted.data)).all():
+def h_step(
+    Z: Any, mantissa: np.ndarray, exponent: np.ndarray
+) -> tuple[sparse.csr_array, np.ndarray, np.ndarray]:
+    """One step of the h-transform, h = mantissa 2^exponent: S = D(h) Z D(h')^{-1}, and h' = Z^T h likewise.
+
+    Z: (m, n), finite and nonnegative (else InputError); columns of S are zero where h' is. See `htransform`.
+    """
+    Z = sparse.coo_array(Z, dtype=np.float64, copy=True)
+    if Z.ndim != 2:
+        raise InputError(f"a matrix has two axes, not shape {Z.shape}")
+    if Z.shape[0] != mantissa.size:
+        raise InputError(f"a layer has {Z.shape[0]} rows where the one before has {mantissa.size} columns")
+    if not ((Z.data >= 0) & np.isfinite(Z.data)).all():
         raise InputError("the h-transform needs finite nonnegative matrices")
-    image = weighted.sum(axis=0)
-    return weighted.multiply(1 / np.where(image > 0, image, 1.0)[None, :]).tocsr(), image
+    Z.sum_duplicates()
+    live = (Z.data > 0) & (mantissa[Z.row] > 0)
+    data, row, column = Z.data[live], Z.row[live], Z.col[live]
+    top = np.full(Z.shape[1], -np.inf)
+    np.maximum.at(top, column, np.floor(np.log2(data)) + exponent[row])
+    top = np.where(np.isfinite(top), top, 0.0)
+    shift = np.clip(exponent[row] - top[column], -2200, 2200).astype(int)  # below, all that is left is zero
+    weighted = np.ldexp(data, shift) * mantissa[row]
+    sums = np.bincount(column, weighted, Z.shape[1])
+    S = sparse.coo_array((weighted / sums[column], (row, column)), shape=Z.shape).tocsr()
+    image, power = np.frexp(sums)
+    return S, image, np.where(image > 0, top + power, 0.0)
 
 
 def live_part(A: Any) -> np.ndarray | None:

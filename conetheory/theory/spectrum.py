@@ -23,6 +23,7 @@ from scipy import sparse
 
 from conetheory.errors import InputError
 from conetheory.theory.gaussian_law import stable_rank_excess
+from conetheory.theory.matrices import real
 from conetheory.theory.records import Bound
 
 Map = Callable[[Any], Any]
@@ -55,8 +56,8 @@ def _as_map(operator: Any, start: Any, terms: int | None) -> tuple[Map, Any, int
         return operator, start, terms
     if sparse.issparse(operator):
         return _sparse_map(operator, start)
-    xp = array_namespace(operator)
-    if operator.ndim < 2 or operator.shape[-1] != operator.shape[-2]:
+    xp, operator = real(operator)
+    if operator.ndim < 2 or operator.shape[-1] != operator.shape[-2] or operator.shape[-1] == 0:
         raise InputError(f"the spectral radius needs square matrices, got {tuple(operator.shape)}")
     if not bool(xp.all(xp.isfinite(operator))) or bool(xp.any(operator < 0)):
         raise InputError("the Collatz-Wielandt enclosure needs finite nonnegative entries")
@@ -66,7 +67,7 @@ def _as_map(operator: Any, start: Any, terms: int | None) -> tuple[Map, Any, int
 
 def _sparse_map(A: Any, start: Any) -> tuple[Map, Any, int]:
     A = sparse.csr_array(A, dtype=np.float64)
-    if A.shape[0] != A.shape[1] or not ((A.data >= 0) & (A.data < math.inf)).all():
+    if A.shape[0] != A.shape[1] or A.shape[0] == 0 or not ((A.data >= 0) & (A.data < math.inf)).all():
         raise InputError("the Collatz-Wielandt enclosure needs a square matrix of finite nonnegative entries")
     start = np.ones(A.shape[0]) if start is None else start
     return lambda x: A @ x, start, int(np.diff(A.indptr).max(initial=0))
@@ -187,7 +188,9 @@ def leading_singular_values(
 
     Raises InputError unless 1 <= b <= n and count >= 1.
     """
-    xp = array_namespace(start)
+    xp, start = real(start)
+    if start.ndim < 2:
+        raise InputError(f"probes are (..., n, b), not {tuple(start.shape)}")
     n, width = int(start.shape[-2]), int(start.shape[-1])
     if not 1 <= width <= n or count < 1:
         raise InputError(f"need 1 <= probes <= {n} and count >= 1, got {width} probes, count {count}")
@@ -196,6 +199,8 @@ def leading_singular_values(
     for step in range(1, max_steps + 1):
         image = matvec(fresh)
         back = rmatvec(image)
+        if not bool(xp.all(xp.isfinite(image))) or not bool(xp.all(xp.isfinite(back))):
+            raise InputError("the map makes values that are not finite")
         V, W, T = (
             x if y is None else xp.concat([y, x], axis=-1) for y, x in ((V, fresh), (W, image), (T, back))
         )
@@ -228,7 +233,9 @@ def stable_rank(singular_values: Any) -> Any:
 
 def effective_rank(singular_values: Any) -> Any:
     """`exp(entropy of sigma_i / sum sigma)`; Roy and Vetterli 2007, Definition 1. Between 1 and the rank."""
-    xp = array_namespace(singular_values)
+    xp, singular_values = real(singular_values)
+    if singular_values.ndim < 1 or singular_values.shape[-1] < 1:
+        raise InputError("singular values need a last axis that is not empty")
     if bool(xp.any(singular_values < 0)) or not bool(xp.all(xp.max(singular_values, axis=-1) > 0)):
         raise InputError("singular values must be nonnegative and not all zero")
     share = singular_values / xp.sum(singular_values, axis=-1, keepdims=True)

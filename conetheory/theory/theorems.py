@@ -39,19 +39,18 @@ def _entry(id: str, functions: str, test: str, status: Status = "proved here", *
 _ENTRIES = (
     _entry(
         "birkhoff-hopf",
-        "cone.projective_diameter cone.birkhoff_rate cone.hilbert_distance "
-        "cone.diameter_sup_over_inner_scalings_is_finite",
+        "cone.projective_diameter cone.birkhoff_rate cone.hilbert_distance cone.contracted_diameter_upper",
         "test_cone.py",
         title="Birkhoff-Hopf contraction, with zeros and diagonal scalings",
         statement="sup d(Ax, Ay)/d(x, y) = tau(A) = tanh(Delta(A)/4), Delta(A) the largest Hilbert distance "
-        "of two columns. tau(D A E) = tau(A) for positive diagonals D, E; tau(AB) <= tau(A) tau(B); "
-        "sup_D Delta(A D B) is finite exactly under an exchange condition on zero patterns (in the "
-        "proof).",
+        "of two columns; for every distance tanh(d(Ax, Ay)/4) <= tau(A) tanh(d(x, y)/4), sharp. tau(D A E) "
+        "= tau(A) for positive diagonals D, E; tau(AB) <= tau(A) tau(B), so Delta(A D B) <= 4 artanh(tau(A) "
+        "tau(B)).",
         hypotheses="A nonnegative; zero rows and columns dropped; a column that mixes zeros and positive "
         "entries makes Delta infinite and tau 1.",
-        source="Birkhoff 1957; Hopf 1963; Seneta 1981, p. 108 (rectangular, zeros); exchange condition: new "
-        "here",
-        status="cited",
+        source="Birkhoff 1957; Hopf 1963; Seneta 1981, p. 108 (rectangular, zeros); the proof after Eveson "
+        "and Nussbaum 1995",
+        status="proved here",
     ),
     _entry(
         "metric-to-cosine",
@@ -60,7 +59,8 @@ _ENTRIES = (
         title="From the Hilbert metric to the cosine",
         statement="cos(u, v) >= 1/cosh(d/2) for nonnegative u, v at Hilbert distance d; attained.",
         hypotheses="u, v nonnegative, not zero, of one support.",
-        source="Kantorovich's inequality (Cassels; Polya and Szego); the reading as an angle: new here",
+        source="Kantorovich's inequality (Cassels; Polya and Szego); as an angle, the first antieigenvalue "
+        "of diag(u/v): Gustafson 1968; in Hilbert's metric new here",
     ),
     _entry(
         "half-angle",
@@ -82,7 +82,8 @@ _ENTRIES = (
         "members: the exact worst cosine over nonnegative starts is that of two columns.",
         hypotheses="generators with pairwise nonnegative cosines, such as the columns of a nonnegative "
         "matrix.",
-        source="new here",
+        source="close to Orlitzky 2020, on maximal angles between cones where they are not obtuse; the "
+        "proof is elementary",
     ),
     _entry(
         "tau1",
@@ -90,26 +91,33 @@ _ENTRIES = (
         "test_ergodicity.py",
         title="Dobrushin's coefficient, signed matrices included",
         statement="max |Mx|_1/|x|_1 over 1^T x = 0 is half the largest 1-norm distance of two columns; it "
-        "is submultiplicative on matrices of equal column sums, at most 2 alpha - 1 for alpha-beta "
-        "matrices, and equal to that when two columns have disjoint supports.",
-        hypotheses="all columns of M have the same sum; entries of either sign.",
+        "is submultiplicative on matrices of equal column sums. For alpha Z+ - beta Z-, alpha - beta = 1, "
+        "it is at most 2 alpha - 1, with equality (alpha > 1) iff for two columns j, k the supports of Z+_j "
+        "+ Z-_k and of Z+_k + Z-_j are disjoint, as where all four parts have disjoint supports.",
+        hypotheses="entries of either sign; all columns of the right factor of a product have the same sum; "
+        "Z+, Z- column-stochastic, beta >= 0.",
         source="Dobrushin 1956, Section 1.4; Seneta 1979; the alpha-beta bound: new here",
     ),
     _entry(
         "scrambling",
         "pattern.scrambling ergodicity.tau_1",
         "test_pattern.py",
-        title="The paper's Theorem 1, quantified",
+        title="The paper's Theorem 1: what is true of it, and the rate",
         statement="For column-stochastic Z: tau_1(Z) < 1 iff no two columns are orthogonal (Z is "
-        "scrambling). If Z_n tends to a scrambling Z*, the columns of the product merge at least like "
-        "prod tau_1(Z_n), geometrically with any rate above tau_1(Z*).",
-        hypotheses="column-stochastic Z_n (any nonnegative chain is, after the h-transform).",
-        source="Hajnal 1958, Theorem 2, for scrambling; Sixt et al. 2020, Theorem 1, for the limit; rate: "
-        "new here",
+        "scrambling). If Z_n tends to a scrambling Z*, the columns of the product merge at least like prod "
+        "tau_1(Z_n), geometrically with any rate above tau_1(Z*). Without a common column sum the same "
+        "hypotheses do not suffice: of powers of [[1/2, 1], [0, 1]] the columns' cosine tends to 0.894, of "
+        "[[1, 1], [0, 1]] they merge only like 1/(2 n^2); all columns of Z^n merge geometrically iff no "
+        "other class of units has a spectral radius as large as the closed one's.",
+        hypotheses="column-stochastic Z_n, as z+ without biases on live units; any nonnegative chain is "
+        "after the h-transform, and then the hypotheses are asked of the transformed factors. For powers: Z "
+        "scrambling, no zero column.",
+        source="Hajnal 1958, Theorem 2, for scrambling; Sixt et al. 2020, Theorem 1, for the hypotheses; "
+        "rate, examples and classes: new here",
     ),
     _entry(
         "h-transform",
-        "ergodicity.h_transform",
+        "htransform.h_transform",
         "test_ergodicity.py",
         title="Every nonnegative chain is a Markov chain",
         statement="With h_0 = 1, h_l = Z_l^T h_(l-1): S_l = D(h_(l-1)) Z_l D(h_l)^-1 is column-stochastic "
@@ -120,12 +128,14 @@ _ENTRIES = (
     _entry(
         "gaussian-law",
         "gaussian_law.gaussian_deficit_cdf gaussian_law.gaussian_deficit_quantile "
-        "gaussian_law.gaussian_deficit_mean cosine.deficit_tail_bound cosine.deficit_upper",
+        "gaussian_law.gaussian_deficit_mean cosine.deficit_tail_bound cosine.deficit_upper "
+        "cosine.deficit_mean_upper",
         "test_gaussian_law.py",
         title="The law of |cos| for Gaussian starts",
         statement="For v, w ~ N(0, I), |cos(Pv, Pw)| depends in law on the singular values of P only. With "
-        "S = sum_(i>=2) (sigma_i/sigma_1)^2: P(angle > t) <= 2 sqrt(2S/pi)/tan(t/2); the median "
-        "deficit scales as S, the mean as sqrt(S).",
+        "S = sum_(i>=2) (sigma_i/sigma_1)^2, for every spectrum: P(angle > t) <= erf(sqrt(S/2)/tan(t/2)); "
+        "the median deficit is at most 2 T^2/(1 + T^2), T^2 = 2.198 S, the mean at most 1.596 sqrt(S). As S "
+        "-> 0 the median is between 2 S and 4.396 S, the mean between 1.273 sqrt(S) and 1.596 sqrt(S).",
         hypotheses="P any real matrix, not zero, signed chains included; independent standard Gaussian "
         "starts.",
         source="new here; the law of directions: Tyler 1987, Section 1",
@@ -144,12 +154,13 @@ _ENTRIES = (
     ),
     _entry(
         "z-plus-image-dependence",
-        "cone.projective_diameter cone.diameter_sup_over_inner_scalings_is_finite",
+        "cone.projective_diameter innerscalings.diameter_sup_over_inner_scalings_is_finite",
         "test_cone.py",
         title="What of the z+ rate depends on the image",
         statement="Z_l = diag(a) (W+)^T diag(1/(W+ a)) has the diameter of (W+)^T on the active units: it "
-        "depends on which units are active and not on how much. In a block only the inner diagonals "
-        "matter.",
+        "depends on which units are active and not on how much. In a block only the inner diagonals matter; "
+        "sup_D Delta(A D B) is finite exactly under an exchange condition on the zero patterns of A and B "
+        "(in the proof).",
         hypotheses="z+ rule without bias, a >= 0; units with a = 0 or W+ a = 0 dropped.",
         source="new here",
     ),
@@ -171,10 +182,12 @@ _ENTRIES = (
         "relupair.relu_pair_step relupair.relu_rate relupair.relu_pair_of rectified.rectified",
         "test_relupair.py",
         title="What weight means add to the arc-cosine map",
-        statement="Layers of mean m, variance v, then a ReLU: with h = sqrt(n) m s/sqrt(v) the cosine s with "
-        "ones and the deficit move by explicit moments of rectified Gaussian pairs. A merged pair's deficit "
-        "is multiplied by Phi(h)/((h^2 + 1) Phi(h) + h phi(h)), below one iff m > 0; a threshold at a "
-        "quantile takes its root, so that it does not go to zero.",
+        statement="Layers of mean m, variance v, then a ReLU: with h = sqrt(n) m s/sqrt(v) the cosine s "
+        "with ones and the deficit eps move by explicit moments of rectified Gaussian pairs. With eta the "
+        "shift of h within a merged pair and eta/sqrt(eps) -> 0, eps is multiplied by r = Phi(h)/((h^2 + 1) "
+        "Phi(h) + h phi(h)), below one iff m > 0; at a fixed point h > 0, eta^2/eps shrinks by a factor "
+        "below 1/(1 + h^2) a layer. A threshold at a quantile takes the root of eps, so that it does not go "
+        "to zero.",
         hypotheses="independent Gaussian weights, or wide inputs (central limit), layers independent of each "
         "other; many rows; forward masks and activations independent of the relevance.",
         source="new here; Price 1958 for the covariance derivative; m = 0: Cho and Saul 2009, eq. (6)",
@@ -196,8 +209,8 @@ _ENTRIES = (
         "cosine.deficit_upper enclosure.stable_rank_excess_upper enclosure.subtraction_free_factor",
         "test_enclosure.py",
         title="Certificate for local CSC",
-        statement="With probability >= 1 - d over Gaussian starts |cos_p| >= cos t, tan(t/2) = (2/d) sqrt(2 "
-        "S_p/pi), with S_p enclosed from the computed rows P_p of the chain at position p.",
+        statement="With probability >= 1 - d over Gaussian starts |cos_p| >= cos t, tan(t/2) = "
+        "sqrt(S_p/2)/erfinv(d), with S_p enclosed from the computed rows P_p of the chain at position p.",
         hypotheses="one position, one pair; for a subtraction-free chain the float64 enclosure of S_p is "
         "rigorous.",
         source="new here",
@@ -217,23 +230,37 @@ _ENTRIES = (
     ),
     _entry(
         "cone-composition",
-        "generators.composed_diameter_upper generators.radius_upper generators.diameter_upper",
+        "generators.composed_diameter_upper generators.radius_upper generators.diameter_upper "
+        "cone.contracted_diameter_upper",
         "../certify/test_blocks.py",
         title="Composition of the cones at the locations of a layer",
-        statement="Delta({sum_q A_q x_q : x_q in K_q}) <= Delta([A_q w_q]_q) + 2 max_q tau(A_q) R_q, R_q "
-        "the Hilbert radius of K_q around w_q. No bound by the tau(A_q) and Delta(K_q) alone exists.",
+        statement="Delta({sum_q A_q x_q : x_q in K_q}) <= Delta([A_q w_q]_q) + 2 max_q 4 artanh(tau(A_q) "
+        "tanh(R_q/4)), R_q the Hilbert radius of K_q around w_q. No bound by the tau(A_q) and Delta(K_q) "
+        "alone exists.",
         hypotheses="A_q nonnegative, K_q convex cones of nonnegative vectors, R_q finite; the fields of "
         "different locations need not agree.",
         source="new here",
     ),
     _entry(
         "image-free-blocks",
-        "cone.diameter_sup_over_inner_scalings_is_finite generators.diameter_upper",
+        "innerscalings.diameter_sup_over_inner_scalings_is_finite cone.contracted_diameter_upper "
+        "generators.diameter_upper",
         "../certify/test_blocks.py",
         title="Which blocks of two layers are bounded for every image",
         statement="sup_D Delta(A D B) over positive diagonals D is finite iff Delta(A) or Delta(B) is, and "
-        "at most the smaller of the two.",
+        "at most 4 artanh(tau(A) tau(B)).",
         hypotheses="A, B nonnegative; every inner unit alive in both: no zero column of A, no zero row of B.",
+        source="new here",
+    ),
+    _entry(
+        "image-free-depth",
+        "innerscalings.chain_diameter_sup_is_finite cone.product_diameter_upper",
+        "test_innerscalings.py",
+        title="No number of layers is bounded for every image unless one layer is",
+        statement="sup Delta(A_1 D_1 A_2 ... D_(L-1) A_L) over positive diagonals D_l is finite iff "
+        "Delta(A_l) is for one l, and at most 4 artanh(prod tau(A_l)).",
+        hypotheses="A_l nonnegative; every unit alive: no zero row or column in any A_l (units on no path "
+        "of the chain are dropped first, which changes no product).",
         source="new here",
     ),
     _entry(
@@ -241,12 +268,13 @@ _ENTRIES = (
         "columns.mean_squared_sine columns.column_deficit_estimate",
         "../saliency/test_classes.py",
         title="The spectrum says how far apart the maps of two classes are",
-        statement="The mean of sin^2 over pairs of the n columns of C, weighted by their squared lengths, is "
-        "at least n/(n - 1) (1 - 1/PR), PR = (sum s_k^2)^2 / sum s_k^4; with equality for columns of one "
-        "length, to which they may be scaled.",
+        statement="The mean of sin^2 over pairs of the n columns of C, weighted by their squared lengths, "
+        "is at least n/(n - 1) (1 - 1/PR), PR = (sum s_k^2)^2 / sum s_k^4; with equality iff the columns "
+        "are of one length, to which they may be scaled, or all parallel.",
         hypotheses="n >= 2 columns, none of them zero. For the maps of classes: the chain with its channels "
         "summed, for any method that is linear in the relevance.",
-        source="new here",
+        source="new here; for columns of one length sum s_k^4 is the frame potential of Benedetto and "
+        "Fickus 2003, and Welch's bound (1974) follows",
     ),
 )
 

@@ -32,28 +32,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from conetheory.errors import InputError
+from conetheory.theory.matrices import real
 
 
 def location_weight(r: Any, c: Any, axis: int) -> Any:
     """`s = <r, c> / |c|^2` over the channels, zero where c is; the channel axis is kept with length one."""
-    xp = array_namespace(r, c)
-    norm2 = xp.sum(c * c, axis=axis, keepdims=True)
-    return xp.sum(r * c, axis=axis, keepdims=True) / xp.where(norm2 > 0, norm2, xp.ones_like(norm2))
+    xp, r, c = real(r, c)
+    return _ratio(xp, xp.sum(r * c, axis=axis, keepdims=True), xp.sum(c * c, axis=axis, keepdims=True))
 
 
 def amplitude(r: Any, c: Any, axis: int) -> Any:
     """`a = |r - s c| / |c|`, the deviation from the direction of c in units of c; zero where c is."""
-    xp = array_namespace(r, c)
+    xp, r, c = real(r, c)
     eta = r - location_weight(r, c, axis) * c
     return _ratio(xp, _norm(xp, eta, axis), _norm(xp, c, axis))
 
 
 def surrogate(c: Any, a: Any, xi: Any, axis: int) -> Any:
     """A deviation of amplitude a and random direction: `a |c| unit(c * xi - projection on c)`."""
-    xp = array_namespace(c, a, xi)
+    xp, c, a, xi = real(c, a, xi)
     eta = c * xi
     eta = eta - location_weight(eta, c, axis) * c
     return eta * (a * _ratio(xp, _norm(xp, c, axis), _norm(xp, eta, axis)))
@@ -66,7 +65,8 @@ def coherence(eta: Any, c: Any, axis: int) -> Any:
     deviations `c * xi` with one xi for all locations have 1, independent ones 0. The axes behind `axis`
     are those of the locations; they are kept with length one. 1 where there are no such pairs.
     """
-    xp = array_namespace(eta, c)
+    xp, eta, c = real(eta, c)
+    axis = axis % eta.ndim
     size, reference = _norm(xp, eta, axis), _norm(xp, c, axis)
     a, of_eta, of_c = _ratio(xp, size, reference), _ratio(xp, eta, size), _ratio(xp, c, reference)
     shared = whole = xp.zeros_like(_total(xp, a, axis))
@@ -76,7 +76,8 @@ def coherence(eta: Any, c: Any, axis: int) -> Any:
         shared = shared + _total(xp, weight * xp.sum(u * v, axis=axis, keepdims=True), axis)
         whole = whole + _total(xp, weight * xp.sum(x * y, axis=axis, keepdims=True), axis)
     one = xp.ones_like(whole)
-    return xp.clip(xp.where(whole > 0, shared / xp.where(whole > 0, whole, one), one), min=0.0, max=1.0)
+    found = xp.clip(xp.where(whole > 0, shared / xp.where(whole > 0, whole, one), one), min=0.0, max=1.0)
+    return xp.where(xp.isnan(whole), whole, found)
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def closure_errors(image: Any, carried: Any, stand_in: Any, c: Any, axis: int) -
     As |x + y|^2 <= 2 |x|^2 + 2 |y|^2, dropping the cross term makes a'^2 too small by at most a factor of
     two; too large without a bound, where injection and carried part cancel. Theorem: two-scale.
     """
-    xp = array_namespace(image, carried, stand_in, c)
+    xp, image, carried, stand_in, c = real(image, carried, stand_in, c)
     drift = location_weight(carried, c, axis)
     injection, off = image - location_weight(image, c, axis) * c, carried - drift * c
     norm2 = xp.sum(c * c, axis=axis, keepdims=True)
@@ -115,7 +116,7 @@ def combined_deficit(deficit: Any, first: Any, second: Any) -> Any:
     `1 - (1 - deficit) / sqrt((1 + k_1^2)(1 + k_2^2))` for deviations k_i = |eta_i| / |y_i|, without the
     subtraction. All arguments broadcast.
     """
-    xp = array_namespace(deficit, first, second)
+    xp, deficit, first, second = real(deficit, first, second)
     lost = -xp.expm1(-0.5 * (xp.log1p(first * first) + xp.log1p(second * second)))
     return deficit + (1 - deficit) * lost
 
@@ -126,13 +127,13 @@ def location_chain(blocks: Any, c: Any) -> Any:
     blocks: M as (locations out, channels out, locations in, channels in); c: (locations in, channels in).
     Rows with c'(p) = 0 are zero. Nonnegative M and c give a stochastic matrix.
     """
-    xp = array_namespace(blocks, c)
+    xp, blocks, c = real(blocks, c)
     if blocks.ndim != 4 or tuple(c.shape) != tuple(blocks.shape[2:]):
         raise InputError(f"blocks {tuple(blocks.shape)} and c {tuple(c.shape)} do not belong together")
     images = xp.sum(blocks * c[None, None, :, :], axis=3)  # M_pq c(q): (p, channels, q)
     below = xp.sum(images, axis=2, keepdims=True)
     norm2 = xp.sum(below * below, axis=1)
-    return xp.sum(images * below, axis=1) / xp.where(norm2 > 0, norm2, xp.ones_like(norm2))
+    return _ratio(xp, xp.sum(images * below, axis=1), norm2)
 
 
 def mixing_layers_estimate(side: int, step_variance: float) -> float:
@@ -151,8 +152,9 @@ def _norm(xp: Any, x: Any, axis: int) -> Any:
 
 
 def _ratio(xp: Any, numerator: Any, denominator: Any) -> Any:
-    safe = xp.where(denominator > 0, denominator, xp.ones_like(denominator))
-    return xp.where(denominator > 0, numerator / safe, xp.zeros_like(numerator / safe))
+    """The quotient, zero where the denominator is; NaN stays."""
+    safe = xp.where(denominator == 0, xp.ones_like(denominator), denominator)
+    return xp.where(denominator == 0, xp.zeros_like(numerator / safe), numerator / safe)
 
 
 def _adjacent(x: Any, axis: int) -> tuple[Any, Any]:

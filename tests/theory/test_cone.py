@@ -4,10 +4,11 @@ import itertools
 import math
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conetheory.errors import InputError
@@ -254,6 +255,57 @@ def test_tiny_diameters_keep_their_digits():
         assert float(cone.deficit_upper_from_diameter(np.asarray(d))) == pytest.approx(expected, rel=1e-6)
 
 
+# ---------------------------------------------------------------- contraction
+
+
+@given(strategies.positive(strategies.shapes(2, 5)), st.data())
+def test_contraction_holds_with_zero_slack(A, data):
+    """exp d(A x, A y) in rationals, from the exact exp d(x, y) and exp Delta(A)."""
+    A = strategies.exact(A)
+    n = len(A[0])
+    x, y = (data.draw(st.lists(st.integers(1, 60), min_size=n, max_size=n)) for _ in range(2))
+    x, y = ([Fraction(v) for v in z] for z in (x, y))
+    images = [[sum(a * b for a, b in zip(row, z, strict=True)) for row in A] for z in (x, y)]
+    after = exact_ratio([list(row) for row in zip(*images, strict=True)])
+    ends = [exact_ratio(A), exact_ratio([list(row) for row in zip(x, y, strict=True)])]
+    upper = float(cone.contracted_diameter_upper(*(round_log(end) for end in ends)))
+    assert mpmath.log(mpmath.mpf(after.numerator) / after.denominator) <= mpmath.mpf(upper)
+
+
+def round_log(ratio):
+    """log of a rational, rounded up."""
+    return float(mpmath.log(mpmath.mpf(ratio.numerator) / ratio.denominator)) * (1 + 2.0**-52)
+
+
+@given(st.floats(0, 2000), st.floats(0, 2000))
+def test_contraction_is_the_formula_rounded_up(diameter, distance):
+    upper = cone.contracted_diameter_upper(diameter, distance)
+    with mpmath.workdps(900):
+        exact = 4 * mpmath.atanh(
+            mpmath.tanh(mpmath.mpf(diameter) / 4) * mpmath.tanh(mpmath.mpf(distance) / 4)
+        )
+        assert exact <= mpmath.mpf(float(upper))
+    assert upper <= min(diameter, distance)
+    if min(diameter, distance) < 1400:  # else the rates are subnormal, and the smaller end is what is left
+        assert float(upper) == pytest.approx(float(exact), rel=1e-12, abs=1e-300)
+
+
+def test_subnormal_rates_are_rounded_down():
+    for diameter in np.arange(1400.0, 1500.0, 0.5):
+        upper = cone.product_diameter_upper(np.asarray([float(cone.birkhoff_rate(diameter)), 0.0]))
+        assert upper >= diameter
+
+
+def test_contraction_at_the_ends():
+    far = np.asarray([0.0, 3.0, math.inf, 2.0])
+    found = cone.contracted_diameter_upper(far, np.asarray([5.0, math.inf, math.inf, 2.0]))
+    np.testing.assert_allclose(found, [0, 3, math.inf, 4 * math.atanh(math.tanh(0.5) ** 2)], rtol=1e-14)
+    assert float(cone.deficit_upper_from_diameter(found[3])) == pytest.approx(0.0872, abs=1e-4)
+    assert float(cone.deficit_upper_from_diameter(2.0)) == pytest.approx(0.352, abs=1e-3)
+    with pytest.raises(InputError):
+        cone.contracted_diameter_upper(-1.0, 1.0)
+
+
 # ---------------------------------------------------------------- generators
 
 
@@ -296,74 +348,3 @@ def test_worst_pair_of_nearly_equal_columns(spread, monkeypatch):
     assert cone.worst_pair_cosine(A).deficit == pytest.approx(expected, rel=1e-3)
     monkeypatch.setattr(cone, "_TILE", 64)
     assert cone.worst_pair_cosine(A).deficit == pytest.approx(expected, rel=1e-3)
-
-
-# ---------------------------------------------------------------- inner scalings
-
-
-def cross_ratio_is_bounded(A, B):
-    """Brute force: whether each cross ratio of A D B is bounded over D > 0.
-
-    A ratio of polynomials with positive coefficients is bounded over D > 0 iff each monomial of the numerator
-    lies in the Newton polytope of the denominator, here decided by a linear program.
-    """
-    from scipy.optimize import linprog
-
-    r = A.shape[1]
-
-    def monomials(i, i2, j, j2):
-        return {
-            tuple(np.eye(r)[k] + np.eye(r)[m])
-            for k in range(r)
-            for m in range(r)
-            if A[i, k] and B[k, j] and A[i2, m] and B[m, j2]
-        }
-
-    for i, i2 in itertools.permutations(range(A.shape[0]), 2):
-        for j, j2 in itertools.permutations(range(B.shape[1]), 2):
-            top, bottom = monomials(i, i2, j, j2), monomials(i, i2, j2, j)
-            for point in top - bottom:
-                if not bottom:
-                    return False
-                vertices = np.asarray(sorted(bottom)).T
-                rows = np.vstack([vertices, np.ones(vertices.shape[1])])
-                answer = linprog(np.zeros(vertices.shape[1]), A_eq=rows, b_eq=[*point, 1])
-                if answer.status != 0:
-                    return False
-    return True
-
-
-@given(st.data())
-@settings(max_examples=60)
-def test_inner_scaling_condition_against_newton_polytopes(data):
-    m, r, n = (data.draw(st.integers(1, 4)) for _ in range(3))
-    A, B = (data.draw(strategies.zero_patterns(s)) for s in ((m, r), (r, n)))
-    A, B = A[A.any(axis=1)], B[:, B.any(axis=0)]
-    keep = (A @ B).any(axis=1), (A @ B).any(axis=0)
-    A, B = A[keep[0]], B[:, keep[1]]
-    verdict = cone.diameter_sup_over_inner_scalings_is_finite(A, B)
-    assert bool(verdict) == cross_ratio_is_bounded(A, B)
-    if not verdict:
-        assert cone.diameter_sup_over_inner_scalings_is_finite(torch.tensor(A), torch.tensor(B)) == verdict
-        assert witnessed_diameter(A, B, verdict.inner, 1e20) > 40
-        assert witnessed_diameter(A, B, verdict.inner, 1e40) > 80
-
-
-def witnessed_diameter(A, B, inner, M):
-    """The largest diameter over three scalings that make d_k d_l large against all but one square."""
-    reached = []
-    for sizes in ((1, 1), (1, M), (M, 1)):
-        d = np.full(A.shape[1], M**-3)
-        d[list(inner)] = sizes
-        reached.append(float(cone.projective_diameter(A * d @ B.astype(float))))
-    return max(reached)
-
-
-def test_inner_scalings_by_hand():
-    eye, full = np.eye(2), np.ones((2, 2))
-    assert cone.diameter_sup_over_inner_scalings_is_finite(eye, full)
-    assert not cone.diameter_sup_over_inner_scalings_is_finite(eye, eye)
-    triangle = np.asarray([[1.0, 1.0], [0, 1]])
-    assert not cone.diameter_sup_over_inner_scalings_is_finite(triangle, triangle.T)
-    with pytest.raises(InputError):
-        cone.diameter_sup_over_inner_scalings_is_finite(np.ones((2, 3)), full)

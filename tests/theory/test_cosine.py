@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import special
 
 from conetheory.errors import InputError
 from conetheory.theory import cosine
@@ -106,8 +107,27 @@ def test_the_certificate_inverts_the_tail_bound(S, failure):
     if deficit < 1:
         angle = 2 * math.asin(math.sqrt(deficit / 2))
         assert cosine.deficit_tail_bound(S, angle) == pytest.approx(failure, rel=1e-9)
-    exact = mpmath.mpf(8) * mpmath.mpf(S) / (mpmath.pi * mpmath.mpf(failure) ** 2)
+    exact = mpmath.mpf(S) / 2 / mpmath.erfinv(mpmath.mpf(failure)) ** 2
     assert mpmath.mpf(deficit) >= min(1, 2 * exact / (1 + exact))  # zero slack
+    assert deficit <= float(2 * exact / (1 + exact)) * (1 + 1e-13)
+
+
+@given(st.floats(1e-300, 1e6), st.floats(1e-9, math.pi / 2))
+def test_bounds_are_rounded_up(S, angle):
+    S_, t = mpmath.mpf(S), mpmath.mpf(angle)
+    tail, mean = float(cosine.deficit_tail_bound(S, angle)), float(cosine.deficit_mean_upper(S))
+    assert mpmath.mpf(tail) >= min(1, mpmath.erf(mpmath.sqrt(S_ / 2) / mpmath.tan(t / 2)))
+    x = mpmath.sqrt(S_ / 2)
+    exact = 1 - (mpmath.exp(x * x) * mpmath.erfc(x)) ** 2
+    assert exact <= mpmath.mpf(mean) <= 1 + 1e-14
+
+
+def test_extreme_certificates():
+    S = np.asarray([0.0, 1e-300, 1e300, math.inf])
+    np.testing.assert_array_equal(cosine.deficit_upper(S, 1e-300), [0, 1, 1, 1])
+    assert cosine.deficit_upper(S, 0.05)[1] == pytest.approx(1e-300 / special.erfinv(0.05) ** 2, rel=1e-12)
+    np.testing.assert_array_equal(cosine.deficit_mean_upper(S)[[0, 2, 3]], [0, 1, 1])
+    np.testing.assert_array_equal(cosine.deficit_tail_bound(S, 0.1)[[0, 2, 3]], [0, 1, 1])
 
 
 def test_baseline_closed_forms():

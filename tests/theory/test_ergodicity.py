@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conetheory.errors import InputError
-from conetheory.theory import cone, ergodicity, pattern
+from conetheory.theory import cone, ergodicity, htransform, pattern
 from conetheory.theory.records import NotApplicable
 from tests import strategies
 
@@ -190,7 +190,7 @@ def test_h_transform(data):
     """Property 10, in rationals up to rounding: S's are stochastic and Z_1 ... Z_L = S_1 ... S_L D(h)."""
     sizes = data.draw(st.lists(st.integers(1, 4), min_size=2, max_size=5))
     factors = [data.draw(strategies.whole(shape)) for shape in itertools.pairwise(sizes)]
-    transform = ergodicity.h_transform(factors)
+    transform = htransform.h_transform(factors)
     product = strategies.exact_product(*map(strategies.exact, factors))
     rebuilt = np.asarray(ergodicity.block_products(transform.stochastic, [len(factors)])[0]) * transform.h
     np.testing.assert_allclose(rebuilt, np.asarray(product, dtype=float), rtol=1e-13)
@@ -200,7 +200,7 @@ def test_h_transform(data):
         assert (S >= 0).all()
         np.testing.assert_allclose(sums[sums > 0], 1, rtol=1e-14)
     with pytest.raises(InputError):
-        ergodicity.h_transform([-np.ones((2, 2))])
+        htransform.h_transform([-np.ones((2, 2))])
 
 
 @given(st.data())
@@ -264,3 +264,61 @@ def test_quantified_theorem_1():
     upper = 2 * float(ergodicity.chain_tau_1_upper(factors))
     assert widest <= upper < 1
     assert upper == pytest.approx(2 * np.prod([float(ergodicity.tau_1(Z)) for Z in factors]), rel=1e-10)
+
+
+# ---------------------------------------------------------------- dead columns
+
+
+def test_a_dead_column_that_a_later_factor_feeds_is_refused():
+    """tau_1 of the first factor's one live column is zero, yet the product's columns are 1/2 apart."""
+    M, N = np.asarray([[1.0, 0], [0, 0]]), np.asarray([[0.5, 1], [0.5, 0]])
+    assert exact_tau_1(strategies.exact_product(strategies.exact(M), strategies.exact(N))) == Fraction(1, 4)
+    refused = ergodicity.chain_tau_1_upper([M, N])
+    assert isinstance(refused, NotApplicable)
+    assert "lost" in refused.reason
+    assert isinstance(ergodicity.chain_tau_1_upper([M, N], [2]), NotApplicable)  # sums 1/2 and 1
+    start = ergodicity.NormCone(np.asarray([0.5, 0.5]), 1.0)
+    assert isinstance(ergodicity.propagated_norm_cone([M, N], start), NotApplicable)
+    assert isinstance(ergodicity.propagated_norm_cone([M], start), NotApplicable)
+
+
+def test_a_dead_column_that_nothing_feeds_is_left_out():
+    M, N = np.asarray([[0.5, 0, 0.25], [0.5, 0, 0.75]]), np.asarray([[0.5, 1], [0, 0], [0.5, 0]])
+    exact = exact_tau_1(strategies.exact_product(strategies.exact(M), strategies.exact(N)))
+    assert exact <= Fraction(float(ergodicity.chain_tau_1_upper([M, N]))) < exact + Fraction(1, 10**12)
+    cones = ergodicity.propagated_norm_cone([M, N], ergodicity.NormCone(np.asarray([0.5, 0.5]), 1.0))
+    assert cones[1].radius == pytest.approx(0.125, abs=1e-12)
+
+
+@given(st.data())
+def test_chains_with_dead_columns_are_refused_or_hold(data):
+    """Stochastic factors with columns set to zero: the bound never lies below the product's exact tau_1."""
+    sizes = data.draw(st.lists(st.integers(1, 4), min_size=3, max_size=4))
+    factors = [data.draw(strategies.stochastic(shape)) for shape in itertools.pairwise(sizes)]
+    for A in factors:
+        A[:, data.draw(st.lists(st.integers(0, A.shape[1] - 1), max_size=2))] = 0
+    found = ergodicity.chain_tau_1_upper(factors)
+    if isinstance(found, NotApplicable) or np.isnan(found):
+        return
+    product = strategies.exact_product(*map(strategies.exact, factors))
+    live = [column for column in zip(*product, strict=True) if any(column)]
+    assert not live or Fraction(float(found)) >= exact_tau_1(list(zip(*live, strict=True)))
+
+
+def test_a_column_that_underflows_is_not_dead():
+    tiny = np.asarray([[1e-200, 1e-200], [1e-200, 1e-200]])
+    refused = ergodicity.chain_tau_1_upper([tiny, tiny], [2])
+    assert isinstance(refused, NotApplicable)
+    assert "underflows" in refused.reason
+
+
+def test_a_zero_matrix_in_a_batch_hides_nothing():
+    loose = np.asarray([[0.5, 1], [0.4, 0]])
+    batch = np.stack([0 * loose, loose])
+    assert isinstance(ergodicity.doeblin_upper(batch), NotApplicable)
+    assert isinstance(ergodicity.chi_square_contraction(batch, np.ones(2)), NotApplicable)
+    fair = np.stack([0 * loose, np.asarray([[0.5, 1], [0.5, 0]]), np.eye(2)])
+    for function in (ergodicity.tau_2, lambda A: ergodicity.chi_square_contraction(A, np.ones(2))):
+        values = function(fair)
+        assert np.isnan(values[0])
+        np.testing.assert_allclose(values[1:], [function(A) for A in fair[1:]], rtol=1e-12)

@@ -37,6 +37,23 @@ def test_two_singular_values(rho):
     assert cdf.value[1] == pytest.approx(0.5, abs=2e-3)
 
 
+@pytest.mark.parametrize("rho", [1.0, 0.3, 1e-3, 1e-6, 1e-9])
+def test_the_error_of_the_law_is_no_less_than_it_is_off_by(rho):
+    """Deep in the left tail, where no node may lie, and in the right one: five reported errors at most."""
+    t = np.concatenate(
+        [[0.0], 10.0 ** np.arange(-32, 0, 0.5), [0.1, 0.5, 0.9], 1 - 10.0 ** -np.arange(2, 17, 2)]
+    )
+    r, angle = ((1 - rho) / (1 + rho)) ** 2, np.arctan2(np.sqrt(t * (2 - t)), 1 - t)
+    exact = 2 / math.pi * np.arctan((1 + r) / (1 - r) * np.tan(angle))
+    law = cosine.gaussian_deficit_cdf(np.asarray([1.0, rho]), t)
+    assert np.all(np.abs(law.value - exact) <= 5 * law.error)
+    assert law.error[0] == law.value[0] == 0
+    assert np.all(law.error[1:] > 0)
+    quantile = cosine.gaussian_deficit_quantile(np.asarray([1.0, rho]), 1e-9)
+    tangent = math.tan(math.pi / 2 * 1e-9) * (1 - r) / (1 + r)
+    assert abs(quantile.value - tangent**2 / 2) <= 5 * quantile.error
+
+
 @pytest.mark.parametrize("deficit", [1e-4, 1e-16, 1e-28])
 def test_tiny_deficits_scale(deficit):
     spectrum = np.asarray([1.0, math.sqrt(deficit / 2)])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from conetheory.errors import InputError
-from conetheory.theory import cone, ergodicity, pattern, spectrum
+from conetheory.theory import cone, ergodicity, htransform, pattern, spectrum
 from conetheory.theory.records import NotApplicable
 from tests import strategies
 
@@ -63,7 +63,7 @@ def test_doeblin(A, form, data):
 def test_h_transform(form, data):
     sizes = data.draw(st.lists(st.integers(1, 4), min_size=2, max_size=5))
     factors = [data.draw(strategies.whole(shape)) for shape in itertools.pairwise(sizes)]
-    dense, found = ergodicity.h_transform(factors), ergodicity.h_transform([form(Z) for Z in factors])
+    dense, found = htransform.h_transform(factors), htransform.h_transform([form(Z) for Z in factors])
     np.testing.assert_array_equal(found.h, dense.h)
     for S, T in zip(found.stochastic, dense.stochastic, strict=True):
         assert sparse.issparse(S)
@@ -114,7 +114,7 @@ def test_bad_matrices_are_refused():
         (pattern.scrambling, negative),
         (spectrum.perron_root, sparse.csr_array([[1.0, 1.0]])),
         (spectrum.perron_root, sparse.csr_array([[-1.0]])),
-        (lambda Z: ergodicity.h_transform([Z]), negative),
+        (lambda Z: htransform.h_transform([Z]), negative),
     ]
     for function, A in refused:
         with pytest.raises(InputError):

@@ -1,0 +1,39 @@
+"""What functions of a matrix ask of it: at least two axes, finite numbers, of any kind, in float64.
+
+A matrix without rows or without columns has no live unit, as one of zeros has none: it becomes one of zeros,
+and what is said of those (NaN, mostly) is said of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from array_api_compat import array_namespace, device
+
+from conetheory.errors import InputError
+
+
+def matrix(A: Any, *, nonnegative: bool = False) -> tuple[Any, Any]:
+    """The namespace, and A (..., m, n) in float64 with m, n >= 1.
+
+    A: integers, booleans or floats. Raises InputError for fewer than two axes, for NaN and inf, and, where
+    `nonnegative`, for negative entries.
+    """
+    xp = array_namespace(A)
+    if A.ndim < 2:
+        raise InputError(f"a matrix has at least two axes, not shape {tuple(A.shape)}")
+    A = xp.astype(A, xp.float64, copy=False)
+    if nonnegative and not bool(xp.all((A >= 0) & xp.isfinite(A))):
+        raise InputError("entries must be finite and nonnegative")
+    if not bool(xp.all(xp.isfinite(A))):
+        raise InputError("a matrix holds a value that is not finite")
+    *lead, m, n = A.shape
+    if 0 in (m, n):
+        A = xp.zeros((*lead, max(m, 1), max(n, 1)), dtype=xp.float64, device=device(A))
+    return xp, A
+
+
+def real(*arrays: Any) -> tuple[Any, ...]:
+    """The namespace, then the arrays, with integers and booleans in float64; floats as they are."""
+    xp = array_namespace(*arrays)
+    return xp, *(x if xp.isdtype(x.dtype, "real floating") else xp.astype(x, xp.float64) for x in arrays)
