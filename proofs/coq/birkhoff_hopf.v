@@ -1,0 +1,455 @@
+(** * Birkhoff-Hopf contraction, with zeros and diagonal scalings (theorem [birkhoff-hopf])
+
+    A nonnegative matrix [A] with any number of rows and columns contracts Hilbert's metric [d]: with
+    [tau(A) = tanh(Delta(A) / 4)], [Delta(A)] the largest distance of two columns,
+
+      - [tanh(d(A x, A y) / 4) <= tau(A) tanh(d(x, y) / 4)]   ([birkhoff_hopf]), the nonlinear contraction;
+      - [d(A x, A y) <= tau(A) d(x, y)]                       ([birkhoff_hopf_linear]);
+      - [d(A x, A y) <= Delta(A)]                             ([image_diameter]);
+      - [tau(A B) <= tau(A) tau(B)]                           ([tau_submultiplicative]);
+      - [tau(D A E) = tau(A)] for positive diagonals          ([tau_scaling]).
+
+    That [tau(A)] is the best constant is in [birkhoff_hopf_sharp.v].
+
+    The proof on paper is in [proofs/test_birkhoff_hopf.py]. It bounds the derivative [g'] and integrates it
+    over [0, log R]. Here the value at the end is bounded at once, which is algebra and gives the stronger,
+    nonlinear form: see [core]. *)
+
+From Coq Require Import Reals Lra Lia.
+From ConeTheory Require Import vectors hilbert.
+Open Scope R_scope.
+
+(** ** The diameter and the coefficient *)
+
+Definition diameter (m n : nat) (A : matrix) : R :=
+  maximum2 n n (fun k l => hilbert m (column A k) (column A l)).
+
+(** The diameter is finite where any two columns that are not zero have one support: if column [k] is positive
+    in row [i], and column [l] somewhere, then column [l] is positive in row [i]. Zero rows and columns change
+    nothing: they are as good as dropped. *)
+Definition finite_diameter (m n : nat) (A : matrix) : Prop :=
+  forall k, (k < n)%nat -> forall l, (l < n)%nat -> forall i, (i < m)%nat -> forall j, (j < m)%nat ->
+    0 < A i k -> 0 < A j l -> 0 < A i l.
+
+Lemma finite_diameter_dec m n A : {finite_diameter m n A} + {~ finite_diameter m n A}.
+Proof.
+  do 4 (apply all_below_dec; intros ?).
+  match goal with |- {0 < ?a -> 0 < ?b -> 0 < ?c} + {_} =>
+    destruct (Rlt_dec 0 a), (Rlt_dec 0 b), (Rlt_dec 0 c); (left; tauto) || (right; tauto)
+  end.
+Defined.
+
+Definition tau (m n : nat) (A : matrix) : R :=
+  if finite_diameter_dec m n A then tanh (diameter m n A / 4) else 1.
+
+Lemma column_nonneg m n A k : nonneg_matrix m n A -> (k < n)%nat -> nonneg m (column A k).
+Proof. intros P K i I. now apply P. Qed.
+
+Lemma diameter_nonneg m n A : 0 <= diameter m n A.
+Proof. apply maximum2_nonneg. Qed.
+
+Lemma tau_bounds m n A : 0 <= tau m n A <= 1.
+Proof.
+  unfold tau. destruct finite_diameter_dec; [|lra]. assert (D := diameter_nonneg m n A).
+  split; [apply tanh_nonneg; lra|left; apply tanh_lt_1].
+Qed.
+
+(** A bound on the coefficient from the columns, two at a time. *)
+Lemma tau_le m n A c :
+  finite_diameter m n A -> 0 <= c ->
+  (forall k l, (k < n)%nat -> (l < n)%nat -> tanh (hilbert m (column A k) (column A l) / 4) <= c) ->
+  tau m n A <= c.
+Proof.
+  intros F C B. unfold tau. destruct finite_diameter_dec; [|contradiction].
+  destruct (diameter_nonneg m n A) as [P|<-].
+  - destruct (maximum2_attained _ _ _ P) as [k [l [K [L E]]]].
+    unfold diameter. rewrite E. now apply B.
+  - replace (0 / 4) with 0 by field. rewrite tanh_0. exact C.
+Qed.
+
+(** Columns of a matrix of finite diameter satisfy [a_ik a_jl <= K a_jk a_il], [K = exp Delta]. *)
+Lemma within_columns m n A k l :
+  nonneg_matrix m n A -> finite_diameter m n A -> (k < n)%nat -> (l < n)%nat ->
+  within m (exp (diameter m n A)) (column A k) (column A l).
+Proof.
+  intros P F K L i j I J.
+  assert (Pk := column_nonneg m n A k P K). assert (Pl := column_nonneg m n A l P L).
+  assert (E := exp_pos (diameter m n A)).
+  assert (R : 0 <= exp (diameter m n A) * (column A k j * column A l i)).
+  { apply Rmult_le_pos; [lra|apply Rmult_le_pos; auto]. }
+  destruct (Pk i I) as [Aik|Z]; [|rewrite <- Z at 1; lra].
+  destruct (Pl j J) as [Ajl|Z]; [|rewrite <- Z at 1; lra].
+  (* Both columns are not zero, so they have one support. *)
+  assert (S : same_support m (column A k) (column A l)).
+  { intros h H. unfold column in *. split; intros Q.
+    - exact (F k K l L h H j J Q Ajl).
+    - exact (F l L k K h H i I Q Aik). }
+  eapply Rle_trans; [exact (within_hilbert m _ _ Pk Pl S i j I J)|].
+  apply Rmult_le_compat_r; [apply Rmult_le_pos; auto|].
+  apply exp_le. exact (maximum2_ge n n (fun k l => hilbert m (column A k) (column A l)) k l K L).
+Qed.
+
+(** ** (a) No two images are farther apart than two columns *)
+
+(** [(A x)_i (A y)_j = sum_kl a_ik a_jl x_k y_l <= K sum_kl a_jk a_il x_k y_l = K (A x)_j (A y)_i]. *)
+Lemma columns_bound m n A K x y :
+  nonneg n x -> nonneg n y ->
+  (forall k l, (k < n)%nat -> (l < n)%nat -> within m K (column A k) (column A l)) ->
+  within m K (times n A x) (times n A y).
+Proof.
+  intros X Y W i j I J. unfold times. rewrite !sum_times, <- sum_scale.
+  apply sum_le. intros k HK. rewrite <- sum_scale. apply sum_le. intros l HL.
+  assert (H := W k l HK HL i j I J). unfold column in H.
+  replace (A i k * x k * (A j l * y l)) with (x k * y l * (A i k * A j l)) by ring.
+  replace (K * (A j k * x k * (A i l * y l))) with (x k * y l * (K * (A j k * A i l))) by ring.
+  apply Rmult_le_compat_l; [apply Rmult_le_pos; auto|exact H].
+Qed.
+
+Theorem image_diameter m n A x y :
+  nonneg_matrix m n A -> finite_diameter m n A -> nonneg n x -> nonneg n y ->
+  hilbert m (times n A x) (times n A y) <= diameter m n A.
+Proof.
+  intros P F X Y. rewrite <- (ln_exp (diameter m n A)).
+  apply hilbert_le; try now apply (times_nonneg m n).
+  - apply exp_nonneg_ge_1, diameter_nonneg.
+  - apply columns_bound; trivial. intros k l K L. now apply within_columns.
+Qed.
+
+(** Images of vectors that are not zero have one support, so that their distance is finite. *)
+Lemma positive_image m n A x i :
+  nonneg_matrix m n A -> nonneg n x -> (i < m)%nat -> 0 < times n A x i ->
+  exists k, (k < n)%nat /\ 0 < A i k /\ 0 < x k.
+Proof.
+  intros P X I Q.
+  destruct (sum_positive_term n (fun k => A i k * x k)) as [k [K T]]; trivial.
+  { intros k K. apply Rmult_le_pos; auto. }
+  exists k. repeat split; trivial.
+  - apply positive_product_l in T; auto.
+  - rewrite Rmult_comm in T. apply positive_product_l in T; auto.
+Qed.
+
+Lemma image_positive m n A x i k :
+  nonneg_matrix m n A -> nonneg n x -> (i < m)%nat -> (k < n)%nat -> 0 < A i k -> 0 < x k ->
+  0 < times n A x i.
+Proof.
+  intros P X I K Q XK. apply Rlt_le_trans with (A i k * x k); [now apply Rmult_lt_0_compat|].
+  apply (sum_term_le n (fun k => A i k * x k)); [exact K|].
+  intros l L. apply Rmult_le_pos; auto.
+Qed.
+
+Lemma image_same_support m n A x y :
+  nonneg_matrix m n A -> nonneg n x -> nonneg n y -> same_support n x y ->
+  same_support m (times n A x) (times n A y).
+Proof.
+  intros P X Y S i I. split; intros Q.
+  - destruct (positive_image m n A x i P X I Q) as [k [K [H XK]]].
+    apply (image_positive m n A y i k); trivial. now apply S.
+  - destruct (positive_image m n A y i P Y I Q) as [k [K [H YK]]].
+    apply (image_positive m n A x i k); trivial. now apply S.
+Qed.
+
+Lemma finite_image_same_support m n A x y i j :
+  nonneg_matrix m n A -> finite_diameter m n A -> nonneg n x -> nonneg n y -> (i < m)%nat -> (j < m)%nat ->
+  0 < times n A x i -> 0 < times n A y j -> 0 < times n A y i.
+Proof.
+  intros P F X Y I J QX QY.
+  destruct (positive_image m n A x i P X I QX) as [k [K [HK XK]]].
+  destruct (positive_image m n A y j P Y J QY) as [l [L [HL YL]]].
+  apply (image_positive m n A y i l); trivial. exact (F k K l L i I j J HK HL).
+Qed.
+
+(** ** (b) The contraction
+
+    Let [m y <= x <= M y] with [M = rho^2 m], [u = x - m y], [v = M y - x]: nonnegative, and
+    [(rho^2 - 1) m y = u + v], [(rho^2 - 1) x = rho^2 u + v]. With [P = (A u)_i], [P' = (A v)_i], [Q = (A u)_j],
+    [Q' = (A v)_j] the quotient of [(A x)_i / (A y)_i] by [(A x)_j / (A y)_j] is
+    [(rho^2 P + P') (Q + Q') / ((P + P') (rho^2 Q + Q'))], where [P Q' <= kappa^2 P' Q] by (a),
+    [kappa^2 = exp Delta]. It is at most [((kappa rho + 1) / (kappa + rho))^2]: [exp] of the [g(log R) - g(0)] of
+    the paper, maximised over the place where the interval of length [log R] lies.
+
+    With [X = P Q'] and [Y = P' Q] the difference of the two sides below is [rho^2 - 1] times
+
+      [(rho^2 + 1) (kappa^2 Y - X)  +  (kappa^2 - 1) (rho^2 P Q + P' Q') - 2 kappa rho (X - Y)],
+
+    and the last difference is not negative either: [rho^2 P Q + P' Q' >= 2 rho sqrt(X Y)], and
+    [kappa (X - Y) <= (kappa^2 - 1) sqrt(X Y)] as [(kappa^2 X - Y) (X - kappa^2 Y) <= 0]. *)
+Lemma core kappa rho P P' Q Q' :
+  1 <= kappa -> 1 <= rho -> 0 <= P -> 0 <= P' -> 0 <= Q -> 0 <= Q' ->
+  P * Q' <= kappa * kappa * (P' * Q) ->
+  (kappa + rho) * (kappa + rho) * ((rho * rho * P + P') * (Q + Q'))
+  <= (kappa * rho + 1) * (kappa * rho + 1) * ((P + P') * (rho * rho * Q + Q')).
+Proof.
+  intros Hk Hr HP HP' HQ HQ' H.
+  set (X := P * Q') in *. set (Y := P' * Q) in *.
+  assert (HX : 0 <= X) by now apply Rmult_le_pos. assert (HY : 0 <= Y) by now apply Rmult_le_pos.
+  assert (HZ : 0 <= P * Q) by now apply Rmult_le_pos. assert (HZ' : 0 <= P' * Q') by now apply Rmult_le_pos.
+  assert (K1 : 1 <= kappa * kappa) by (replace 1 with (1 * 1) by ring; apply Rmult_le_compat; lra).
+  assert (R1 : 1 <= rho * rho) by (replace 1 with (1 * 1) by ring; apply Rmult_le_compat; lra).
+  set (Z := rho * rho * (P * Q) + P' * Q').
+  assert (HZ0 : 0 <= Z).
+  { apply Rplus_le_le_0_compat; [apply Rmult_le_pos; [apply Rmult_le_pos; lra|exact HZ]|exact HZ']. }
+  assert (B0 : 0 <= (kappa * kappa - 1) * Z) by (apply Rmult_le_pos; lra).
+  (* The last difference. *)
+  assert (B : 2 * kappa * rho * (X - Y) <= (kappa * kappa - 1) * Z).
+  { destruct (Rle_dec X Y) as [L|L].
+    - assert (0 <= kappa * rho * (Y - X)) by (repeat apply Rmult_le_pos; lra). lra.
+    - apply square_le; [exact B0|].
+      (* AM-GM: 4 rho^2 X Y <= Z^2 *)
+      assert (G : 4 * (rho * rho) * (X * Y) <= Z * Z).
+      { assert (0 <= (rho * rho * (P * Q) - P' * Q') * (rho * rho * (P * Q) - P' * Q')) by exact (Rle_0_sqr _).
+        replace (X * Y) with (P * Q * (P' * Q')) by (unfold X, Y; ring). unfold Z. lra. }
+      (* kappa^2 (X - Y)^2 <= (kappa^2 - 1)^2 X Y *)
+      assert (S : kappa * kappa * ((X - Y) * (X - Y)) <= (kappa * kappa - 1) * (kappa * kappa - 1) * (X * Y)).
+      { assert (0 <= (kappa * kappa * X - Y) * (kappa * kappa * Y - X)); [|lra].
+        apply Rmult_le_pos; [|lra].
+        assert (1 * X <= kappa * kappa * X) by (apply Rmult_le_compat_r; lra). lra. }
+      apply Rle_trans with (4 * (rho * rho) * ((kappa * kappa - 1) * (kappa * kappa - 1) * (X * Y))).
+      + replace (2 * kappa * rho * (X - Y) * (2 * kappa * rho * (X - Y)))
+          with (4 * (rho * rho) * (kappa * kappa * ((X - Y) * (X - Y)))) by ring.
+        apply Rmult_le_compat_l; lra.
+      + replace (4 * (rho * rho) * ((kappa * kappa - 1) * (kappa * kappa - 1) * (X * Y)))
+          with ((kappa * kappa - 1) * (kappa * kappa - 1) * (4 * (rho * rho) * (X * Y))) by ring.
+        replace ((kappa * kappa - 1) * Z * ((kappa * kappa - 1) * Z))
+          with ((kappa * kappa - 1) * (kappa * kappa - 1) * (Z * Z)) by ring.
+        apply Rmult_le_compat_l; [apply Rmult_le_pos; lra|exact G]. }
+  assert (T : 0 <= (rho * rho - 1) * ((rho * rho + 1) * (kappa * kappa * Y - X)
+                                      + ((kappa * kappa - 1) * Z - 2 * kappa * rho * (X - Y)))).
+  { apply Rmult_le_pos; [lra|]. apply Rplus_le_le_0_compat; [apply Rmult_le_pos|]; lra. }
+  replace ((kappa * rho + 1) * (kappa * rho + 1) * ((P + P') * (rho * rho * Q + Q')))
+    with ((kappa + rho) * (kappa + rho) * ((rho * rho * P + P') * (Q + Q'))
+          + (rho * rho - 1) * ((rho * rho + 1) * (kappa * kappa * Y - X)
+                               + ((kappa * kappa - 1) * Z - 2 * kappa * rho * (X - Y))))
+    by (unfold X, Y, Z; ring).
+  lra.
+Qed.
+
+Lemma contraction_within m n A kappa rho x y :
+  nonneg_matrix m n A -> 1 <= kappa -> 1 <= rho ->
+  (forall k l, (k < n)%nat -> (l < n)%nat -> within m (kappa * kappa) (column A k) (column A l)) ->
+  nonneg n x -> nonneg n y -> same_support n x y -> within n (rho * rho) x y ->
+  within m ((kappa * rho + 1) / (kappa + rho) * ((kappa * rho + 1) / (kappa + rho))) (times n A x) (times n A y).
+Proof.
+  intros PA Hk Hr W X Y S D i j I J.
+  destruct (between_multiples n _ x y X Y S D) as [c [C B]].
+  apply Rmult_le_reg_l with ((kappa + rho) * (kappa + rho)); [apply Rmult_lt_0_compat; lra|].
+  replace ((kappa + rho) * (kappa + rho)
+           * ((kappa * rho + 1) / (kappa + rho) * ((kappa * rho + 1) / (kappa + rho))
+              * (times n A x j * times n A y i)))
+    with ((kappa * rho + 1) * (kappa * rho + 1) * (times n A x j * times n A y i)) by (field; lra).
+  destruct Hr as [Hr|<-].
+  - (* rho > 1 *)
+    set (u := fun k => x k - c * y k). set (v := fun k => rho * rho * c * y k - x k).
+    assert (U : nonneg n u) by (intros k K; destruct (B k K); unfold u; lra).
+    assert (V : nonneg n v) by (intros k K; destruct (B k K); unfold v; lra).
+    assert (R1 : 0 < rho * rho - 1).
+    { assert (1 * 1 < rho * rho) by (apply Rmult_gt_0_lt_compat; lra). lra. }
+    assert (Eu : forall h, times n A u h = times n A x h - c * times n A y h).
+    { intros h. unfold u, times. rewrite <- sum_scale, <- sum_minus. apply sum_ext. intros. ring. }
+    assert (Ev : forall h, times n A v h = rho * rho * c * times n A y h - times n A x h).
+    { intros h. unfold v, times. rewrite <- sum_scale, <- sum_minus. apply sum_ext. intros. ring. }
+    assert (T := core kappa rho (times n A u i) (times n A v i) (times n A u j) (times n A v j) Hk
+                   ltac:(lra) (times_nonneg m n A u PA U i I) (times_nonneg m n A v PA V i I)
+                   (times_nonneg m n A u PA U j J) (times_nonneg m n A v PA V j J)).
+    assert (H : times n A u i * times n A v j <= kappa * kappa * (times n A v i * times n A u j)).
+    { rewrite (Rmult_comm (times n A v i)). now apply (columns_bound m n A (kappa * kappa) u v U V W). }
+    specialize (T H). rewrite !Eu, !Ev in T.
+    apply Rmult_le_reg_l with ((rho * rho - 1) * (rho * rho - 1) * c); [repeat apply Rmult_lt_0_compat; lra|].
+    set (a := times n A x i) in *. set (b := times n A y i) in *.
+    set (a' := times n A x j) in *. set (b' := times n A y j) in *.
+    replace (rho * rho * (a - c * b) + (rho * rho * c * b - a)) with ((rho * rho - 1) * a) in T by ring.
+    replace (a' - c * b' + (rho * rho * c * b' - a')) with ((rho * rho - 1) * c * b') in T by ring.
+    replace (a - c * b + (rho * rho * c * b - a)) with ((rho * rho - 1) * c * b) in T by ring.
+    replace (rho * rho * (a' - c * b') + (rho * rho * c * b' - a')) with ((rho * rho - 1) * a') in T by ring.
+    lra.
+  - (* rho = 1: x = c y *)
+    assert (E : forall h, times n A x h = c * times n A y h).
+    { intros h. unfold times. rewrite <- sum_scale. apply sum_ext. intros k K.
+      destruct (B k K). replace (x k) with (c * y k) by lra. ring. }
+    rewrite !E. right. ring.
+Qed.
+
+(** Where the diameter is infinite, nothing is lost still: [(A x)_i (A y)_j <= R (A x)_j (A y)_i] term by term. *)
+Lemma nonexpansive_within m n A r x y :
+  nonneg_matrix m n A -> within n r x y -> within m r (times n A x) (times n A y).
+Proof.
+  intros P W i j I J. unfold times.
+  rewrite (Rmult_comm (sum n (fun k => A j k * x k))), !sum_times, <- sum_scale.
+  apply sum_le. intros k K. rewrite <- sum_scale. apply sum_le. intros l L.
+  replace (A i k * x k * (A j l * y l)) with (A i k * A j l * (x k * y l)) by ring.
+  replace (r * (A i k * y k * (A j l * x l))) with (A i k * A j l * (r * (x l * y k))) by ring.
+  apply Rmult_le_compat_l; [apply Rmult_le_pos; auto|auto].
+Qed.
+
+Theorem nonexpansive m n A x y :
+  nonneg_matrix m n A -> nonneg n x -> nonneg n y -> same_support n x y ->
+  hilbert m (times n A x) (times n A y) <= hilbert n x y.
+Proof.
+  intros P X Y S. rewrite <- (ln_exp (hilbert n x y)).
+  apply hilbert_le; try now apply (times_nonneg m n).
+  - apply exp_nonneg_ge_1, hilbert_nonneg.
+  - apply nonexpansive_within; trivial. now apply within_hilbert.
+Qed.
+
+Theorem birkhoff_hopf m n A x y :
+  nonneg_matrix m n A -> nonneg n x -> nonneg n y -> same_support n x y ->
+  tanh (hilbert m (times n A x) (times n A y) / 4) <= tau m n A * tanh (hilbert n x y / 4).
+Proof.
+  intros P X Y S. unfold tau. destruct (finite_diameter_dec m n A) as [F|F].
+  - set (kappa := exp (diameter m n A / 2)). set (rho := exp (hilbert n x y / 2)).
+    assert (Hk : 1 <= kappa) by (apply exp_nonneg_ge_1; assert (D := diameter_nonneg m n A); lra).
+    assert (Hr : 1 <= rho) by (apply exp_nonneg_ge_1; assert (D := hilbert_nonneg n x y); lra).
+    set (s := (kappa * rho + 1) / (kappa + rho)).
+    assert (Hs : 1 <= s).
+    { apply le_div; [lra|]. assert (0 <= (kappa - 1) * (rho - 1)) by (apply Rmult_le_pos; lra). lra. }
+    assert (W : within m (s * s) (times n A x) (times n A y)).
+    { apply contraction_within; trivial.
+      - intros k l K L. unfold kappa. rewrite exp_half_square. now apply within_columns.
+      - unfold rho. rewrite exp_half_square. now apply within_hilbert. }
+    assert (H : hilbert m (times n A x) (times n A y) <= ln (s * s)).
+    { apply hilbert_le; trivial; try now apply (times_nonneg m n).
+      replace 1 with (1 * 1) by ring. apply Rmult_le_compat; lra. }
+    apply Rle_trans with (tanh (ln (s * s) / 4)); [apply tanh_le; lra|].
+    right. rewrite !tanh_quarter. fold kappa rho.
+    replace (ln (s * s) / 2) with (ln s) by (rewrite ln_mult by lra; field).
+    rewrite exp_ln by lra. unfold s. field. repeat split; try lra.
+    assert (0 <= kappa * rho) by (apply Rmult_le_pos; lra). lra.
+  - rewrite Rmult_1_l. apply tanh_le. assert (N := nonexpansive m n A x y P X Y S). lra.
+Qed.
+
+(** ** (d) Products *)
+
+Lemma product_nonneg m n p A B :
+  nonneg_matrix m n A -> nonneg_matrix n p B -> nonneg_matrix m p (product n A B).
+Proof. intros PA PB i l I L. apply sum_nonneg. intros k K. apply Rmult_le_pos; auto. Qed.
+
+Lemma hilbert_zero n x y : (forall i, (i < n)%nat -> x i = 0) -> hilbert n x y = 0.
+Proof.
+  intros Z. apply Rle_antisym; [|apply hilbert_nonneg].
+  apply maximum2_le; [lra|]. intros i j I J. unfold log_ratio.
+  destruct Rlt_dec as [Q|]; [|lra]. rewrite (Z i I) in Q. lra.
+Qed.
+
+(** A column that is not zero, or that is. *)
+Lemma zero_or_positive m x :
+  nonneg m x -> (forall i, (i < m)%nat -> x i = 0) \/ exists i, (i < m)%nat /\ 0 < x i.
+Proof.
+  intros X. destruct (Rle_dec (sum m x) 0) as [S|S].
+  - left. intros i I. assert (B := sum_term_le m x i I X). assert (B' := X i I). lra.
+  - right. destruct (sum_positive_term m x) as [i [I P]]; [exact X|lra|]. now exists i.
+Qed.
+
+Theorem tau_submultiplicative m n p A B :
+  nonneg_matrix m n A -> nonneg_matrix n p B -> tau m p (product n A B) <= tau m n A * tau n p B.
+Proof.
+  intros PA PB. assert (BA := tau_bounds m n A). assert (BB := tau_bounds n p B).
+  destruct (finite_diameter_dec n p B) as [F|F].
+  - (* B of finite diameter: contract the distances of its columns. *)
+    apply tau_le; [|apply Rmult_le_pos; lra|].
+    + intros k K l L i I j J Q R.
+      destruct (positive_image m n A (column B k) i PA (column_nonneg n p B k PB K) I Q) as [h [H [AH BH]]].
+      destruct (positive_image m n A (column B l) j PA (column_nonneg n p B l PB L) J R) as [g [G [_ BG]]].
+      apply (image_positive m n A (column B l) i h); trivial; [now apply (column_nonneg n p)|].
+      exact (F k K l L h H g G BH BG).
+    + intros k l K L. rewrite !column_product.
+      assert (Pk := column_nonneg n p B k PB K). assert (Pl := column_nonneg n p B l PB L).
+      assert (O : tanh (0 / 4) <= tau m n A * tau n p B).
+      { replace (0 / 4) with 0 by field. rewrite tanh_0. apply Rmult_le_pos; lra. }
+      destruct (zero_or_positive n _ Pk) as [Z|[h [H BH]]].
+      { rewrite hilbert_zero; [exact O|]. intros i _. apply sum_zero. intros g G. rewrite Z; [ring|exact G]. }
+      destruct (zero_or_positive n _ Pl) as [Z|[g [G BG]]].
+      { rewrite hilbert_sym, hilbert_zero; [exact O|].
+        intros i _. apply sum_zero. intros f HF. rewrite Z; [ring|exact HF]. }
+      eapply Rle_trans; [apply birkhoff_hopf; trivial|].
+      { intros f HF. unfold column in *. split; intros Q.
+        - exact (F k K l L f HF g G Q BG).
+        - exact (F l L k K f HF h H Q BH). }
+      apply Rmult_le_compat_l; [lra|]. unfold tau. destruct finite_diameter_dec; [|contradiction].
+      apply tanh_le.
+      assert (M := maximum2_ge p p (fun k l => hilbert n (column B k) (column B l)) k l K L).
+      unfold diameter. simpl in M. lra.
+  - (* tau(B) = 1 *)
+    assert (E : tau n p B = 1) by (unfold tau; now destruct finite_diameter_dec).
+    rewrite E, Rmult_1_r. destruct (finite_diameter_dec m n A) as [G|G].
+    + apply tau_le; [|lra|].
+      * intros k K l L i I j J Q R.
+        exact (finite_image_same_support m n A (column B k) (column B l) i j PA G
+                 (column_nonneg n p B k PB K) (column_nonneg n p B l PB L) I J Q R).
+      * intros k l K L. rewrite !column_product. unfold tau. destruct finite_diameter_dec; [|contradiction].
+        apply tanh_le.
+        assert (D := image_diameter m n A (column B k) (column B l) PA G
+                       (column_nonneg n p B k PB K) (column_nonneg n p B l PB L)).
+        lra.
+    + replace (tau m n A) with 1 by (unfold tau; now destruct finite_diameter_dec). apply tau_bounds.
+Qed.
+
+(** The linear form: [tanh] is concave. *)
+Corollary birkhoff_hopf_linear m n A x y :
+  nonneg_matrix m n A -> nonneg n x -> nonneg n y -> same_support n x y ->
+  hilbert m (times n A x) (times n A y) <= tau m n A * hilbert n x y.
+Proof.
+  intros P X Y S. assert (D := hilbert_nonneg n x y).
+  assert (H : hilbert m (times n A x) (times n A y) / 4 <= tau m n A * (hilbert n x y / 4)); [|lra].
+  apply tanh_le_inv. eapply Rle_trans; [now apply birkhoff_hopf|].
+  apply tanh_concave; [apply tau_bounds|lra].
+Qed.
+
+(** ** (c) Diagonal scalings cancel from every ratio *)
+
+Definition scaled (d e : vector) (A : matrix) : matrix := fun i k => d i * A i k * e k.
+
+Lemma finite_diameter_scaled m n A d e :
+  (forall i, (i < m)%nat -> 0 < d i) -> (forall k, (k < n)%nat -> 0 < e k) ->
+  finite_diameter m n A -> finite_diameter m n (scaled d e A).
+Proof.
+  intros D E F k K l L i I j J Q R. unfold scaled in *.
+  assert (U : forall i k, (i < m)%nat -> (k < n)%nat -> 0 < d i * A i k * e k -> 0 < A i k).
+  { intros i' k' I' K' H. assert (D' := D i' I'). assert (E' := E k' K').
+    apply Rmult_lt_reg_l with (d i'); [exact D'|]. apply Rmult_lt_reg_r with (e k'); [exact E'|]. lra. }
+  repeat apply Rmult_lt_0_compat; auto. apply (F k K l L i I j J); auto.
+Qed.
+
+Lemma log_ratio_scaled d e A k l i j :
+  0 < d i -> 0 < d j -> 0 < e k -> 0 < e l ->
+  log_ratio (column (scaled d e A) k) (column (scaled d e A) l) i j = log_ratio (column A k) (column A l) i j.
+Proof.
+  intros Di Dj Ek El. unfold log_ratio, column, scaled.
+  assert (C : 0 < d i * d j * e k * e l) by (repeat apply Rmult_lt_0_compat; assumption).
+  set (c := d i * d j * e k * e l) in *. assert (CC := Rmult_lt_0_compat c c C C).
+  replace (d i * A i k * e k * (d j * A j l * e l)) with (c * (A i k * A j l)) by (unfold c; ring).
+  replace (d j * A j k * e k * (d i * A i l * e l)) with (c * (A j k * A i l)) by (unfold c; ring).
+  set (p := A i k * A j l). set (q := A j k * A i l).
+  replace (c * p * (c * q)) with (c * c * (p * q)) by ring.
+  destruct (Rlt_dec 0 (c * c * (p * q))) as [H|H], (Rlt_dec 0 (p * q)) as [H'|H']; trivial.
+  - f_equal. field. split; [|lra]. intros Z. rewrite Z in H'. lra.
+  - exfalso. apply H'. apply Rmult_lt_reg_l with (c * c); lra.
+  - exfalso. apply H. now apply Rmult_lt_0_compat.
+Qed.
+
+Lemma maximum2_ext m n f g :
+  (forall j k, (j < m)%nat -> (k < n)%nat -> f j k = g j k) -> maximum2 m n f = maximum2 m n g.
+Proof. intros E. apply maximum_ext. intros j J. apply maximum_ext. intros k K. auto. Qed.
+
+Theorem tau_scaling m n A d e :
+  (forall i, (i < m)%nat -> 0 < d i) -> (forall k, (k < n)%nat -> 0 < e k) ->
+  diameter m n (scaled d e A) = diameter m n A /\ tau m n (scaled d e A) = tau m n A.
+Proof.
+  intros D E.
+  assert (H : diameter m n (scaled d e A) = diameter m n A).
+  { apply maximum2_ext. intros k l K L. apply maximum2_ext. intros i j I J.
+    apply log_ratio_scaled; auto. }
+  split; [exact H|]. unfold tau.
+  destruct (finite_diameter_dec m n (scaled d e A)) as [F|F], (finite_diameter_dec m n A) as [G|G]; trivial.
+  - now rewrite H.
+  - exfalso. apply G. intros k K l L i I j J Q R.
+    assert (S : 0 < scaled d e A i l).
+    { apply (F k K l L i I j J); unfold scaled; repeat apply Rmult_lt_0_compat; auto. }
+    unfold scaled in S. assert (D' := D i I). assert (E' := E l L).
+    apply Rmult_lt_reg_l with (d i); [exact D'|]. apply Rmult_lt_reg_r with (e l); [exact E'|]. lra.
+  - exfalso. apply F. now apply finite_diameter_scaled.
+Qed.
+
+Print Assumptions birkhoff_hopf.
+Print Assumptions birkhoff_hopf_linear.
+Print Assumptions image_diameter.
+Print Assumptions tau_submultiplicative.
+Print Assumptions tau_scaling.
