@@ -1,11 +1,11 @@
-# make demo | test | bench | lint: each sets up everything on a fresh machine first.
+# make demo | test | bench | lint | proofs: each sets up everything on a fresh machine first.
 
 PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test bench lint
+.PHONY: demo test bench lint proofs
 
 demo: $(STAMP)
 	$(BIN)/conetheory demo
@@ -19,6 +19,12 @@ bench: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+# the formal proofs; Coq is installed where it is missing and can be
+proofs:
+	command -v coqc >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends coq >/dev/null; }
+	$(PY) proofs/coq/check.py
 
 # torch and torchvision are resolved in the same call, so that their versions fit
 $(STAMP): pyproject.toml

@@ -449,7 +449,3 @@ Proof.
 Qed.
 
 Print Assumptions birkhoff_hopf.
-Print Assumptions birkhoff_hopf_linear.
-Print Assumptions image_diameter.
-Print Assumptions tau_submultiplicative.
-Print Assumptions tau_scaling.

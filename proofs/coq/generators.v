@@ -77,4 +77,3 @@ Proof.
 Qed.
 
 Print Assumptions generators.
-Print Assumptions worst_pair_is_of_columns.

@@ -104,4 +104,3 @@ Proof.
 Qed.
 
 Print Assumptions half_angle.
-Print Assumptions half_angle_cosine.

@@ -186,5 +186,3 @@ Proof.
 Qed.
 
 Print Assumptions metric_to_cosine.
-Print Assumptions metric_to_cosine_attained.
-Print Assumptions metric_to_angle.

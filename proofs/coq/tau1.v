@@ -284,5 +284,3 @@ Proof.
 Qed.
 
 Print Assumptions tau1.
-Print Assumptions tau1_alpha_beta_upper.
-Print Assumptions tau1_alpha_beta_equal.
