@@ -290,6 +290,20 @@ Proof.
   - apply nonexpansive_within; trivial. now apply within_hilbert.
 Qed.
 
+(** In hyperbolic tangents the bound is a product. *)
+Lemma tanh_composed a d (s := (exp (a / 2) * exp (d / 2) + 1) / (exp (a / 2) + exp (d / 2))) :
+  0 <= a -> 0 <= d -> tanh (ln (s * s) / 4) = tanh (a / 4) * tanh (d / 4).
+Proof.
+  intros HA HD.
+  assert (Hk : 1 <= exp (a / 2)) by (apply exp_nonneg_ge_1; lra).
+  assert (Hr : 1 <= exp (d / 2)) by (apply exp_nonneg_ge_1; lra).
+  assert (Hp : 0 < exp (a / 2) * exp (d / 2)) by (apply Rmult_lt_0_compat; lra).
+  assert (Hs : 0 < s) by (apply Rdiv_lt_0_compat; lra).
+  rewrite !tanh_quarter.
+  replace (ln (s * s) / 2) with (ln s) by (rewrite ln_mult by lra; field).
+  rewrite exp_ln by exact Hs. unfold s. field. repeat split; lra.
+Qed.
+
 Theorem birkhoff_hopf m n A x y :
   nonneg_matrix m n A -> nonneg n x -> nonneg n y -> same_support n x y ->
   tanh (hilbert m (times n A x) (times n A y) / 4) <= tau m n A * tanh (hilbert n x y / 4).
@@ -308,11 +322,8 @@ Proof.
     assert (H : hilbert m (times n A x) (times n A y) <= ln (s * s)).
     { apply hilbert_le; trivial; try now apply (times_nonneg m n).
       replace 1 with (1 * 1) by ring. apply Rmult_le_compat; lra. }
-    apply Rle_trans with (tanh (ln (s * s) / 4)); [apply tanh_le; lra|].
-    right. rewrite !tanh_quarter. fold kappa rho.
-    replace (ln (s * s) / 2) with (ln s) by (rewrite ln_mult by lra; field).
-    rewrite exp_ln by lra. unfold s. field. repeat split; try lra.
-    assert (0 <= kappa * rho) by (apply Rmult_le_pos; lra). lra.
+    rewrite <- (tanh_composed (diameter m n A) (hilbert n x y)) by (apply diameter_nonneg || apply hilbert_nonneg).
+    apply tanh_le. fold kappa rho s. lra.
   - rewrite Rmult_1_l. apply tanh_le. assert (N := nonexpansive m n A x y P X Y S). lra.
 Qed.
 

@@ -255,3 +255,32 @@ Proof.
       lra. }
     rewrite <- E in Q. unfold f in Q. rewrite !Rmult_0_r, tanh_0 in Q. lra.
 Qed.
+
+Lemma cosh_ge_1 t : 0 <= t -> 1 <= cosh t.
+Proof.
+  intros T. replace 1 with (cosh 0); [apply cosh_le; lra|]. unfold cosh. rewrite Ropp_0, exp_0. field.
+Qed.
+
+Lemma tanh_le_self t : 0 <= t -> tanh t <= t.
+Proof.
+  intros [T|<-]; [|rewrite tanh_0; lra].
+  destruct (MVT_cor2 tanh (fun s => / (cosh s * cosh s)) 0 t T) as [s [E S]].
+  - intros s _. apply derivable_pt_lim_tanh.
+  - rewrite tanh_0 in E. assert (C : 1 <= cosh s) by (apply cosh_ge_1; lra).
+    assert (C2 : 1 <= cosh s * cosh s) by (replace 1 with (1 * 1) by ring; apply Rmult_le_compat; lra).
+    assert (I : / (cosh s * cosh s) <= / 1) by (apply Rinv_le_contravar; lra).
+    assert (B : / (cosh s * cosh s) * (t - 0) <= 1 * (t - 0)) by (apply Rmult_le_compat_r; lra). lra.
+Qed.
+
+(** [tanh t / t] tends to 1 as [t] tends to 0. *)
+Lemma tanh_slope eps : 0 < eps -> exists t, 0 < t /\ (1 - eps) * t < tanh t.
+Proof.
+  intros P. assert (D := derivable_pt_lim_tanh 0).
+  replace (/ (cosh 0 * cosh 0)) with 1 in D by (unfold cosh; rewrite Ropp_0, exp_0; field).
+  destruct (D eps P) as [[delta Q] H]. simpl in H.
+  assert (N : delta / 2 <> 0) by lra. assert (A : Rabs (delta / 2) < delta) by (rewrite Rabs_right; lra).
+  specialize (H (delta / 2) N A). rewrite Rplus_0_l, tanh_0, Rminus_0_r in H.
+  apply Rabs_def2 in H. exists (delta / 2). split; [lra|].
+  apply Rmult_lt_reg_r with (/ (delta / 2)); [apply Rinv_0_lt_compat; lra|].
+  rewrite Rmult_assoc, Rinv_r, Rmult_1_r by lra. unfold Rdiv at 1 in H. unfold Rdiv in *. lra.
+Qed.
