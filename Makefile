@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test bench lint proofs
+.PHONY: demo test bench lint proofs coq
 
 demo: $(STAMP)
 	$(BIN)/conetheory demo
@@ -20,11 +20,14 @@ lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-# the formal proofs; Coq is installed where it is missing and can be
-proofs:
-	command -v coqc >/dev/null || { apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends coq >/dev/null; }
+proofs: coq
 	$(PY) proofs/coq/check.py
+
+# Coq for the formal proofs, where it is missing and can be installed
+coq:
+	@command -v coqc >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends coq >/dev/null; } || \
+		echo "Coq could not be installed" >&2
 
 # torch and torchvision are resolved in the same call, so that their versions fit
 $(STAMP): pyproject.toml

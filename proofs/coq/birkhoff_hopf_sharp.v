@@ -1,8 +1,8 @@
 (** * The Birkhoff coefficient is the best constant (theorem [birkhoff-hopf])
 
-    [tau(A)] is the supremum of [d(A x, A y) / d(x, y)] ([birkhoff_hopf_sharp]), and where the diameter is finite
-    the nonlinear bound [tanh(d(A x, A y) / 4) <= tau(A) tanh(d(x, y) / 4)] is attained at every distance
-    ([birkhoff_hopf_attained]). The proof on paper is in [proofs/test_birkhoff_hopf.py]. *)
+    [tau(A)] is the supremum of [d(A x, A y) / d(x, y)] ([birkhoff_hopf_sharp]), and where the diameter is
+    finite the nonlinear bound [tanh(d(A x, A y) / 4) <= tau(A) tanh(d(x, y) / 4)] is attained at every
+    distance ([birkhoff_hopf_attained]). The proof on paper is in [proofs/test_birkhoff_hopf.py]. *)
 
 From Coq Require Import Reals Lra Lia Classical.
 From ConeTheory Require Import vectors hilbert birkhoff_hopf.
@@ -99,7 +99,8 @@ Qed.
 
 (** ** Finite diameter: the nonlinear bound is attained at every distance
 
-    With [w = a_jl / (a_jk kappa rho)] the interval of length [log R] lies where the bound of [core] is largest. *)
+    With [w = a_jl / (a_jk kappa rho)] the interval of length [log R] lies where the bound of [core] is
+    largest. *)
 Theorem birkhoff_hopf_attained m n A d :
   nonneg_matrix m n A -> finite_diameter m n A -> (2 <= n)%nat -> 0 <= d ->
   exists x y, nonneg n x /\ nonneg n y /\ same_support n x y /\ hilbert n x y = d /\
@@ -183,7 +184,8 @@ Proof.
   assert (W : 0 < w) by (apply Rdiv_lt_0_compat; lra).
   (* w is so small that what comes from column k is small in row j *)
   assert (S : b * w <= (r - e) * A j l).
-  { unfold w. replace (b * ((r - e) * A j l / (b + 1))) with (b * ((r - e) * A j l) / (b + 1)) by (field; lra).
+  { unfold w.
+    replace (b * ((r - e) * A j l / (b + 1))) with (b * ((r - e) * A j l) / (b + 1)) by (field; lra).
     apply div_le; lra. }
   assert (RW : 0 < r * w) by (apply Rmult_lt_0_compat; lra).
   destruct (pair_distance n k l r w K L NE) as [X [Y [SS H]]]; [lra|exact W|].

@@ -1,11 +1,12 @@
 (** * Half-angle theorem (theorem [half-angle])
 
-    For a product [P = A_1 ... A_L] of nonnegative matrices and nonnegative [x], [y] with [P x], [P y] not zero,
-    [tan(angle(P x, P y) / 2) <= tau(P) <= tau(A_1) ... tau(A_L)]: no positivity, no common size, no limit.
+    For a product [P = A_1 ... A_L] of nonnegative matrices and nonnegative [x], [y] with [P x], [P y] not
+    zero, [tan(angle(P x, P y) / 2) <= tau(P) <= tau(A_1) ... tau(A_L)]: no positivity, no common size, no
+    limit. That [tau(A)] is a supremum of half-angle tangents is in [half_angle_sharp.v].
     The proof on paper is in [proofs/test_half_angle.py]. *)
 
 From Coq Require Import Reals Lra Lia.
-From ConeTheory Require Import vectors hilbert metric_to_cosine birkhoff_hopf.
+From ConeTheory Require Import vectors hilbert metric_to_cosine birkhoff_hopf birkhoff_hopf_products.
 Open Scope R_scope.
 
 (** A chain: matrix [l] has [size l] rows and [size (S l)] columns. The product of none is the identity. *)

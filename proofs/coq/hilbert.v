@@ -245,7 +245,8 @@ Proof.
     + apply derivable_pt_lim_scal, derivable_pt_lim_tanh.
   - assert (C1 := cosh_pos (c * s)). assert (C2 := cosh_pos s).
     assert (L : cosh (c * s) <= cosh s).
-    { apply cosh_le; [apply Rmult_le_pos; lra|]. rewrite <- (Rmult_1_l s) at 2. apply Rmult_le_compat_r; lra. }
+    { apply cosh_le; [apply Rmult_le_pos; lra|].
+      rewrite <- (Rmult_1_l s) at 2. apply Rmult_le_compat_r; lra. }
     assert (M : cosh (c * s) * cosh (c * s) <= cosh s * cosh s) by (apply Rmult_le_compat; lra).
     assert (N : / (cosh s * cosh s) <= / (cosh (c * s) * cosh (c * s))).
     { apply Rinv_le_contravar; [now apply Rmult_lt_0_compat|exact M]. }

@@ -1,7 +1,7 @@
 (** * From the Hilbert metric to the cosine (theorem [metric-to-cosine])
 
-    For nonnegative vectors of one support at Hilbert distance [d], [cos(u, v) >= 1 / cosh(d / 2)], equivalently
-    [tan(angle / 2) <= tanh(d / 4)]; attained for every [d >= 0], in every dimension from two on.
+    For nonnegative vectors of one support at Hilbert distance [d], [cos(u, v) >= 1 / cosh(d / 2)],
+    equivalently [tan(angle / 2) <= tanh(d / 4)]; attained for every [d >= 0], in every dimension from two on.
     The proof on paper is in [proofs/test_metric_to_cosine.py]. *)
 
 From Coq Require Import Reals Lra Lia.

@@ -1,8 +1,9 @@
 (** * Dobrushin's coefficient, signed matrices included (theorem [tau1])
 
     The largest [|A x|_1 / |x|_1] over vectors [x] with sum zero is half the largest 1-norm distance of two
-    columns, for a matrix with entries of any sign; it is submultiplicative where the columns have one sum; for
-    alpha-beta matrices it is at most [alpha + beta].
+    columns, for a matrix with entries of any sign; it is submultiplicative where the columns have one sum;
+    for alpha-beta matrices it is at most [2 alpha - 1], with equality where, for two columns, the four
+    supports of the two parts are disjoint.
     The proof on paper is in [proofs/test_tau1.py]. *)
 
 From Coq Require Import Reals Lra Lia.

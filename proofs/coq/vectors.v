@@ -255,7 +255,8 @@ Defined.
 
 (** ** The inequality of Cauchy and Schwarz, and what follows for cosines *)
 
-(** Lagrange's identity: the double sum of [(x_i y_j - x_j y_i)^2] is twice the difference of the two sides. *)
+(** Lagrange's identity: the double sum of [(x_i y_j - x_j y_i)^2] is twice the difference of the
+    two sides. *)
 Lemma cauchy_schwarz n x y : dot n x y * dot n x y <= dot n x x * dot n y y.
 Proof.
   assert (E : sum n (fun i => sum n (fun j => (x i * y j - x j * y i) * (x i * y j - x j * y i)))
