@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from conetheory.cli import main
 from conetheory.theory.theorems import THEOREMS, Theorem
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +40,17 @@ def test_each_file_states_the_theorem_of_its_entry(entry: Theorem) -> None:
     assert text.endswith(f"\nPrint Assumptions {name}.\n")
     assert f"[{entry.id}]" in text.split("*)")[0]
     assert entry.proof in text.split("*)")[0]
+
+
+def test_the_command_says_which_are_machine_checked(
+    entry: Theorem, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["theorems", entry.id]) == 0
+    assert entry.machine_checked in capsys.readouterr().out
+    assert main(["theorems", entry.id, "--markdown"]) == 0
+    assert f"[machine-checked]({entry.machine_checked})" in capsys.readouterr().out
+    assert main(["theorems", "scrambling", "--markdown"]) == 0
+    assert "machine-checked" not in capsys.readouterr().out
 
 
 def test_every_file_is_an_entrys_or_shared() -> None:
