@@ -1,11 +1,11 @@
-# make demo | test | bench | lint: each sets up everything on a fresh machine first.
+# make demo | test | bench | lint | proofs: each sets up everything on a fresh machine first.
 
 PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test bench lint
+.PHONY: demo test bench lint proofs coq
 
 demo: $(STAMP)
 	$(BIN)/conetheory demo
@@ -20,6 +20,15 @@ lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+
+proofs: coq
+	$(PY) proofs/coq/check.py
+
+# Coq for the formal proofs, where it is missing and can be installed
+coq:
+	@command -v coqc >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends coq >/dev/null; } || \
+		echo "Coq could not be installed" >&2
 
 # torch and torchvision are resolved in the same call, so that their versions fit
 $(STAMP): pyproject.toml

@@ -102,9 +102,10 @@ def show_theorems(
     elif markdown:
         typer.echo(theorem_markdown(entries))
     elif id is None:
-        table = Table("id", "title", "status", "proof")
+        table = Table("id", "title", "status", "proof", "machine-checked")
         for entry in entries:
-            table.add_row(entry.id, entry.title, entry.status, entry.proof)
+            checked = "yes" if entry.machine_checked else "no"
+            table.add_row(entry.id, entry.title, entry.status, entry.proof, checked)
         out().print(table)
     else:
         out().print(_full(entries[0]))
@@ -115,7 +116,8 @@ def theorem_markdown(entries: Sequence[Theorem]) -> str:
     rows = ["| theorem | what it says | status |", "| --- | --- | --- |"]
     for entry in entries:
         title, statement = _escaped(entry.title), _escaped(entry.statement)
-        rows.append(f"| [{title}]({entry.proof}) (`{entry.id}`) | {statement} | {entry.status} |")
+        checked = f", [machine-checked]({entry.machine_checked})" if entry.machine_checked else ""
+        rows.append(f"| [{title}]({entry.proof}) (`{entry.id}`) | {statement} | {entry.status}{checked} |")
     return "\n".join(rows)
 
 
@@ -127,5 +129,5 @@ def _escaped(text: str) -> str:
 def _full(entry: Theorem) -> Table:
     grid = Table.grid(padding=(0, 2))
     for name, value in asdict(entry).items():
-        grid.add_row(name, "\n".join(value) if isinstance(value, tuple) else value)
+        grid.add_row(name.replace("_", "-"), "\n".join(value) if isinstance(value, tuple) else value or "no")
     return grid

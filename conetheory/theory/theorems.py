@@ -16,7 +16,11 @@ Status = Literal["proved here", "cited", "estimate", "conjecture"]
 
 @dataclass(frozen=True)
 class Theorem:
-    """`functions` are dotted names; `proof` and `test` are paths from the root of the repository."""
+    """`functions` are dotted names; `proof` and `test` are paths from the root of the repository.
+
+    `machine_checked` is the path of the Coq file that proves the theorem formally, or None. Its head, and
+    `proofs/README.md`, say which parts of the statement it covers.
+    """
 
     id: str
     title: str
@@ -27,6 +31,7 @@ class Theorem:
     functions: tuple[str, ...]
     proof: str
     test: str
+    machine_checked: str | None = None
 
 
 def _entry(id: str, functions: str, test: str, status: Status = "proved here", **text: str) -> Theorem:
@@ -41,6 +46,7 @@ _ENTRIES = (
         "birkhoff-hopf",
         "cone.projective_diameter cone.birkhoff_rate cone.hilbert_distance cone.contracted_diameter_upper",
         "test_cone.py",
+        machine_checked="proofs/coq/birkhoff_hopf.v",
         title="Birkhoff-Hopf contraction, with zeros and diagonal scalings",
         statement="sup d(Ax, Ay)/d(x, y) = tau(A) = tanh(Delta(A)/4), Delta(A) the largest Hilbert distance "
         "of two columns; for every distance tanh(d(Ax, Ay)/4) <= tau(A) tanh(d(x, y)/4), sharp. tau(D A E) "
@@ -56,6 +62,7 @@ _ENTRIES = (
         "metric-to-cosine",
         "cone.cosine_lower_from_diameter cone.deficit_upper_from_diameter",
         "test_cone.py",
+        machine_checked="proofs/coq/metric_to_cosine.v",
         title="From the Hilbert metric to the cosine",
         statement="cos(u, v) >= 1/cosh(d/2) for nonnegative u, v at Hilbert distance d; attained.",
         hypotheses="u, v nonnegative, not zero, of one support.",
@@ -66,6 +73,7 @@ _ENTRIES = (
         "half-angle",
         "cone.cosine_lower_from_rates cone.deficit_upper_from_rates cone.product_diameter_upper",
         "test_cone.py",
+        machine_checked="proofs/coq/half_angle.v",
         title="Half-angle theorem",
         statement="tan(angle(Px, Py)/2) <= tau(P) <= prod_l tau(A_l) for P = A_1 ... A_L; tau(A) is the "
         "supremum of the half-angle tangents of two columns over all positive row scalings.",
@@ -77,6 +85,7 @@ _ENTRIES = (
         "generators",
         "cone.worst_pair_cosine",
         "test_cone.py",
+        machine_checked="proofs/coq/generators.v",
         title="The worst pair of generators is the worst pair",
         statement="If all pairs of generators of a cone have cosine >= m >= 0, so has every pair of its "
         "members: the exact worst cosine over nonnegative starts is that of two columns.",
@@ -89,6 +98,7 @@ _ENTRIES = (
         "tau1",
         "ergodicity.tau_1 ergodicity.tau_1_signed_upper ergodicity.doeblin_upper",
         "test_ergodicity.py",
+        machine_checked="proofs/coq/tau1.v",
         title="Dobrushin's coefficient, signed matrices included",
         statement="max |Mx|_1/|x|_1 over 1^T x = 0 is half the largest 1-norm distance of two columns; it "
         "is submultiplicative on matrices of equal column sums. For alpha Z+ - beta Z-, alpha - beta = 1, "
