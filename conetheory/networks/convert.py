@@ -219,7 +219,7 @@ def _affine(
 def norm_parameters(
     eps: float, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None
 ) -> dict[str, Tensor]:
-    """`scale` and `shift` of a batch norm: `scale x + shift = (x - mean) / sqrt(variance + eps) weight + bias`."""
+    """`scale` and `shift` of a batch norm, `(x - mean) / sqrt(variance + eps) weight + bias`."""
     scale = (variance + eps).rsqrt()
     scale = scale if weight is None else scale * weight
     return {"scale": scale, "shift": -mean * scale if bias is None else bias - mean * scale}

@@ -31,9 +31,7 @@ def fit(build: Callable[[int | None], nn.Module], state: State, source: str, nam
     with torch.device("meta"):
         model = build(None)
         if any(is_lazy(p) for p in model.parameters()):
-            raise InputError(
-                f"{name} has layers without parameters yet; give it an input once, then the weights"
-            )
+            raise InputError(f"{name} has layers without parameters yet; run it once, then load the weights")
         state = renamed(state, model.state_dict())
         if (classes := _head_size(model.state_dict(), state)) is not None:
             model = build(classes)

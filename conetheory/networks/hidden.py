@@ -22,21 +22,22 @@ PARAMETER_HOOKS = (BasePruningMethod, SpectralNorm, WeightNorm)
 
 
 def refuse_hidden(model: nn.Module) -> None:
-    """Raise `UnsupportedLayerError`, naming the module and what it has, where the trace would drop something."""
+    """Raise `UnsupportedLayerError`, naming the module, where the trace would drop something of it."""
     for hooks, kind in (
         (everywhere._global_forward_pre_hooks, "pre-hook"),
         (everywhere._global_forward_hooks, "hook"),
     ):
         for hook in hooks.values():
             raise UnsupportedLayerError(
-                f"a forward {kind} of all modules, {_called(hook)}, is registered, which the trace can't hold; "
-                "remove it first"
+                f"a forward {kind} of all modules, {_called(hook)}, is registered, "
+                "which the trace can't hold; remove it first"
             )
     for name, module in model.named_modules():
         for what in _hidden(module):
             where = f"layer {name!r}" if name else type(module).__name__
             raise UnsupportedLayerError(
-                f"{where} has {what}, which the trace can't hold; put what it does into the modules or remove it"
+                f"{where} has {what}, which the trace can't hold; "
+                "put what it does into the modules or remove it"
             )
 
 

@@ -51,7 +51,7 @@ def _promoted(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 
 def lowered(graph: Graph, originals: Originals, dtype: torch.dtype) -> Graph:
-    """A graph that was traced while `promoted`, with the model's own parameters where they are used as they are.
+    """A graph traced while `promoted`, with the model's own parameters where it uses them as they are.
 
     The others are rounded to `dtype` and keep where they come from (`ops.Derived`).
     """

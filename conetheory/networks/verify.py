@@ -39,8 +39,8 @@ def examples(shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
 def verify(graph: Graph, model: nn.Module, batch: Tensor) -> None:
     """Raise `UnsupportedLayerError` where an output of the graph is not the model's own, up to rounding.
 
-    `|graph - model| <= 2^12 u e` for each output, u the unit of the dtype, e the sum of the absolute values of
-    what is added up in that output in the last layer; where that is not so, with `e` of `_errors`, which
+    `|graph - model| <= 2^12 u e` for each output, u the unit of the dtype, e the sum of the absolute values
+    of what is added up in that output in the last layer; where that is not so, with `e` of `_errors`, which
     knows what was lost below, as under a batch norm whose mean is far above its deviation. Outputs that are
     not finite must be so in both.
     """
@@ -87,7 +87,7 @@ def _errors(graph: Graph, batch: Tensor, unit: float) -> Tensor:
     """What rounding leaves in each output, in units, by running error analysis.
 
     Every operation adds the sum of its terms' absolute values, and hands on what its inputs have as
-    independent errors: through a linear map by the root of the sum of squares (Higham 2002, sec. 2.8 and 3.3).
+    independent errors: through a linear map by the root of the sum of squares (Higham 2002, sec. 2.8, 3.3).
     """
     errors = {INPUT: torch.zeros_like(batch)}
     for node, xs, y in graph.run(batch):

@@ -23,15 +23,8 @@ __all__ = ["State", "check_finite", "fingerprint", "fit", "read", "tidy"]
 
 # under which checkpoints hold the state dict, beside an optimiser's and others
 WRAPPERS = (
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "model",
-    "net",
-    "network",
-    "module",
-    "weights",
-    "params",
+    *("state_dict", "model_state_dict", "model_state", "model", "net"),
+    *("network", "module", "weights", "params"),
 )
 
 
@@ -88,7 +81,7 @@ def _names_code(path: Path) -> bool:
 
 
 def tidy(content: object, source: str) -> State:
-    """Unwrapped, entries checked; `InputError` where it isn't a dict of finite tensors (extra state aside)."""
+    """Unwrapped; `InputError` where it isn't a dict of finite tensors (extra state may be anything)."""
     content = _unwrapped(content)
     if not isinstance(content, Mapping) or not content:
         raise InputError(f"{source} holds {type(content).__name__}, not a state dict of named tensors")
@@ -110,7 +103,7 @@ def tidy(content: object, source: str) -> State:
 
 
 def _unwrapped(content: object) -> object:
-    """The first mapping of tensors that the content holds under a wrapper's name, however deep; else itself."""
+    """The first mapping of tensors that is held under a wrapper's name, however deep; else the content."""
     inner = [content.get(key) for key in WRAPPERS] if isinstance(content, Mapping) else []
     found = next((value for value in inner if _holds_tensors(value)), None)
     return content if found is None else _unwrapped(found)

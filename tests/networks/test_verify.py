@@ -102,7 +102,7 @@ def test_a_model_that_only_runs_in_its_own_dtype():
 
 
 def norms(dtype: torch.dtype, before: bool = False) -> nn.Module:
-    """A batch norm of mean 1e4 and variance 0.1 behind (or before) a convolution; the same numbers in any dtype."""
+    """A batch norm of mean 1e4 and variance 0.1 behind (or before) a convolution, made in float32."""
     torch.manual_seed(0)
     norm, layer = nn.BatchNorm2d(3), nn.Conv2d(3, 3, 3, padding=1)
     body = [nn.ReLU(), norm, layer] if before else [layer, norm, nn.ReLU()]
