@@ -73,8 +73,8 @@ def load(
     weights
         a torchvision weights name (`IMAGENET1K_V1`, `DEFAULT`), a `.safetensors` or `.pth` file (see
         `weights.read` and `fit`; the head's size follows the file), `random:SEED` for the model's own
-        initialisation, or None: the bundled weights of `cifar10_cnn`, torchvision's default ones, the module's
-        own.
+        initialisation, or None: the bundled weights of `cifar10_cnn`, torchvision's default ones, the
+        module's own.
     input_shape
         `(channels, height, width)`; None is the size that the weights were made for.
     classes
