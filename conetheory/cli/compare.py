@@ -103,4 +103,4 @@ def _certified(task: Task, given: dict[str, Any]) -> int | None:
     asked = given.get("certify_images")
     if asked == 0 and not task.measures:
         raise InputError("--certify-images must be at least 1 where nothing else is done, not 0")
-    return 1 if asked is None and task.name in ("compare", "demo") else asked
+    return 1 if asked is None and task.name == "compare" else asked

@@ -19,6 +19,7 @@ from conetheory.networks.ops import (
     AvgPool2d,
     Concat,
     Conv2d,
+    Derived,
     Linear,
     MaxPool2d,
     Op,
@@ -81,7 +82,10 @@ class Call:
 
 
 def convert(call: Call) -> tuple[Op, Sequence[fx.Node]]:
-    """The operation that computes this call, and its inputs in order; raises `RefusedError`."""
+    """The operation that computes this call, and its inputs in order; raises `RefusedError`.
+
+    Its parameters are the module's own tensors, or what the call's parameters were when it was traced.
+    """
     if not isinstance(call.target, nn.Module):
         if call.kind in ("add", "add_", "iadd"):
             return _add(call)
@@ -105,7 +109,7 @@ def _from_module(module: nn.Module, call: Call) -> Op | None:
             )
         case nn.Linear():
             return _linear(module.weight, module.bias, call)
-        case nn.BatchNorm2d() | nn.BatchNorm1d():
+        case nn.BatchNorm2d() | nn.BatchNorm1d() | nn.SyncBatchNorm():
             return _affine(module.running_mean, module.running_var, module.weight, module.bias, module.eps)
         case nn.MaxPool2d():
             return MaxPool2d(
@@ -193,13 +197,13 @@ def _conv2d(
             raise RefusedError("'Conv2d' with padding 'same' that differs between the two sides")
         padding = tuple(r // 2 for r in reach)
     padding = (0, 0) if padding == "valid" else _pair(padding)
-    return Conv2d(weight.detach(), None if bias is None else bias.detach(), stride, padding, dilation, groups)
+    return Conv2d(weight, bias, stride, padding, dilation, groups)
 
 
 def _linear(weight: Tensor, bias: Tensor | None, call: Call) -> Linear:
     if len(call.shape) != 1:
         raise RefusedError(f"{call.kind!r} on tensors of shape {shape(call.source)}")
-    return Linear(weight.detach(), None if bias is None else bias.detach())
+    return Linear(weight, bias)
 
 
 def _affine(
@@ -207,10 +211,18 @@ def _affine(
 ) -> Affine:
     if mean is None or variance is None:
         raise RefusedError("a batch norm that keeps no running statistics")
+    sources = (mean, variance, weight, bias)
+    made = norm_parameters(eps, *sources)
+    return Affine(**made, origin=Derived(partial(norm_parameters, eps), sources, made))
+
+
+def norm_parameters(
+    eps: float, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None
+) -> dict[str, Tensor]:
+    """`scale` and `shift` of a batch norm, `(x - mean) / sqrt(variance + eps) weight + bias`."""
     scale = (variance + eps).rsqrt()
     scale = scale if weight is None else scale * weight
-    shift = -mean * scale if bias is None else bias - mean * scale
-    return Affine(scale.detach(), shift.detach())
+    return {"scale": scale, "shift": -mean * scale if bias is None else bias - mean * scale}
 
 
 def _mean(call: Call) -> Op | None:

@@ -9,9 +9,9 @@ they are used and never kept. Relevance is `(images, vectors, *shape)`, a share 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -59,16 +59,48 @@ def _float32() -> Iterator[None]:
 
 
 @dataclass(frozen=True, eq=False)
+class Derived:
+    """Where an operation's parameters come from that are computed from others, such as a folded batch norm.
+
+    `function(*sources)` gives them by name, all of them; `made` are those that the operation holds, rounded
+    to its dtype. An operation with other parameters in their place (a randomised one) is not derived.
+    """
+
+    function: Callable[..., dict[str, Tensor]]
+    sources: tuple[Tensor | None, ...]
+    made: Mapping[str, Tensor]
+
+    def exact(self) -> dict[str, Tensor]:
+        """The parameters in float64: the sources are promoted first, so that nothing is rounded between."""
+        return self.function(*(None if s is None else s.to(torch.float64) for s in self.sources))
+
+    def made_for(self, op: Op) -> bool:
+        return all(getattr(op, name) is tensor for name, tensor in self.made.items())
+
+
+@dataclass(frozen=True, eq=False)
 class Op:
     """One operation; `forward` takes the tensors of its inputs."""
+
+    origin: Derived | None = field(default=None, kw_only=True, repr=False)
 
     def forward(self, *xs: Tensor) -> Tensor:
         raise NotImplementedError
 
     def to(self, **kwargs: Any) -> Op:
-        """The same operation with its parameters on another device or in another dtype."""
-        moved = {k: v.to(**kwargs) for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return replace(self, **moved) if moved else self
+        """The same operation with its parameters on another device or in another dtype.
+
+        Derived parameters are computed anew in float64 for another dtype and rounded once.
+        """
+        held = {k: v for k, v in vars(self).items() if isinstance(v, Tensor)}
+        if not held:
+            return self
+        moved = {k: v.to(**kwargs) for k, v in held.items()}
+        if self.origin is None or not self.origin.made_for(self):
+            return replace(self, **moved, origin=None)
+        if any(moved[k].dtype != v.dtype for k, v in held.items()):
+            moved = {k: v.to(**kwargs) for k, v in self.origin.exact().items() if v is not None}
+        return replace(self, **moved, origin=replace(self.origin, made=moved))
 
 
 @dataclass(frozen=True, eq=False)

@@ -149,8 +149,11 @@ def _permuted(op: Op, rng: np.random.Generator) -> dict[str, Tensor]:
     }
 
 
-def _fitting(op: Op, fresh: Graph, name: str) -> dict[str, Tensor]:
+def _fitting(op: Op, fresh: Graph, name: str) -> dict[str, Any]:
+    """The parameters that the layer has in `fresh`, and where they come from, so that float64 is float64."""
     other = _tensors(fresh.nodes[name].op) if name in fresh.nodes else {}
     if {k: v.shape for k, v in other.items()} != {k: v.shape for k, v in _tensors(op).items()}:
         raise InputError(f"the fresh network has no layer {name!r} of the same shape")
-    return {key: other[key].to(old) for key, old in _tensors(op).items()}
+    like = next(iter(_tensors(op).values()))
+    placed = fresh.nodes[name].op.to(dtype=like.dtype, device=like.device)
+    return {**_tensors(placed), "origin": placed.origin}

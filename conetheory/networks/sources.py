@@ -31,7 +31,7 @@ CIFAR_PREPROCESS = Preprocess(cifar10.INPUT_SIZE, (cifar10.INPUT_SIZE,) * 2, cif
 # what GoogLeNet and Inception do to an ImageNet-normalised input before their first layer
 TO_HALVES = Affine(tuple(s / 0.5 for s in IMAGENET_STD), tuple((m - 0.5) / 0.5 for m in IMAGENET_MEAN))
 TRANSFORMING = ("googlenet", "inception_v3")
-AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # heads that only training uses
+AUXILIARY = re.compile(r"(^|\.)(aux1|aux2|AuxLogits)\.")  # heads that only training uses
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
@@ -84,9 +84,7 @@ def named(
 
 def module(model: nn.Module, source: str | Path | None) -> Source:
     """The caller's module as it is, or a copy of it with weights from a file."""
-    model = getattr(model, "_orig_mod", model)  # torch.compile wraps the network
-    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        model = model.module
+    model = _unwrapped(model)
     name = type(model).__name__
     if source is None:
         weights.check_finite(model.state_dict(), name)
@@ -94,10 +92,49 @@ def module(model: nn.Module, source: str | Path | None) -> Source:
         raise InputError(f"weights {source!r} need a model's name; a module of your own comes initialised")
     else:
         state = weights.read(Path(source))
-        model = weights.fit(lambda _: copy.deepcopy(model), state, str(source), name)
+        model = weights.fit(lambda _: _copied(model), state, str(source), name)
     preprocess = CIFAR_PREPROCESS if isinstance(model, Cifar10CNN) else Preprocess()
     origin = "as given" if source is None else Path(source).name
     return Source(name, model, preprocess, None, {"weights": origin})
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The network that torch.compile, DataParallel and the like have inside."""
+    while True:
+        if type(model).__module__.startswith("torch._dynamo"):  # OptimizedModule, whose import takes seconds
+            model = model._orig_mod
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif isinstance(model, torch.jit.ScriptModule):
+            raise InputError("a TorchScript program can't be traced; give the module that it was made from")
+        else:
+            return model
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy that leaves the caller's weights alone.
+
+    What pruning and weight norms compute from their parameters can't be copied while it hangs on autograd's
+    graph; it is computed anew before each call.
+    """
+    held = [
+        (vars(module), key, value)
+        for module in model.modules()
+        for key, value in vars(module).items()
+        if isinstance(value, Tensor) and not value.is_leaf
+    ]
+    for attributes, key, value in held:
+        attributes[key] = value.detach()
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:  # a module may hold anything: locks, files, generators, ...
+        reason = one_line(error)
+        raise InputError(
+            f"{type(model).__name__} can't be copied ({reason}); load the weights into it and give it alone"
+        ) from error
+    finally:
+        for attributes, key, value in held:
+            attributes[key] = value
 
 
 def calibrated(source: Source, images: Tensor) -> Source:
@@ -200,7 +237,7 @@ def _class_names(name: str, model: nn.Module) -> tuple[str, ...] | None:
 
 def _fitted(name: str, state: weights.State, source: str) -> nn.Module:
     if name in TRANSFORMING:
-        state = {k: v for k, v in state.items() if not k.startswith(AUXILIARY)}
+        state = {k: v for k, v in state.items() if not AUXILIARY.search(k)}
     if name.startswith("densenet"):  # older files call norm1 norm.1
         state = {re.sub(r"\.(norm|relu|conv)\.([12])\.", r".\1\2.", k): v for k, v in state.items()}
     return weights.fit(lambda classes: _build(name, classes), state, source, name)

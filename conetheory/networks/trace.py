@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,26 +16,47 @@ from torchvision.models.feature_extraction import NodePathTracer
 from conetheory.errors import InputError, UnsupportedLayerError, one_line
 from conetheory.networks.convert import Call, RefusedError, convert, identity, shape
 from conetheory.networks.graph import INPUT, Graph, Node
-from conetheory.networks.ops import Affine, Conv2d, Linear, PassThrough, Shape
+from conetheory.networks.hidden import refuse_hidden
+from conetheory.networks.ops import Affine, Conv2d, Derived, Linear, PassThrough, Shape
+from conetheory.networks.promote import lowered, promoted
+from conetheory.networks.verify import examples, verify
 
-BATCH = 2  # of the example input: with 1, a reshape that mixes images would go unnoticed
-# a wrong operation changes the outputs by their own size, rounding by some 1e3 eps of it
-CHECK_TOLERANCE = 1e5
+BATCH = 2  # of the traced calls: with 1, a reshape that mixes images would go unnoticed
 
 
 def trace(model: nn.Module, input_shape: Shape = (3, 224, 224)) -> Graph:
     """Trace a feed-forward classification network.
 
     `input_shape` is `(channels, height, width)`, or `(features,)`. The graph computes what `model.eval()`
-    computes, which is checked on one example; it shares the parameters with the model, whose mode is left
-    as it was. A batch norm is folded into a convolution or linear layer that feeds nothing else.
+    computes, which is checked on three inputs, output by output, in float64 whatever the dtype of the model
+    (a model that only runs in its own dtype is checked in that). It shares the parameters with the model,
+    which is left as it was, mode and all. A batch norm is folded into a convolution or linear layer that
+    feeds nothing else; parameters that are computed from others, such as folded ones and those of weight
+    norms, are computed in float64 and rounded once.
 
-    Raises `UnsupportedLayerError`, naming the layer and its operation, where a layer has no rule and where
-    `torch.fx` can't follow the model, and `InputError` where the model can't take such an input.
+    A trace is the operations of the forward pass: `torch.no_grad()` and `detach()` inside a forward leave
+    none, and relevance (the gradient too) passes them. Forward hooks, and a `forward` that was put in the
+    place of a class's own, would be dropped: they are refused.
+
+    Raises `UnsupportedLayerError`, naming the layer and its operation, where a layer has no rule, where
+    `torch.fx` can't follow the model or would drop a part of it, and `InputError` where the model can't take
+    such an input.
     """
     input_shape = _checked_shape(input_shape)
-    name = type(model).__name__
     with _evaluating(model), torch.no_grad():
+        refuse_hidden(model)
+        try:
+            return _traced(model, input_shape, torch.float64)
+        except (InputError, RuntimeError):
+            if _dtype(model) == torch.float64:
+                raise
+        return _traced(model, input_shape, None)  # tensors that no module holds don't follow its dtype
+
+
+def _traced(model: nn.Module, input_shape: Shape, dtype: torch.dtype | None) -> Graph:
+    """The graph as it is found and checked with the model's tensors in a dtype (None: their own)."""
+    name, own = type(model).__name__, _dtype(model)
+    with promoted(model, dtype) as originals:
         tracer = NodePathTracer()
         try:
             traced = fx.GraphModule(model, tracer.trace(model, concrete_args=_defaults(model)))
@@ -42,12 +64,12 @@ def trace(model: nn.Module, input_shape: Shape = (3, 224, 224)) -> Graph:
             raise UnsupportedLayerError(f"{name} can't be traced with torch.fx: {one_line(error)}") from error
         _refuse_second_input(traced)
         names = _names(traced, tracer.node_to_qualname)
-        example = _example(model, input_shape)
+        batch = examples(input_shape, dtype or own, _device(model))
         recorder = _Recorder(traced, names, f"{name} can't take an input of shape {input_shape}")
-        recorder.run(example.clone(), enable_io_processing=False)
+        recorder.run(batch[:BATCH].clone(), enable_io_processing=False)
         graph = _build(traced, names, input_shape)
-        _check(graph, model, example)
-    return graph
+        verify(graph, model, batch)
+        return lowered(graph, originals, own)
 
 
 class _Recorder(fx.Interpreter):
@@ -166,23 +188,19 @@ def _fold(nodes: dict[str, Node]) -> dict[str, Node]:
 
 def _scaled(op: Conv2d | Linear, norm: Affine) -> Conv2d | Linear:
     """`norm` after `op`, as one operation."""
-    weight = op.weight * norm.scale.view((-1,) + (1,) * (op.weight.ndim - 1))
-    bias = norm.shift if op.bias is None else op.bias * norm.scale + norm.shift
-    return replace(op, weight=weight, bias=bias)
+    function = partial(_folded, norm.origin.function)
+    sources = (op.weight, op.bias, *norm.origin.sources)
+    made = function(*sources)
+    return replace(op, **made, origin=Derived(function, sources, made))
 
 
-def _check(graph: Graph, model: nn.Module, example: Tensor) -> None:
-    """Compare the graph's outputs with the model's own: fx sees no hooks, nor that `x += y` changes `x`."""
-    if example.is_meta:
-        return
-    expected = model(example.clone())
-    if not torch.isfinite(expected).all():
-        return  # nothing to compare, and an overflow is no fault of the trace
-    error = (graph.forward(example) - expected).abs().max()
-    if not error <= CHECK_TOLERANCE * torch.finfo(expected.dtype).eps * expected.abs().max():
-        raise UnsupportedLayerError(
-            f"the operations that torch.fx finds in {type(model).__name__} don't give its outputs"
-        )
+def _folded(
+    norm: Callable[..., dict[str, Tensor]], weight: Tensor, bias: Tensor | None, *sources: Tensor | None
+) -> dict[str, Tensor]:
+    """Weight and bias of `scale (W x + b) + shift`."""
+    scale, shift = norm(*sources).values()
+    bias = shift if bias is None else bias * scale + shift
+    return {"weight": weight * scale.view((-1,) + (1,) * (weight.ndim - 1)), "bias": bias}
 
 
 def _checked_shape(shape: Any) -> Shape:
@@ -192,12 +210,13 @@ def _checked_shape(shape: Any) -> Shape:
     return sizes
 
 
-def _example(model: nn.Module, input_shape: Shape) -> Tensor:
-    parameter = next(model.parameters(), torch.zeros(()))
-    if parameter.is_meta:
-        return torch.zeros((BATCH, *input_shape), dtype=parameter.dtype, device="meta")
-    values = torch.randn((BATCH, *input_shape), generator=torch.Generator().manual_seed(0))
-    return values.to(parameter.device, parameter.dtype)
+def _dtype(model: nn.Module) -> torch.dtype:
+    found = (p.dtype for p in model.parameters() if p.is_floating_point())
+    return next(found, torch.get_default_dtype())
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters(), torch.zeros(())).device
 
 
 def _names(traced: fx.GraphModule, found: dict[fx.Node, str]) -> dict[fx.Node, str]:
@@ -234,7 +253,13 @@ def _refuse_second_input(traced: fx.GraphModule) -> None:
 def _evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode inside, afterwards the modes that the modules had."""
     modes = {module: module.training for module in model.modules()}
-    model.eval()
+    try:
+        model.eval()
+    except NotImplementedError as error:  # what torch.export makes has one mode
+        raise UnsupportedLayerError(
+            f"{type(model).__name__} can't be set to evaluation, as exported programs can't; "
+            "give the module that it was exported from"
+        ) from error
     try:
         yield
     finally:

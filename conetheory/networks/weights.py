@@ -1,4 +1,4 @@
-"""State dicts: read from a file without executing code, checked, and fitted to a network."""
+"""State dicts: read from a file without executing code, unwrapped and checked."""
 
 from __future__ import annotations
 
@@ -6,28 +6,33 @@ import hashlib
 import pickle
 import pickletools
 import warnings
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from conetheory.errors import InputError, one_line
+from conetheory.networks.fitting import COUNTER, EXTRA, State, check_finite, fit
 
-State = dict[str, Tensor]
-WRAPPERS = ("state_dict", "model")
-COUNTER = "num_batches_tracked"  # counts training steps; no output depends on it and old files lack it
+__all__ = ["State", "check_finite", "fingerprint", "fit", "read", "tidy"]
+
+# under which checkpoints hold the state dict, beside an optimiser's and others
+WRAPPERS = (
+    *("state_dict", "model_state_dict", "model_state", "model", "net"),
+    *("network", "module", "weights", "params"),
+)
 
 
 def read(path: Path) -> State:
-    """The state dict in a `.safetensors` file, or in a `.pth` file (bare, or under `state_dict` or `model`).
+    """The state dict in a `.safetensors` file, or in a `.pth` file (bare, or under one of `WRAPPERS`).
 
-    Never executes code. Halves become float32 and a `module.` before every name goes. Raises `InputError`
-    where the file is absent, broken, would run code, or holds something else than named float tensors.
+    Never executes code. Names and numbers are as in the file; `fit` brings them to what a network expects.
+    Raises `InputError` where the file is absent, broken, would run code, or holds something else than named
+    tensors.
     """
     if not path.is_file():
         raise InputError(
@@ -75,95 +80,53 @@ def _names_code(path: Path) -> bool:
 
 
 def tidy(content: object, source: str) -> State:
-    """Unwrapped, float32, without `module.`; `InputError` where it isn't a dict of finite float tensors."""
-    for key in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
+    """Unwrapped; `InputError` where it isn't a dict of finite tensors (extra state may be anything)."""
+    content = _unwrapped(content)
     if not isinstance(content, Mapping) or not content:
         raise InputError(f"{source} holds {type(content).__name__}, not a state dict of named tensors")
+    if quantised := next((k for k, v in content.items() if _quantised(k, v)), None):
+        raise InputError(
+            f"{source} holds a quantised network ({quantised!r}); save the state dict of the float network"
+        )
     for name, value in content.items():
+        if isinstance(name, str) and name.endswith(EXTRA):
+            continue
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise InputError(f"{source}: the entry {name!r} ({type(value).__name__}) is no named tensor")
         if value.layout != torch.strided:
             raise InputError(f"{source}: tensor {name!r} is sparse; save it with .to_dense()")
-        if not value.is_floating_point() and not name.endswith(COUNTER):
-            raise InputError(
-                f"{source}: tensor {name!r} holds {str(value.dtype)[6:]}, not floating-point numbers"
-            )
-    prefix = "module." if all(name.startswith("module.") for name in content) else ""
-    state = OrderedDict(
-        (name.removeprefix(prefix), v.float() if v.is_floating_point() else v) for name, v in content.items()
-    )
-    if hasattr(content, "_metadata"):  # versions of the modules, which some of torchvision's ask for
-        state._metadata = content._metadata
-    check_finite(state, source)
-    return state
+        if value.is_complex():
+            raise InputError(f"{source}: tensor {name!r} holds {str(value.dtype)[6:]}, not real numbers")
+    check_finite(content, source)
+    return content
 
 
-def check_finite(state: Mapping[str, Tensor], source: str) -> None:
-    """Raise `InputError`, naming the first tensor, where a weight is NaN or infinite."""
-    for name, tensor in state.items():
-        if is_lazy(tensor) or not tensor.is_floating_point() or tensor.is_meta:
-            continue
-        if bad := int((~torch.isfinite(tensor)).sum()):
-            raise InputError(
-                f"{source}: tensor {name!r} holds {bad} NaN or infinite values of {tensor.numel()}"
-            )
+def _unwrapped(content: object) -> object:
+    """The first mapping of tensors that is held under a wrapper's name, however deep; else the content."""
+    inner = [content.get(key) for key in WRAPPERS] if isinstance(content, Mapping) else []
+    found = next((value for value in inner if _holds_tensors(value)), None)
+    return content if found is None else _unwrapped(found)
 
 
-def fit(build: Callable[[int | None], nn.Module], state: State, source: str, name: str) -> nn.Module:
-    """The network `build(classes)` with these weights, in evaluation mode; the head's size follows the file.
-
-    `build(None)` is the network with its usual head. It is built without storage first, so that no time
-    goes into an initialisation that the file overwrites. Raises `InputError`, naming the first tensor
-    that is missing, unexpected or of another shape.
-    """
-    with torch.device("meta"):
-        model = build(None)
-        if (classes := _head_size(model.state_dict(), state)) is not None:
-            model = build(classes)
-    expected = model.state_dict()
-    if problem := _misfit(expected, state):
-        raise InputError(f"{source} does not fit {name}: {problem}")
-    for key, tensor in expected.items():
-        if key.endswith(COUNTER) and key not in state:
-            state[key] = torch.zeros(tensor.shape, dtype=tensor.dtype)
-    if not hasattr(state, "_metadata"):
-        state = OrderedDict(state)
-        state._metadata = expected._metadata
-    model.load_state_dict(state, assign=True)
-    return model.eval()
+def _holds_tensors(value: object) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    return any(isinstance(v, Tensor) or _holds_tensors(v) for v in value.values())
 
 
-def _head_size(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> int | None:
-    """The length of the first axis of the tensors that differ from the expected in it alone, if it is one."""
-    pairs = [(tensor.shape, state[k].shape) for k, tensor in expected.items() if k in state]
-    sizes = {theirs[:1] for ours, theirs in pairs if ours != theirs}
-    if len(sizes) != 1 or any(ours[1:] != theirs[1:] for ours, theirs in pairs):
-        return None
-    (size,) = sizes
-    return size[0] if size and size[0] > 0 else None
-
-
-def _misfit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
-    for name, tensor in expected.items():
-        if name not in state and not name.endswith(COUNTER):
-            return f"tensor {name!r} {tuple(tensor.shape)} is missing"
-    for name, tensor in state.items():
-        if name not in expected and not name.endswith(COUNTER):
-            return f"tensor {name!r} {tuple(tensor.shape)} has no place in it"
-    for name, tensor in expected.items():
-        if name in state and state[name].shape != tensor.shape:
-            found = tuple(state[name].shape)
-            return f"tensor {name!r} is {found} in the file and {tuple(tensor.shape)} in the network"
-    return None
+def _quantised(name: Any, value: Any) -> bool:
+    packed = isinstance(name, str) and "_packed_params" in name
+    return packed or (isinstance(value, Tensor) and value.is_quantized)
 
 
 def fingerprint(model: nn.Module) -> str:
-    """sha256 over names, shapes, dtypes and bytes of a model's state dict, in order of the names."""
+    """sha256 over names, shapes, dtypes and bytes of a model's state dict, in order of the names.
+
+    Of extra state, which may be anything, tensors count and the rest is left out.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        if name.endswith(COUNTER):
+        if name.endswith(COUNTER) or not isinstance(tensor, Tensor):
             continue
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

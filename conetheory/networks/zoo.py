@@ -71,8 +71,9 @@ def load(
         parameters the network then shares.
     weights
         a torchvision weights name (`IMAGENET1K_V1`, `DEFAULT`), a `.safetensors` or `.pth` file (see
-        `weights.read`; the head's size follows the file), `random:SEED` for the model's own initialisation,
-        or None: the bundled weights of `cifar10_cnn`, torchvision's default ones, the module's own.
+        `weights.read` and `fit`; the head's size follows the file), `random:SEED` for the model's own
+        initialisation, or None: the bundled weights of `cifar10_cnn`, torchvision's default ones, the
+        module's own.
     input_shape
         `(channels, height, width)`; None is the size that the weights were made for.
     classes
@@ -85,6 +86,8 @@ def load(
 
     What GoogLeNet and Inception do to their input before the first layer (`transform_input`) becomes a part
     of the preprocessing, so that the image enters the first convolution.
+
+    `torch.no_grad()` and `detach()` inside a forward don't stop relevance or gradients here (see `trace`).
 
     Raises `InputError` for an unknown name and for weights that are absent, broken, not finite, that would
     run code or don't fit, and `UnsupportedLayerError` where a layer has no relevance rule.

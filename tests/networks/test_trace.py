@@ -177,12 +177,6 @@ class OverwritingAView(Toy):
         return self.head(flat) + self.head(x.flatten(1))
 
 
-class Hooked(Toy):
-    def __init__(self) -> None:
-        super().__init__(lambda m, x: x)
-        self.stem.register_forward_hook(lambda module, args, output: 2 * output)
-
-
 NO_RULE = "no relevance rule for "
 REFUSED = {
     "mul": (lambda: Toy(lambda m, x: x * x), f"layer 'mul': {NO_RULE}the operation 'mul'"),
@@ -257,7 +251,6 @@ REFUSED = {
         lambda: OverwritingAView(None),
         "layer 'relu_': it overwrites in place a part of 'stem', which is used again later",
     ),
-    "hook": (Hooked, "the operations that torch.fx finds in Hooked don't give its outputs"),
     "two inputs": (TwoInputs, "the network takes a second input, 'y'; only one is supported"),
     "two outputs": (TwoOutputs, "the network's output is not one tensor of logits"),
     "control flow": (
