@@ -102,6 +102,7 @@ def local_columns(
     chosen = {name: positions_of_images(chain, name, positions, units, seed, first_image) for name in wanted}
     store: dict[str, Tensor] = {}
     for block in _blocks(chain, start, units):
+        left = set(wanted)
         for layer, parts in chain.sweep({start: chain.one_hot(start, block)}):
             if layer not in wanted:
                 continue
@@ -113,6 +114,9 @@ def local_columns(
             for kept, image, places in zip(store[layer], flat, chosen[layer], strict=True):
                 index = torch.as_tensor(places, device=columns.device)
                 kept[block.start : block.stop] = image[..., index]
+            left.discard(layer)
+            if not left:
+                break
         if on_block is not None:
             on_block(block.stop, units)
     return {

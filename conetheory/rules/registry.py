@@ -94,6 +94,10 @@ class Method:
     def sum_preserving(self) -> bool:
         return self.rule.is_sum_preserving
 
+    @property
+    def fixed_pattern(self) -> bool:
+        return self.rule.has_fixed_pattern
+
     def applies(self, theory: str) -> NotApplicable | None:
         """Why `local-spectrum`, `two-scale` or `mean-field` says nothing here; None where it does."""
         if not self.backpropagated:

@@ -77,3 +77,24 @@ def two_layers(positive=False, seed=0, head=None):
 def certify_every_image(graph, seed=1):
     chain = RelevanceChain(graph, image((2, 2, 2), seed), dtype=F64)
     return chain, everyimage.every_image_certificate(chain, "2", "0", "input", 1)
+
+
+def layers(weights, values, biases=None, **options):
+    """Dense layers with ReLUs between, of given weights (and biases), at one image of given values."""
+    body = [nn.Flatten()]
+    for W in weights:
+        body += [nn.Linear(len(W[0]), len(W), bias=biases is not None), nn.ReLU()]
+    graph = trace(nn.Sequential(*body[:-1]).double().eval().requires_grad_(False), (len(values), 1, 1))
+    ops = [node.op for node in graph.nodes.values() if hasattr(node.op, "weight")]
+    for k, (op, W) in enumerate(zip(ops, weights, strict=True)):
+        op.weight.copy_(torch.tensor(W, dtype=F64))
+        if biases is not None:
+            op.bias.copy_(torch.tensor(biases[k], dtype=F64))
+    return RelevanceChain(graph, torch.tensor(values, dtype=F64).view(-1, 1, 1), dtype=F64, **options)
+
+
+def vanishing():
+    """Ten layers: the first unit lives by its bias alone, so that what it gets is lost; the second one gives it
+    all but 1.2e-38 of its relevance; the third one keeps its own. Columns (1e-341, on 2) and (1, on 3)."""
+    W = [[-1.0, -1.0, 0.0], [1.0, 1.2e-38, 0.0], [0.0, 0.0, 1.0]]
+    return layers([W] * 9 + [W[1:]], [1.0, 1.0, 1.0], [[3.0, 0.0, 0.0]] * 9 + [[0.0, 0.0]])
