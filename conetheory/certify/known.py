@@ -8,11 +8,14 @@ it. What lies lower, or left the range of float64 upwards, is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from conetheory.chain.local import LocalBlock, local_columns, local_matrices
 from conetheory.chain.relevance import RelevanceChain
@@ -71,11 +74,9 @@ def supports(
     reaches.
     """
     pattern, found, doubtful = chain.pattern(), {}, []
-    ones = torch.ones((len(chain), 1, *chain.shape(start)), dtype=chain.dtype, device=chain.device)
-    for layer, parts in pattern.sweep({start: ones}):
+    for layer, reached in _swept(chain, "pattern", start).items():
         if layer not in blocks:
             continue
-        reached = parts[start][:, 0].flatten(2) if parts[start].ndim > 3 else parts[start][:, 0].unsqueeze(-1)
         found[layer] = [block.matrices.cpu().numpy() != 0 for block in blocks[layer]]
         rows = [r[:, b.positions].T.cpu().numpy() > 0 for r, b in zip(reached, blocks[layer], strict=True)]
         if any((~s & r[..., None]).any() for s, r in zip(found[layer], rows, strict=True)):
@@ -86,13 +87,13 @@ def supports(
 
 def losses(chain: RelevanceChain, start: str, blocks: Mapping[str, Sequence[LocalBlock]]) -> Supports:
     """What underflow may have cost the entries of `local_columns`: (positions, channels, 1) each."""
-    zeros = torch.zeros((len(chain), 1, *chain.shape(start)), dtype=chain.dtype, device=chain.device)
-    found = {}
-    for layer, parts in chain.loss().sweep({start: zeros}):
-        if layer in blocks:
-            lost = parts[start][:, 0].reshape(len(chain), chain.shape(layer)[0], -1).cpu().numpy()
-            found[layer] = [t[:, b.positions].T[..., None] for t, b in zip(lost, blocks[layer], strict=True)]
-    return found
+    swept = _swept(chain, "loss", start)
+    return {
+        layer: [
+            t[:, b.positions].T[..., None].numpy() for t, b in zip(swept[layer], blocks[layer], strict=True)
+        ]
+        for layer in blocks
+    }
 
 
 # ---------------------------------------------------------------- by rows, sent up
@@ -104,9 +105,10 @@ def row_support(
     """The structural support of `local_matrices(chain, bottom, positions, top)`, which are P."""
     pattern, support = chain.pattern(), P != 0
     where = np.broadcast_to(positions, len(chain))
-    ones = torch.ones((len(chain), 1, *chain.shape(top)), dtype=chain.dtype, device=chain.device)
-    rows = pattern.down(ones, top, bottom).reshape(len(chain), chain.shape(bottom)[0], -1)
+    rows = _swept(chain, "pattern", top)[bottom]
     rows = np.stack([r[:, p].cpu().numpy() for r, p in zip(rows, where, strict=True)]) > 0
+    if not (~support & rows[..., None]).any():
+        return support
     hot = torch.zeros((len(chain), *rows.shape[1:], int(np.prod(chain.shape(bottom)[1:], dtype=int))))
     for image, place in zip(hot, where, strict=True):
         image[:, int(place)] = 1
@@ -119,13 +121,45 @@ def row_support(
 
 def row_loss(chain: RelevanceChain, bottom: str, top: str) -> np.ndarray:
     """What underflow may have cost the entries of rows at `bottom`: (images, 1, units of top)."""
-    zeros = torch.zeros((len(chain), 1, *chain.shape(bottom)), dtype=chain.dtype, device=chain.device)
-    return chain.loss().up(zeros, bottom, top).flatten(2).cpu().numpy()
+
+    def make() -> np.ndarray:
+        zeros = torch.zeros((len(chain), 1, *chain.shape(bottom)), dtype=chain.dtype, device=chain.device)
+        return chain.loss().up(zeros, bottom, top).flatten(2).cpu().numpy()
+
+    return _kept(chain, ("up", bottom, top), make)
 
 
 def matrix_loss(chain: RelevanceChain, top: str, bottom: str) -> float:
-    """What underflow may have cost a column of the whole matrix in the sum of absolute errors, either way."""
-    zeros = torch.zeros((len(chain), 1, *chain.shape(top)), dtype=chain.dtype, device=chain.device)
-    down = chain.loss().down(zeros, top, bottom).flatten(1).sum(1)
-    up = torch.from_numpy(row_loss(chain, bottom, top)).amax((1, 2)) * float(np.prod(chain.shape(bottom)))
-    return TINY * float(torch.stack([down.cpu(), up]).amax())
+    """What underflow may have cost a column of the whole matrix in the sum of absolute errors.
+
+    It is made of columns sent down, or of rows sent up where there are fewer of them (`as_matrix`).
+    """
+    columns, rows = (float(np.prod(chain.shape(name))) for name in (top, bottom))
+    lost = _swept(chain, "loss", top)[bottom].flatten(1).sum(1)
+    if rows < columns:
+        lost = torch.maximum(lost, rows * torch.from_numpy(row_loss(chain, bottom, top)).amax((1, 2)))
+    return TINY * float(lost.amax())
+
+
+# ---------------------------------------------------------------- one vector for a whole chain, kept with it
+
+_KEPT: WeakKeyDictionary[RelevanceChain, dict[tuple, Any]] = WeakKeyDictionary()
+
+
+def _kept(chain: RelevanceChain, key: tuple, make: Callable[[], Any]) -> Any:
+    held = _KEPT.setdefault(chain, {})
+    if key not in held:
+        held[key] = make()
+    return held[key]
+
+
+def _swept(chain: RelevanceChain, kind: str, start: str) -> dict[str, Tensor]:
+    """What starts of ones reach, or what underflow costs, at every layer: (images, channels, locations)."""
+    first = torch.ones if kind == "pattern" else torch.zeros
+
+    def make() -> dict[str, Tensor]:
+        vector = first((len(chain), 1, *chain.shape(start)), dtype=chain.dtype, device=chain.device)
+        swept = getattr(chain, kind)().sweep({start: vector})
+        return {k: p[start].reshape(len(chain), chain.shape(k)[0], -1).cpu() for k, p in swept}
+
+    return _kept(chain, (kind, start), make)

@@ -97,11 +97,12 @@ def whole_map_certificate(
         held = f"{len(block.positions)} of the {block.total} locations of {layer!r}"
         return NotApplicable(f"columns are held at {held} only")
     M = block.matrices.transpose(0, 1).reshape(-1, n).cpu().numpy()
+    error = _error(chain, start, layer)
     step = _step(chain, M, start, layer, _first_cone(n))
     unsummed = isinstance(step, NotApplicable)
     found = SignedCertificate(layer, np.inf, None, step) if unsummed else _certificate(start, layer, *step)
     support = _support(chain, start, block) if support is None else support
-    pair = _worst_signed(M.T, _error(chain, start, layer), support.any((0, 1)))
+    pair = _worst_signed(M.T, error, support.any((0, 1)))
     known = [d for d in (found.deficit_upper, pair) if not isinstance(d, NotApplicable) and d < np.inf]
     if not known:
         return step if unsummed else found
