@@ -18,7 +18,6 @@ from flint import arb, ctx, fmpq, fmpq_mat
 
 from conetheory.certify.blocks import CONFIDENCE, block_chain_certificate, certify_block
 from conetheory.certify.certifier import CscCertifier
-from conetheory.certify.every_image import every_image_certificates
 from conetheory.certify.signed import signed_cone_certificate
 from conetheory.chain.local import sample_positions
 from conetheory.chain.relevance import RelevanceChain
@@ -45,6 +44,7 @@ METHODS: tuple[tuple[str, dict], ...] = (
     ("lrp-alpha1.5beta0.5", {"bias": "bach"}),
     ("lrp-alpha2beta1", {"empty_pool": "renormalise"}),
 )
+PARTS = ("maps", "blocks", "images")  # beside locations
 Vector = list[fmpq]
 ctx.prec = 200
 
@@ -61,6 +61,13 @@ class Tally:
         self.held += 1
         self.violated += not holds
         self.nearest = float(np.fmax(self.nearest, ratio))
+
+    def join(self, other: Tally) -> None:
+        self.held, self.violated = self.held + other.held, self.violated + other.violated
+        self.nearest = float(np.fmax(self.nearest, other.nearest))
+
+    def numbers(self) -> list[float]:
+        return [self.held, self.violated, self.nearest]
 
 
 @dataclass
@@ -132,14 +139,17 @@ def _mpf(x: fmpq) -> mpmath.mpf:
 # ---------------------------------------------------------------- the attack
 
 
-def attack(graph: Graph, image: torch.Tensor, method: str, options: dict, seed: int) -> Attack:
-    """Certify a network with a rule, and hold all that is certified against its exact chain."""
+def attack(
+    graph: Graph, image: torch.Tensor, method: str, options: dict, seed: int, parts: Sequence[str] = PARTS
+) -> Attack:
+    """Certify a network with a rule, and hold all that is certified against its exact chain; or parts of it."""
     rng = np.random.default_rng([seed, 1])
     found = Attack(f"{method} {options}".strip())
     chain = RelevanceChain(graph, image, get_method(method, **options), dtype=F64)
     if not torch.isfinite(chain.logits).all():
         return found
-    certifier = CscCertifier("logits", thorough=True, block_positions=2, seed=seed)
+    thorough = bool({"maps", "images"} & {*parts}) or not chain.method.nonnegative
+    certifier = CscCertifier("logits", thorough=thorough, block_positions=2, seed=seed)
     certifier.add(chain)
     if not certifier.certificates:
         return found
@@ -147,11 +157,13 @@ def attack(graph: Graph, image: torch.Tensor, method: str, options: dict, seed: 
     for layer, held in certifier.certificates.items():
         at = locations(columns[layer], chain.shape(layer))
         _locations(found, layer, at, held, rng)
-        _maps(found, layer, columns[layer], held)
-    if chain.method.nonnegative:
+        if held.tau_1_upper:
+            _maps(found, layer, columns[layer], held)
+    if chain.method.nonnegative and "blocks" in parts:
         _blocks(found, chain, columns, seed)
-        _other_images(found, chain, seed, rng)
-    if chain.method.sum_preserving and options.get("bias") != "signed":
+    if chain.method.nonnegative and "images" in parts:
+        _other_images(found, chain, certifier, rng)
+    if "maps" in parts and chain.method.sum_preserving and options.get("bias") != "signed":
         _cones(found, chain, columns[INPUT], rng)
     return found
 
@@ -190,7 +202,7 @@ def _locations(found: Attack, layer: str, at: list[list[Vector]], held, rng: np.
             found.note("deficit", where, *_all(deficit_holds, vectors, worst))
         if not np.isnan(diameter) and diameter < np.inf:
             found.note("diameter", where, *_all(diameter_holds, vectors, diameter))
-        if gaussian < 1 and (S := excess(live)) is not None:
+        if gaussian < 1 and rng.random() < 0.3 and (S := excess(live)) is not None:
             least = float(deficit_upper(S, 1 - CONFIDENCE))
             found.note("gaussian", where, least <= gaussian, least / gaussian)
 
@@ -239,23 +251,20 @@ def _blocks(found: Attack, chain: RelevanceChain, columns: dict[str, fmpq_mat], 
         found.note("composed diameter", f"{INPUT}[{p}]", *_all(diameter_holds, live, composed.diameter_upper))
 
 
-def _other_images(found: Attack, chain: RelevanceChain, seed: int, rng: np.random.Generator) -> None:
+def _other_images(found: Attack, chain: RelevanceChain, certifier: CscCertifier, rng: np.random.Generator) -> None:
     """What is said of every image with the same active units, against some of them."""
-    layers = [layer for layer in below(chain, "logits")][:4]
-    options = {"positions": 2, "seed": seed}
-    statements = every_image_certificates(chain, "logits", layers, **options)
-    statements = {k: s for k, s in statements.items() if s and s.deficit_upper < 1}
-    if not statements:
+    bounds = {k: held.every_image_deficit_upper[0] for k, held in certifier.certificates.items()}
+    bounds = {k: bound for k, bound in bounds.items() if bound < 1}  # NaN where nothing is said
+    if not bounds:
         return
     others = [exact_columns(other, "logits") for other in alike(chain, rng)]
-    for layer, statement in statements.items():
-        places = sample_positions(chain, layer, 2, int(np.prod(chain.shape(layer))), [seed, 0])
+    for layer, bound in bounds.items():
         for columns in others:
             at = locations(columns[layer], chain.shape(layer))
-            for p in places:
+            for p in sample_positions(chain, layer, certifier.block_positions, 1, [certifier.seed, 0]):
                 live = [c for c in at[p] if any(c)]
                 if live:
-                    found.note("every image", f"{layer}[{p}]", *_all(deficit_holds, live, statement.deficit_upper))
+                    found.note("every image", f"{layer}[{p}]", *_all(deficit_holds, live, bound))
 
 
 def alike(chain: RelevanceChain, rng: np.random.Generator) -> Iterator[RelevanceChain]:
@@ -292,13 +301,13 @@ def _cones(found: Attack, chain: RelevanceChain, C: fmpq_mat, rng: np.random.Gen
     found.note("norm cone", INPUT, *_all(deficit_holds, maps + mixtures(maps, rng), certificate.deficit_upper))
 
 
-def attacks(seed: int, rules: int = 1) -> Iterator[Attack]:
+def attacks(seed: int, rules: int = 1, parts: Sequence[str] = PARTS) -> Iterator[Attack]:
     """A random network, by its number, and some rules."""
     rng = np.random.default_rng(seed)
     graph, image = random_network(rng)
     for k in rng.permutation(len(METHODS))[:rules]:
         method, options = METHODS[k]
-        yield attack(graph, image, method, options, seed)
+        yield attack(graph, image, method, options, seed, parts)
 
 
 __all__ = ["METHODS", "Attack", "Tally", "attack", "attacks", "combined", "deficit_holds", "locations"]
