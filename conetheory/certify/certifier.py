@@ -215,10 +215,12 @@ def certify_csc(
     block_positions: int = POSITIONS,
     seed: int = 0,
     thorough: bool = True,
+    vectors: int = 0,
 ) -> Certificate:
     """Certify one chain from one start layer or several (see the module for what is certified).
 
-    A chain in another dtype or on another device is built again in float64 on the CPU. Where theorems do not apply, `not_applicable`,
+    A chain in another dtype or on another device is built again in float64 on the CPU. vectors: random
+    starts beside the worst pairs to hold the certificates against (`check`; 0: none). Where theorems do not apply, `not_applicable`,
     `no_norm_cone` and `no_every_image` in the dataset say why, with the layer that prevents it at the last
     layer.
     """
@@ -228,7 +230,12 @@ def certify_csc(
     certifiers = {s: CscCertifier(s, thorough=thorough, **options) for s in starts}
     for certifier in certifiers.values():
         certifier.add(chain)
-    return certificate(chain, certifiers)
+    if vectors == 0:
+        return certificate(chain, certifiers)
+    from conetheory.certify.check import check_certificates  # which needs the certifier
+
+    found = {s: check_certificates(c, chain, vectors=vectors, seed=seed) for s, c in certifiers.items()}
+    return certificate(chain, certifiers, found)
 
 
 def applicable(chain: RelevanceChain, start: str) -> NotApplicable | None:

@@ -54,17 +54,24 @@ class LayerCertificate:
         return found[~np.isnan(found)]
 
 
-def certificate(chain: Any, certifiers: Mapping[str, Any]) -> Certificate:
+def certificate(
+    chain: Any, certifiers: Mapping[str, Any], held: Mapping[str, Mapping[str, Any]] | None = None
+) -> Certificate:
     """What certifiers (`CscCertifier`, by start) have found: at the worst certified location, the 95th percentile
     and the median.
 
-    Upper bounds of `1 - |cos|`: the cosines of a converged chain are nearer to one than floats are.
+    Upper bounds of `1 - |cos|`: the cosines of a converged chain are nearer to one than floats are. held: what
+    `check_certificates` found, by start and layer.
     """
     values: dict[str, dict[tuple[str, str], float]] = {}
     for start, certifier in certifiers.items():
         for layer, found in certifier.certificates.items():
             for name, value in _summary(found).items():
                 values.setdefault(name, {})[start, layer] = value
+    for start, layers in (held or {}).items():
+        for layer, each in layers.items():
+            for name in ("checked", "violations", "nearest_ratio"):
+                values.setdefault(name, {})[start, layer] = getattr(each, name)
     layers = [layer for c in certifiers.values() for layer in c.certificates]
     dataset = frame(chain.graph, chain.method, list(certifiers), layers, values)
     for name in REASONS:

@@ -16,7 +16,7 @@ from conetheory.theory.enclosure import round_down
 
 THEORIES = ("local_spectrum", "two_scale", "mean_field")
 RESULTS = ("measured_deficit_median", "certified_cos_lower")  # in every record, None where absent
-RECORDED = ("measured", "certified", "dead", "baseline", "violations", "checked")
+RECORDED = ("measured", "certified", "dead", "baseline", "violations", "checked", "nearest")
 WEIGHTS = "network_weights_sha256"  # the attribute that tells networks apart
 DIMS = ("method", "start", "layer")
 REASONS = ("not_applicable", "no_norm_cone", "no_every_image")  # why there is none of a kind of certificate
