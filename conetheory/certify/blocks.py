@@ -1,12 +1,12 @@
 """Certificates on blocks of layers, for starts that can't be enumerated.
 
 The rows of the chain between a layer `top` and a location p of a layer `bottom` are a matrix
-P_p (channels x units of top). A nonnegative start at `top` arrives at p in the cone of the columns of P_p: the
-worst pair of columns and the diameter hold for every two. Of a method that sends down nothing but relevance
-(`Rule.has_fixed_pattern` says so) they hold for whatever nonnegative relevance arrives at `top`, and so for
-every nonnegative start above it that reaches `bottom` through `top` alone (`Graph.cuts`). A higher `top` gives
-a smaller cone, so the certificate from the start layer itself is the best one; lower ones cost less, and
-`block_chain_certificate` composes two of them.
+P_p (channels x units of top). A nonnegative start at `top` arrives at p in the cone of the columns of P_p:
+the worst pair of columns and the diameter hold for every two. Of a method that sends down nothing but
+relevance (`Rule.has_fixed_pattern` says so) they hold for whatever nonnegative relevance arrives at `top`,
+and so for every nonnegative start above it that reaches `bottom` through `top` alone (`Graph.cuts`). A
+higher `top` gives a smaller cone, so the certificate from the start layer itself is the best one; lower ones
+cost less, and `block_chain_certificate` composes two of them.
 
 All of it is computed in float64 on the CPU, where convolutions are matrix products and never subtract (on a
 GPU the algorithm can't be chosen), rounded outward, and certifies the matrices of the activations computed
@@ -175,7 +175,8 @@ def check_dtype(chain: RelevanceChain) -> None:
 
 
 def check_form(chain: RelevanceChain) -> NotApplicable | None:
-    """Why statements on steps of the chain don't compose, or don't hold for other images; None where they do."""
+    """Why statements on steps of the chain don't compose, or don't hold for other images; None where they
+    do."""
     if chain.method.fixed_pattern:
         return None
     return NotApplicable(
@@ -222,7 +223,9 @@ def block_chain_certificate(
     w, fed = (_directions(each, top, middle) for each in (chain, chain.pattern()))
     P = _matrices(chain, bottom, position, middle)
     support = row_support(chain, bottom, position, middle, P)[0].reshape(-1, channels, w.shape[1])
-    lower = known(P[0].reshape(support.shape), support, row_loss(chain, bottom, middle)[0].reshape(1, *w.shape))
+    lower = known(
+        P[0].reshape(support.shape), support, row_loss(chain, bottom, middle)[0].reshape(1, *w.shape)
+    )
     directions = np.einsum("icq,cq->iq", lower.matrices, np.where(np.isfinite(w), w, 0.0))
     reached = np.einsum("icq,cq->iq", support, fed > 0)
     columns = np.flatnonzero(reached.any(axis=0))
@@ -237,7 +240,9 @@ def block_chain_certificate(
         if isinstance(radius, NotApplicable):
             return radius
         radii.append(radius)
-        taus.append(round_up(float(cone.birkhoff_tau(generators.diameter_upper(lower.matrices[:, :, q], g))), 4))
+        taus.append(
+            round_up(float(cone.birkhoff_tau(generators.diameter_upper(lower.matrices[:, :, q], g))), 4)
+        )
     directions = directions[:, columns]
     g = enclosure.gamma(channels + 2) + g * (1 + enclosure.gamma(channels + 2))
     diameter = generators.composed_diameter_upper(directions, radii, taus, g)

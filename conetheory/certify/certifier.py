@@ -220,9 +220,9 @@ def certify_csc(
     """Certify one chain from one start layer or several (see the module for what is certified).
 
     A chain in another dtype or on another device is built again in float64 on the CPU. vectors: random
-    starts beside the worst pairs to hold the certificates against (`check`; 0: none). Where theorems do not apply, `not_applicable`,
-    `no_norm_cone` and `no_every_image` in the dataset say why, with the layer that prevents it at the last
-    layer.
+    starts beside the worst pairs to hold the certificates against (`check`; 0: none). Where theorems do not
+    apply, `not_applicable`, `no_norm_cone` and `no_every_image` in the dataset say why, with the layer that
+    prevents it at the last layer.
     """
     starts = [start] if isinstance(start, str) else list(start)
     chain = chain.double("cpu") if chain.method.backpropagated else chain

@@ -1,13 +1,14 @@
 """A check that can fail: certificates against the starts that come nearest to violating them.
 
 Every certificate is held against images of starts that are sent down anew, so that it is no test of a number
-against itself: the one-hot pair that attains a location's worst case (all one-hot starts where there are few), and
-nonnegative starts that a projected gradient has optimised against the worst location, beside random ones, dense and
-over many decades. Random ones alone would come to a sixth of the bounds. `nearest_ratio` says how near the best
-attempt came: measured over certified, 1.00 for worst pairs.
+against itself: the one-hot pair that attains a location's worst case (all one-hot starts where there are
+few), and nonnegative starts that a projected gradient has optimised against the worst location, beside
+random ones, dense and over many decades. Random ones alone would come to a sixth of the bounds.
+`nearest_ratio` says how near the best attempt came: measured over certified, 1.00 for worst pairs.
 
-A violation is counted without any slack. Gaussian certificates hold with a probability at each location: a location
-violates one where so many of its pairs exceed it that chance would bring that about once in a million times.
+A violation is counted without any slack. Gaussian certificates hold with a probability at each location: a
+location violates one where so many of its pairs exceed it that chance would bring that about once in a
+million times.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Held:
-    """How many comparisons there were, how many violated a certificate, and by kind of certificate how near the
-    nearest came: measured over certified."""
+    """How many comparisons there were, how many violated a certificate, and by kind of certificate how near
+    the nearest came: measured over certified."""
 
     checked: int = 0
     violations: int = 0
@@ -49,7 +50,8 @@ class Held:
         return self.nearest.get("deficit_upper", float("nan"))
 
     def add(self, kind: str, measured: np.ndarray, bound: np.ndarray | float) -> None:
-        """Count pairs of numbers, those with NaN left out: an image of a start that does not arrive has none."""
+        """Count pairs of numbers, those with NaN left out: an image of a start that does not arrive has
+        none."""
         measured, bound = np.broadcast_arrays(measured, bound)
         there = ~np.isnan(measured) & np.isfinite(bound)
         measured, bound = measured[there], bound[there]
@@ -77,9 +79,10 @@ def check_certificates(
 ) -> dict[str, Held]:
     """Hold what a certifier says of the images of the chain, the last ones that it was given, against starts.
 
-    vectors: random starts of each kind (dense, over many decades; twice as many Gaussian ones), an image. Gives for
-    each certified layer what was found; empty where nothing was certified. Costs, an image, one sweep of at most
-    `2 ONE_HOTS + 4 vectors` vectors and, for `OPTIMISED` layers, `ROUNDS` passes down and up of two vectors.
+    vectors: random starts of each kind (dense, over many decades; twice as many Gaussian ones), an image.
+    Gives for each certified layer what was found; empty where nothing was certified. Costs, an image, one
+    sweep of at most `2 ONE_HOTS + 4 vectors` vectors and, for `OPTIMISED` layers, `ROUNDS` passes down and
+    up of two vectors.
     """
     found = {layer: Held() for layer in certifier.certificates}
     if not found:
@@ -174,9 +177,11 @@ def _shaped(starts: np.ndarray, chain: RelevanceChain, start: str) -> Tensor:
 def _optimised(
     chain: RelevanceChain, start: str, held: Mapping[str, _Image], rng: np.random.Generator
 ) -> Iterator[tuple[str, int, np.ndarray]]:
-    """Pairs of nonnegative starts, improved against the worst location of some layers: (layer, place, images).
+    """Pairs of nonnegative starts, improved against the worst location of some layers: (layer, place,
+    images).
 
-    x -> x exp(-step grad), normalised: the gradient of the cosine of the two images in x, by one adjoint pass.
+    x -> x exp(-step grad), normalised: the gradient of the cosine of the two images in x, by one adjoint
+    pass.
     """
     layers = [layer for layer, found in held.items() if found.worst is not None]
     spread = np.unique(np.linspace(0, len(layers) - 1, OPTIMISED).astype(int)) if layers else []

@@ -60,8 +60,8 @@ def every_image_certificates(
 
     The locations are drawn for the image by its number, which is `first_image` for the first of the chain.
     It holds for all nonnegative relevance at the top of the two steps, and so for all nonnegative starts.
-    NotApplicable names the layer and the units that prevent it, the step that is no single layer, or the method
-    whose rule does not say that it has the form (`Rule.has_fixed_pattern`).
+    NotApplicable names the layer and the units that prevent it, the step that is no single layer, or the
+    method whose rule does not say that it has the form (`Rule.has_fixed_pattern`).
     """
     chain, refused = check(chain).only(image), check_form(chain)
     if refused is not None:

@@ -2,8 +2,8 @@
 
 Dead is what no path reaches (`RelevanceChain.pattern`), never what is 0.0: a number may have underflowed or
 cancelled. Relative rounding errors hold for numbers that lie far above what underflow may have cost
-(`RelevanceChain.loss`): 2^60 times, so that 2^-50 more of relative error, in the norm of a whole column, covers
-it. What lies lower, or left the range of float64 upwards, is refused.
+(`RelevanceChain.loss`): 2^60 times, so that 2^-50 more of relative error, in the norm of a whole column,
+covers it. What lies lower, or left the range of float64 upwards, is refused.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ Supports = dict[str, list[np.ndarray]]
 class Known:
     """For matrices (..., m, n): what may be said of them; `matrices` has zeros where a number is not finite.
 
-    columns: which structure keeps alive, (..., n). live: whether there is one. Then whether relative errors hold
-    for all entries, for all columns in their norm, and for the matrix in its norm.
+    columns: which structure keeps alive, (..., n). live: whether there is one. Then whether relative errors
+    hold for all entries, for all columns in their norm, and for the matrix in its norm.
     """
 
     matrices: np.ndarray

@@ -1,9 +1,9 @@
 """What certificates hold at a layer, and what is said of them in a result.
 
-Locations may be a sample: the worst of them is the worst of a sample. With n locations drawn, one from each of n
-equal parts of the layer, a share q of all locations is missed by all draws with probability at most (1 - q)^n, so
-that with confidence 0.95 at most `1 - 0.05^(1/n)` of them have a worse bound than the worst of the sample (a
-one-sided binomial bound, for each layer by itself; 0 where every location was certified).
+Locations may be a sample: the worst of them is the worst of a sample. With n locations drawn, one from each
+of n equal parts of the layer, a share q of all locations is missed by all draws with probability at most (1
+- q)^n, so that with confidence 0.95 at most `1 - 0.05^(1/n)` of them have a worse bound than the worst of
+the sample (a one-sided binomial bound, for each layer by itself; 0 where every location was certified).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from conetheory.theory.enclosure import round_up
 class LayerCertificate:
     """One value for each certified location, image after image; NaN at dead ones.
 
-    deficit_upper: of any two nonnegative starts that arrive, from the worst pair of columns; inf where columns
-    of a signed chain may be at an obtuse angle, or where float64 can't vouch for them. diameter_upper: of the
-    cone, NaN without one. gaussian_deficit_upper: of two Gaussian starts, each location by itself with
-    probability 0.95. arriving: the share of the start's units that arrive; where some do and others don't their
-    maps differ there, and the bounds speak of those that do. pairs: two units whose columns attain
-    `deficit_upper`, or nearly ((locations, 2); -1 at dead ones).
+    deficit_upper: of any two nonnegative starts that arrive, from the worst pair of columns; inf where
+    columns of a signed chain may be at an obtuse angle, or where float64 can't vouch for them.
+    diameter_upper: of the cone, NaN without one. gaussian_deficit_upper: of two Gaussian starts, each
+    location by itself with probability 0.95. arriving: the share of the start's units that arrive; where
+    some do and others don't their maps differ there, and the bounds speak of those that do. pairs: two units
+    whose columns attain `deficit_upper`, or nearly ((locations, 2); -1 at dead ones).
 
     One value for each image, NaN where there is none. tau_1_upper: of the chain down to here.
     map_deficit_upper: of whole maps, of any two starts in the norm cone. every_image_deficit_upper: at the
@@ -57,11 +57,11 @@ class LayerCertificate:
 def certificate(
     chain: Any, certifiers: Mapping[str, Any], held: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Certificate:
-    """What certifiers (`CscCertifier`, by start) have found: at the worst certified location, the 95th percentile
-    and the median.
+    """What certifiers (`CscCertifier`, by start) have found: at the worst certified location, the 95th
+    percentile and the median.
 
-    Upper bounds of `1 - |cos|`: the cosines of a converged chain are nearer to one than floats are. held: what
-    `check_certificates` found, by start and layer.
+    Upper bounds of `1 - |cos|`: the cosines of a converged chain are nearer to one than floats are. held:
+    what `check_certificates` found, by start and layer.
     """
     values: dict[str, dict[tuple[str, str], float]] = {}
     for start, certifier in certifiers.items():
@@ -121,8 +121,9 @@ def _quantile_upper(values: np.ndarray, q: float) -> float:
 def worse_share_upper(found: LayerCertificate, confidence: float = CONFIDENCE) -> float:
     """The share of all locations whose bound may exceed the worst certified one, with this confidence.
 
-    The n draws are one from each of n strata of equal shares of the locations (of all images), so they all miss
-    a share q of them with probability prod (1 - q_i) <= (1 - q)^n. Zero where all locations are certified.
+    The n draws are one from each of n strata of equal shares of the locations (of all images), so they all
+    miss a share q of them with probability prod (1 - q_i) <= (1 - q)^n. Zero where all locations are
+    certified.
     """
     drawn = sum(len(p) for p in found.positions)
     if drawn >= found.total * len(found.positions):
@@ -134,5 +135,3 @@ def _worst(values: Sequence[float]) -> float:
     """The largest over images; NaN where one of them has none."""
     worst = float(np.max(values, initial=-np.inf))
     return worst if abs(worst) < np.inf else np.nan
-
-

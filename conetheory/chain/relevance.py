@@ -221,10 +221,11 @@ class RelevanceChain:
     def pattern(self) -> RelevanceChain:
         """The chain of ones and zeros: an entry is one where a path leads, whatever its numbers are.
 
-        Its `sweep`, `columns`, `rows`, ... say which relevances are zero by structure: inactive units, weights
-        of zero or of the wrong sign, locations out of reach. Of a nonnegative method's chain these are all
-        zeros there are in exact arithmetic; a signed one may cancel to more. A zero in floating point that
-        has a one here has underflowed or cancelled. Raises InputError where the method's maps don't tell.
+        Its `sweep`, `columns`, `rows`, ... say which relevances are zero by structure: inactive units,
+        weights of zero or of the wrong sign, locations out of reach. Of a nonnegative method's chain these
+        are all zeros there are in exact arithmetic; a signed one may cancel to more. A zero in floating
+        point that has a one here has underflowed or cancelled. Raises InputError where the method's maps
+        don't tell.
         """
         return self._derived("pattern")
 
@@ -232,8 +233,8 @@ class RelevanceChain:
         """What underflow costs at most between two layers, in units of 2^-1022: `down` and `up` of zeros.
 
         The absolute error of an entry of `down` or `up`, beside its relative one, whatever the start of ones
-        and zeros; inf where an activation or a denominator itself left the range of the dtype, float64. Raises
-        InputError as `pattern`.
+        and zeros; inf where an activation or a denominator itself left the range of the dtype, float64.
+        Raises InputError as `pattern`.
         """
         return self._derived("loss")
 

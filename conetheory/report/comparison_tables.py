@@ -1,11 +1,13 @@
 """A comparison as tables and lines of text.
 
 In the tables deficits are `1 - |cos|`, errors are in decades, and `worst` and `median` are the certified
-lower bounds of the cosine at the worst and at the median location.
+lower bounds of the cosine, of nonnegative starts that arrive, at the worst and at the median certified
+location; where these are a sample the heading says so.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from itertools import groupby
@@ -37,7 +39,11 @@ def comparison_tables(comparison: Comparison) -> Iterator[Table]:
     for (method, start), records in groupby(comparison.rows(), lambda r: (r["method"], r["start"])):
         rows = list(records)
         table = Table(title=f"{method} from {start}", **STYLE)
-        columns = [c for c in _columns(comparison.theories) if any(c[1](row) != "" for row in rows)]
+        columns = [
+            c
+            for c in _columns(comparison.theories, _sampled(comparison))
+            if any(c[1](row) != "" for row in rows)
+        ]
         for heading, _ in columns:
             name = heading == "layer"
             table.add_column(
@@ -56,7 +62,7 @@ def method_table(comparison: Comparison) -> Table:
     columns: list[Column] = [
         ("method", lambda r: r["method"]),
         ("start", lambda r: r["start"]),
-        *_columns(comparison.theories)[1:-1],
+        *_columns(comparison.theories, _sampled(comparison))[1:-1],
         ("whole\nmap", lambda r: formats.deficit(r.get("measured_flattened_deficit_median"))),
         ("random", lambda r: formats.deficit(r.get("baseline_deficit"))),
     ]
@@ -87,7 +93,14 @@ def _amount(comparison: Comparison) -> list[str]:
     ]
 
 
-def _columns(theories: list[str]) -> list[Column]:
+def _sampled(comparison: Comparison) -> bool:
+    """Whether certified locations are a sample of those that there are."""
+    certified, there = (comparison.total(name) for name in ("certified_positions", "locations"))
+    return bool(certified and certified < there)
+
+
+def _columns(theories: list[str], sampled: bool) -> list[Column]:
+    of = " of\nsample" if sampled else ""
     columns: list[Column] = [
         ("layer", lambda r: r["label"]),
         ("measured", lambda r: formats.deficit(r.get("measured_deficit_median"))),
@@ -98,8 +111,8 @@ def _columns(theories: list[str]) -> list[Column]:
         columns.append(("error", lambda r, t=theory: formats.decades(r["error_decades"].get(t))))
     return [
         *columns,
-        ("worst\ncos >=", lambda r: formats.cosine_lower(r.get("certified_deficit_upper"))),
-        ("median\ncos >=", lambda r: formats.cosine_lower(r.get("certified_deficit_upper_median"))),
+        (f"worst{of}\ncos >=", lambda r: formats.cosine_lower(r.get("certified_deficit_upper"))),
+        (f"median{of}\ncos >=", lambda r: formats.cosine_lower(r.get("certified_deficit_upper_median"))),
         ("acute", lambda r: formats.percent(r.get("certified_share"))),
         ("whole map\ncos >=", lambda r: formats.cosine_lower(r.get("certified_map_deficit_upper"))),
         ("tau_1 <=", lambda r: formats.ceiled(r.get("certified_tau_1_upper"))),
@@ -129,8 +142,21 @@ def summary_lines(comparison: Comparison) -> list[str]:
         )
     lines += [text for name, text in THOROUGH.items() if name in comparison.dataset]
     certified, there = (comparison.total(name) for name in ("certified_positions", "locations"))
-    if certified and certified < there:
-        lines.append(f"certified at {certified} of {there} locations; more with --positions")
+    if _sampled(comparison):
+        lines.append(f"certified at a sample of {certified} of {there} locations; more with --positions")
+    worse = comparison.dataset.get("certified_worse_share_upper")
+    if worse is not None and bool((worse > 0).any()):
+        lines.append(
+            f"the worst of a sample: at most {_percent_up(float(worse.max()))} of a layer's locations are "
+            "worse (one-sided binomial bound, 95% confidence, each layer by itself)"
+        )
+    partial = comparison.total("certified_partial_locations")
+    if partial:
+        share = float(comparison.dataset["certified_arriving_share"].min())
+        lines.append(
+            f"at {partial} certified locations some starts arrive and others do not (at one layer only "
+            f"{100 * share:.0f}% arrive at a location, on average): bounds are of those that do"
+        )
     for theorem, missing in NOT.items():
         entries = [entry for entry in comparison.not_applicable if entry["theorem"] == theorem]
         lines += [f"{missing}: {names}: {reason}" for reason, names in _by_reason(entries).items()]
@@ -160,18 +186,34 @@ def sentence(comparison: Comparison, wanted: tuple[float, ...] = (0.9, 0.5)) -> 
 
 def _certified_words(rows: list[Record], name: str, what: str, wanted: tuple[float, ...]) -> str:
     bounds = [r.get("certified_deficit_upper") for r in rows]
-    where = "at every certified location, whatever the network decides"
     for least in wanted:
         first = len(rows)
         while first > 0 and bounds[first - 1] is not None and 1 - bounds[first - 1] >= least:
             first -= 1
         if first < len(rows):
-            worst = max(bounds[first:])
+            worst, found = formats.cosine_lower(max(bounds[first:])), rows[first:]
+            whose, beside = _those_that_arrive(found, what)
             return (
-                f"From {rows[first]['label']} down, {name} maps of {what} agree to at least "
-                f"cos {formats.cosine_lower(worst)} {where}."
+                f"From {found[0]['label']} down, {name} maps of {whose} agree to at least cos {worst} over "
+                f"the channels at every certified location, whatever the network decides{beside}."
             )
     return ""
+
+
+def _those_that_arrive(rows: list[Record], what: str) -> tuple[str, str]:
+    """Of which starts a bound speaks: of all only where none fails to arrive; and what is said beside it."""
+    partial = [r.get("certified_partial_locations") for r in rows]
+    share = max(r.get("certified_worse_share_upper") or 0.0 for r in rows)
+    worse = f" (a sample: at most {_percent_up(share)} of locations are worse)" if share else ""
+    if not any(partial) and None not in partial:
+        return what, worse
+    count = sum(int(n) for n in partial if n is not None)
+    beside = f"{worse}; at {count} of them some do not arrive, and differ" if count else worse
+    return f"those {what.removeprefix('any two ')} that arrive", beside
+
+
+def _percent_up(share: float) -> str:
+    return f"{math.ceil(1000 * share) / 10:.1f}%"
 
 
 def _measured_words(rows: list[Record], name: str) -> str:

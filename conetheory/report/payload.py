@@ -18,13 +18,13 @@ CURVES = (
     {"key": "mean-field", "name": "mean-field", "variable": "predicted_mean_field", "shape": "square"},
     {
         "key": "certified",
-        "name": "certified, worst location",
+        "name": "certified, worst certified location",
         "variable": "certified_deficit_upper",
         "steps": True,
     },
     {
         "key": "certified-median",
-        "name": "certified, median",
+        "name": "certified, median of them",
         "variable": "certified_deficit_upper_median",
         "steps": True,
     },

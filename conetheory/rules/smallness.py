@@ -2,8 +2,9 @@
 
 A number that is zero in floating point may stand for one that is not. A map's pattern has positive entries
 where M's are not zero: a product of an activation and a weight of which neither is zero, however small. Its
-loss bounds the absolute error of underflow: every operation is off by at most 2^-1022, the least normal number
-(whether results below it are rounded or flushed to zero), beside its relative error. In units of that,
+loss bounds the absolute error of underflow: every operation is off by at most 2^-1022, the least normal
+number (whether results below it are rounded or flushed to zero), beside its relative error. In units of
+that,
 
     lost -> |x| (|W|^T (|share| lost + 1) + terms) + 1                                               (down)
     lost -> |share| (|W| (|x| lost + 1) + terms) + 1                                                 (up)
@@ -94,7 +95,10 @@ class ScaledLoss:
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         like = next(h for h in hs if h is not None)
-        hs = [like.new_zeros((*like.shape[:2], *s)) if h is None else h for h, s in zip(hs, self.shapes, strict=True)]
+        hs = [
+            like.new_zeros((*like.shape[:2], *s)) if h is None else h
+            for h, s in zip(hs, self.shapes, strict=True)
+        ]
         total = None
         for xs, terms in self._absolute():
             scaled = [merge((h if xs is None else h * x) + 1) for h, x in zip(hs, xs or hs, strict=True)]

@@ -1,8 +1,8 @@
 """Every certificate of a network against exact arithmetic, with no slack: who contradicts one wins.
 
-The adversary holds all columns, mixtures of them, and for image-free statements other images of the same active
-units, against what was certified. `attack` gives for each kind of certificate how many were held, how many were
-violated, and how near the best attempt came.
+The adversary holds all columns, mixtures of them, and for image-free statements other images of the same
+active units, against what was certified. `attack` gives for each kind of certificate how many were held, how
+many were violated, and how near the best attempt came.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ def _mpf(x: fmpq) -> mpmath.mpf:
 def attack(
     graph: Graph, image: torch.Tensor, method: str, options: dict, seed: int, parts: Sequence[str] = PARTS
 ) -> Attack:
-    """Certify a network with a rule, and hold all that is certified against its exact chain; or parts of it."""
+    """Certify a network with a rule, and hold all that is certified against its exact chain; or parts of
+    it."""
     rng = np.random.default_rng([seed, 1])
     found = Attack(f"{method} {options}".strip())
     chain = RelevanceChain(graph, image, get_method(method, **options), dtype=F64)
@@ -171,9 +172,7 @@ def attack(
 def locations(C: fmpq_mat, shape: tuple[int, ...]) -> list[list[Vector]]:
     """The columns at each location: [location][column][channel]."""
     area = int(np.prod(shape[1:], dtype=int))
-    return [
-        [[C[c * area + p, k] for c in range(shape[0])] for k in range(C.ncols())] for p in range(area)
-    ]
+    return [[[C[c * area + p, k] for c in range(shape[0])] for k in range(C.ncols())] for p in range(area)]
 
 
 def mixtures(columns: Sequence[Vector], rng: np.random.Generator) -> list[Vector]:
@@ -185,12 +184,16 @@ def mixtures(columns: Sequence[Vector], rng: np.random.Generator) -> list[Vector
 
 def combined(columns: Sequence[Vector], w: np.ndarray) -> Vector:
     scales = [rational(x) for x in w]
-    return [sum((s * c[i] for s, c in zip(scales, columns, strict=True)), fmpq(0)) for i in range(len(columns[0]))]
+    return [
+        sum((s * c[i] for s, c in zip(scales, columns, strict=True)), fmpq(0)) for i in range(len(columns[0]))
+    ]
 
 
 def _locations(found: Attack, layer: str, at: list[list[Vector]], held, rng: np.random.Generator) -> None:
     certified = (held.deficit_upper, held.diameter_upper, held.gaussian_deficit_upper, held.arriving)
-    for p, worst, diameter, gaussian, share in zip(held.positions[0], *(each[0] for each in certified), strict=True):
+    for p, worst, diameter, gaussian, share in zip(
+        held.positions[0], *(each[0] for each in certified), strict=True
+    ):
         where = f"{layer}[{p}]"
         live = [c for c in at[p] if any(c)]
         if np.isnan(worst) or not live:
@@ -217,7 +220,10 @@ def _maps(found: Attack, layer: str, C: fmpq_mat, held) -> None:
     maps = [[C[i, k] for i in range(C.nrows())] for k in range(C.ncols())]
     tau, worst = held.tau_1_upper[0], held.map_deficit_upper[0]
     if np.isfinite(tau):
-        left = [sum((abs(a - b) for a, b in zip(u, v, strict=True)), fmpq(0)) / 2 for u, v in combinations(maps, 2)]
+        left = [
+            sum((abs(a - b) for a, b in zip(u, v, strict=True)), fmpq(0)) / 2
+            for u, v in combinations(maps, 2)
+        ]
         most = sorted(left)[-1] if left else fmpq(0)
         found.note("tau_1", layer, most <= rational(tau), float_of(most) / tau)
     live = [m for m in maps if any(m)]
@@ -251,7 +257,9 @@ def _blocks(found: Attack, chain: RelevanceChain, columns: dict[str, fmpq_mat], 
         found.note("composed diameter", f"{INPUT}[{p}]", *_all(diameter_holds, live, composed.diameter_upper))
 
 
-def _other_images(found: Attack, chain: RelevanceChain, certifier: CscCertifier, rng: np.random.Generator) -> None:
+def _other_images(
+    found: Attack, chain: RelevanceChain, certifier: CscCertifier, rng: np.random.Generator
+) -> None:
     """What is said of every image with the same active units, against some of them."""
     bounds = {k: held.every_image_deficit_upper[0] for k, held in certifier.certificates.items()}
     bounds = {k: bound for k, bound in bounds.items() if bound < 1}  # NaN where nothing is said
@@ -298,7 +306,9 @@ def _cones(found: Attack, chain: RelevanceChain, C: fmpq_mat, rng: np.random.Gen
     if not certificate or not isinstance(certificate.deficit_upper, float):
         return
     maps = [[C[i, k] for i in range(C.nrows())] for k in range(C.ncols())]
-    found.note("norm cone", INPUT, *_all(deficit_holds, maps + mixtures(maps, rng), certificate.deficit_upper))
+    found.note(
+        "norm cone", INPUT, *_all(deficit_holds, maps + mixtures(maps, rng), certificate.deficit_upper)
+    )
 
 
 def attacks(seed: int, rules: int = 1, parts: Sequence[str] = PARTS) -> Iterator[Attack]:

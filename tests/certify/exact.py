@@ -155,7 +155,9 @@ def _divided(contributions: list[list[list[fmpq]]]) -> list[fmpq_mat]:
     """Contributions (outputs, inputs) of each input over their sum for each output."""
     rows = [sum((sum(part[o], ZERO) for part in contributions), ZERO) for o in range(len(contributions[0]))]
     shares = [1 / z if z != 0 else ZERO for z in rows]
-    return [_transposed([[c * s for c in row] for row, s in zip(C, shares, strict=True)]) for C in contributions]
+    return [
+        _transposed([[c * s for c in row] for row, s in zip(C, shares, strict=True)]) for C in contributions
+    ]
 
 
 def _transposed(rows: list[list[fmpq]]) -> fmpq_mat:
@@ -168,9 +170,7 @@ def _boxed(rule: ZBox, x: Tensor, W: list[list[fmpq]]) -> list[list[fmpq]]:
     high = max(values) if rule.high is None else rational(rule.high)
     above = [max(v - low, ZERO) for v in values]
     below = [min(v - high, ZERO) for v in values]
-    return [
-        [w * a if w > 0 else w * b for w, a, b in zip(row, above, below, strict=True)] for row in W
-    ]
+    return [[w * a if w > 0 else w * b for w, a, b in zip(row, above, below, strict=True)] for row in W]
 
 
 def _pooled(rule: AlphaBeta, op: LinearOp, xs: list[list[fmpq]], W: list) -> list[fmpq_mat]:
@@ -212,7 +212,9 @@ def _ablation(steps: dict[str, Step], images: int, image: int, side: int) -> Cal
             found = []
             for x, x0, W in zip(mine, still, weights(node.op, mine), strict=True):
                 on = ((x - x0) * side > 0).flatten().tolist()
-                found.append(_transposed([[w if w > 0 and m else ZERO for w, m in zip(r, on, strict=True)] for r in W]))
+                found.append(
+                    _transposed([[w if w > 0 and m else ZERO for w, m in zip(r, on, strict=True)] for r in W])
+                )
             return found
         if isinstance(node.op, PassThrough) and node.op.kind == "activation":
             return [_diagonal(_secants(node, still[0], mine[0]))]
@@ -239,7 +241,9 @@ def _diagonal(values: Sequence[fmpq]) -> fmpq_mat:
 def _references(rule, chain, steps: dict[str, Step], image: int) -> dict[str, list[fmpq]]:
     """|Delta x| at every tensor, of rounded activations, exact."""
     images = len(chain)
-    tensors = {"input": rule.bind(chain.graph).inputs(chain.images)} | {k: y for k, (_, _, y) in steps.items()}
+    tensors = {"input": rule.bind(chain.graph).inputs(chain.images)} | {
+        k: y for k, (_, _, y) in steps.items()
+    }
     found = {}
     for name, t in tensors.items():
         x0 = t[images:][image if len(t) - images > 1 else 0]

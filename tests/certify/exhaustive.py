@@ -1,8 +1,8 @@
 """The adversary on thousands of networks: `python -m tests.certify.exhaustive`; continues where it stopped.
 
-The figures are kept in one JSON file, written after every part: networks, checks (a certificate of one network,
-rule and location held against all that the adversary tried), violations, and by kind of certificate how near the
-best attempt came (1 is the bound itself).
+The figures are kept in one JSON file, written after every part: networks, checks (a certificate of one
+network, rule and location held against all that the adversary tried), violations, and by kind of certificate
+how near the best attempt came (1 is the bound itself).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ FIGURES = Path(__file__).parents[2] / "experiments" / "results" / "adversary.jso
 
 
 def part(number: int) -> dict:
-    """The figures of networks `PART * number` and on: `{kind: [held, violated, nearest]}`, what was violated."""
+    """The figures of networks `PART * number` and on: `{kind: [held, violated, nearest]}`, what was
+    violated."""
     torch.set_num_threads(1)
     kinds: dict[str, Tally] = {}
     rules: dict[str, int] = {}

@@ -103,8 +103,8 @@ def vanishing():
 
 
 def cancelling():
-    """alpha2-beta1 with weights 1, -1 and 2^-60: at location 0 what the first output sends to channel 0 cancels to
-    -2^-59, in floats to zero; the second output sends all to channel 1."""
+    """alpha2-beta1 with weights 1, -1 and 2^-60: at location 0 what the first output sends to channel 0
+    cancels to -2^-59, in floats to zero; the second output sends all to channel 1."""
     hidden = [[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
     W = [[0.5, -1.0, 2.0**-60, 0.0], [0.0, 0.0, 0.0, 1.0]]
     return layers([hidden, W], [1.0] * 4, shape=(2, 1, 2), method="lrp-alpha2beta1")

@@ -1,7 +1,7 @@
 """Small random networks of every structure, with numbers that are hard on certificates.
 
-Dense layers, convolutions, pools, sums and concatenations, a dozen units a tensor; weights with any zeros, over
-76 decades, with duplicates, with sums that cancel.
+Dense layers, convolutions, pools, sums and concatenations, a dozen units a tensor; weights with any zeros,
+over 76 decades, with duplicates, with sums that cancel.
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ def random_network(rng: np.random.Generator) -> tuple[Graph, Tensor]:
     """A network and one image of it."""
     dense = rng.random() < 0.25
     side = int(rng.integers(1, 4))
-    shape = (int(rng.integers(2, 7)), 1, 1) if dense else (int(rng.integers(1, 4)), side, int(rng.integers(1, 4)))
+    shape = (
+        (int(rng.integers(2, 7)), 1, 1) if dense else (int(rng.integers(1, 4)), side, int(rng.integers(1, 4)))
+    )
     styles = tuple(rng.choice(STYLES, rng.integers(1, 3), p=[0.3, 0.2, 0.1, 0.1, 0.1, 0.15, 0.05]))
     built = Builder(rng, shape, styles)
     name = INPUT

@@ -66,10 +66,14 @@ def test_gaussian_bounds_far_too_low_are_found():
 
 def test_starts_of_many_units_are_checked_by_their_worst_pairs():
     layers = [nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 5, 3, padding=1), nn.Flatten()]
-    found = RelevanceChain(trace(seeded(lambda: nn.Sequential(*layers)), (2, 16, 16)), random_images(2, 2, 16, 16))
+    found = RelevanceChain(
+        trace(seeded(lambda: nn.Sequential(*layers)), (2, 16, 16)), random_images(2, 2, 16, 16)
+    )
     certifier = certified(found, "2", positions=6, thorough=False)
     told = []
-    held = check_certificates(certifier, found, vectors=3, progress=lambda done, total: told.append((done, total)))
+    held = check_certificates(
+        certifier, found, vectors=3, progress=lambda done, total: told.append((done, total))
+    )
     for each in held.values():
         assert each.violations == 0
         assert 0.99 < each.nearest_ratio <= 1

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from conetheory.certify import every_image as everyimage
 from conetheory.certify.blocks import block_chain_certificate
 from conetheory.certify.certifier import certify_csc
-from conetheory.certify import every_image as everyimage
 from conetheory.chain.local import local_matrices
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
@@ -88,7 +88,8 @@ def exact_worst(chain, start, layer="input"):
 
 
 def test_z_box_depends_on_how_bright_the_image_is():
-    """Images (.5, .5) and (.99, .99) have the same active units; worst deficits 0 and 0.98 at the hidden layer."""
+    """Images (.5, .5) and (.99, .99) have the same active units; worst deficits 0 and 0.98 at the hidden
+    layer."""
     dim, bright = boxed(0.5), boxed(0.99)
     assert exact_worst(dim, "0") == 0
     assert exact_worst(bright, "0") == pytest.approx(0.98, abs=1e-3)
@@ -111,11 +112,14 @@ def test_ablation_sends_down_two_relevances():
     composed = block_chain_certificate(chain, "2", "0", "input", 0)
     assert "deeplift-ablation does not say" in found.reason
     assert "deeplift-ablation does not say" in composed.reason
-    assert certify_csc(chain, "2").dataset["certified_deficit_upper"].sel(layer="input") >= exact_worst(chain, "2")
+    assert certify_csc(chain, "2").dataset["certified_deficit_upper"].sel(layer="input") >= exact_worst(
+        chain, "2"
+    )
 
 
 def test_a_rule_says_that_it_has_the_form():
-    """And no other does: neither contrastive methods nor what has two denominators a unit, or two relevances."""
+    """And no other does: neither contrastive methods nor what has two denominators a unit, or two
+    relevances."""
     with_form = {m.name for m in methods() if m.backpropagated and m.nonnegative and m.fixed_pattern}
     assert with_form == {"lrp-alpha1beta0", "excitation-bp", "w-square", "flat"}
     for name in ("z-box", "deep-taylor", "deeplift-ablation", "clrp-2", "lrp-alpha2beta1", "guided-backprop"):
