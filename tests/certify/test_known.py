@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from conetheory.certify.blocks import block_chain_certificate, certify_block
+from conetheory.certify.blocks import block_chain_certificate, certify_block, rounding
 from conetheory.certify.certifier import CscCertifier, certify_csc
-from conetheory.certify.known import known
+from conetheory.certify.known import TINY, known
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.rules.registry import get_method
 from conetheory.theory import cone, generators
+from tests.certify.adversary import METHODS
 from tests.certify.exact import exact_columns, rational
 from tests.certify.nets import cancelling, layers, vanishing
+from tests.certify.networks import random_network
 
 BEYOND = "beyond what float64 can vouch for"
 
@@ -93,5 +97,39 @@ def test_certificates_are_made_on_the_cpu(monkeypatch):
     certify_csc(chain)
     certify_block(chain, "logits", "input")
     assert set(asked) == {"cpu"}
-    meta = double(chain, "meta") if torch.cuda.is_available() else chain
-    assert meta.device.type in ("cpu", "meta")
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [m for m in METHODS if "alpha2" not in m[0] and "1.5" not in m[0]]
+)
+def test_every_entry_is_within_its_bounds(method, options):
+    """|fl(C) - C| <= g C + what underflow costs, exactly: columns sent down and rows sent up."""
+    entries = 0
+    for seed in range(12):
+        graph, image = random_network(np.random.default_rng(seed))
+        chain = RelevanceChain(graph, image, get_method(method, **options), dtype=torch.float64)
+        units = range(int(np.prod(chain.shape("logits"))))
+        C = exact_columns(chain, "logits")["input"]
+        g = rational(rounding(chain, "logits", "input"))
+        zero = torch.zeros((1, 1, *chain.shape("logits")), dtype=torch.float64)
+        down = chain.columns("logits", units, "input")[0].flatten(1).T.numpy()
+        up = chain.up(chain.one_hot("input", range(C.nrows())), "input", "logits")[0].flatten(1).numpy()
+        down_lost = chain.loss().down(zero, "logits").flatten().numpy()[:, None]
+        zero = torch.zeros((1, 1, *chain.shape("input")), dtype=torch.float64)
+        up_lost = chain.loss().up(zero, "input", "logits").flatten().numpy()[None]
+        for found, lost in ((down, down_lost), (up, up_lost)):
+            for (i, j), cost in np.ndenumerate(np.broadcast_to(lost, found.shape)):
+                if np.isfinite(cost):
+                    error = abs(rational(found[i, j]) - C[i, j])
+                    assert error <= g * C[i, j] + rational(cost) * rational(TINY), (seed, i, j)
+                    entries += 1
+    assert entries > 300
+
+
+def test_a_rule_counts_its_own_roundings(monkeypatch):
+    """z-box: distances to both ends of the box, two pools, two groups, beside the sums over its fans."""
+    chain = RelevanceChain(*random_network(np.random.default_rng(1)), "z-box", dtype=torch.float64)
+    counted = rounding(chain, "logits", "input")
+    monkeypatch.setattr("conetheory.rules.base.Rule.roundings", 0)
+    layers = len(chain.graph.between(chain.graph.output, "input"))
+    assert counted >= rounding(chain, "logits", "input") + 5 * layers * 2.0**-53
