@@ -157,7 +157,7 @@ def attack(
     columns = exact_columns(chain, "logits")
     for layer, held in certifier.certificates.items():
         at = locations(columns[layer], chain.shape(layer))
-        _locations(found, layer, at, held, rng)
+        _locations(found, layer, at, held, rng, signed=not chain.method.nonnegative)
         if held.tau_1_upper:
             _maps(found, layer, columns[layer], held)
     if chain.method.nonnegative and "blocks" in parts:
@@ -189,17 +189,22 @@ def combined(columns: Sequence[Vector], w: np.ndarray) -> Vector:
     ]
 
 
-def _locations(found: Attack, layer: str, at: list[list[Vector]], held, rng: np.random.Generator) -> None:
+def _locations(
+    found: Attack, layer: str, at: list[list[Vector]], held, rng: np.random.Generator, signed: bool
+) -> None:
     certified = (held.deficit_upper, held.diameter_upper, held.gaussian_deficit_upper, held.arriving)
     for p, worst, diameter, gaussian, share in zip(
         held.positions[0], *(each[0] for each in certified), strict=True
     ):
         where = f"{layer}[{p}]"
         live = [c for c in at[p] if any(c)]
+        paths = 0.0 if np.isnan(share) else share * len(at[p])
+        # Of a signed chain paths may cancel, exactly: then nothing may be certified of such columns.
+        cancelled = signed and len(live) < round(paths) and not worst < np.inf
+        found.note("arriving", where, round(paths) == len(live) or cancelled, share)
+        found.note("dead", where, bool(np.isnan(worst)) == (paths == 0))
         if np.isnan(worst) or not live:
-            found.note("dead", where, bool(np.isnan(worst)) and not live)
             continue
-        found.note("arriving", where, share == len(live) / len(at[p]), share)
         vectors = live + [m for m in mixtures(live, rng) if any(m)]
         if worst < np.inf:
             found.note("deficit", where, *_all(deficit_holds, vectors, worst))
