@@ -5,13 +5,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test bench lint proofs coq
+.PHONY: demo test exhaustive bench lint proofs coq
 
 demo: $(STAMP)
 	$(BIN)/conetheory demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -q
+
+# the slow tests, and the exact adversary on 10^4 networks (an hour at most; it continues where it stopped)
+exhaustive: $(STAMP)
+	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m tests.certify.exhaustive
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest -q --benchmark-only tests/benchmarks

@@ -163,8 +163,35 @@ _CERTIFIED = (
     ),
     Variable("certified_positions", "certified", "certified locations", unit=COUNT, side="exact"),
     Variable("locations", "locations", "locations that there are", unit=COUNT, side="exact"),
-    Variable("violations", "violations", "pairs of starts beyond their bound", unit=COUNT, side="exact"),
-    Variable("checked", "checked", "pairs of starts held against a bound", unit=COUNT, side="exact"),
+    Variable(
+        "certified_worse_share_upper",
+        "worse",
+        "locations that may be worse than the worst of the sample, with confidence 0.95",
+        unit=SHARE,
+        side="upper",
+    ),
+    Variable(
+        "certified_arriving_share",
+        "arriving",
+        "starts that arrive at a certified location, on average",
+        unit=SHARE,
+        side="exact",
+    ),
+    Variable(
+        "certified_partial_locations",
+        "partial",
+        "certified locations where only some starts arrive",
+        unit=COUNT,
+        side="exact",
+    ),
+    Variable("violations", "violations", "starts beyond their bound", unit=COUNT, side="exact"),
+    Variable("checked", "checked", "starts held against a bound", unit=COUNT, side="exact"),
+    Variable(
+        "nearest_ratio",
+        "nearest",
+        "measured over certified deficit of the nearest pair of starts",
+        unit=NUMBER,
+    ),
 )
 
 # Why there is none of a kind of certificate or prediction; the label says what there is none of.

@@ -17,56 +17,27 @@ is left in whole maps (tau_1; both in `signed`), and what holds for every image 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from conetheory import schema
-from conetheory.certify.blocks import CONFIDENCE, POSITIONS, certify_block, check_double, rounding
+from conetheory.certify.blocks import CONFIDENCE, POSITIONS, certify_block, check_dtype, rounding
 from conetheory.certify.every_image import every_image_certificates
+from conetheory.certify.known import EXTRA, Supports, known, losses, supports
 from conetheory.certify.signed import bounded, location_bounds, whole_map_certificate
+from conetheory.certify.summary import LayerCertificate
 from conetheory.chain.layers import below
 from conetheory.chain.local import LocalBlock, checked_positions, is_enumerable
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import UNITS, Supply
+from conetheory.errors import InputError
 from conetheory.progress import Progress, silent
-from conetheory.results.dataset import Certificate
-from conetheory.results.layout import frame, provenance
 from conetheory.theory import cone, enclosure
 from conetheory.theory.cosine import deficit_upper
 from conetheory.theory.records import NotApplicable
 
-LOCAL = ("deficit_upper", "diameter_upper", "gaussian_deficit_upper")
-
-
-@dataclass
-class LayerCertificate:
-    """One value for each certified location, image after image; NaN at dead ones.
-
-    deficit_upper: of any two nonnegative starts, from the worst pair of columns; inf where columns of a
-    signed chain may be at an obtuse angle. diameter_upper: of the cone, NaN without one.
-    gaussian_deficit_upper: of two Gaussian starts, each location by itself with probability 0.95.
-
-    One value for each image, NaN where there is none. tau_1_upper: of the chain down to here.
-    map_deficit_upper: of whole maps, of any two starts in the norm cone. every_image_deficit_upper: at the
-    worst of some locations, for all images with the same active units.
-    """
-
-    positions: list[np.ndarray] = field(default_factory=list)
-    total: int = 0
-    deficit_upper: list[np.ndarray] = field(default_factory=list)
-    diameter_upper: list[np.ndarray] = field(default_factory=list)
-    gaussian_deficit_upper: list[np.ndarray] = field(default_factory=list)
-    tau_1_upper: list[float] = field(default_factory=list)
-    map_deficit_upper: list[float] = field(default_factory=list)
-    every_image_deficit_upper: list[float] = field(default_factory=list)
-
-    def values(self, name: str) -> np.ndarray:
-        """All live values of one kind."""
-        found = np.concatenate([np.empty(0), *getattr(self, name)])
-        return found[~np.isnan(found)]
+LOCAL = ("deficit_upper", "diameter_upper", "gaussian_deficit_upper", "arriving", "pairs")
 
 
 class CscCertifier:
@@ -102,7 +73,8 @@ class CscCertifier:
     ) -> dict[str, list[LocalBlock]]:
         """Certify all images of a chain, and give their local matrices.
 
-        supply: what is known of them already, in float64 (None: nothing).
+        It is done on the CPU, wherever the chain is (see `blocks`). supply: what is known of the chain in
+        float64 on the CPU already (None: nothing).
         """
         refused, enumerable = applicable(chain, self.start), is_enumerable(chain, self.start)
         signed = refused is not None and self.thorough and bounded(chain) is None
@@ -110,18 +82,18 @@ class CscCertifier:
             more = f", and {self.start!r} has too many units to send a column for each" if signed else ""
             self.reasons["not_applicable"] = refused.reason + more
             return {}
-        chain = chain.double() if signed else chain
+        chain = chain.double("cpu")
         layers = below(chain, self.start, self.layers)
         if not layers:  # all that were asked for lie above
             return {}
         if enumerable:
             options = {"positions": self.positions, "progress": progress, **self._sampling}
-            blocks = (supply or Supply(chain, self.start, self.layers, **options))[UNITS]
-            self._add_columns(chain, blocks, progress)
+            supply = supply or Supply(chain, self.start, self.layers, **options)
+            blocks, held = self._add_columns(chain, supply[UNITS], progress)
         else:
-            blocks = self._add_sampled(chain, layers, progress)
+            blocks, held = self._add_sampled(chain, layers, progress), {}
         if self.thorough and enumerable:
-            self._add_whole_maps(chain, layers, blocks)
+            self._add_whole_maps(chain, layers, blocks, held)
         elif self.thorough:
             self.reasons["no_norm_cone"] = f"{self.start!r} has too many units to send a column for each"
         if self.thorough and not signed:
@@ -134,24 +106,31 @@ class CscCertifier:
         return {"seed": self.seed, "first_image": self.images}
 
     def _add_columns(
-        self, chain: RelevanceChain, blocks: Mapping[str, list[LocalBlock]], progress: Progress
-    ) -> None:
+        self, chain: RelevanceChain, blocks: dict[str, list[LocalBlock]], progress: Progress
+    ) -> tuple[dict[str, list[LocalBlock]], Supports]:
+        sampling = {"positions": self.positions, **self._sampling}
+        held = supports(chain, self.start, blocks, **sampling)
+        lost = losses(chain, self.start, blocks)
         for done, (layer, images) in enumerate(blocks.items(), 1):
-            g = rounding(chain, self.start, layer)
-            for block in images:
+            g = rounding(chain, self.start, layer) + EXTRA
+            for block, on, cost in zip(images, held[layer], lost[layer], strict=True):
                 cones = chain.method.nonnegative
-                bounds = _cone_bounds(block, g) if cones else _signed_bounds(chain, self.start, block)
+                bounds = _cone_bounds(block, on, cost, g) if cones else _signed(chain, self.start, block, on)
                 self._keep(layer, block.positions, block.total, *bounds)
             progress("certificate", done, len(blocks))
+        return blocks, held
 
     def _add_sampled(
         self, chain: RelevanceChain, layers: Sequence[str], progress: Progress
     ) -> dict[str, list[LocalBlock]]:
         blocks: dict[str, list[LocalBlock]] = {}
         options = {"positions": self.block_positions, **self._sampling}
+        units = int(np.prod(chain.shape(self.start)))
         for done, layer in enumerate(layers, 1):
             for image in certify_block(chain, self.start, layer, **options):
-                self._keep(layer, image.positions, image.total, *(getattr(image, name) for name in LOCAL))
+                bounds = (image.deficit_upper, image.diameter_upper, image.gaussian_deficit_upper)
+                arriving = np.where(image.columns > 0, image.columns / units, np.nan)
+                self._keep(layer, image.positions, image.total, *bounds, arriving, image.pairs)
                 blocks.setdefault(layer, []).append(image.as_local())
             progress("certificate", done, len(layers))
         return blocks
@@ -162,18 +141,28 @@ class CscCertifier:
         held.positions.append(positions)
         for name, values in zip(LOCAL, bounds, strict=True):
             getattr(held, name).append(values)
+        beyond = int(np.isposinf(bounds[0]).sum()) if not np.isnan(bounds[1]).all() else 0
+        if beyond:  # of a cone nothing else is infinite
+            where = f"{beyond} of the {len(positions)} certified locations of {layer!r}"
+            self.reasons["not_applicable"] = f"numbers beyond what float64 can vouch for, at {where}"
 
     def _add_whole_maps(
-        self, chain: RelevanceChain, layers: Sequence[str], blocks: Mapping[str, list[LocalBlock]]
+        self,
+        chain: RelevanceChain,
+        layers: Sequence[str],
+        blocks: Mapping[str, list[LocalBlock]],
+        held: Supports,
     ) -> None:
         for image in range(len(chain)):
-            found = {k: whole_map_certificate(chain, self.start, blocks[k][image]) for k in layers}
+            found = {
+                k: whole_map_certificate(chain, self.start, blocks[k][image], held[k][image]) for k in layers
+            }
             self._record("tau_1_upper", {k: c.tau_upper if c else np.nan for k, c in found.items()})
             bounds = {k: c.deficit_upper if c else c for k, c in found.items()}
             self._record("map_deficit_upper", bounds, "no_norm_cone")
 
     def _add_every_image(self, chain: RelevanceChain, layers: Sequence[str]) -> None:
-        options = {"positions": min(POSITIONS, self.block_positions), **self._sampling}
+        options = {"positions": int(np.minimum(POSITIONS, self.block_positions)), **self._sampling}
         for image in range(len(chain)):
             found = every_image_certificates(chain, self.start, layers, image=image, **options)
             bounds = {k: c.deficit_upper if c else c for k, c in found.items()}
@@ -188,103 +177,41 @@ class CscCertifier:
             self.reasons[reason] = bound.reason
 
 
-def _cone_bounds(block: LocalBlock, g: float) -> tuple[np.ndarray, ...]:
-    P = block.matrices
-    worst = enclosure.deficit_inflated_upper(cone.worst_pair_cosine(P).deficit, g, P.shape[-2])
+def _cone_bounds(
+    block: LocalBlock, support: np.ndarray, lost: np.ndarray, g: float
+) -> tuple[np.ndarray, ...]:
+    """`LOCAL` at the locations of a block of nonnegative columns."""
+    found = known(block.matrices.numpy(), support, lost)
+    P = found.matrices
+    pair = cone.worst_pair_cosine(P)
+    worst = enclosure.deficit_inflated_upper(pair.deficit, g, P.shape[-2])
     diameter = enclosure.diameter_upper(cone.projective_diameter(P), g, enclosure.largest_log(P))
     spread = enclosure.stable_rank_excess_upper(P, g)
-    gaussian = deficit_upper(torch.nan_to_num(spread, nan=0.0, posinf=torch.inf), 1 - CONFIDENCE)
-    gaussian = torch.where(torch.isnan(spread), torch.nan, gaussian)
-    return tuple(x.detach().cpu().numpy().ravel() for x in (worst, diameter, gaussian))
+    gaussian = deficit_upper(np.nan_to_num(spread, nan=0.0, posinf=np.inf), 1 - CONFIDENCE)
+    bounds = [
+        np.where(found.live, np.where(sure & ~np.isnan(value), value, unknown), np.nan)
+        for value, sure, unknown in (
+            (worst, found.by_column, np.inf),
+            (diameter, found.by_entry, np.inf),
+            (gaussian, found.by_norm, 1.0),
+        )
+    ]
+    return *bounds, _arriving(found.columns), np.stack([pair.first, pair.second], -1)
 
 
-def _signed_bounds(chain: RelevanceChain, start: str, block: LocalBlock) -> tuple[np.ndarray, ...]:
-    worst, gaussian = location_bounds(chain, start, block)
-    return worst, np.full_like(worst, np.nan), gaussian
+def _signed(
+    chain: RelevanceChain, start: str, block: LocalBlock, support: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """`LOCAL` at the locations of a block of signed columns, which have no diameter."""
+    worst, gaussian = location_bounds(chain, start, block, support)
+    none, pairs = np.full_like(worst, np.nan), np.full((len(worst), 2), -1)
+    return worst, none, gaussian, _arriving(support.any(1)), pairs
 
 
-def certificate(chain: RelevanceChain, certifiers: Mapping[str, CscCertifier]) -> Certificate:
-    """What certifiers have found: at the worst location, the 95th percentile and the median.
-
-    Upper bounds of `1 - |cos|`: the cosines of a converged chain are nearer to one than floats are.
-    """
-    values: dict[str, dict[tuple[str, str], float]] = {}
-    for start, certifier in certifiers.items():
-        for layer, found in certifier.certificates.items():
-            for name, value in _summary(found).items():
-                values.setdefault(name, {})[start, layer] = value
-    layers = [layer for c in certifiers.values() for layer in c.certificates]
-    dataset = frame(chain.graph, chain.method, list(certifiers), layers, values)
-    for kind in schema.REASONS:
-        reasons = [c.reasons.get(kind.name, "") for c in certifiers.values()]
-        dataset[kind.name] = (("method", "start"), np.array([reasons], dtype=object))
-    return Certificate(dataset.assign_attrs(provenance(chain.network, confidence=CONFIDENCE)))
-
-
-def _summary(found: LayerCertificate) -> dict[str, float]:
-    deficit, diameter = np.minimum(found.values("deficit_upper"), 1.0), found.values("diameter_upper")
-    summary = {
-        "certified_tau_1_upper": _worst(found.tau_1_upper),
-        "certified_map_deficit_upper": float(np.minimum(_worst(found.map_deficit_upper), 1.0)),
-        "certified_every_image_deficit_upper": float(
-            np.minimum(_worst(found.every_image_deficit_upper), 1.0)
-        ),
-    }
-    if len(deficit):
-        gaussian = found.values("gaussian_deficit_upper")
-        summary |= {
-            "certified_deficit_upper": float(deficit.max()),
-            "certified_deficit_upper_p95": _quantile_upper(deficit, 0.95),
-            "certified_deficit_upper_median": _quantile_upper(deficit, 0.5),
-            "certified_gaussian_deficit_upper_median": _quantile_upper(gaussian, 0.5),
-            "certified_positions": sum(len(p) for p in found.positions),
-            "locations": found.total * len(found.positions),
-        }
-    if len(diameter):
-        summary |= {
-            "certified_half_angle_deficit_upper": float(cone.deficit_upper_from_diameter(diameter.max())),
-            "certified_diameter_upper": float(diameter.max()),
-            "certified_diameter_upper_median": _quantile_upper(diameter, 0.5),
-        }
-    elif len(deficit):  # a signed chain
-        summary["certified_share"] = float(np.mean(deficit < 1))
-    return {name: value for name, value in summary.items() if not np.isnan(value)}
-
-
-def _quantile_upper(values: np.ndarray, q: float) -> float:
-    """A bound that is one of the values: interpolation between two would round to the nearest."""
-    return float(np.quantile(values, q, method="higher"))
-
-
-def _worst(values: Sequence[float]) -> float:
-    """The largest over images; NaN where one of them has none."""
-    worst = float(np.max(values, initial=-np.inf))
-    return worst if abs(worst) < np.inf else np.nan
-
-
-def certify_csc(
-    chain: RelevanceChain,
-    start: str | Sequence[str] = "logits",
-    *,
-    layers: Sequence[str] | None = None,
-    positions: int | None = None,
-    block_positions: int = POSITIONS,
-    seed: int = 0,
-    thorough: bool = True,
-) -> Certificate:
-    """Certify one chain from one start layer or several (see the module for what is certified).
-
-    A chain in another dtype is built again in float64. Where theorems do not apply, `not_applicable`,
-    `no_norm_cone` and `no_every_image` in the dataset say why, with the layer that prevents it at the last
-    layer.
-    """
-    starts = [start] if isinstance(start, str) else list(start)
-    chain = chain.double() if chain.method.backpropagated else chain
-    options = {"layers": layers, "positions": positions, "block_positions": block_positions, "seed": seed}
-    certifiers = {s: CscCertifier(s, thorough=thorough, **options) for s in starts}
-    for certifier in certifiers.values():
-        certifier.add(chain)
-    return certificate(chain, certifiers)
+def _arriving(columns: np.ndarray) -> np.ndarray:
+    """The share of live columns at each location, NaN at dead ones."""
+    share = columns.mean(-1)
+    return np.where(share > 0, share, np.nan)
 
 
 def applicable(chain: RelevanceChain, start: str) -> NotApplicable | None:
@@ -298,5 +225,9 @@ def applicable(chain: RelevanceChain, start: str) -> NotApplicable | None:
         return NotApplicable(
             f"{method.name} has signed matrices, which leave the cone of nonnegative vectors"
         )
-    check_double(chain)
+    check_dtype(chain)
+    try:
+        chain.pattern().up(torch.ones((len(chain), 1, *chain.shape("input"))), "input", start)
+    except InputError as error:
+        return NotApplicable(str(error))
     return None

@@ -2,7 +2,9 @@
 
 A z+ layer is `diag(a) (W+)^T diag(1 / (W+ a))`: which units are active is in its pattern, and how active they
 are in its diagonals. Diagonals at the outside of a block change no diameter; so a layer, or two layers
-A D B, may have one bound for all positive D, that is for all such images (DESIGN 3.2).
+A D B, may have one bound for all positive D, that is for all such images (DESIGN 3.2). Of a rule without that
+form nothing is said: z-box scales the positive and the negative weights of a unit by distances of its own to
+the two ends of the box, whatever units are active; DeepLIFT's ablation sends down two relevances a unit.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from conetheory.certify.blocks import POSITIONS, check, rounding
+from conetheory.certify.blocks import POSITIONS, beyond, check, check_form, rounding
+from conetheory.certify.known import EXTRA, Known, known, row_loss, row_support
 from conetheory.chain.local import local_matrices, sample_positions
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
@@ -57,10 +60,12 @@ def every_image_certificates(
 
     The locations are drawn for the image by its number, which is `first_image` for the first of the chain.
     It holds for all nonnegative relevance at the top of the two steps, and so for all nonnegative starts.
-    NotApplicable names the layer and the units that prevent it, or the step that is no single layer.
+    NotApplicable names the layer and the units that prevent it, the step that is no single layer, or the
+    method whose rule does not say that it has the form (`Rule.has_fixed_pattern`).
     """
-    check(chain)
-    chain = chain.only(image)
+    chain, refused = check(chain).only(image), check_form(chain)
+    if refused is not None:
+        return dict.fromkeys(map(chain.graph.resolve, layers), refused)
     found: dict[str, Statement] = {}
     for bottom in map(chain.graph.resolve, layers):
         middle = _above(chain, bottom, start)
@@ -126,19 +131,23 @@ def every_image_certificate(
     None at a dead location. Raises InputError if a path of a step crosses more than one linear layer.
     Source: DESIGN 3.2; proofs/test_image_free_blocks.py.
     """
-    check(chain)
-    chain = chain.only(image)
+    chain, refused = check(chain).only(image), check_form(chain)
+    if refused is not None:
+        return refused
     top, middle, bottom = (chain.graph.resolve(name) for name in (top, middle, bottom))
     for above, below in ((top, middle), (middle, bottom)):
         if (depth := _depth(chain, above, below) if above != below else 0) > 1:
             raise InputError(f"the step from {above!r} to {below!r} crosses {depth} layers; one at a time")
-    A = local_matrices(chain, bottom, position, middle)[0].cpu().numpy()
+    found = _rows(chain, middle, bottom, position)
     ones = torch.ones((1, 1, *chain.shape(top)), dtype=chain.dtype, device=chain.device)
-    fed = chain.down(ones, top, middle).flatten().cpu().numpy() > 0
-    inner = np.flatnonzero(A.any(axis=0) & fed)
+    fed = chain.pattern().down(ones, top, middle).flatten().cpu().numpy() > 0
+    inner = np.flatnonzero(found.columns & fed)
     if len(inner) == 0:
         return None
-    own = generators.diameter_upper(A[:, inner], rounding(chain, middle, bottom))
+    if not found.by_entry:
+        return beyond(middle, bottom)
+    A = found.matrices
+    own = generators.diameter_upper(A[:, inner], rounding(chain, middle, bottom) + EXTRA)
     first = _holed(A[:, inner].T)
     if top == middle:
         if own < np.inf:
@@ -147,7 +156,9 @@ def every_image_certificate(
             f"unit {inner[first]} of {middle!r} feeds only some of the channels at {bottom!r}"
         )
     B, above = _fed_by(chain, top, middle, inner)
-    if min(own, above) < np.inf:
+    if B is None:
+        return beyond(top, middle)
+    if np.minimum(own, above) < np.inf:
         both = float(cone.contracted_diameter_upper(own, above))
         return EveryImageCertificate(both, middle if own <= above else top)
     return NotApplicable(
@@ -157,12 +168,28 @@ def every_image_certificate(
     )
 
 
-def _fed_by(chain: RelevanceChain, top: str, middle: str, inner: np.ndarray) -> tuple[np.ndarray, float]:
-    """B, the rows of the step top..middle at the units `inner`, or some of them that do; and its diameter."""
+def _rows(chain: RelevanceChain, top: str, bottom: str, position: int) -> Known:
+    P = local_matrices(chain, bottom, position, top).cpu().numpy()
+    return known(P[0], row_support(chain, bottom, position, top, P)[0], row_loss(chain, bottom, top)[0])
+
+
+def _fed_by(
+    chain: RelevanceChain, top: str, middle: str, inner: np.ndarray
+) -> tuple[np.ndarray | None, float]:
+    """B, the rows of the step top..middle at the units `inner`, or some of them that do; and its diameter.
+
+    None where float64 can't vouch for a number of them.
+    """
+    lost = row_loss(chain, middle, top)[0]
     for rows in (inner[:PROBE], inner) if len(inner) > PROBE else (inner,):
         # A zero among some of the rows, in a column that they keep alive, is one among all.
-        B = chain.up(chain.one_hot(middle, rows.tolist()), middle, top).flatten(2)[0].cpu().numpy()
-        diameter = generators.diameter_upper(B, rounding(chain, top, middle))
+        hot = chain.one_hot(middle, rows.tolist())
+        B, on = (each.up(hot, middle, top).flatten(2)[0].cpu().numpy() for each in (chain, chain.pattern()))
+        found = known(B, on > 0, lost)
+        if not found.by_entry:
+            return None, np.inf
+        B = found.matrices
+        diameter = generators.diameter_upper(B, rounding(chain, top, middle) + EXTRA)
         if diameter == np.inf:
             break
     return B, diameter

@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from conetheory.certify.blocks import CONFIDENCE, check_double, rounding
+from conetheory.certify.known import EXTRA, matrix_loss
 from conetheory.chain.local import LocalBlock
 from conetheory.chain.relevance import MAX_ENTRIES, RelevanceChain
 from conetheory.networks.ops import LinearOp
@@ -59,11 +60,10 @@ def signed_cone_certificate(
     can be enumerated. NotApplicable, with the layer: a block too large, columns that don't have sum one (an
     empty pool, biases, a stabiliser), tau_1 >= 1. float64. Source: theory.md B5 and D2 item 8.
     """
-    check_double(chain)
-    chain = chain.only(image)
+    chain = check_double(chain).only(image)
     names = [chain.graph.resolve(name) for name in (start, *through, bottom)]
     cone = _first_cone(int(np.prod(chain.shape(names[0]))), radius)
-    tau, live = 1.0, np.ones(cone.center.size, dtype=bool)
+    tau, live, pattern = 1.0, np.ones(cone.center.size, dtype=bool), chain.pattern()
     for above, below in pairwise(names):
         refused = _refused(chain, above, below, int(live.sum()))
         if refused is not None:
@@ -73,21 +73,21 @@ def signed_cone_certificate(
         if isinstance(step, NotApplicable):
             return step
         own, cone = step
-        tau, live = round_up(tau * own), (M != 0).any(axis=1)
+        tau, live = round_up(tau * own), (pattern.as_matrix(above, below)[:, live] > 0).any(axis=1)
     found = _certificate(names[0], names[-1], tau, cone)
     return found.deficit_upper if tau >= 1 else found
 
 
 def whole_map_certificate(
-    chain: RelevanceChain, start: str, block: LocalBlock
+    chain: RelevanceChain, start: str, block: LocalBlock, support: np.ndarray | None = None
 ) -> SignedCertificate | NotApplicable:
     """`signed_cone_certificate` of the whole chain, from its columns at all locations of a layer.
 
     Where tau_1 >= 1 the certificate is still there, with the reason in the place of its bound. The worst pair
     of whole columns bounds nonnegative starts too (theorem `generators`); the better bound is given.
-    NotApplicable where the block lacks locations, or as there.
+    support: the block's, where it is known. NotApplicable where the block lacks locations, or as there.
     """
-    check_double(chain)
+    chain = check_double(chain)
     start, layer = chain.graph.resolve(start), block.layer
     n = block.matrices.shape[-1]
     refused = _refused(chain, start, layer, n)
@@ -97,17 +97,21 @@ def whole_map_certificate(
         held = f"{len(block.positions)} of the {block.total} locations of {layer!r}"
         return NotApplicable(f"columns are held at {held} only")
     M = block.matrices.transpose(0, 1).reshape(-1, n).cpu().numpy()
+    error = _error(chain, start, layer)
     step = _step(chain, M, start, layer, _first_cone(n))
     unsummed = isinstance(step, NotApplicable)
     found = SignedCertificate(layer, np.inf, None, step) if unsummed else _certificate(start, layer, *step)
-    pair = _worst_signed(M.T, _error(chain, start, layer))
+    support = _support(chain, start, block) if support is None else support
+    pair = _worst_signed(M.T, error, support.any((0, 1)))
     known = [d for d in (found.deficit_upper, pair) if not isinstance(d, NotApplicable) and d < np.inf]
     if not known:
         return step if unsummed else found
     return replace(found, deficit_upper=float(min(known)))
 
 
-def location_bounds(chain: RelevanceChain, start: str, block: LocalBlock) -> tuple[np.ndarray, np.ndarray]:
+def location_bounds(
+    chain: RelevanceChain, start: str, block: LocalBlock, support: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Upper bounds of 1 - |cos| at the locations of a block: of any two nonnegative starts, of Gaussian ones.
 
     Theorem `generators` asks for columns with pairwise nonnegative cosines, not for nonnegative columns:
@@ -115,12 +119,22 @@ def location_bounds(chain: RelevanceChain, start: str, block: LocalBlock) -> tup
     may be negative, or where rounding decides; NaN at dead locations. Gaussian starts: each location by
     itself with probability 0.95 (theorem `local-csc-certificate`). |fl(P) - P| <= g |Z_l| ... |Z_s|, whose
     columns sum to at most the product of alpha + beta, counts in full against the length of each column and
-    against |P|_F; a column computed as zero is taken as zero. Source: theory.md B2 and B15.
+    against |P|_F. A column is zero where no path leads to the location (`support`, (positions, channels,
+    units), made where it is not given); one that is computed as zero but may not be is refused: its cosines
+    are unknown. Source: theory.md B2 and B15.
     """
     error = _error(chain, chain.graph.resolve(start), block.layer)
-    P = block.matrices.cpu().numpy()
-    worst = np.array([_worst_signed(M.T, error) for M in P])
-    return worst, np.array([_gaussian_signed(M, error) for M in P])
+    support = _support(chain, start, block) if support is None else support
+    P, columns = block.matrices.cpu().numpy(), support.any(1)
+    worst = np.array([_worst_signed(M.T, error, on) for M, on in zip(P, columns, strict=True)])
+    return worst, np.array([_gaussian_signed(M, error, on) for M, on in zip(P, columns, strict=True)])
+
+
+def _support(chain: RelevanceChain, start: str, block: LocalBlock) -> np.ndarray:
+    """Of a block at all locations, or at some, of a chain of one image."""
+    pattern = chain.pattern().columns(start, range(block.matrices.shape[-1]), block.layer)[0]
+    found = pattern.reshape(*pattern.shape[:2], -1).permute(2, 1, 0).cpu().numpy() > 0
+    return found[block.positions]
 
 
 def bounded(chain: RelevanceChain) -> NotApplicable | None:
@@ -135,10 +149,13 @@ def bounded(chain: RelevanceChain) -> NotApplicable | None:
 # ---------------------------------------------------------------- one location
 
 
-def _worst_signed(columns: np.ndarray, error: float) -> float:
-    columns = columns[columns.any(axis=1)]
+def _worst_signed(columns: np.ndarray, error: float, live: np.ndarray) -> float:
+    """The rows of `columns` are those of P; live: which of them structure keeps alive."""
+    columns = columns[live]
     if len(columns) == 0:
         return float("nan")
+    if not (np.isfinite(columns).all() and np.abs(columns).max(axis=1).min() > 1e-100):
+        return float("inf")
     length = np.linalg.norm(columns, axis=1, keepdims=True)
     unit = columns / length
     turned = error / float(length.min())
@@ -149,10 +166,12 @@ def _worst_signed(columns: np.ndarray, error: float) -> float:
     return upper if upper < 1 else float("inf")
 
 
-def _gaussian_signed(P: np.ndarray, error: float) -> float:
-    size = float(np.linalg.norm(P))
-    if size == 0:
+def _gaussian_signed(P: np.ndarray, error: float, live: np.ndarray) -> float:
+    if not live.any():
         return float("nan")
+    size = float(np.linalg.norm(P)) if np.isfinite(P).all() else 0.0
+    if not 1e-100 < size < np.inf:
+        return 1.0
     off = error * np.sqrt(P.shape[1]) / size
     spread = float(enclosure.stable_rank_excess_upper(P, off)) if off < 1 else np.inf
     return float(cosine.deficit_upper(spread, 1 - CONFIDENCE)) if spread < np.inf else 1.0
@@ -192,6 +211,8 @@ def _step(
     """
     mass, terms, center = _mass(chain, above, below), M.shape[0], cone.center
     error = _error(chain, above, below)
+    if not error < 1 or not np.isfinite(M).all():
+        return NotApplicable(f"numbers between {above!r} and {below!r} are beyond what float64 can vouch for")
     sums = M.sum(axis=0)[(M != 0).any(axis=0)]
     off = float(np.abs(sums - 1).max()) if len(sums) else np.inf
     if off > 2 * error + enclosure.gamma(terms) * mass or len(sums) < M.shape[1]:
@@ -205,7 +226,8 @@ def _step(
 
 def _error(chain: RelevanceChain, above: str, below: str) -> float:
     """A bound of the absolute column sums of fl(C) - C: both pools of each layer are summed."""
-    return rounding(chain, above, below) * 2 * _mass(chain, above, below)
+    relative = (rounding(chain, above, below) + EXTRA) * 2 * _mass(chain, above, below)
+    return round_up(relative + matrix_loss(chain, above, below), 2)
 
 
 def _mass(chain: RelevanceChain, above: str, below: str) -> float:

@@ -93,9 +93,13 @@ def sent_down(
     chosen = {name: positions_of_images(chain, name, positions, count, seed, first_image) for name in wanted}
     store: dict[str, Tensor] = {}
     for block in _blocks(chain, start, count):
+        left = set(wanted)
         for layer, parts in chain.sweep({start: columns(block)}):
             if layer in wanted:
                 _keep(store, layer, parts[start], block, count, chosen[layer])
+                left.discard(layer)
+            if not left:
+                break
         progress(f"columns from {start}", block.stop, count)
     return {
         layer: [

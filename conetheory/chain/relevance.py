@@ -8,6 +8,7 @@ from them serve all vectors.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
 from conetheory.chain.checks import Start, checked_device, checked_dtype, checked_images, checked_vectors
+from conetheory.chain.derived import Derived
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph, Node
 from conetheory.networks.ops import Shape
@@ -57,6 +59,7 @@ class RelevanceChain:
         self._maps: dict[str, LocalMap] = {}
         self._entrances: dict[str, LocalMap] = {}
         self._exits: dict[str, LocalMap] = {}
+        self._kind: str | None = None  # of derived maps
         with torch.inference_mode():
             self._run(self.method.rule.bind(self.graph))
 
@@ -219,11 +222,39 @@ class RelevanceChain:
             return np.hstack([operator.matmat(block) for block in _identity_blocks(columns, operator.dtype)])
         return np.hstack([operator.rmatmat(block) for block in _identity_blocks(rows, operator.dtype)]).T
 
-    def double(self) -> RelevanceChain:
-        """The same chain in float64."""
-        if self.dtype == torch.float64:
+    def pattern(self) -> RelevanceChain:
+        """The chain of ones and zeros: an entry is one where a path leads, whatever its numbers are.
+
+        Its `sweep`, `columns`, `rows`, ... say which relevances are zero by structure: inactive units,
+        weights of zero or of the wrong sign, locations out of reach. Of a nonnegative method's chain these
+        are all zeros there are in exact arithmetic; a signed one may cancel to more. A zero in floating
+        point that has a one here has underflowed or cancelled. Raises InputError where the method's maps
+        don't tell.
+        """
+        return self._derived("pattern")
+
+    def loss(self) -> RelevanceChain:
+        """What underflow costs at most between two layers, in units of 2^-1022: `down` and `up` of zeros.
+
+        The absolute error of an entry of `down` or `up`, beside its relative one, whatever the start of ones
+        and zeros; inf where an activation or a denominator itself left the range of the dtype, float64.
+        Raises InputError as `pattern`.
+        """
+        return self._derived("loss")
+
+    def _derived(self, kind: str) -> RelevanceChain:
+        found = copy.copy(self)
+        found._kind = kind
+        for name in ("_maps", "_entrances", "_exits"):
+            setattr(found, name, Derived(getattr(self, name), kind, self.method.name))
+        return found
+
+    def double(self, device: str | torch.device | None = None) -> RelevanceChain:
+        """The same chain in float64, on another device where one is given."""
+        device = self.device if device is None else torch.device(device)
+        if (self.dtype, self.device) == (torch.float64, device):
             return self
-        return RelevanceChain(self.network, self.images, self.method, dtype=torch.float64, device=self.device)
+        return RelevanceChain(self.network, self.images, self.method, dtype=torch.float64, device=device)
 
     def only(self, image: int) -> RelevanceChain:
         """The chain of one of the images."""
@@ -232,7 +263,8 @@ class RelevanceChain:
         if len(self) == 1:
             return self
         method = replace(self.method, rule=self.method.rule.only(self.images, image))
-        return RelevanceChain(self.network, self.images[image], method, dtype=self.dtype, device=self.device)
+        one = RelevanceChain(self.network, self.images[image], method, dtype=self.dtype, device=self.device)
+        return one if self._kind is None else one._derived(self._kind)
 
 
 def _identity_blocks(size: int, dtype: np.dtype, block: int = 256) -> Iterator[np.ndarray]:

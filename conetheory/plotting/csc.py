@@ -119,7 +119,7 @@ def _certified(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
         return
     edges = np.append(x - 0.5, x[-1] + 0.5)
     for name, style in ((schema.WORST, "-"), (schema.TYPICAL, (0, (4, 1.5)))):
-        bound, where = positive(one[name]), f"{schema.variable(name).label} location"
+        bound, where = positive(one[name]), f"{schema.variable(name).label} {_certified_where(one)}"
         options = {
             "color": CERTIFIED,
             "lw": 1.4,
@@ -130,6 +130,15 @@ def _certified(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
         axes.stairs(bound, edges, baseline=None, **options)
         if style == "-":
             axes.stairs(bound, edges, baseline=2.0, fill=True, color=CERTIFIED, alpha=0.13, lw=0, zorder=1)
+
+
+def _certified_where(one: xr.Dataset) -> str:
+    """The worst of a sample is not the worst: a figure says which it is."""
+    there = {"certified_positions", "locations"} <= set(one)
+    all_of_them = there and bool(
+        (one["certified_positions"] >= one["locations"]).sum() == one["locations"].count()
+    )
+    return "location" if all_of_them else "of the sampled locations"
 
 
 def cosine_axis(axes: Axes, top: int) -> None:

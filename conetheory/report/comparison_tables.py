@@ -1,11 +1,13 @@
 """A comparison as tables and lines of text.
 
 In the tables deficits are `1 - |cos|`, errors are in decades, and `worst` and `median` are the certified
-lower bounds of the cosine at the worst and at the median location.
+lower bounds of the cosine, of nonnegative starts that arrive, at the worst and at the median certified
+location; where these are a sample the heading says so.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from itertools import groupby
@@ -17,7 +19,6 @@ from rich.table import Table
 from conetheory import schema
 from conetheory.report import formats
 from conetheory.results.comparison import Comparison
-from conetheory.schema import Theory
 
 THOROUGH = ("certified_share", "certified_tau_1_upper")  # columns that are explained where they are there
 STYLE = {"title_justify": "left", "title_style": "bold", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
@@ -30,7 +31,7 @@ def comparison_tables(comparison: Comparison) -> Iterator[Table]:
     for (method, start), records in groupby(comparison.rows(), lambda r: (r["method"], r["start"])):
         rows = list(records)
         table = Table(title=f"{method} from {start}", **STYLE)
-        columns = [c for c in _columns(comparison.theories) if any(c[1](row) != "" for row in rows)]
+        columns = [c for c in _columns(comparison) if any(c[1](row) != "" for row in rows)]
         for heading, _ in columns:
             name = heading == "layer"
             table.add_column(
@@ -49,7 +50,7 @@ def method_table(comparison: Comparison) -> Table:
     columns: list[Column] = [
         ("method", lambda r: r["method"]),
         ("start", lambda r: r["start"]),
-        *_columns(comparison.theories)[1:-1],
+        *_columns(comparison)[1:-1],
         _column(schema.WHOLE_MAPS, formats.deficit),
         _column(schema.BASELINE, formats.deficit),
     ]
@@ -80,16 +81,23 @@ def _amount(comparison: Comparison) -> list[str]:
     ]
 
 
-def _columns(theories: list[Theory]) -> list[Column]:
+def _sampled(comparison: Comparison) -> bool:
+    """Whether certified locations are a sample of those that there are."""
+    certified, there = (comparison.total(name) for name in ("certified_positions", "locations"))
+    return bool(certified and certified < there)
+
+
+def _columns(comparison: Comparison) -> list[Column]:
+    of = " of\nsample" if _sampled(comparison) else ""
     columns: list[Column] = [("layer", lambda r: r["label"]), _column(schema.MEASURED, formats.deficit)]
-    for theory in theories:
+    for theory in comparison.theories:
         key = theory.key
         columns.append((_broken(theory.label), lambda r, t=key: formats.deficit(r["predicted"][t])))
         columns.append(("error", lambda r, t=key: formats.decades(r["error_decades"].get(t))))
     return [
         *columns,
-        _cosine(schema.WORST),
-        _cosine(schema.TYPICAL),
+        _cosine(schema.WORST, of),
+        _cosine(schema.TYPICAL, of),
         _column("certified_share", formats.percent),
         _cosine(schema.MAP_UPPER),
         _column("certified_tau_1_upper", formats.ceiled, " <="),
@@ -102,9 +110,9 @@ def _column(name: str, form: Callable[[float | None], str], side: str = "") -> C
     return _broken(schema.variable(name).label) + side, lambda record: form(record.get(name))
 
 
-def _cosine(name: str) -> Column:
+def _cosine(name: str, of: str = "") -> Column:
     """A certified deficit, as the cosine that it leaves."""
-    return f"{schema.variable(name).label}\ncos >=", lambda r: formats.cosine_lower(r.get(name))
+    return f"{schema.variable(name).label}{of}\ncos >=", lambda r: formats.cosine_lower(r.get(name))
 
 
 def _broken(label: str) -> str:
@@ -130,15 +138,33 @@ def summary_lines(comparison: Comparison) -> list[str]:
         )
     explained = [schema.variable(name) for name in THOROUGH if name in comparison.dataset]
     lines += [f"{said.label}: {said.meaning}" for said in explained]
-    certified, there = (comparison.total(name) for name in ("certified_positions", "locations"))
-    if certified and certified < there:
-        lines.append(f"certified at {certified} of {there} locations; more with --positions")
+    lines += _locations_said(comparison)
     for kind in schema.REASONS:
         entries = [entry for entry in comparison.not_applicable if entry["missing"] == kind.name]
         lines += [f"{kind.label}: {names}: {reason}" for reason, names in _by_reason(entries).items()]
     for method, reason in comparison.not_predicted.items():
         lines.append(f"{schema.NOT_PREDICTED.label}: {method}: {reason}")
     return lines
+
+
+def _locations_said(comparison: Comparison) -> Iterator[str]:
+    """Of which locations, and of which starts, certificates speak."""
+    data = comparison.dataset
+    if _sampled(comparison):
+        certified, there = (comparison.total(name) for name in ("certified_positions", "locations"))
+        yield f"certified at a sample of {certified} of {there} locations; more with --positions"
+    worse = data.get("certified_worse_share_upper")
+    if worse is not None and bool((worse > 0).any()):
+        yield (
+            f"the worst of a sample: at most {_percent_up(float(worse.max()))} of a layer's locations are "
+            "worse (one-sided binomial bound, 95% confidence, each layer by itself)"
+        )
+    if partial := comparison.total("certified_partial_locations"):
+        share = float(data["certified_arriving_share"].min())
+        yield (
+            f"at {partial} certified locations some starts arrive and others do not (at one layer only "
+            f"{100 * share:.0f}% arrive at a location, on average): bounds are of those that do"
+        )
 
 
 def _by_reason(entries: list[dict[str, str]]) -> dict[str, str]:
@@ -162,18 +188,34 @@ def sentence(comparison: Comparison, wanted: tuple[float, ...] = (0.9, 0.5)) -> 
 
 def _certified_words(rows: list[Record], name: str, what: str, wanted: tuple[float, ...]) -> str:
     bounds = [r.get("certified_deficit_upper") for r in rows]
-    where = "at every certified location, whatever the network decides"
     for least in wanted:
         first = len(rows)
         while first > 0 and bounds[first - 1] is not None and 1 - bounds[first - 1] >= least:
             first -= 1
         if first < len(rows):
-            worst = max(bounds[first:])
+            worst, found = formats.cosine_lower(max(bounds[first:])), rows[first:]
+            whose, beside = _those_that_arrive(found, what)
             return (
-                f"From {rows[first]['label']} down, {name} maps of {what} agree to at least "
-                f"cos {formats.cosine_lower(worst)} {where}."
+                f"From {found[0]['label']} down, {name} maps of {whose} agree to at least cos {worst} over "
+                f"the channels at every certified location, whatever the network decides{beside}."
             )
     return ""
+
+
+def _those_that_arrive(rows: list[Record], what: str) -> tuple[str, str]:
+    """Of which starts a bound speaks: of all only where none fails to arrive; and what is said beside it."""
+    partial = [r.get("certified_partial_locations") for r in rows]
+    share = max(r.get("certified_worse_share_upper") or 0.0 for r in rows)
+    worse = f" (a sample: at most {_percent_up(share)} of locations are worse)" if share else ""
+    if not any(partial) and None not in partial:
+        return what, worse
+    count = sum(int(n) for n in partial if n is not None)
+    beside = f"{worse}; at {count} of them some do not arrive, and differ" if count else worse
+    return f"those {what.removeprefix('any two ')} that arrive", beside
+
+
+def _percent_up(share: float) -> str:
+    return f"{math.ceil(1000 * share) / 10:.1f}%"
 
 
 def _measured_words(rows: list[Record], name: str) -> str:

@@ -36,7 +36,9 @@ class Cone:
     @property
     def label(self) -> str:
         parts = [
-            f"any two nonnegative starts at most {angle(self.worst)} apart" if self.worst is not None else "",
+            f"nonnegative starts that arrive at most {angle(self.worst)} apart at every certified location"
+            if self.worst is not None
+            else "",
             f"median of random starts {angle(self.median)}" if self.median is not None else "",
             f"projective diameter at most {self.diameter:.3g}" if self.diameter is not None else "",
         ]

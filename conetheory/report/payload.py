@@ -15,8 +15,8 @@ from conetheory.report.findings import Findings
 MARKS = ("circle", "diamond", "square")
 STYLES = 6  # that the page has for theories
 BOUNDS = {
-    "certified": (schema.WORST, "certified, worst location"),
-    "certified-median": (schema.TYPICAL, "certified, median"),
+    "certified": (schema.WORST, "certified, worst certified location"),
+    "certified-median": (schema.TYPICAL, "certified, median of them"),
 }
 BANDS = {
     "measured-band": ("measured_band", "side", *schema.SIDES),

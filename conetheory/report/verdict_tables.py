@@ -21,7 +21,8 @@ COLUMNS = {
     "measured": "Median of 1 − |cos| of the maps of two starts, over the channels at a location of "
     "the input, of that of random vectors, which have forgotten nothing",
     "predicted": "What theory gives for the measured column, and by how many decades it is off",
-    "certified": "Lower bound of the cosine of any two nonnegative starts, at the worst location",
+    "certified": "Lower bound of the cosine of two nonnegative starts that arrive, at the worst certified "
+    "location",
     "forgotten by": "From this layer down the channels have forgotten the start",
     "blind above": "The lowest start layer that the input knows nothing of",
     "variance moved": "Share of a map's variance over the pixels that the class can move",

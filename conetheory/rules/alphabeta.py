@@ -27,6 +27,7 @@ from conetheory.networks.ops import LinearOp, Part, Unweighted, negative, positi
 from conetheory.rules.base import Rule
 from conetheory.rules.maps import ScaledMap
 from conetheory.rules.registry import register
+from conetheory.rules.smallness import nonzero, occupied
 
 Bias = Literal["none", "bach", "signed"]
 EmptyPool = Literal["drop", "renormalise"]
@@ -78,6 +79,10 @@ class AlphaBeta(Rule):
     def is_sum_preserving(self) -> bool:
         return self.bias == "none" and self.stabiliser == 0
 
+    @property
+    def has_fixed_pattern(self) -> bool:
+        return self.is_nonnegative  # with beta > 0 two denominators scale a column
+
     def linear(self, op: LinearOp, xs: Sequence[Tensor], y: Tensor) -> ScaledMap:
         signed = any(bool((x < 0).any()) for x in xs)
         plus = [x.clamp(min=0) for x in xs] if signed else list(xs)
@@ -87,13 +92,14 @@ class AlphaBeta(Rule):
         negative_possible = minus is not None or not isinstance(op, Unweighted)
         if negative_possible and (self.beta > 0 or renormalise):
             pools.append((negative, self._pool(op, plus, minus, negative)))
-        shares = self._shares([pool for _, pool in pools], renormalise)
+        empty = [self._empty(op, plus, minus, part, z) for part, z in pools] if renormalise else None
+        shares = self._shares([pool for _, pool in pools], empty)
         terms = [(share.unsqueeze(1), part) for (part, _), share in zip(pools, shares, strict=True)]
         groups = [([x.unsqueeze(1) for x in plus], terms)]
         if minus is not None:
             flipped = [(share, opposite(part)) for share, part in terms]
             groups.append(([x.unsqueeze(1) for x in minus], flipped))
-        return ScaledMap(op, [tuple(x.shape[1:]) for x in xs], groups)
+        return ScaledMap(op, [tuple(x.shape[1:]) for x in xs], groups, chosen=renormalise)
 
     def _pool(self, op: LinearOp, plus: list[Tensor], minus: list[Tensor] | None, part: Part) -> Tensor:
         pool = op.linear(plus, part)
@@ -104,20 +110,33 @@ class AlphaBeta(Rule):
         bias = part(op.bias) if self.bias == "bach" else op.bias
         return pool + bias.view((1, -1) + (1,) * (pool.ndim - 2))
 
-    def _shares(self, pools: list[Tensor], renormalise: bool) -> list[Tensor]:
-        """`alpha / z+` and `-beta / z-`, zero where a pool is empty."""
+    def _empty(
+        self, op: LinearOp, plus: list[Tensor], minus: list[Tensor] | None, part: Part, z: Tensor
+    ) -> Tensor:
+        """Where a pool has nothing in it: by structure, as a sum of small contributions may underflow."""
+        if self.bias == "signed":
+            return z == 0
+        count = op.linear([nonzero(x) for x in plus], occupied(part))
+        if minus is not None:
+            count = count + op.linear([nonzero(x) for x in minus], occupied(opposite(part)))
+        if self.bias == "bach" and op.bias is not None:
+            count = count + nonzero(part(op.bias)).view((1, -1) + (1,) * (z.ndim - 2))
+        return count == 0
+
+    def _shares(self, pools: list[Tensor], empty: list[Tensor] | None) -> list[Tensor]:
+        """`alpha / z+` and `-beta / z-`, zero where a pool is empty; renormalised where `empty` is given."""
         weights = [self.alpha, -self.beta][: len(pools)]
-        if renormalise and len(pools) == 1:
+        if empty is not None and len(pools) == 1:
             weights = [1.0]
-        elif renormalise:
-            empty = [pool == 0 for pool in pools]
+        elif empty is not None:
             one = pools[0].new_ones(())  # of two Python numbers `where` would make a float32 tensor
             weights = [torch.where(empty[1 - i], one, w) for i, w in enumerate(weights)]
         if self.stabiliser > 0:
             pools = [torch.where(z >= 0, z + self.stabiliser, z - self.stabiliser) for z in pools]
         if self.on_zero > 0:
             pools = [torch.where(z == 0, self.on_zero, z) for z in pools]
-        return [torch.where(z == 0, 0.0, w / z) for w, z in zip(weights, pools, strict=True)]
+        vanished = [z == 0 for z in pools] if empty is None else empty
+        return [torch.where(v, 0.0, w / z) for v, w, z in zip(vanished, weights, pools, strict=True)]
 
 
 def opposite(part: Part) -> Part:

@@ -27,6 +27,11 @@ class Rule:
     is_linear: the map is linear in the relevance (else it has no adjoint and no spectrum).
     is_nonnegative: every matrix is nonnegative, so the cone of nonnegative relevances is kept.
     is_sum_preserving: columns sum to one where all pools are filled.
+    has_fixed_pattern: every matrix is `diag N diag`, with N a matrix of the weights alone and positive
+        diagonals on what is alive, for all images with the same active units, pool winners and input signs;
+        and what is sent down is the relevance itself, one number a unit. Then, and only then, block and
+        image-free certificates speak of it: a rule says so, it is never guessed.
+    roundings: how many an entry of its matrix may have beside those of the sums over fans.
     rectifies: a ReLU stands between the linear maps (`theory.meanfield`'s arc-cosine map applies);
     gated: what it lets through is multiplied by the slope of the activation as well.
     reduce: how the channels of a map become one picture, `sum` or `absmax` (of the paper).
@@ -35,6 +40,8 @@ class Rule:
     is_linear: ClassVar[bool] = True
     is_nonnegative: ClassVar[bool] = False
     is_sum_preserving: ClassVar[bool] = False
+    has_fixed_pattern: ClassVar[bool] = False
+    roundings: ClassVar[int] = 8  # two pools, bias, stabiliser, distance to a bound twice, two groups, W^2
     rectifies: ClassVar[bool] = False
     gated: ClassVar[bool] = True
     reduce: ClassVar[str] = "sum"

@@ -53,6 +53,14 @@ class Composite(Rule):
     def is_sum_preserving(self) -> bool:
         return all(rule.is_sum_preserving for rule in self.parts)
 
+    @property
+    def has_fixed_pattern(self) -> bool:
+        return all(rule.has_fixed_pattern for rule in self.parts)
+
+    @property
+    def roundings(self) -> int:
+        return max(rule.roundings for rule in self.parts)
+
     def bind(self, graph: Graph) -> Self:
         return replace(self, lowest=frozenset(lowest(graph)))
 

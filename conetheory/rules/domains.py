@@ -57,6 +57,7 @@ class WSquare(Rule):
     bias: Literal["none", "squared"] = "none"
     stabiliser: float = 0.0
     is_nonnegative = True
+    has_fixed_pattern = True
 
     def __post_init__(self) -> None:
         check_choice(self.bias, "bias", ("none", "squared"))
@@ -84,6 +85,7 @@ class Flat(Rule):
 
     stabiliser: float = 0.0
     is_nonnegative = True
+    has_fixed_pattern = True
 
     def __post_init__(self) -> None:
         check_stabiliser(self.stabiliser)

@@ -39,6 +39,7 @@ class ExcitationBackprop(Rule):
     negative_inputs: Literal["silent", "excite"] = "silent"
     stabiliser: float = 0.0
     is_nonnegative = True
+    has_fixed_pattern = True
 
     def __post_init__(self) -> None:
         check_choice(self.negative_inputs, "negative_inputs", ("silent", "excite"))

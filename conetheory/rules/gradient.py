@@ -34,6 +34,10 @@ class Gradient(Rule):
 
     reduce = "absmax"
 
+    @property
+    def has_fixed_pattern(self) -> bool:
+        return self.is_linear  # not of the methods below, which rectify what they send down
+
     def linear(self, op: LinearOp, xs: Sequence[Tensor], y: Tensor) -> ScaledMap:
         one = y.new_ones((1,) * (y.ndim + 1))
         return ScaledMap(op, [tuple(x.shape[1:]) for x in xs], [(None, [(one, whole)])])
@@ -56,6 +60,7 @@ class InputTimesGradient(Gradient):
     """The gradient down to the input, where it is multiplied by the image."""
 
     reduce = "sum"
+    has_fixed_pattern = False  # the image stands at the input only, so that blocks don't compose
 
     def exit(self, name: str, y: Tensor) -> Diagonal | None:
         return Diagonal(y.unsqueeze(1)) if name == INPUT else None

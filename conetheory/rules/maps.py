@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from conetheory.networks.ops import LinearOp, MaxPool2d, Shape, Terms
+from conetheory.rules.smallness import Lossy, ScaledLoss, merge, nonzero, occupied, split
 
 Group = tuple[Sequence[Tensor] | None, Terms]
 
 
 class LocalMap(Protocol):
-    """`M` of one operation, for one batch of images."""
+    """`M` of one operation, for one batch of images.
+
+    `pattern` and `loss` are what certificates need of it; a map without them has none.
+    """
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
         """`M r`: relevance at the output to relevance at each input."""
@@ -25,15 +29,13 @@ class LocalMap(Protocol):
         """`M^T h`: covectors at the inputs (None for zero) to the covector at the output."""
         ...
 
+    def pattern(self) -> LocalMap:
+        """A map with positive entries where those of M are not structurally zero, zeros elsewhere."""
+        ...
 
-def merge(t: Tensor) -> Tensor:
-    """`(images, vectors, ...)` to `(images * vectors, ...)`, as the operations want it."""
-    return t.flatten(0, 1)
-
-
-def split(t: Tensor, images: int) -> Tensor:
-    """The inverse of `merge`."""
-    return t.unflatten(0, (images, -1))
+    def loss(self) -> LocalMap:
+        """Carries what underflow has cost at most, in units of 2^-1022, and adds what M's own costs."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ class Same:
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         return hs[0] if self.inside == self.outside else hs[0].reshape(*hs[0].shape[:2], *self.outside)
 
+    def pattern(self) -> Same:
+        return self
+
+    def loss(self) -> Same:
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Diagonal:
@@ -61,6 +69,12 @@ class Diagonal:
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         return hs[0] * self.scale
+
+    def pattern(self) -> Diagonal:
+        return Diagonal(nonzero(self.scale))
+
+    def loss(self) -> Lossy:
+        return Lossy(Diagonal(self.scale.abs()))
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,12 @@ class Split:
         like = next(h for h in hs if h is not None)
         blank = {w: like.new_zeros((*like.shape[:2], w, *like.shape[3:])) for w in self.widths}
         return torch.cat([blank[w] if h is None else h for h, w in zip(hs, self.widths, strict=True)], 2)
+
+    def pattern(self) -> Split:
+        return self
+
+    def loss(self) -> Split:
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +125,12 @@ class WinnerTakesAll:
         taken = h.flatten(-2).gather(-1, self._index(h.shape[1]))
         return taken.unflatten(-1, self.winners.shape[-2:])
 
+    def pattern(self) -> WinnerTakesAll:
+        return self
+
+    def loss(self) -> Lossy:
+        return Lossy(self)
+
 
 @dataclass(frozen=True, eq=False)
 class ScaledMap:
@@ -112,12 +138,14 @@ class ScaledMap:
 
     groups: `(x, [(share, part), ...])` with x one tensor `(images, 1, *shape)` for each input of the
     operation, or None for ones; shares `(images, 1, *shape of the output)`, or anything that broadcasts.
-    The terms of a group go through one stacked transposed operation.
+    The terms of a group go through one stacked transposed operation. The pattern is that of `x` and `part(W)`
+    (parts look at signs alone); `chosen` says that a share may be zero though its output has contributions.
     """
 
     op: LinearOp
     shapes: Sequence[Shape]  # of the inputs, without the batch axis
     groups: Sequence[Group]
+    chosen: bool = False
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
         total: tuple[Tensor, ...] | None = None
@@ -146,6 +174,19 @@ class ScaledMap:
                 total = y if total is None else total + y
         return total
 
+    def pattern(self) -> ScaledMap:
+        groups = [
+            (
+                None if xs is None else [nonzero(x) for x in xs],
+                [(nonzero(s) if self.chosen else torch.ones_like(s), occupied(part)) for s, part in terms],
+            )
+            for xs, terms in self.groups
+        ]
+        return replace(self, groups=groups)
+
+    def loss(self) -> ScaledLoss:
+        return ScaledLoss(self.op, self.shapes, self.groups, self.chosen)
+
 
 @dataclass(frozen=True, eq=False)
 class Blockwise:
@@ -164,6 +205,12 @@ class Blockwise:
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         vectors = next(h.shape[1] for h in hs if h is not None)
         return self._stack(self.inner.up([None if h is None else self._flat(h) for h in hs]), vectors)
+
+    def pattern(self) -> Blockwise:
+        return Blockwise(self.inner.pattern(), self.count)
+
+    def loss(self) -> Blockwise:
+        return Blockwise(self.inner.loss(), self.count)
 
     def _flat(self, r: Tensor) -> Tensor:
         return r.unflatten(2, (self.count, -1)).flatten(1, 2)
@@ -186,6 +233,12 @@ class Copies:
             w * block for w, block in zip(self.weights, hs[0].chunk(len(self.weights), 2), strict=True)
         )
 
+    def pattern(self) -> Copies:
+        return Copies(tuple(float(w != 0) for w in self.weights))
+
+    def loss(self) -> Lossy:
+        return Lossy(Copies(tuple(abs(w) for w in self.weights)))
+
 
 @dataclass(frozen=True)
 class Transposed:
@@ -198,6 +251,12 @@ class Transposed:
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         return self.inner.down(hs[0])[0]
+
+    def pattern(self) -> Transposed:
+        return Transposed(self.inner.pattern())
+
+    def loss(self) -> Transposed:
+        return Transposed(self.inner.loss())
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,6 +276,12 @@ class Chained:
             h = part.up([h])
         return h
 
+    def pattern(self) -> Chained:
+        return Chained(tuple(part.pattern() for part in self.maps))
+
+    def loss(self) -> Chained:
+        return Chained(tuple(part.loss() for part in self.maps))
+
 
 @dataclass(frozen=True, eq=False)
 class Selected:
@@ -230,3 +295,9 @@ class Selected:
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         return self.inner.up([None if h is None else h * m for h, m in zip(hs, self.masks, strict=True)])
+
+    def pattern(self) -> Selected:
+        return Selected(self.inner.pattern(), [nonzero(mask) for mask in self.masks])
+
+    def loss(self) -> Selected:
+        return Selected(self.inner.loss(), self.masks)

@@ -99,6 +99,10 @@ class Method:
     def sum_preserving(self) -> bool:
         return self.rule.is_sum_preserving
 
+    @property
+    def fixed_pattern(self) -> bool:
+        return self.rule.has_fixed_pattern
+
 
 _ENTRIES: dict[str, Entry] = {}
 

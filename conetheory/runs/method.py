@@ -91,7 +91,7 @@ class _Run:
         """One image through stages; what was predicted is saved before the last one is certified."""
         chain = self._chain(self.images[number : number + 1])
         certified = self.settings.certifies(number) and self._certifiable(chain)
-        double = chain.double() if certified else None
+        double = chain.double("cpu") if certified else None
         case = Case(number, chain, self.settings, self.progress, double)
         for stage in stages:
             if stage is self.certify and save is not None and self._parts():
@@ -110,7 +110,7 @@ class _Run:
     def found(self) -> Comparison:
         """What there is so far: of the earlier run, then of each stage."""
         parts = self._parts()
-        base = self._with_reasons(self.check.counted(parts[0]))
+        base = self._with_reasons(parts[0])
         found = compare(base, *parts[1:])
         repro = ", ".join(self.settings.repro)
         return Comparison(found.dataset.assign_attrs(repro=repro)) if repro else found

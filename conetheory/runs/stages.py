@@ -6,16 +6,12 @@ chain. What stages want of the same chain they find in its supply, computed once
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from conetheory import schema
-from conetheory.certify.certifier import CscCertifier, certificate
+from conetheory.certify.certifier import CscCertifier
+from conetheory.certify.check import Held, check_certificates
+from conetheory.certify.summary import certificate
 from conetheory.chain.explained import ExplainerChain
 from conetheory.chain.local import is_enumerable
 from conetheory.chain.relevance import RelevanceChain
@@ -65,10 +61,6 @@ class Stage(Protocol):
         ...
 
     def add(self, case: Case) -> None: ...
-
-    def result(self) -> Result | None:
-        """What was found; None where there is nothing to say of this method."""
-        ...
 
 
 class Measure:
@@ -138,6 +130,7 @@ class Certify:
         self.chain = None
         options = {"layers": s.layers, "positions": s.positions, "seed": s.seed}
         self.certifiers = {n: CscCertifier(n, thorough=not s.measure, **options) for n in s.starts}
+        self.held: dict[str, dict[str, Held]] = {}  # what `Check` finds of them
 
     def wants(self, number: int) -> bool:
         return self.settings.certifies(number)
@@ -151,59 +144,27 @@ class Certify:
                 certifier.add(case.double, case.supply(start), case.progress)
 
     def result(self) -> Result | None:
-        return None if self.chain is None else certificate(self.chain, self.certifiers)
+        if self.chain is None:
+            return None
+        return certificate(self.chain, self.certifiers, self.held)
 
 
 class Check:
-    """Nonnegative starts of each certified image's own, held against its bounds pair by pair."""
+    """Every certificate of an image held against the starts that come nearest to violating it."""
 
     name = "check"
 
     def __init__(self, certify: Certify, settings: Settings) -> None:
         self.certify, self.settings = certify, settings
-        self.violations: dict[tuple[str, str], int] = {}
-        self.checked: dict[tuple[str, str], int] = {}
 
     def wants(self, number: int) -> bool:
         return self.certify.wants(number)
 
     def add(self, case: Case) -> None:
+        if case.double is None:
+            return
+        options = {"vectors": self.settings.vectors, "seed": self.settings.seed + case.number}
         for start, certifier in self.certify.certifiers.items():
-            if case.double is not None and certifier.certificates:
-                self._add(case, start, certifier)
-
-    def _add(self, case: Case, start: str, certifier: CscCertifier) -> None:
-        def observe(start: str, layer: str, _: int, deficits: Tensor) -> None:
-            self._count(certifier, start, layer, deficits)
-
-        options = {"distribution": "nonnegative", "layers": list(certifier.certificates), "observe": observe}
-        seed = self.settings.seed + case.number
-        CscMeter([start], vectors=self.settings.vectors, seed=seed, **options).add(case.double)
-
-    def _count(self, certifier: CscCertifier, start: str, layer: str, deficits: Tensor) -> None:
-        found = certifier.certificates[layer]
-        bound = torch.from_numpy(found.deficit_upper[-1]).to(deficits.device)
-        measured = deficits[torch.as_tensor(found.positions[-1], device=deficits.device)]
-        live = ~torch.isnan(measured)
-        key = start, layer
-        broken = int((live & ~(measured <= bound[:, None])).sum())
-        self.violations[key] = self.violations.get(key, 0) + broken
-        self.checked[key] = self.checked.get(key, 0) + int(live.sum())
-
-    def counted(self, result: Result) -> Result:
-        """A result with what was counted, zero where there was no bound."""
-        if not self.checked:
-            return result
-        data = result.dataset.copy()
-        for name, counts in (("violations", self.violations), ("checked", self.checked)):
-            data[name] = (schema.DIMS, _laid_out(counts, result))
-        return type(result)(data)
-
-
-def _laid_out(counts: Mapping[tuple[str, str], int], result: Result) -> np.ndarray:
-    data = result.dataset
-    values = np.zeros([data.sizes[dim] for dim in schema.DIMS])
-    starts, layers = list(data["start"].values), list(data["layer"].values)
-    for (start, layer), count in counts.items():
-        values[0, starts.index(start), layers.index(layer)] = count
-    return values
+            found = check_certificates(certifier, case.double, **options, progress=case.progress)
+            for layer, held in found.items():
+                self.certify.held.setdefault(start, {}).setdefault(layer, Held()).join(held)

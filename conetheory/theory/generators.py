@@ -33,19 +33,35 @@ def worst_deficit_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> float:
     and the first left-out angle to c. NaN for a zero matrix. Source: theory.md B2 (theorem `generators`)
     and the triangle inequality of angles.
     """
+    return worst_pair_upper(P, g, keep)[0]
+
+
+def worst_pair_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> tuple[float, int, int]:
+    """`worst_deficit_upper`, and two columns that attain the worst pair: of all, or of the farthest `keep`.
+
+    The same column twice where one is live, -1 where none is.
+    """
+    units = np.flatnonzero((np.asarray(P) > 0).any(axis=0))
     P = _live(P)
-    if P.shape[1] == 0:
-        return float("nan")
     rows, count = P.shape
+    if count == 0:
+        return float("nan"), -1, -1
     if count <= keep:
-        worst = enclosure.deficit_inflated_upper(cone.worst_pair_cosine(P).deficit, g, rows)
-        return min(_orthogonal(rows), float(worst))
-    center = (P / np.linalg.norm(P, axis=0)).sum(axis=1)
+        return _worst(P, units, g, 0.0)
+    # No length is formed, as its square may overflow: any center will do.
+    center = (P / P.max(axis=0)).sum(axis=1)
     off = enclosure.deficit_inflated_upper(cosine.deficit(P.T, center), g, rows)
     far, sums = _farthest(round_up(cone.angle_of_deficit(off), 4), keep)
-    worst = enclosure.deficit_inflated_upper(cone.worst_pair_cosine(P[:, far]).deficit, g, rows)
-    others = round_up(cone.deficit_of_angle(min(sums, np.pi)), 8)
-    return min(_orthogonal(rows), float(max(worst, others)))
+    others = round_up(cone.deficit_of_angle(np.minimum(sums, np.pi)), 8)
+    return _worst(P[:, far], units[far], g, float(others))
+
+
+def _worst(P: Any, units: Any, g: float, others: float) -> tuple[float, int, int]:
+    """The worst pair of columns of P, not below `others`; never above one, which nonnegative vectors keep."""
+    pair = cone.worst_pair_cosine(P)
+    worst = enclosure.deficit_inflated_upper(pair.deficit, g, len(P))
+    bound, most = float(np.maximum(worst, others)), _orthogonal(len(P))  # of which NaN comes through
+    return bound if bound <= most else most, int(units[pair.first]), int(units[pair.second])
 
 
 def diameter_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> float:
@@ -62,13 +78,19 @@ def diameter_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> float:
         return float("inf")
     logs = float(enclosure.largest_log(P))
     if P.shape[1] <= keep:
-        return float(enclosure.diameter_upper(cone.projective_diameter(P), g, logs))
-    center = np.exp(np.log(P / P.max(axis=0)).mean(axis=1))
+        return _diameter(enclosure.diameter_upper(cone.projective_diameter(P), g, logs))
+    logarithms = np.log(P) - np.log(P.max(axis=0))  # a quotient may underflow
+    center = np.maximum(np.exp(logarithms.mean(axis=1)), np.finfo(np.float64).tiny)
     far, sums = _farthest(cone.hilbert_distance(P.T, center), keep)
-    logs = max(logs, float(enclosure.largest_log(center[:, None])))
+    logs = np.maximum(logs, enclosure.largest_log(center[:, None]))
     # The sum of two distances to the center has twice the logarithms of one diameter.
-    widest = max(float(cone.projective_diameter(P[:, far])), round_up(sums))
-    return float(enclosure.diameter_upper(widest, g, 2 * logs))
+    widest = np.maximum(cone.projective_diameter(P[:, far]), round_up(sums))
+    return _diameter(enclosure.diameter_upper(widest, g, 2 * logs))
+
+
+def _diameter(bound: Any) -> float:
+    """A bound of a diameter; inf where it is not a number."""
+    return float("inf") if np.isnan(bound) else float(bound)
 
 
 def radius_upper(P: Any, center: Any, g: float = 0.0) -> float:
@@ -86,9 +108,9 @@ def radius_upper(P: Any, center: Any, g: float = 0.0) -> float:
     live = P[:, (P > 0).any(axis=0)]
     if live.shape[1] == 0:
         return float("nan")
-    farthest = float(np.max(cone.hilbert_distance(live.T, center)))
-    logs = max(float(enclosure.largest_log(live)), float(enclosure.largest_log(center[:, None])))
-    return float(enclosure.diameter_upper(farthest, g, logs))
+    farthest = np.max(cone.hilbert_distance(live.T, center))
+    logs = np.maximum(enclosure.largest_log(live), enclosure.largest_log(center[:, None]))
+    return _diameter(enclosure.diameter_upper(farthest, g, logs))
 
 
 def composed_diameter_upper(
@@ -112,8 +134,8 @@ def composed_diameter_upper(
     live = (directions > 0).any(axis=0)
     if not live.any():
         return float("nan")
-    carried = max(_carried(t, r) for t, r, on in zip(taus, radii, live, strict=True) if on)
-    return round_up(diameter_upper(directions, g) + 2 * carried)
+    carried = np.max([_carried(t, r) for t, r, on in zip(taus, radii, live, strict=True) if on])
+    return round_up(diameter_upper(directions, g) + 2 * float(carried))
 
 
 def _orthogonal(rows: int) -> float:
@@ -122,9 +144,9 @@ def _orthogonal(rows: int) -> float:
 
 
 def _carried(tau: float, radius: float) -> float:
-    if not radius > 0:  # a location that nothing reaches has the radius NaN
-        return 0.0
-    if np.isinf(radius):
+    if np.isnan(radius) or np.isnan(tau):  # of a direction that is not zero, nothing is known
+        return float("inf")
+    if np.isinf(radius) or radius == 0:
         return radius
     return float(cone.contracted_diameter_upper(_diameter_of_tau_upper(tau), radius))
 

@@ -77,3 +77,45 @@ def two_layers(positive=False, seed=0, head=None):
 def certify_every_image(graph, seed=1):
     chain = RelevanceChain(graph, image((2, 2, 2), seed), dtype=F64)
     return chain, everyimage.every_image_certificate(chain, "2", "0", "input", 1)
+
+
+def layers(weights, values, biases=None, shape=None, **options):
+    """Dense layers with ReLUs between, of given weights (and biases), at one image of given values."""
+    shape = shape or (len(values), 1, 1)
+    body = [nn.Flatten()]
+    for W in weights:
+        body += [nn.Linear(len(W[0]), len(W), bias=biases is not None), nn.ReLU()]
+    graph = trace(nn.Sequential(*body[:-1]).double().eval().requires_grad_(False), shape)
+    ops = [node.op for node in graph.nodes.values() if hasattr(node.op, "weight")]
+    for k, (op, W) in enumerate(zip(ops, weights, strict=True)):
+        op.weight.copy_(torch.tensor(W, dtype=F64))
+        if biases is not None:
+            op.bias.copy_(torch.tensor(biases[k], dtype=F64))
+    return RelevanceChain(graph, torch.tensor(values, dtype=F64).view(shape), dtype=F64, **options)
+
+
+def vanishing():
+    """Ten layers: the first unit lives by its bias alone, so that what it gets is lost; the second one gives
+    it all but 1.2e-38 of its relevance; the third one keeps its own. Columns (1e-341, 1e-379, 0), (0, 0, 1).
+    """
+    W = [[-1.0, -1.0, 0.0], [1.0, 1.2e-38, 0.0], [0.0, 0.0, 1.0]]
+    return layers([W] * 9 + [W[1:]], [1.0, 1.0, 1.0], [[3.0, 0.0, 0.0]] * 9 + [[0.0, 0.0]])
+
+
+def cancelling():
+    """alpha2-beta1 with weights 1, -1 and 2^-60: at location 0 what the first output sends to channel 0
+    cancels to -2^-59, in floats to zero; the second output sends all to channel 1."""
+    hidden = [[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
+    W = [[0.5, -1.0, 2.0**-60, 0.0], [0.0, 0.0, 0.0, 1.0]]
+    return layers([hidden, W], [1.0] * 4, shape=(2, 1, 2), method="lrp-alpha2beta1")
+
+
+def of_weights(*matrices, bias=6.0):
+    """Pointwise convolutions of these weights with ReLUs between, on one pixel."""
+    body = []
+    for W in matrices:
+        conv = nn.Conv2d(len(W[0]), len(W), 1)
+        conv.weight.data = torch.tensor(W)[:, :, None, None]
+        conv.bias.data.fill_(bias)
+        body += [conv, nn.ReLU()]
+    return body[:-1]

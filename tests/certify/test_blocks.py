@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from conetheory.certify import blocks
-from conetheory.certify.certifier import CscCertifier, certify_csc
+from conetheory.certify.certificates import certify_csc
+from conetheory.certify.certifier import CscCertifier
 from conetheory.chain import local
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
@@ -106,7 +107,8 @@ def test_composition_refuses_and_forgives():
     with pytest.raises(InputError, match="2 directions, 1 radii"):
         generators.composed_diameter_upper(D, [0.1])
     assert generators.composed_diameter_upper(D, [np.inf, 0.1], [0.0, 0.5]) == np.inf
-    assert generators.composed_diameter_upper(D, [np.nan, 0.1]) < 3
+    assert generators.composed_diameter_upper(D, [np.nan, 0.1]) == np.inf  # nothing is known there
+    assert generators.composed_diameter_upper(D * [0, 1], [np.nan, 0.1]) < 3  # nothing arrives there
     assert np.isnan(generators.composed_diameter_upper(0 * D, [0.1, 0.1]))
 
 

@@ -8,7 +8,8 @@ import torch
 from scipy.stats import binom
 from torch import Tensor, nn
 
-from conetheory.certify.certifier import CONFIDENCE, CscCertifier, certify_csc, rounding
+from conetheory.certify.certificates import certify_csc
+from conetheory.certify.certifier import CONFIDENCE, CscCertifier, rounding
 from conetheory.chain.columns import local_columns
 from conetheory.chain.explained import open_chain
 from conetheory.chain.local import ENUMERABLE

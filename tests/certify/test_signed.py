@@ -98,8 +98,11 @@ def test_signed_generators_bound_nonnegative_starts(method, seed):
 
 
 def test_signed_generators_refuse_obtuse_columns():
-    assert signed._worst_signed(np.array([[1.0, 0.0], [-1.0, 0.1]]), 1e-15) == np.inf
-    assert signed._worst_signed(np.array([[1.0, 0.0], [1.0, 0.1]]), 1e-3) == np.inf
-    assert signed._worst_signed(np.array([[1.0, 0.0], [0.0, 0.0]]), 1e-15) < 1e-28  # one ray
-    assert np.isnan(signed._worst_signed(np.zeros((2, 2)), 1e-15))
-    assert signed._worst_signed(np.array([[1.0, 0.0], [1.0, 1.0]]), 0.0) >= 1 - np.sqrt(0.5)
+    both, first = np.array([True, True]), np.array([True, False])
+    bound = signed._worst_signed
+    assert bound(np.array([[1.0, 0.0], [-1.0, 0.1]]), 1e-15, both) == np.inf
+    assert bound(np.array([[1.0, 0.0], [1.0, 0.1]]), 1e-3, both) == np.inf
+    assert bound(np.array([[1.0, 0.0], [0.0, 0.0]]), 1e-15, first) < 1e-28  # one ray
+    assert bound(np.array([[1.0, 0.0], [0.0, 0.0]]), 1e-15, both) == np.inf  # one that may have cancelled
+    assert np.isnan(bound(np.zeros((2, 2)), 1e-15, ~both))
+    assert bound(np.array([[1.0, 0.0], [1.0, 1.0]]), 0.0, both) >= 1 - np.sqrt(0.5)

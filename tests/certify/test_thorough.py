@@ -11,7 +11,8 @@ from scipy.stats import binom
 from torch import Tensor, nn
 
 from conetheory.certify import signed
-from conetheory.certify.certifier import CONFIDENCE, CscCertifier, certify_csc
+from conetheory.certify.certificates import certify_csc
+from conetheory.certify.certifier import CONFIDENCE, CscCertifier
 from conetheory.certify.every_image import (
     EveryImageCertificate,
     every_image_certificate,
@@ -154,12 +155,13 @@ def test_rounding_of_signed_columns_counts_in_full(seed):
     error = 4e-7
     moved = columns.copy()
     moved[0] += error * side / np.abs(side).sum()
-    assert pairwise_deficits(moved).max() <= signed._worst_signed(columns, error)
+    live = np.ones(3, dtype=bool)
+    assert pairwise_deficits(moved).max() <= signed._worst_signed(columns, error, live)
     P = direction[:, None] * np.ones(3)
     E = rng.standard_normal((4, 3))
     E *= 0.003 / np.abs(E).sum(axis=0)
     S = gaussian_law.stable_rank_excess(np.linalg.svd(P + E, compute_uv=False))
-    assert float(deficit_upper(float(S), 1 - CONFIDENCE)) <= signed._gaussian_signed(P, 0.003)
+    assert float(deficit_upper(float(S), 1 - CONFIDENCE)) <= signed._gaussian_signed(P, 0.003, live)
 
 
 def test_reasons_name_the_layers():

@@ -43,6 +43,7 @@ def synthetic(method: str = "lrp-alpha1beta0", layers: int = 6, certified: bool 
     if certified:
         data["certified_deficit_upper"] = (dims, np.minimum(cube * 1.9, 1))
         data["certified_deficit_upper_median"] = (dims, np.minimum(cube * 1.5, 1))
+        data["certified_partial_locations"] = (dims, 0 * cube)
         data["violations"], data["checked"] = (dims, 0 * cube), (dims, 0 * cube + 7)
     return Comparison(data)
 
@@ -141,6 +142,37 @@ def test_the_sentence_names_the_first_layer_from_which_the_bound_holds():
     assert words.startswith("From features.4.expand3x3_activation down, z+ maps of any two classes")
     assert "cos 0.9050" in words or "cos 0.9049" in words
     assert "no such guarantee" in sentence(synthetic("lrp-alpha2beta1", certified=False))
+
+
+def test_nothing_is_said_of_any_two_where_some_do_not_arrive():
+    comparison = synthetic(layers=5)
+    comparison.dataset["certified_partial_locations"][..., -1] = 3
+    comparison.dataset["certified_arriving_share"] = (
+        comparison.dataset["certified_partial_locations"] * 0 + 0.5
+    )
+    assert "maps of those classes that arrive agree" in sentence(comparison)
+    assert "at 3 of them some do not arrive, and differ" in sentence(comparison)
+    assert "at 3 certified locations some starts arrive" in "\n".join(summary_lines(comparison))
+    unknown = Comparison(comparison.dataset.drop_vars("certified_partial_locations"))
+    assert "any two" not in sentence(unknown)
+
+
+def test_the_worst_of_a_sample_is_named_so():
+    comparison = synthetic(layers=5)
+    for name, value in {
+        "certified_positions": 5,
+        "locations": 50,
+        "certified_worse_share_upper": 0.4508,
+    }.items():
+        comparison.dataset[name] = comparison.dataset["checked"] * 0.0 + value
+    (table,) = comparison_tables(comparison)
+    assert "worst of\nsample\ncos >=" in [str(column.header) for column in table.columns]
+    assert "a sample: at most 45.1% of locations are worse" in sentence(comparison)
+    assert "the worst of a sample: at most 45.1% of a layer's locations" in "\n".join(
+        summary_lines(comparison)
+    )
+    labels = csc_figure(comparison).axes[0].get_legend_handles_labels()[1]
+    assert any("worst of the sampled locations" in label for label in labels)
 
 
 def test_the_summary_counts_bounds_and_layers():

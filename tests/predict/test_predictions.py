@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conetheory.certify.certifier import certify_csc
+from conetheory.certify.certificates import certify_csc
 from conetheory.chain.columns import local_columns
 from conetheory.chain.local import local_rows, singular_values
 from conetheory.chain.relevance import RelevanceChain

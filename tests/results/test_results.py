@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from conetheory import networks
-from conetheory.certify.certifier import certify_csc
+from conetheory.certify.certificates import certify_csc
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.measure.meter import measure_csc

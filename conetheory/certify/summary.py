@@ -1,0 +1,138 @@
+"""What certificates hold at a layer, and what is said of them in a result.
+
+Locations may be a sample: the worst of them is the worst of a sample. With n locations drawn, one from each
+of n equal parts of the layer, a share q of all locations is missed by all draws with probability at most (1
+- q)^n, so that with confidence 0.95 at most `1 - 0.05^(1/n)` of them have a worse bound than the worst of
+the sample (a one-sided binomial bound, for each layer by itself; 0 where every location was certified).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from conetheory.certify.blocks import CONFIDENCE
+from conetheory.results.dataset import Certificate
+from conetheory.results.layout import frame, provenance
+from conetheory.schema import REASONS
+from conetheory.theory import cone
+from conetheory.theory.enclosure import round_up
+
+
+@dataclass
+class LayerCertificate:
+    """One value for each certified location, image after image; NaN at dead ones.
+
+    deficit_upper: of any two nonnegative starts that arrive, from the worst pair of columns; inf where
+    columns of a signed chain may be at an obtuse angle, or where float64 can't vouch for them.
+    diameter_upper: of the cone, NaN without one. gaussian_deficit_upper: of two Gaussian starts, each
+    location by itself with probability 0.95. arriving: the share of the start's units that arrive; where
+    some do and others don't their maps differ there, and the bounds speak of those that do. pairs: two units
+    whose columns attain `deficit_upper`, or nearly ((locations, 2); -1 at dead ones).
+
+    One value for each image, NaN where there is none. tau_1_upper: of the chain down to here.
+    map_deficit_upper: of whole maps, of any two starts in the norm cone. every_image_deficit_upper: at the
+    worst of some locations, for all images with the same active units.
+    """
+
+    positions: list[np.ndarray] = field(default_factory=list)
+    total: int = 0
+    deficit_upper: list[np.ndarray] = field(default_factory=list)
+    diameter_upper: list[np.ndarray] = field(default_factory=list)
+    gaussian_deficit_upper: list[np.ndarray] = field(default_factory=list)
+    arriving: list[np.ndarray] = field(default_factory=list)
+    pairs: list[np.ndarray] = field(default_factory=list)
+    tau_1_upper: list[float] = field(default_factory=list)
+    map_deficit_upper: list[float] = field(default_factory=list)
+    every_image_deficit_upper: list[float] = field(default_factory=list)
+
+    def values(self, name: str) -> np.ndarray:
+        """All live values of one kind."""
+        found = np.concatenate([np.empty(0), *getattr(self, name)])
+        return found[~np.isnan(found)]
+
+
+def certificate(
+    chain: Any, certifiers: Mapping[str, Any], held: Mapping[str, Mapping[str, Any]] | None = None
+) -> Certificate:
+    """What certifiers (`CscCertifier`, by start) have found: at the worst certified location, the 95th
+    percentile and the median.
+
+    Upper bounds of `1 - |cos|`: the cosines of a converged chain are nearer to one than floats are. held:
+    what `check_certificates` found, by start and layer.
+    """
+    values: dict[str, dict[tuple[str, str], float]] = {}
+    for start, certifier in certifiers.items():
+        for layer, found in certifier.certificates.items():
+            for name, value in _summary(found).items():
+                values.setdefault(name, {})[start, layer] = value
+    for start, layers in (held or {}).items():
+        for layer, each in layers.items():
+            for name in ("checked", "violations", "nearest_ratio"):
+                values.setdefault(name, {})[start, layer] = getattr(each, name)
+    layers = [layer for c in certifiers.values() for layer in c.certificates]
+    dataset = frame(chain.graph, chain.method, list(certifiers), layers, values)
+    for kind in REASONS:
+        reasons = [c.reasons.get(kind.name, "") for c in certifiers.values()]
+        dataset[kind.name] = (("method", "start"), np.array([reasons], dtype=object))
+    return Certificate(dataset.assign_attrs(provenance(chain.network, confidence=CONFIDENCE)))
+
+
+def _summary(found: LayerCertificate) -> dict[str, float]:
+    deficit, diameter = np.minimum(found.values("deficit_upper"), 1.0), found.values("diameter_upper")
+    summary = {
+        "certified_tau_1_upper": _worst(found.tau_1_upper),
+        "certified_map_deficit_upper": float(np.minimum(_worst(found.map_deficit_upper), 1.0)),
+        "certified_every_image_deficit_upper": float(
+            np.minimum(_worst(found.every_image_deficit_upper), 1.0)
+        ),
+    }
+    if len(deficit):
+        gaussian, arriving = found.values("gaussian_deficit_upper"), found.values("arriving")
+        summary |= {
+            "certified_deficit_upper": float(deficit.max()),
+            "certified_deficit_upper_p95": _quantile_upper(deficit, 0.95),
+            "certified_deficit_upper_median": _quantile_upper(deficit, 0.5),
+            "certified_gaussian_deficit_upper_median": _quantile_upper(gaussian, 0.5),
+            "certified_positions": sum(len(p) for p in found.positions),
+            "locations": found.total * len(found.positions),
+            "certified_worse_share_upper": worse_share_upper(found),
+            "certified_arriving_share": float(arriving.mean()),
+            "certified_partial_locations": int((arriving < 1).sum()),
+        }
+    if len(diameter):
+        summary |= {
+            "certified_half_angle_deficit_upper": float(cone.deficit_upper_from_diameter(diameter.max())),
+            "certified_diameter_upper": float(diameter.max()),
+            "certified_diameter_upper_median": _quantile_upper(diameter, 0.5),
+        }
+    elif len(deficit):  # a signed chain
+        summary["certified_share"] = float(np.mean(deficit < 1))
+    return {name: value for name, value in summary.items() if not np.isnan(value)}
+
+
+def _quantile_upper(values: np.ndarray, q: float) -> float:
+    """A bound that is one of the values: interpolation between two would round to the nearest."""
+    return float(np.sort(values)[int(np.ceil(q * (len(values) - 1)))])
+
+
+def worse_share_upper(found: LayerCertificate, confidence: float = CONFIDENCE) -> float:
+    """The share of all locations whose bound may exceed the worst certified one, with this confidence.
+
+    The n draws are one from each of n strata of equal shares of the locations (of all images), so they all
+    miss a share q of them with probability prod (1 - q_i) <= (1 - q)^n. Zero where all locations are
+    certified.
+    """
+    drawn = sum(len(p) for p in found.positions)
+    if drawn >= found.total * len(found.positions):
+        return 0.0
+    return round_up(1 - (1 - confidence) ** (1 / drawn), 4)
+
+
+def _worst(values: Sequence[float]) -> float:
+    """The largest over images; NaN where one of them has none."""
+    worst = float(np.max(values, initial=-np.inf))
+    return worst if abs(worst) < np.inf else np.nan

@@ -1,0 +1,85 @@
+"""No certificate is contradicted: small random networks, exactly, with no slack (see `adversary`)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from conetheory.certify import certifier
+from tests.certify import adversary, exhaustive
+from tests.certify.adversary import METHODS, PARTS, attacks
+
+QUICK, SLOW = 300, 3000
+ALWAYS = {"arriving", "dead", "deficit", "diameter", "gaussian", "every image", "tau_1", "map"}
+
+
+def totals(seeds, whole=True):
+    """The tallies of these networks; of each network all, or one part beside its locations."""
+    kinds, rules = {}, set()
+    for seed in seeds:
+        for found in attacks(seed, parts=PARTS if whole else (PARTS[seed % 3],)):
+            assert not found.worst, (seed, found.worst)
+            rules.add(found.rule)
+            for kind, tally in found.kinds.items():
+                kinds.setdefault(kind, adversary.Tally()).join(tally)
+    return kinds, rules
+
+
+def test_no_certificate_is_contradicted():
+    kinds, rules = totals(range(QUICK), whole=False)
+    assert set(kinds) >= ALWAYS
+    assert len(rules) == len(METHODS)
+    for kind in ("deficit", "diameter", "tau_1", "map"):
+        assert 0.999 < kinds[kind].nearest <= 1  # it comes as near as can be
+    assert kinds["deficit"].held > 1000
+
+
+@pytest.mark.slow
+def test_no_certificate_of_many_is_contradicted():
+    totals(range(QUICK, QUICK + SLOW))
+
+
+@pytest.mark.parametrize("share", [1e-9, 1e-4])
+def test_the_adversary_finds_a_bound_that_is_a_little_too_low(monkeypatch, share):
+    """A bound smaller by a billionth is contradicted by the worst pair itself."""
+    true = certifier._cone_bounds
+
+    def low(*given):
+        worst, *others = true(*given)
+        return worst * (1 - share), *others
+
+    monkeypatch.setattr(certifier, "_cone_bounds", low)
+    with pytest.raises(AssertionError, match="deficit at"):
+        totals(range(40))
+
+
+def test_the_figures_continue_where_they_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(exhaustive, "PART", 2)
+    monkeypatch.setattr(exhaustive, "ProcessPoolExecutor", Here)
+    path = tmp_path / "adversary.json"
+    exhaustive.run(path, 4, 1, 1)
+    first = json.loads(path.read_text())
+    assert first["networks"] == 4
+    figures = exhaustive.run(path, 6, 1, 1)
+    assert figures["networks"] == 6
+    assert figures["checks"] > first["checks"]
+    assert figures == json.loads(path.read_text())
+    assert figures["violations"] == 0
+
+
+class Here(exhaustive.ProcessPoolExecutor):
+    """A pool of no processes."""
+
+    def __init__(self, *_, **__) -> None:
+        pass
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def submit(self, function, *given):
+        from concurrent.futures import Future
+
+        future = Future()
+        future.set_result(function(*given))
+        return future
