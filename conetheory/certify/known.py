@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conetheory.chain.local import LocalBlock, local_columns, local_matrices
+from conetheory.chain.columns import local_columns
+from conetheory.chain.local import LocalBlock, local_matrices
 from conetheory.chain.relevance import RelevanceChain
 
 TINY = 2.0**-1022  # the least normal number: what an operation may lose to underflow
