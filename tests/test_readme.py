@@ -27,7 +27,8 @@ def test_the_example_runs_and_fits_in_15_lines(tmp_path, monkeypatch, capsys):
     exec(compile(block, "README.md", "exec"), {})
     assert (tmp_path / "csc.png").is_file()
     printed = capsys.readouterr().out
-    assert "'violations': None" in printed
+    assert "'violations': 0" in printed
+    assert (tmp_path / "report.html").is_file()
     assert "(1024, 10)" in printed
 
 
