@@ -27,7 +27,7 @@ from conetheory.predict import below
 from conetheory.rules.registry import get_method
 from conetheory.theory.cosine import deficit_upper
 from tests.certify.exact import exact_columns, rational
-from tests.certify.networks import F64, random_network
+from tests.certify.networks import F64, cancelling_network, random_network, vanishing_network
 
 METHODS: tuple[tuple[str, dict], ...] = (
     ("lrp-alpha1beta0", {}),
@@ -44,6 +44,8 @@ METHODS: tuple[tuple[str, dict], ...] = (
     ("lrp-alpha1.5beta0.5", {"bias": "bach"}),
     ("lrp-alpha2beta1", {"empty_pool": "renormalise"}),
 )
+SIGNED = METHODS[-3:]
+HARD = 10_000  # the number of the first network of zeros that are none
 PARTS = ("maps", "blocks", "images")  # beside locations
 Vector = list[fmpq]
 ctx.prec = 200
@@ -317,12 +319,29 @@ def _cones(found: Attack, chain: RelevanceChain, C: fmpq_mat, rng: np.random.Gen
 
 
 def attacks(seed: int, rules: int = 1, parts: Sequence[str] = PARTS) -> Iterator[Attack]:
-    """A random network, by its number, and some rules."""
-    rng = np.random.default_rng(seed)
-    graph, image = random_network(rng)
-    for k in rng.permutation(len(METHODS))[:rules]:
-        method, options = METHODS[k]
+    """A random network, by its number, and some rules; from `HARD` on one whose zeros may be none."""
+    rng, fitting = np.random.default_rng(seed), [*METHODS]
+    if seed < HARD:
+        graph, image = random_network(rng)
+    elif seed % 2:
+        graph, image = vanishing_network(rng)
+        fitting = [m for m in METHODS if m not in SIGNED]
+    else:
+        graph, image = cancelling_network(rng)
+        fitting = [*SIGNED]
+    for k in rng.permutation(len(fitting))[:rules]:
+        method, options = fitting[k]
         yield attack(graph, image, method, options, seed, parts)
 
 
-__all__ = ["METHODS", "Attack", "Tally", "attack", "attacks", "combined", "deficit_holds", "locations"]
+__all__ = [
+    "HARD",
+    "METHODS",
+    "Attack",
+    "Tally",
+    "attack",
+    "attacks",
+    "combined",
+    "deficit_holds",
+    "locations",
+]

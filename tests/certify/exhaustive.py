@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from tests.certify.adversary import Tally, attacks
+from tests.certify.adversary import HARD, Tally, attacks
 
 PART = 25  # networks
 FIGURES = Path(__file__).parents[2] / "experiments" / "results" / "adversary.json"
@@ -84,7 +84,7 @@ def run(path: Path, networks: int, minutes: float, workers: int) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", type=int, default=10_000)
+    parser.add_argument("--networks", type=int, default=HARD + 2_000)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=FIGURES)

@@ -136,3 +136,43 @@ def random_network(rng: np.random.Generator) -> tuple[Graph, Tensor]:
 def random_image(rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
     values = numbers(rng, shape, str(rng.choice(STYLES, p=[0.2, 0.1, 0.1, 0.1, 0.05, 0.4, 0.05])))
     return values.abs() if rng.random() < 0.5 else values
+
+
+# ---------------------------------------------------------------- zeros that are none
+
+
+def vanishing_network(rng: np.random.Generator) -> tuple[Graph, Tensor]:
+    """Eight to ten layers of weights 1 and 1.2e-38, with units that live by their bias alone and lose all
+    they get: columns whose largest entries lie below 1e-308, or nearly."""
+    width, depth = int(rng.integers(3, 5)), int(rng.integers(8, 11))
+    built, name, keeps = Builder(rng, (width, 1, 1), ()), INPUT, rng.random() < 0.8
+    name = built.add(PassThrough(lambda x: torch.flatten(x, 1), "reshape"), name)
+    for layer in range(depth):
+        out = width if layer < depth - 1 else int(rng.integers(2, 4))
+        W = rng.choice([-1.0, 0.0, 1.0, 1.2e-38], (out, width), p=[0.05, 0.25, 0.05, 0.65])
+        W[:, 0] = rng.random(out) < 0.8
+        if keeps:  # the last unit keeps to itself
+            W[:, -1] = 0.0
+            W[-1] = np.arange(width) == width - 1
+        W[0] = -np.abs(W[0]) if layer < depth - 1 else W[0]
+        bias = np.where(np.arange(out) == 0, 3.0 * width, 0.0)
+        name = built.add(Linear(weight=torch.from_numpy(W), bias=torch.from_numpy(bias)), name)
+        name = name if layer == depth - 1 else built.add(PassThrough(torch.relu, "activation"), name)
+    return Graph(built.nodes, (width, 1, 1), name), torch.ones((width, 1, 1), dtype=F64)
+
+
+def cancelling_network(rng: np.random.Generator) -> tuple[Graph, Tensor]:
+    """Two layers of powers of two: for alpha-beta rules what arrives at a location often cancels, to nothing
+    or to 2^-59, which float64 can't tell apart."""
+    built, name = Builder(rng, (2, 1, 2), ()), INPUT
+    name = built.add(PassThrough(lambda x: torch.flatten(x, 1), "reshape"), name)
+    hidden = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]], dtype=float)
+    top = np.array([[0.5, -1.0, 2.0 ** -float(rng.integers(40, 70)), 0.0], [0.0, 0.0, 0.0, 1.0]])
+    for W, values in ((hidden, [0.0, 1.0]), (top, [0.5, 1.0, 0.0])):  # some of them changed
+        if rng.random() < 0.3:
+            W[tuple(rng.integers(W.shape))] = rng.choice(values)
+    places, units = rng.permutation(4), rng.permutation(4)
+    name = built.add(Linear(weight=torch.from_numpy(hidden[units][:, places])), name)
+    name = built.add(PassThrough(torch.relu, "activation"), name)
+    name = built.add(Linear(weight=torch.from_numpy(top[:, units])), name)
+    return Graph(built.nodes, (2, 1, 2), name), torch.ones((2, 1, 2), dtype=F64)
