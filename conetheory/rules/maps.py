@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from conetheory.networks.ops import LinearOp, MaxPool2d, Shape, Terms
+from conetheory.networks.ops import (
+    AvgPool2d,
+    LinearOp,
+    MaxPool2d,
+    Part,
+    Shape,
+    SquaredMeans,
+    Terms,
+    negative,
+    positive,
+)
 
 Group = tuple[Sequence[Tensor] | None, Terms]
 
@@ -23,6 +34,10 @@ class LocalMap(Protocol):
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         """`M^T h`: covectors at the inputs (None for zero) to the covector at the output."""
+        ...
+
+    def squared(self) -> LocalMap:
+        """The map whose entries are the squares of those of M, one input at a time: it takes variances down."""
         ...
 
 
@@ -49,6 +64,9 @@ class Same:
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         return hs[0] if self.inside == self.outside else hs[0].reshape(*hs[0].shape[:2], *self.outside)
 
+    def squared(self) -> Same:
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Diagonal:
@@ -61,6 +79,9 @@ class Diagonal:
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         return hs[0] * self.scale
+
+    def squared(self) -> Diagonal:
+        return Diagonal(self.scale**2)
 
 
 @dataclass(frozen=True)
@@ -76,6 +97,9 @@ class Split:
         like = next(h for h in hs if h is not None)
         blank = {w: like.new_zeros((*like.shape[:2], w, *like.shape[3:])) for w in self.widths}
         return torch.cat([blank[w] if h is None else h for h, w in zip(hs, self.widths, strict=True)], 2)
+
+    def squared(self) -> Split:
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +128,9 @@ class WinnerTakesAll:
         (h,) = hs
         taken = h.flatten(-2).gather(-1, self._index(h.shape[1]))
         return taken.unflatten(-1, self.winners.shape[-2:])
+
+    def squared(self) -> WinnerTakesAll:
+        return self  # every output has one winner: the entries are 0 and 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +173,32 @@ class ScaledMap:
                 total = y if total is None else total + y
         return total
 
+    def squared(self) -> ScaledMap:
+        """`(sum_t x_t part_t(w) share_t)^2`, multiplied out; products that vanish everywhere are left out."""
+        terms = [(xs, share, part) for xs, pairs in self.groups for share, part in pairs]
+        groups = [_product(term, term, 1) for term in terms]
+        groups += [_product(*pair, 2) for pair in combinations(terms, 2) if not _disjoint(*pair)]
+        like = terms[0][1]
+        op = SquaredMeans.of(self.op, self.shapes[0], like) if isinstance(self.op, AvgPool2d) else self.op
+        return replace(self, op=op, groups=groups)
+
+
+Term = tuple[Sequence[Tensor] | None, Tensor, Part]
+
+
+def _product(first: Term, second: Term, times: int) -> Group:
+    (xs, share, part), (ys, other, another) = first, second
+    factors = [x * y for x, y in zip(xs, ys, strict=True)] if xs and ys else xs or ys
+    return factors, [(times * share * other, lambda weight: part(weight) * another(weight))]
+
+
+def _disjoint(first: Term, second: Term) -> bool:
+    """Whether no entry has both terms: no weight, no output, or no input does."""
+    (xs, share, part), (ys, other, another) = first, second
+    if {part, another} == {positive, negative} or not bool((share * other).any()):
+        return True
+    return bool(xs and ys) and not any(bool((x * y).any()) for x, y in zip(xs, ys, strict=True))
+
 
 @dataclass(frozen=True, eq=False)
 class Blockwise:
@@ -164,6 +217,9 @@ class Blockwise:
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         vectors = next(h.shape[1] for h in hs if h is not None)
         return self._stack(self.inner.up([None if h is None else self._flat(h) for h in hs]), vectors)
+
+    def squared(self) -> Blockwise:
+        return Blockwise(self.inner.squared(), self.count)
 
     def _flat(self, r: Tensor) -> Tensor:
         return r.unflatten(2, (self.count, -1)).flatten(1, 2)
@@ -186,6 +242,9 @@ class Copies:
             w * block for w, block in zip(self.weights, hs[0].chunk(len(self.weights), 2), strict=True)
         )
 
+    def squared(self) -> Copies:
+        return Copies(tuple(w * w for w in self.weights))
+
 
 @dataclass(frozen=True)
 class Transposed:
@@ -198,6 +257,9 @@ class Transposed:
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         return self.inner.down(hs[0])[0]
+
+    def squared(self) -> Transposed:
+        return Transposed(self.inner.squared())
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,6 +279,9 @@ class Chained:
             h = part.up([h])
         return h
 
+    def squared(self) -> LocalMap:
+        raise NotImplementedError("the squares of a product are no product of squares")
+
 
 @dataclass(frozen=True, eq=False)
 class Selected:
@@ -230,3 +295,6 @@ class Selected:
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         return self.inner.up([None if h is None else h * m for h, m in zip(hs, self.masks, strict=True)])
+
+    def squared(self) -> Selected:
+        return Selected(self.inner.squared(), [mask**2 for mask in self.masks])
