@@ -85,7 +85,7 @@ def periods(found: list[Reach]) -> tuple[int, int]:
 
 
 def heard(reach: Reach, period: tuple[int, int], width: int) -> np.ndarray:
-    """Flat locations above, `(residues of both axes, locations below)`; `width` is that of the layer above."""
+    """Flat locations above, `(residues of both axes, locations below)`; `width` that of the layer above."""
     rows, columns = (one.heard(n) for one, n in zip(reach, period, strict=True))
     return (rows[:, None, :, None] * width + columns[None, :, None, :]).reshape(
         rows.shape[0] * columns.shape[0], -1
@@ -108,16 +108,12 @@ def _of_node(node: Node, inside: Shape) -> Reach:
     match node.op:
         case Conv2d(weight=weight, stride=stride, padding=padding, dilation=dilation):
             geometry = zip(weight.shape[2:], stride, padding, dilation, strict=True)
-            return tuple(
-                _window(m, n, *axis) for m, n, axis in zip(below, above, geometry, strict=True)
-            )
+            return tuple(_window(m, n, *axis) for m, n, axis in zip(below, above, geometry, strict=True))
         case MaxPool2d(kernel=None):
             return tuple(_adaptive(m, n) for m, n in zip(below, above, strict=True))
         case MaxPool2d(kernel=k, stride=s, padding=p, dilation=d):
             geometry = zip(_pair(k), _pair(k if s is None else s), _pair(p), _pair(d), strict=True)
-            return tuple(
-                _window(m, n, *axis) for m, n, axis in zip(below, above, geometry, strict=True)
-            )
+            return tuple(_window(m, n, *axis) for m, n, axis in zip(below, above, geometry, strict=True))
         case AvgPool2d() if len(inside) == 3:
             return tuple(_probed(node.op, below, above, axis) for axis in (0, 1))
     if below == above:

@@ -72,7 +72,7 @@ class SecondMoment:
         return self.spectra.median(layer)
 
     def band(self, layer: str) -> tuple[float, float]:
-        """From the sample of locations alone: the closures have errors of their own, which it doesn't hold."""
+        """From the sample of locations alone: it does not hold the errors of the closures."""
         return self.spectra.band(layer)
 
     @classmethod
@@ -80,9 +80,7 @@ class SecondMoment:
         """Vectors down or up, roughly: for each node the vectors and covectors that cross it."""
         graph = chain.graph
         cuts = dense_cuts(chain, start)
-        costs = [
-            (_work(graph, a, b), np.prod(periods([reaches(graph, a, b)[b]]))) for a, b in pairwise(cuts)
-        ]
+        costs = [(_work(graph, a, b), np.prod(periods([reaches(graph, a, b)[b]]))) for a, b in pairwise(cuts)]
         total = sum(work for work, _ in costs)
         return float(sum(work * (2 * vectors + 4) for work, vectors in costs) / max(total, 1))
 
@@ -109,9 +107,11 @@ class SecondMoment:
         """Exact spectra of the layers down to the first map, and the state there."""
         passed = {n for node in chain.graph.between(top, cut) for n in node.inputs}
         layers = [name for name in wanted if name in passed]
-        options = {"positions": self.positions, "seed": self.seed, "first_image": self.images}
+        # As many locations as local_columns affords: wide local matrices take long to decompose.
+        options = {"positions": None, "seed": self.seed, "first_image": self.images}
         for layer, blocks in local_columns(chain, top, layers, **options).items():
-            for block in blocks:
+            for number, whole in enumerate(blocks, self.images):
+                block = whole.thinned(self.positions, [self.seed, number])
                 values = np.square(exact_values(block.matrices).cpu().numpy())
                 self.spectra.add(layer, np.sqrt(theory.shortened(values)), block.total)
         units = int(np.prod(chain.shape(top)))
@@ -128,7 +128,7 @@ class SecondMoment:
         reach = reaches(chain.graph, top, bottom)
         layers = [name for name in wanted if name in reach and name != top]
         period = periods([reach[name] for name in {*layers, bottom}])
-        c, v = variances(chain, top, bottom, state, keep={*layers, bottom})
+        c, v = variances(chain, top, bottom, state, keep=layers)
         places = {
             name: positions_of_images(chain, name, self.positions, 1, self.seed, self.images)
             for name in layers
@@ -149,7 +149,7 @@ class SecondMoment:
         if last:
             return state
         index = torch.as_tensor(heard(reach[bottom], period, width), device=chain.device)
-        return _next_state(chain, top, bottom, state, reach[bottom], D, index, c[bottom], v[bottom])
+        return _next_state(chain, top, bottom, state, reach[bottom], D, index, c, v[bottom])
 
     def _coloured(
         self,
@@ -160,7 +160,7 @@ class SecondMoment:
         reach: dict[str, Reach],
         split: bool,
     ) -> Iterator[Tensor]:
-        """c on the locations of one residue after the other, `(images, residues, *shape)`; in blocks if split."""
+        """c on the locations of one residue after the other, `(images, residues, *shape)`, maybe in blocks."""
         masks = torch.as_tensor(colours(chain.shape(top), period), dtype=c.dtype, device=c.device)
         widest = max(int(np.prod(chain.shape(name))) for name in reach)
         block = max(1, NUMBERS // (widest * len(c))) if split else len(masks)
@@ -255,9 +255,15 @@ def _from_columns(C: Tensor, nonnegative: bool) -> tuple[Tensor, Tensor, Tensor]
 
 
 def variances(
-    chain: RelevanceChain, top: str, bottom: str, state: State, keep: set[str]
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """c and the carried variances at the tensors between two cuts, `(images, channels, locations)`."""
+    chain: RelevanceChain, top: str, bottom: str, state: State, keep: Sequence[str]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """c at the lower of two cuts, and the carried variances there and at the layers to keep.
+
+    Without injection; all `(images, channels, locations)`. Nonnegative chains lose what goes over to location
+    weights, by `carried_variances`. In signed chains that loss and the covariances that the closure drops are
+    of one size and opposite, so `(M o M) v` is nearer to the measurement: on VGG-16's trunk 0.17 decade off
+    at the median layer, with the loss 0.29.
+    """
     shape = (len(chain), 1, *chain.shape(top))
     c = {name: parts[top] for name, parts in chain.sweep({top: state.c.reshape(shape)}, bottom)}
     b = {name: _covector(one, chain.method.nonnegative) for name, one in c.items()}
@@ -269,12 +275,16 @@ def variances(
             kept[node.name] = flat(above)[:, 0]
         sources = [name if name in c else None for name in node.inputs]
         blank = above.new_zeros(())
-        bs, cs = ([found.get(name, blank) for name in sources] for found in (b, c))
-        for name, part in zip(sources, carried_variances(local, above, bs, cs), strict=True):
+        if chain.method.nonnegative:
+            bs, cs = ([found.get(name, blank) for name in sources] for found in (b, c))
+            parts = carried_variances(local, above, bs, cs)
+        else:
+            parts = local.squared().down(above)
+        for name, part in zip(sources, parts, strict=True):
             if name in crossed or name == bottom:
                 v[name] = part if name not in v else v[name] + part
     kept[bottom] = flat(v[bottom])[:, 0]
-    return {bottom: flat(c[bottom])[:, 0]}, kept
+    return flat(c[bottom])[:, 0], kept
 
 
 def _covector(c: Tensor, nonnegative: bool) -> Tensor:

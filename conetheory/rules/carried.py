@@ -1,7 +1,8 @@
 """What one local map makes of independent deviations of known variance: the carried part of second moments.
 
 Let eta have independent entries of variance v at the output of M, and let `<b, c> = 1` over the channels of
-each location below (or b = c = 0 there). The variances of `M eta - c <b, M eta>` are, at location p, channel i,
+each location below (or b = c = 0 there). The variances of `M eta - c <b, M eta>` are, at location p and
+channel i,
 
     sum_(q, j) (M_pi,qj - c_i omega_p,qj)^2 v_qj = ((M o M) v)_i - 2 c_i sum M_pi,qj omega_p,qj v_qj
                                                    + c_i^2 sum omega_p,qj^2 v_qj,     omega_p = b_p^T M.

@@ -37,7 +37,7 @@ class LocalMap(Protocol):
         ...
 
     def squared(self) -> LocalMap:
-        """The map whose entries are the squares of those of M, one input at a time: it takes variances down."""
+        """The map whose entries are the squares of those of M: it takes variances of independent units down."""
         ...
 
 

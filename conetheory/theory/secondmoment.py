@@ -28,7 +28,8 @@ from typing import Any
 
 from array_api_compat import array_namespace, device
 
-LEADING = 63  # eigenvalues of a layer's covariance that enter its law
+BLOCK = 2**17  # numbers of K that are worked on at a time
+LEADING = 31  # eigenvalues of a layer's covariance that enter its law
 
 
 def covector(c: Any, nonnegative: bool) -> Any:
@@ -75,10 +76,20 @@ def transported(K: Any, t: Any, heard: Any) -> Any:
 
 
 def _rows(xp: Any, K: Any, t: Any, heard: Any) -> Any:
-    total = 0.0
-    for k in range(t.shape[0]):
-        total = total + xp.astype(t[k], xp.float64)[:, None] * K[heard[k], :]
-    return total
+    """`t K`, some rows at a time: on a CPU they stay in the cache."""
+    residues, size = t.shape
+    t = xp.astype(t, xp.float64)
+    if residues == 1 and size == K.shape[0]:
+        return t[0][:, None] * K
+    step = max(1, BLOCK // K.shape[1]) if str(device(K)) == "cpu" else size
+    parts = []
+    for first in range(0, size, step):
+        rows, weights = heard[:, first : first + step], t[:, first : first + step, None]
+        part = weights[0] * K[rows[0], :]
+        for k in range(1, residues):
+            part += weights[k] * K[rows[k], :]
+        parts.append(part)
+    return xp.concat(parts, axis=0)
 
 
 def injected(D: Any, t: Any, c: Any, near: Any) -> Any:
@@ -120,7 +131,9 @@ def local_spectrum(D: Any, near: Any, v: Any) -> Any:
     xp = array_namespace(D)
     D = xp.permute_dims(xp.astype(D, xp.float64), (2, 1, 0))  # locations, channels, residues
     v = xp.permute_dims(xp.astype(v, xp.float64), (1, 0))
-    values, vectors = xp.linalg.eigh(xp.permute_dims((near + xp.permute_dims(near, (1, 0, 2))) / 2, (2, 0, 1)))
+    values, vectors = xp.linalg.eigh(
+        xp.permute_dims((near + xp.permute_dims(near, (1, 0, 2))) / 2, (2, 0, 1))
+    )
     B = D @ (vectors * xp.sqrt(xp.clip(values, min=0.0))[:, None, :])
     channels = D.shape[1]
     if channels <= LEADING + 1 or channels <= 2 * B.shape[2]:
@@ -148,7 +161,7 @@ def shortened(squares: Any) -> Any:
     """At most `LEADING` + 1 of the squared singular values, descending, with the same sum.
 
     What comes after the first half of them is spread evenly over the other half: a flat tail of as many
-    values has the law of a longer one to within some 2%.
+    values has the median of a longer one to within some 4%.
     """
     xp = array_namespace(squares)
     if squares.shape[1] <= LEADING + 1:
