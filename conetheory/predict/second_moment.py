@@ -160,7 +160,7 @@ class SecondMoment:
         reach: dict[str, Reach],
         split: bool,
     ) -> Iterator[Tensor]:
-        """c on the locations of one residue after the other, `(images, residues, *shape)`, maybe in blocks."""
+        """c on the locations of one residue after the other, `(images, residues, *shape)`; or in blocks."""
         masks = torch.as_tensor(colours(chain.shape(top), period), dtype=c.dtype, device=c.device)
         widest = max(int(np.prod(chain.shape(name))) for name in reach)
         block = max(1, NUMBERS // (widest * len(c))) if split else len(masks)

@@ -37,7 +37,7 @@ class LocalMap(Protocol):
         ...
 
     def squared(self) -> LocalMap:
-        """The map whose entries are the squares of those of M: it takes variances of independent units down."""
+        """The map whose entries are the squares of those of M: what it does to independent variances."""
         ...
 
 

@@ -1,6 +1,6 @@
 """Second moments of relevance, from cut to cut: the curve without a random vector.
 
-At a cut write `r(p) = s(p) c(p) + eta(p)` with c the image of c0, `<b(p), c(p)> = 1` and `<b(p), eta(p)> = 0`.
+At a cut write `r(p) = s(p) c(p) + eta(p)`, c the image of c0, `<b(p), c(p)> = 1`, `<b(p), eta(p)> = 0`.
 The state is c, `K = Cov(s(p), s(p'))` and `v = Var eta`, the variance of the deviation of every unit. From a
 cut a to a cut b below let `D_q = M (c_a 1[q])`, the image of c at one location. Exactly, with
 `t_pq = <b(p), D_q(p)>`, `psi_p = M^T b_p` and `E_q(p) = D_q(p) - t_pq c_b(p)`,
@@ -46,9 +46,9 @@ def covector(c: Any, nonnegative: bool) -> Any:
 
 
 def white_start(h: Any, b: Any) -> tuple[Any, Any]:
-    """K (diagonal) and v of independent N(0, 1) starts with c = h: (locations, locations), (channels, locations).
+    """K (diagonal) and v of independent N(0, 1) starts with c = h.
 
-    Exact. Units with h = 0 have no way down: they count for nothing.
+    h, b: (channels, locations). Exact. Units with h = 0 have no way down: they count for nothing.
     """
     xp = array_namespace(h)
     length = xp.sum(b * b, axis=0)
@@ -108,16 +108,21 @@ def injected(D: Any, t: Any, c: Any, near: Any) -> Any:
 def handed_over(psi: Any, v: Any, b: Any) -> Any:
     """Covariance of `<psi_p, eta>` by the location q it comes from: (residues, residues, locations above).
 
-    psi: (residues, channels, locations above), of every p that hears q one; v, b: (channels, locations above).
-    Given `<b, eta> = 0`: `psi (diag v - (v b)(v b)^T / <b^2, v>) psi^T`.
+    psi: (residues, channels, locations above), one for every p that hears q; v, b: without residues.
+    Given `<b, eta> = 0`: `psi (diag v - (v b)(v b)^T / <b^2, v>) psi^T / (1 - sum f^2)` with the shares
+    `f = b^2 v / <b^2, v>`; the last factor restores `sum b^2 Var eta`, which the condition has taken already.
+    Exact for units that were independent and had one `b^2 v` before the condition, such as white starts.
     """
     xp = array_namespace(psi)
     psi, v, b = (xp.astype(x, xp.float64) for x in (psi, v, b))
     mean = xp.sum(psi * (v * b), axis=1)
     scale = xp.sum(b * b * v, axis=0)
-    share = mean / xp.where(scale > 0, scale, xp.ones_like(scale))
+    safe = xp.where(scale > 0, scale, xp.ones_like(scale))
+    share = mean / safe
+    left = 1 - xp.sum((b * b * v / safe) ** 2, axis=0)
+    left = xp.where(left > 1e-12, left, xp.ones_like(left))  # one unit alone: it can't deviate
     covariance = xp.stack([xp.sum(psi * (one * v), axis=1) for one in psi])
-    return covariance - share[:, None, :] * mean[None, :, :]
+    return (covariance - share[:, None, :] * mean[None, :, :]) / left
 
 
 def local_spectrum(D: Any, near: Any, v: Any) -> Any:
@@ -131,9 +136,8 @@ def local_spectrum(D: Any, near: Any, v: Any) -> Any:
     xp = array_namespace(D)
     D = xp.permute_dims(xp.astype(D, xp.float64), (2, 1, 0))  # locations, channels, residues
     v = xp.permute_dims(xp.astype(v, xp.float64), (1, 0))
-    values, vectors = xp.linalg.eigh(
-        xp.permute_dims((near + xp.permute_dims(near, (1, 0, 2))) / 2, (2, 0, 1))
-    )
+    near = xp.permute_dims((near + xp.permute_dims(near, (1, 0, 2))) / 2, (2, 0, 1))
+    values, vectors = xp.linalg.eigh(near)
     B = D @ (vectors * xp.sqrt(xp.clip(values, min=0.0))[:, None, :])
     channels = D.shape[1]
     if channels <= LEADING + 1 or channels <= 2 * B.shape[2]:
