@@ -114,10 +114,7 @@ class SecondMoment:
                 block = whole.thinned(self.positions, [self.seed, number])
                 values = np.square(exact_values(block.matrices).cpu().numpy())
                 self.spectra.add(layer, np.sqrt(theory.shortened(values)), block.total)
-        units = int(np.prod(chain.shape(top)))
-        columns = flat(chain.columns(top, range(units), cut))
-        made = [_from_columns(one, chain.method.nonnegative) for one in columns]
-        return State(*(torch.stack([part[i] for part in made]) for i in (0, 1)), [K for *_, K in made])
+        return state_from_columns(chain, top, cut)
 
     # ------------------------------------------------------------ from cut to cut
 
@@ -241,6 +238,27 @@ def white_state(chain: RelevanceChain, top: str) -> State:
     c = torch.where(h.abs() > 1e-6 * size, h, 0.0)
     made = [theory.white_start(one, theory.covector(one, chain.method.nonnegative)) for one in c]
     return State(c, torch.stack([v for _, v in made]), [K for K, _ in made])
+
+
+def state_from_columns(chain: RelevanceChain, top: str, cut: str) -> State:
+    """The exact state at a cut below a start of few units, from one column for each of them."""
+    columns = flat(chain.columns(top, range(int(np.prod(chain.shape(top)))), cut))
+    made = [_from_columns(one, chain.method.nonnegative) for one in columns]
+    return State(*(torch.stack([part[i] for part in made]) for i in (0, 1)), [K for *_, K in made])
+
+
+def first_state(chain: RelevanceChain, start: str) -> tuple[str, State]:
+    """The first cut with locations, and the exact state there: the start itself, or below a dense one.
+
+    A start without locations and with too many units for columns is itself the cut.
+    """
+    cuts = dense_cuts(chain, start)
+    cut = first_map(chain, cuts)
+    return (
+        (cuts[0], white_state(chain, cuts[0]))
+        if cut is None
+        else (cut, state_from_columns(chain, cuts[0], cut))
+    )
 
 
 def _from_columns(C: Tensor, nonnegative: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -68,7 +68,7 @@ def log_bias_estimate(sampled: Any, vectors: int) -> Any:
 def jackknife_log_error(gram: Any) -> float:
     """The standard error, over draws of the vectors, of the mean over locations of log S_R.
 
-    gram: (locations, k, k), `R^T R` at each. Leaves out one vector after the other, at all locations together.
+    gram: (locations, k, k), `R^T R` at each. Leaves out one vector after the other, everywhere at once.
     Zero where no location has a tail.
     """
     G = np.asarray(gram, np.float64)
