@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from conetheory.chain.layers import below, state_cuts
-from conetheory.chain.local import ENUMERABLE, checked_positions, local_columns, positions_of_images
+from conetheory.chain.local import ENUMERABLE, LAYER_NUMBERS, checked_positions, positions_of_images
 from conetheory.chain.local import singular_values as exact_values
 from conetheory.chain.reach import Reach, colours, heard, periods, reaches, space
 from conetheory.chain.relevance import RelevanceChain
@@ -32,11 +32,15 @@ NUMBERS = 2**25  # numbers of the largest tensor that one sweep of coloured vect
 
 @dataclass(frozen=True)
 class State:
-    """What is kept at a cut: c and v `(images, channels, locations)`, and K of every image."""
+    """What is kept at a cut: c and v `(images, channels, locations)`, and K of every image.
+
+    free: the variances of the units before the condition `<b, eta> = 0`, where they are known (white starts).
+    """
 
     c: Tensor
     v: Tensor
     K: Sequence[Tensor]
+    free: Tensor | None = None
 
 
 class SecondMoment:
@@ -106,15 +110,23 @@ class SecondMoment:
     def _through_columns(self, chain: RelevanceChain, top: str, cut: str, wanted: Sequence[str]) -> State:
         """Exact spectra of the layers down to the first map, and the state there."""
         passed = {n for node in chain.graph.between(top, cut) for n in node.inputs}
-        layers = [name for name in wanted if name in passed]
-        # As many locations as local_columns affords: wide local matrices take long to decompose.
-        options = {"positions": None, "seed": self.seed, "first_image": self.images}
-        for layer, blocks in local_columns(chain, top, layers, **options).items():
-            for number, whole in enumerate(blocks, self.images):
-                block = whole.thinned(self.positions, [self.seed, number])
-                values = np.square(exact_values(block.matrices).cpu().numpy())
-                self.spectra.add(layer, np.sqrt(theory.shortened(values)), block.total)
-        return state_from_columns(chain, top, cut)
+        units = int(np.prod(chain.shape(top)))
+        # As many locations as it takes little to decompose, of wide local matrices 16.
+        limit = {
+            n: min(self.positions, max(16, LAYER_NUMBERS // (chain.shape(n)[0] * units))) for n in passed
+        }
+        places = {
+            name: positions_of_images(chain, name, limit[name], 1, self.seed, self.images)
+            for name in wanted
+            if name in passed
+        }
+        columns, sampled = columns_between(chain, top, cut, places)
+        for name, rows in sampled.items():
+            for image in rows:  # units, channels, locations
+                values = np.square(exact_values(image.permute(2, 1, 0)).cpu().numpy())
+                total = int(np.prod(space(chain.shape(name))))
+                self.spectra.add(name, np.sqrt(theory.shortened(values)), total)
+        return state_of_columns(columns, chain.method.nonnegative)
 
     # ------------------------------------------------------------ from cut to cut
 
@@ -237,13 +249,31 @@ def white_state(chain: RelevanceChain, top: str) -> State:
     size = h.abs().amax((1, 2), keepdim=True)
     c = torch.where(h.abs() > 1e-6 * size, h, 0.0)
     made = [theory.white_start(one, theory.covector(one, chain.method.nonnegative)) for one in c]
-    return State(c, torch.stack([v for _, v in made]), [K for K, _ in made])
+    return State(c, torch.stack([v for _, v in made]), [K for K, _ in made], (c != 0).to(c.dtype))
 
 
-def state_from_columns(chain: RelevanceChain, top: str, cut: str) -> State:
-    """The exact state at a cut below a start of few units, from one column for each of them."""
-    columns = flat(chain.columns(top, range(int(np.prod(chain.shape(top)))), cut))
-    made = [_from_columns(one, chain.method.nonnegative) for one in columns]
+def columns_between(
+    chain: RelevanceChain, top: str, cut: str, places: Mapping[str, np.ndarray]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """One column for each unit of a start: whole at a cut, at some places of the layers above it.
+
+    `(images, units, channels, locations)` each.
+    """
+    units = int(np.prod(chain.shape(top)))
+    widest = max(int(np.prod(chain.shape(n))) for node in chain.graph.between(top, cut) for n in node.inputs)
+    whole, sampled = [], {name: [] for name in places}
+    for block in torch.arange(units).split(max(1, NUMBERS // (widest * len(chain)))):
+        for name, parts in chain.sweep({top: chain.one_hot(top, block.tolist())}, cut):
+            if name in places:
+                sampled[name].append(picked(flat(parts[top]), places[name]))
+            if name == cut:
+                whole.append(flat(parts[top]))
+    return torch.cat(whole, 1), {name: torch.cat(found, 1) for name, found in sampled.items()}
+
+
+def state_of_columns(columns: Tensor, nonnegative: bool) -> State:
+    """The exact state at a cut below white starts, from one column for each of their units."""
+    made = [_from_columns(one, nonnegative) for one in columns]
     return State(*(torch.stack([part[i] for part in made]) for i in (0, 1)), [K for *_, K in made])
 
 
@@ -254,11 +284,10 @@ def first_state(chain: RelevanceChain, start: str) -> tuple[str, State]:
     """
     cuts = dense_cuts(chain, start)
     cut = first_map(chain, cuts)
-    return (
-        (cuts[0], white_state(chain, cuts[0]))
-        if cut is None
-        else (cut, state_from_columns(chain, cuts[0], cut))
-    )
+    if cut is None:
+        return cuts[0], white_state(chain, cuts[0])
+    columns, _ = columns_between(chain, cuts[0], cut, {})
+    return cut, state_of_columns(columns, chain.method.nonnegative)
 
 
 def _from_columns(C: Tensor, nonnegative: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -329,7 +358,7 @@ def _next_state(
         t = theory.location_weights(D[i], b[i])
         variance.append(v[i] + theory.injected(D[i], t, c[i], theory.neighbours(K, index)).to(v.dtype))
         above = theory.covector(state.c[i], nonnegative)
-        handed = theory.handed_over(psi[i], state.v[i], above)
+        handed = theory.handed_over(psi[i], (state.v if state.free is None else state.free)[i], above)
         new = theory.transported(K, t, index)
         pairs = where[:, None, :].expand(-1, len(where), -1), where[None].expand(len(where), -1, -1)
         Ks.append(new.index_put_(pairs, handed, accumulate=True))

@@ -7,9 +7,9 @@ channel i,
     sum_(q, j) (M_pi,qj - c_i omega_p,qj)^2 v_qj = ((M o M) v)_i - 2 c_i sum M_pi,qj omega_p,qj v_qj
                                                    + c_i^2 sum omega_p,qj^2 v_qj,     omega_p = b_p^T M.
 
-Maps that mix the channels are a convolution, tap by tap, or a dense layer. Where a map keeps them apart
-`c_i omega_i` is of the size of M_i over the number of channels, and identities have `<b, eta> = 0` already:
-there the squares alone are taken. Relevance is `(images, 1, *shape)`.
+Maps that keep the channels apart have `omega_p,qj = b_j M_pj,qj`, so the squares are enough; those that mix
+them are a convolution, tap by tap, or a dense layer. Identities have `<b, eta> = 0` already and lose nothing.
+Relevance is `(images, 1, *shape)`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from conetheory.networks.ops import Conv2d, Linear
-from conetheory.rules.maps import LocalMap, ScaledMap
+from conetheory.rules.maps import LocalMap, Same, ScaledMap
 
 CHANNELS = 2
 
@@ -32,11 +32,18 @@ def carried_variances(
 ) -> tuple[Tensor, ...]:
     """The variances at each input of `local`, for v at its output and b, c at its inputs."""
     squares = local.squared().down(v)
-    if not (isinstance(local, ScaledMap) and isinstance(local.op, Conv2d | Linear)):
+    if isinstance(local, Same):
         return squares
-    (w,), (b,), (c,) = squares, bs, cs
-    cross, along = _convolution(local, v, b, c) if isinstance(local.op, Conv2d) else _single(local, v, b)
-    return ((w - 2 * c * cross + c * c * along).clamp(min=0),)  # a sum of squares, but for rounding
+    if isinstance(local, ScaledMap) and isinstance(local.op, Conv2d):
+        found = [_convolution(local, v, bs[0], cs[0])]
+    elif isinstance(local, ScaledMap) and isinstance(local.op, Linear):
+        found = [_single(local, v, bs[0])]
+    else:
+        found = [(b * w, _total(b * b * w)) for w, b in zip(squares, bs, strict=True)]
+    return tuple(
+        (w - 2 * c * cross + c * c * along).clamp(min=0)  # a sum of squares, but for rounding
+        for w, c, (cross, along) in zip(squares, cs, found, strict=True)
+    )
 
 
 def _total(x: Tensor) -> Tensor:

@@ -1,18 +1,20 @@
 """Where relevance comes from: the origin of each channel's relevance, and what it says about the curve.
 
-Let C be the chain from a start (or a cut) with locations q down to location p with channels i, and c0 a field
-of channel vectors there: the column sums of the chain. `f_i(q) = C_(pi),(q.) c0(q) / c_i` sums to one over q;
-for a nonnegative chain it is a distribution, *the origin of the relevance of channel i at p*. The images of c0
-and of c0 times the coordinates, `c, X, Y, XX, XY, YY`, hold its moments:
+Let C be the chain from a start (or a cut) with locations q down to location p with channels i, and c0 a
+field of channel vectors there: the column sums of the chain. `f_i(q) = C_(pi),(q.) c0(q) / c_i` sums to one
+over q; for a nonnegative chain it is a distribution, *the origin of the relevance of channel i at p*. The
+images of c0 and of c0 times the coordinates, `c, X, Y, XX, XY, YY`, hold its moments:
 
     mean origin  xbar = sum_i c_i X_i / |c|^2 (weights c_i^2),    G = (X - xbar c, Y - ybar c),    <c, G> = 0,
     Sigma = the covariance of the origin, weights c_i^2:    Sigma_xx = sum_i c_i XX_i / |c|^2 - xbar^2, ...
 
 For white starts `P_p P_p^T = A + T` with the overlap of origins `A_ij = c_i c_j sum_q f_i f_j / |c0|^2`
-(theorem `origin-overlap`, exact) and T the Gram matrix of the chain on starts orthogonal to c0(q) at every q. A
-start `s(q) c0(q)` arrives as `s(xbar) c + G grad s + R` (theorem `gradient-expansion`); with Gaussian origins
-the covariance is `[c G] B [c G]^T` with `B = diag(1, Sigma^-1 / 2) / (4 pi sqrt(det Sigma) |c0|^2)` and its
-spectrum `(1, sqrt(lambda_1), sqrt(lambda_2))`, lambda the eigenvalues of `Sigma^-1 G^T G / (2 |c|^2)` (`origin-law`).
+(theorem `origin-overlap`, exact) and T the Gram matrix of the chain on starts orthogonal to c0(q) at every q.
+A start `s(q) c0(q)` arrives as `s(xbar) c + G grad s + R` (theorem `gradient-expansion`); with Gaussian
+origins the covariance is `[c G] B [c G]^T`, `B = diag(1, Sigma^-1 / 2) / (4 pi sqrt(det Sigma) |c0|^2)`, its
+spectrum
+`(1, sqrt(lambda_1), sqrt(lambda_2))` with lambda the eigenvalues of `Sigma^-1 G^T G / (2 |c|^2)` (theorem
+`origin-law`).
 
 Arrays are (channels, locations) of any Array-API namespace; coordinates are those of the start's locations.
 """
@@ -149,8 +151,8 @@ def remainder_upper(H: Any, mean: Any, c: Any, X: Any, Y: Any, XX: Any, YY: Any)
     """`(H/2) V`, componentwise above |R| for a nonnegative chain: (channels,) at one location, mean (2,).
 
     R is what a start `(s + g.(q - mean) + rho(q)) c0(q)` with `|rho| <= H |q - mean|^2 / 2` adds to
-    `s c + G g` (G about this mean), and `V = XX + YY - 2 xbar X - 2 ybar Y + |mean|^2 c`. In exact arithmetic.
-    Theorem: gradient-expansion.
+    `s c + G g` (G about this mean), `V = XX + YY - 2 xbar X - 2 ybar Y + |mean|^2 c`;
+    in exact arithmetic. Theorem: gradient-expansion.
     """
     V = XX + YY - 2 * mean[0] * X - 2 * mean[1] * Y + (mean[0] * mean[0] + mean[1] * mean[1]) * c
     return H * V / 2

@@ -109,9 +109,8 @@ def handed_over(psi: Any, v: Any, b: Any) -> Any:
     """Covariance of `<psi_p, eta>` by the location q it comes from: (residues, residues, locations above).
 
     psi: (residues, channels, locations above), one for every p that hears q; v, b: without residues.
-    Given `<b, eta> = 0`: `psi (diag v - (v b)(v b)^T / <b^2, v>) psi^T / (1 - sum f^2)` with the shares
-    `f = b^2 v / <b^2, v>`; the last factor restores `sum b^2 Var eta`, which the condition has taken already.
-    Exact for units that were independent and had one `b^2 v` before the condition, such as white starts.
+    Given `<b, eta> = 0`: `psi (diag v - (v b)(v b)^T / <b^2, v>) psi^T`, exact for units that are independent
+    before the condition, v their variances before it. Below a start there is only v after it: O(1/n) too low.
     """
     xp = array_namespace(psi)
     psi, v, b = (xp.astype(x, xp.float64) for x in (psi, v, b))
@@ -119,10 +118,8 @@ def handed_over(psi: Any, v: Any, b: Any) -> Any:
     scale = xp.sum(b * b * v, axis=0)
     safe = xp.where(scale > 0, scale, xp.ones_like(scale))
     share = mean / safe
-    left = 1 - xp.sum((b * b * v / safe) ** 2, axis=0)
-    left = xp.where(left > 1e-12, left, xp.ones_like(left))  # one unit alone: it can't deviate
     covariance = xp.stack([xp.sum(psi * (one * v), axis=1) for one in psi])
-    return (covariance - share[:, None, :] * mean[None, :, :]) / left
+    return covariance - share[:, None, :] * mean[None, :, :]
 
 
 def local_spectrum(D: Any, near: Any, v: Any) -> Any:

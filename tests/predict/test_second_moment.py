@@ -15,11 +15,11 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.measure.meter import measure_csc
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT
-from conetheory.networks.ops import Conv2d, Linear
 from conetheory.predict import second_moment
 from conetheory.predict.local_spectrum import LocalSpectrum
 from conetheory.predict.second_moment import SecondMoment, dense_cuts, first_map
 from conetheory.rules.carried import carried_variances
+from conetheory.rules.maps import Same
 from conetheory.rules.registry import get_method
 from conetheory.theory import secondmoment as theory
 from tests.networks.toys import random_images, seeded
@@ -51,7 +51,7 @@ def test_squared_maps_are_the_squares_of_the_matrices(toy, method):
 @toys
 @methods
 def test_carried_variances_are_those_of_the_dense_matrix(toy, method):
-    """Of a convolution from its taps; of maps that keep channels apart the squares."""
+    """Of a convolution, its taps; of maps that keep channels apart, from the squares alone."""
     found = chain(toy, method, count=1)
     generator = torch.Generator().manual_seed(0)
     for node, local, parts in matrices(found):
@@ -64,8 +64,7 @@ def test_carried_variances_are_those_of_the_dense_matrix(toy, method):
             M = part.reshape(shape[0], -1, part.shape[1])  # channels, locations, units above
             flat_b, flat_c = (x.reshape(shape[0], -1) for x in (b, c))
             omega = torch.einsum("ip,ipj->pj", flat_b, M)
-            mixes = isinstance(node.op, Conv2d | Linear)
-            rest = M - flat_c[:, :, None] * omega if mixes else M
+            rest = M if isinstance(local, Same) else M - flat_c[:, :, None] * omega
             expected = (rest**2 @ v.flatten()).reshape(shape)
             torch.testing.assert_close(mine[0, 0], expected, rtol=1e-9, atol=1e-12)
 
@@ -106,7 +105,7 @@ def test_one_step_below_white_starts(toy, method):
     B = M.reshape(i, -1, j, M.shape[1] // j)  # i, p, j, q
     one = torch.ones((j, B.shape[3]), dtype=torch.float64)
     K, v = theory.white_start(one, theory.covector(one, True))
-    state = second_moment.State(one[None], v[None], [K])
+    state = second_moment.State(one[None], v[None], [K], one[None])
     new = SecondMoment(top)._descend(found, top, bottom, state, [])
     C = B.sum((2, 3))
     d = theory.covector(C, found.method.nonnegative)
@@ -114,8 +113,7 @@ def test_one_step_below_white_starts(toy, method):
     torch.testing.assert_close(new.K[0], torch.einsum("pjq,rjq->pr", rows, rows), rtol=1e-9, atol=1e-13)
     D = B.sum(2)
     E = D - C[:, :, None] * torch.einsum("ip,ipq->pq", d, D)
-    loses = found.method.nonnegative and toy.startswith("conv")
-    kept = B - C[:, :, None, None] * rows if loses else B
+    kept = B - C[:, :, None, None] * rows if found.method.nonnegative else B
     expected = torch.einsum("ipq,qr,ipr->ip", E, K, E) + torch.einsum("ipjq,jq->ip", kept**2, v)
     torch.testing.assert_close(new.v[0], expected, rtol=1e-8, atol=1e-12)
     torch.testing.assert_close(new.c[0], C, rtol=1e-9, atol=1e-13)
