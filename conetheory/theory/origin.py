@@ -80,7 +80,8 @@ def origin_squares(origin: Origin, Sigma: Any = None) -> Any:
     ratio = xp.linalg.solve(Sigma, xp.matrix_transpose(origin.G) @ origin.G) / (2 * safe[:, None, None])
     half = (ratio[:, 0, 0] + ratio[:, 1, 1]) / 2
     determinant = ratio[:, 0, 0] * ratio[:, 1, 1] - ratio[:, 0, 1] * ratio[:, 1, 0]
-    root = xp.sqrt(xp.clip(half * half - determinant, min=0.0))
+    apart = (ratio[:, 0, 0] - ratio[:, 1, 1]) / 2  # half^2 - determinant would lose the digits of equal ones
+    root = xp.sqrt(xp.clip(apart * apart + ratio[:, 0, 1] * ratio[:, 1, 0], min=0.0))
     first = half + root
     second = xp.where(first > 0, determinant / xp.where(first > 0, first, xp.ones_like(first)), 0 * first)
     return xp.stack([first, xp.clip(second, min=0.0)], axis=-1)
