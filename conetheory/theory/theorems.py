@@ -255,9 +255,9 @@ _ENTRIES = (
         "../predict/test_second_moment.py",
         status="estimate",
         title="Second moments of relevance, from cut to cut",
-        statement="With r = s c + eta, <b, c> = 1, <b, eta> = 0, K = Cov s and V = Cov eta: one step makes K' = "
-        "t K t^T + psi V psi^T, Cov eta' = E K E^T + F V F^T and Cov r' = D K D^T + M V M^T, plus cross terms "
-        "in Cov(s, eta). The closure keeps v = diag V and no cross term; below a white start K' is exact.",
+        statement="With r = s c + eta, <b, c> = 1, <b, eta> = 0, K = Cov s and V = Cov eta: one step makes "
+        "K' = t K t^T + psi V psi^T, Cov eta' = E K E^T + F V F^T, Cov r' = D K D^T + M V M^T, plus cross "
+        "terms in Cov(s, eta). The closure keeps v = diag V only; below a white start K' is exact.",
         hypotheses="the step is exact for any linear chain; that deviations of different units and locations "
         "are uncorrelated, and uncorrelated with s, is an estimate whose omitted terms are in the proof.",
         source="new here",
@@ -267,10 +267,10 @@ _ENTRIES = (
         "origin.overlap",
         "../predict/test_origin.py",
         title="What channels can tell apart is where their relevance comes from",
-        statement="For white starts P P^T = A + T: A_ij = c_i c_j sum_q f_i f_j / |c0|^2 is the overlap of the "
-        "origins f_i of the channels, T the Gram matrix on starts orthogonal to c0(q) at every q.",
-        hypotheses="any linear chain, any field c0; f_i is a distribution for nonnegative chains. At a cut with "
-        "Cov(s, eta) = 0 the same with K in the place of 1/|c0|^2.",
+        statement="For white starts P P^T = A + T: A_ij = c_i c_j sum_q f_i f_j / |c0|^2 is the overlap of "
+        "the origins f_i of the channels, T the Gram matrix on starts orthogonal to c0(q) at every q.",
+        hypotheses="any linear chain, any field c0; f_i is a distribution for nonnegative chains. At a cut "
+        "with Cov(s, eta) = 0 the same with K in the place of 1/|c0|^2.",
         source="new here",
     ),
     _entry(
@@ -289,9 +289,9 @@ _ENTRIES = (
         "origin.origin_squares origin.origin_spectrum origin.white_field_covariance",
         "../predict/test_origin.py",
         title="The spectrum of Gaussian origins",
-        statement="The covariance is [c G] B [c G]^T, B = diag(1, Sigma^-1/2)/(4 pi sqrt(det Sigma) |c0|^2), the "
-        "spectrum (1, sqrt(lambda_1), sqrt(lambda_2)) with lambda of Sigma^-1 G^T G/(2 |c|^2): half the share "
-        "of the variance of the origin that the channel explains.",
+        statement="The covariance is [c G] B [c G]^T, B = diag(1, Sigma^-1/2)/(4 pi sqrt(det Sigma) |c0|^2), "
+        "its spectrum (1, sqrt(lambda_1), sqrt(lambda_2)), lambda of Sigma^-1 G^T G/(2 |c|^2): half the "
+        "share of the variance of the origin that the channel explains.",
         hypotheses="Gaussian origins of one covariance, above a pixel squared and not cut by a border; |c0| "
         "constant over them; leading order in lambda; T = 0.",
         source="new here; the Gaussian shape of receptive fields: Luo et al. 2016",
