@@ -296,6 +296,29 @@ _ENTRIES = (
         "constant over them; leading order in lambda; T = 0.",
         source="new here; the Gaussian shape of receptive fields: Luo et al. 2016",
     ),
+    _entry(
+        "conv-two-scales",
+        "convchains.walk_layers convchains.white_walk",
+        "test_convchains.py",
+        title="Random convolutions: location weights walk, channels spread by kappa/n and follow",
+        statement="Given the layer above, channels are independent with mean m n sum s_x and covariance v "
+        "sum <r_x, r_y>; over the means T' = (kappa/n) sum t_x t_y (1 + T), and n (1 - cos) -> (kappa/2) "
+        "|t_x - t_y|^2, t the shares of the taps in a start's location weights.",
+        hypotheses="independent weights of one mean m != 0 and variance; many channels below; the recursion "
+        "leaves fluctuations of s out.",
+        source="new here",
+    ),
+    _entry(
+        "power-law",
+        "convchains convchains.walk_layers",
+        "test_convchains.py",
+        title="A power law within a resolution",
+        statement="Location weights of a walk with step variance a have variance ~ (4 pi a l)^(-d/2), their "
+        "gradient 1/(2 a l) of it: the scale of the deficit falls like l^-1 for zero-mean starts and "
+        "l^-(1 + d/2) for positive ones, until l ~ side^2, and exponentially from there on.",
+        hypotheses="symmetric taps, periodic grid, leading order in 1/l and kappa/n.",
+        source="new here; local limit theorem",
+    ),
 )
 
 THEOREMS: dict[str, Theorem] = {entry.id: entry for entry in _ENTRIES}
