@@ -160,6 +160,11 @@ class RelevanceChain:
             held[node.name] = self._maps[node.name].up(hs)
         return held[start] if enter is None else enter.up([held[start]])
 
+    def crossed(self, start: str, stop: str = INPUT) -> Iterator[tuple[Node, LocalMap]]:
+        """The nodes that relevance crosses from `start` down to `stop`, in that order, with their maps."""
+        for node in self.graph.between(self.graph.resolve(start), self.graph.resolve(stop)):
+            yield node, self._maps[node.name]
+
     def columns(self, start: str, units: Sequence[int], stop: str = INPUT) -> Tensor:
         """The columns of C for the given flat unit indices of `start`: `(images, units, *shape(stop))`."""
         return self.down(self.one_hot(start, units), start, stop)

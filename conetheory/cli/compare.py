@@ -16,7 +16,7 @@ from conetheory.cli.options import Task, distinct
 from conetheory.cli.request import DTYPES, given_parameters, one_of, read_images
 from conetheory.errors import InputError
 from conetheory.networks import Network
-from conetheory.predict.registry import find, theories
+from conetheory.predict.registry import find, theories, usual
 from conetheory.report.comparison_tables import comparison_tables, method_table, summary_lines
 from conetheory.report.verdict_tables import verdict_tables
 from conetheory.results.comparison import Comparison
@@ -84,7 +84,7 @@ def present(
 def _theories(task: Task, given: dict[str, Any]) -> tuple[str, ...]:
     if not task.predicts:
         return ()
-    asked = [find(name).name for name in given.get("theory") or theories()]
+    asked = [find(name).name for name in given.get("theory") or usual()]
     return tuple(name for name in theories() if name in asked)
 
 

@@ -284,6 +284,30 @@ class AvgPool2d(Unweighted):
 
 
 @dataclass(frozen=True, eq=False)
+class SquaredMeans(Unweighted):
+    """The squares of the weights of a spatial mean, as one matrix (locations out, locations in)."""
+
+    matrix: Tensor | None = None
+    space: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, pool: AvgPool2d, inside: Shape, like: Tensor) -> SquaredMeans:
+        size = inside[1] * inside[2]
+        hot = torch.eye(size, dtype=like.dtype, device=like.device).view(size, 1, *inside[1:])
+        out = pool.function(hot)
+        return cls(matrix=out.flatten(1).T.square(), space=tuple(out.shape[2:]))
+
+    def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
+        y = xs[0].flatten(-2) @ self.matrix.T * self._scale(part)
+        return y.unflatten(-1, self.space) if self.space else y.squeeze(-1)
+
+    def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+        y = self._total(r, terms)
+        flat = y.flatten(-2) if self.space else y.unsqueeze(-1)
+        return ((flat @ self.matrix).unflatten(-1, shapes[0][1:]),)
+
+
+@dataclass(frozen=True, eq=False)
 class Add(Unweighted):
     """A sum of tensors of one shape: `W = [I I ...]`."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from conetheory.chain.layers import below
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
-from conetheory.predict.registry import applies, described, find, theories
+from conetheory.predict.registry import applies, described, find, theories, usual
 from conetheory.predict.theory import Theory
 from conetheory.progress import Progress, silent
 from conetheory.results.dataset import Prediction
@@ -51,13 +51,13 @@ def predict_csc(
     positions: int | None = None,
     progress: Progress = silent,
 ) -> Prediction:
-    """Predict the median CSC deficit of one chain by one theory or several (None: all that are registered).
+    """Predict the median CSC deficit of one chain by one theory or several (None: the usual).
 
     Theories that don't apply to the method are left out. vectors and seed are those of the measurement;
     positions are the locations per layer and image where a theory looks at some. Raises `InputError` for an
     unknown theory.
     """
-    names = [theory] if isinstance(theory, str) else list(theories() if theory is None else theory)
+    names = [theory] if isinstance(theory, str) else list(usual() if theory is None else theory)
     options = {"vectors": vectors, "seed": seed, "layers": layers, "positions": positions}
     found: dict[str, list[Theory]] = {}
     for name in [start] if isinstance(start, str) else start:

@@ -22,7 +22,10 @@ from conetheory.predict.theory import Theory
 from conetheory.rules.registry import Method
 from conetheory.theory.records import NotApplicable
 
-BUILTIN = ("local_spectrum", "two_scale", "mean_field")  # in rank
+BUILTIN = (  # in rank
+    *("local_spectrum", "two_scale", "mean_field"),
+    *("second_moment", "location_columns", "origin", "sampled_spectrum"),
+)
 PLUGINS = "conetheory.theories"
 
 _THEORIES: dict[str, type[Theory]] = {}
@@ -57,6 +60,11 @@ def theories() -> dict[str, type[Theory]]:
     """All registered theories by name, the first in rank first."""
     _load()
     return dict(sorted(_THEORIES.items(), key=lambda item: _RANKS[item[0]]))
+
+
+def usual() -> tuple[str, ...]:
+    """The theories that are run where none is named."""
+    return tuple(name for name, theory in theories().items() if theory.by_default)
 
 
 def find(name: str) -> type[Theory]:

@@ -20,7 +20,8 @@ class Theory(ABC):
 
     name: what a user types; the variable is `predicted_NAME`. label: in tables and figures. needs: what it
     wants of `chain.supply`, each computed once for all theories that ask. of_drawn_vectors: whether it
-    predicts for the very vectors that are measured, so that it sees every measured image.
+    predicts for the very vectors that are measured, so that it sees every measured image. by_default: whether
+    it is run where no theory is named.
 
     vectors and seed are those of the measurement, positions the locations per layer and image (None: what
     is affordable).
@@ -30,6 +31,7 @@ class Theory(ABC):
     label: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
     of_drawn_vectors: ClassVar[bool] = False
+    by_default: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -42,7 +44,7 @@ class Theory(ABC):
     ) -> None:
         self.start, self.layers = start, layers
         self.vectors, self.seed, self.positions = vectors, seed, positions
-        self.images = 0
+        self.images = self.first_image = 0
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
@@ -57,12 +59,13 @@ class Theory(ABC):
     def add(self, chain: RelevanceChain, supply: Supply | None = None, progress: Progress = silent) -> None:
         """See every image of a chain, in any order. supply: what others know of them (None: nothing)."""
         supply = supply or self.supply(chain, progress)
+        self.first_image = supply.first_image
         self.observe(chain, supply, progress)
         self.images = max(self.images, supply.first_image + len(chain))
 
     @abstractmethod
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
-        """See the images of a chain, which are numbers `supply.first_image` and on."""
+        """See the images of a chain, which are numbers `first_image` and on."""
 
     @abstractmethod
     def median(self, layer: str) -> float:

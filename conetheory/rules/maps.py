@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from conetheory.networks.ops import LinearOp, MaxPool2d, Shape, Terms
+from conetheory.networks.ops import (
+    AvgPool2d,
+    LinearOp,
+    MaxPool2d,
+    Part,
+    Shape,
+    SquaredMeans,
+    Terms,
+    negative,
+    positive,
+)
 from conetheory.rules.smallness import Lossy, ScaledLoss, merge, nonzero, occupied, split
 
 Group = tuple[Sequence[Tensor] | None, Terms]
@@ -31,6 +42,10 @@ class LocalMap(Protocol):
 
     def pattern(self) -> LocalMap:
         """A map with positive entries where those of M are not structurally zero, zeros elsewhere."""
+        ...
+
+    def squared(self) -> LocalMap:
+        """The map whose entries are the squares of those of M: what it does to independent variances."""
         ...
 
     def loss(self) -> LocalMap:
@@ -57,6 +72,9 @@ class Same:
     def loss(self) -> Same:
         return self
 
+    def squared(self) -> Same:
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Diagonal:
@@ -75,6 +93,9 @@ class Diagonal:
 
     def loss(self) -> Lossy:
         return Lossy(Diagonal(self.scale.abs()))
+
+    def squared(self) -> Diagonal:
+        return Diagonal(self.scale**2)
 
 
 @dataclass(frozen=True)
@@ -95,6 +116,9 @@ class Split:
         return self
 
     def loss(self) -> Split:
+        return self
+
+    def squared(self) -> Split:
         return self
 
 
@@ -130,6 +154,9 @@ class WinnerTakesAll:
 
     def loss(self) -> Lossy:
         return Lossy(self)
+
+    def squared(self) -> WinnerTakesAll:
+        return self  # every output has one winner: the entries are 0 and 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +214,32 @@ class ScaledMap:
     def loss(self) -> ScaledLoss:
         return ScaledLoss(self.op, self.shapes, self.groups, self.chosen)
 
+    def squared(self) -> ScaledMap:
+        """`(sum_t x_t part_t(w) share_t)^2`, multiplied out; products that vanish everywhere are left out."""
+        terms = [(xs, share, part) for xs, pairs in self.groups for share, part in pairs]
+        groups = [_product(term, term, 1) for term in terms]
+        groups += [_product(*pair, 2) for pair in combinations(terms, 2) if not _disjoint(*pair)]
+        like = terms[0][1]
+        op = SquaredMeans.of(self.op, self.shapes[0], like) if isinstance(self.op, AvgPool2d) else self.op
+        return replace(self, op=op, groups=groups)
+
+
+Term = tuple[Sequence[Tensor] | None, Tensor, Part]
+
+
+def _product(first: Term, second: Term, times: int) -> Group:
+    (xs, share, part), (ys, other, another) = first, second
+    factors = [x * y for x, y in zip(xs, ys, strict=True)] if xs and ys else xs or ys
+    return factors, [(times * share * other, lambda weight: part(weight) * another(weight))]
+
+
+def _disjoint(first: Term, second: Term) -> bool:
+    """Whether no entry has both terms: no weight, no output, or no input does."""
+    (xs, share, part), (ys, other, another) = first, second
+    if {part, another} == {positive, negative} or not bool((share * other).any()):
+        return True
+    return bool(xs and ys) and not any(bool((x * y).any()) for x, y in zip(xs, ys, strict=True))
+
 
 @dataclass(frozen=True, eq=False)
 class Blockwise:
@@ -211,6 +264,9 @@ class Blockwise:
 
     def loss(self) -> Blockwise:
         return Blockwise(self.inner.loss(), self.count)
+
+    def squared(self) -> Blockwise:
+        return Blockwise(self.inner.squared(), self.count)
 
     def _flat(self, r: Tensor) -> Tensor:
         return r.unflatten(2, (self.count, -1)).flatten(1, 2)
@@ -239,6 +295,9 @@ class Copies:
     def loss(self) -> Lossy:
         return Lossy(Copies(tuple(abs(w) for w in self.weights)))
 
+    def squared(self) -> Copies:
+        return Copies(tuple(w * w for w in self.weights))
+
 
 @dataclass(frozen=True)
 class Transposed:
@@ -257,6 +316,9 @@ class Transposed:
 
     def loss(self) -> Transposed:
         return Transposed(self.inner.loss())
+
+    def squared(self) -> Transposed:
+        return Transposed(self.inner.squared())
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,6 +344,9 @@ class Chained:
     def loss(self) -> Chained:
         return Chained(tuple(part.loss() for part in self.maps))
 
+    def squared(self) -> LocalMap:
+        raise NotImplementedError("the squares of a product are no product of squares")
+
 
 @dataclass(frozen=True, eq=False)
 class Selected:
@@ -301,3 +366,6 @@ class Selected:
 
     def loss(self) -> Selected:
         return Selected(self.inner.loss(), self.masks)
+
+    def squared(self) -> Selected:
+        return Selected(self.inner.squared(), [mask**2 for mask in self.masks])

@@ -8,12 +8,8 @@ from typing import Any
 import torch
 
 from conetheory.errors import InputError
-from conetheory.predict.registry import applies, find, theories
+from conetheory.predict.registry import applies, find, theories, usual
 from conetheory.rules.registry import Method
-
-
-def every_theory() -> tuple[str, ...]:
-    return tuple(theories())
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class Settings:
     seed: int = 0
     bootstrap: int = 100
     layers: tuple[str, ...] | None = None
-    theories: tuple[str, ...] = field(default_factory=every_theory)
+    theories: tuple[str, ...] = field(default_factory=usual)
     predict: int | None = None
     certify: int | None = 1
     positions: int | None = None

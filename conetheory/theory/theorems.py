@@ -286,6 +286,77 @@ _ENTRIES = (
         source="new here; for columns of one length sum s_k^4 is the frame potential of Benedetto and "
         "Fickus 2003, and Welch's bound (1974) follows",
     ),
+    _entry(
+        "second-moment",
+        "secondmoment secondmoment.handed_over secondmoment.injected secondmoment.local_spectrum "
+        "sampledspectrum.log_bias_estimate",
+        "../predict/test_second_moment.py",
+        status="estimate",
+        title="Second moments of relevance, from cut to cut",
+        statement="With r = s c + eta, <b, c> = 1, <b, eta> = 0, K = Cov s and V = Cov eta: one step makes "
+        "K' = t K t^T + psi V psi^T, Cov eta' = E K E^T + F V F^T, Cov r' = D K D^T + M V M^T, plus cross "
+        "terms in Cov(s, eta). The closure keeps v = diag V only; below a white start K' is exact.",
+        hypotheses="the step is exact for any linear chain; that deviations of different units and locations "
+        "are uncorrelated, and uncorrelated with s, is an estimate whose omitted terms are in the proof.",
+        source="new here",
+    ),
+    _entry(
+        "origin-overlap",
+        "origin.overlap",
+        "../predict/test_origin.py",
+        title="What channels can tell apart is where their relevance comes from",
+        statement="For white starts P P^T = A + T: A_ij = c_i c_j sum_q f_i f_j / |c0|^2 is the overlap of "
+        "the origins f_i of the channels, T the Gram matrix on starts orthogonal to c0(q) at every q.",
+        hypotheses="any linear chain, any field c0; f_i is a distribution for nonnegative chains. At a cut "
+        "with Cov(s, eta) = 0 the same with K in the place of 1/|c0|^2.",
+        source="new here",
+    ),
+    _entry(
+        "gradient-expansion",
+        "origin.moments origin.remainder_upper",
+        "../predict/test_origin.py",
+        title="Below the collapse relevance is the value and the gradient of one field",
+        statement="A start (s + g.(q - m) + rho(q)) c0(q) + eta(q) arrives as s c + G g + R + C eta; |R| <= "
+        "(H/2) V componentwise if |rho| <= H |q - m|^2 / 2, V from six images of c0; attained.",
+        hypotheses="the expansion: any linear chain; the bound: a nonnegative chain and c0 >= 0, exact "
+        "arithmetic.",
+        source="new here; Taylor's theorem",
+    ),
+    _entry(
+        "origin-law",
+        "origin.origin_squares origin.origin_spectrum origin.white_field_covariance",
+        "../predict/test_origin.py",
+        title="The spectrum of Gaussian origins",
+        statement="The covariance is [c G] B [c G]^T, B = diag(1, Sigma^-1/2)/(4 pi sqrt(det Sigma) |c0|^2), "
+        "its spectrum (1, sqrt(lambda_1), sqrt(lambda_2)), lambda of Sigma^-1 G^T G/(2 |c|^2): half the "
+        "share of the variance of the origin that the channel explains.",
+        hypotheses="Gaussian origins of one covariance, above a pixel squared and not cut by a border; |c0| "
+        "constant over them; leading order in lambda; T = 0.",
+        source="new here; the Gaussian shape of receptive fields: Luo et al. 2016",
+    ),
+    _entry(
+        "conv-two-scales",
+        "convchains.walk_layers convchains.white_walk",
+        "test_convchains.py",
+        title="Random convolutions: location weights walk, channels spread by kappa/n and follow",
+        statement="Given the layer above, channels are independent with mean m n sum s_x and covariance v "
+        "sum <r_x, r_y>; over the means T' = (kappa/n) sum t_x t_y (1 + T), and n (1 - cos) -> (kappa/2) "
+        "|t_x - t_y|^2, t the shares of the taps in a start's location weights.",
+        hypotheses="independent weights of one mean m != 0 and variance; many channels below; the recursion "
+        "leaves fluctuations of s out.",
+        source="new here",
+    ),
+    _entry(
+        "power-law",
+        "convchains convchains.walk_layers",
+        "test_convchains.py",
+        title="A power law within a resolution",
+        statement="Location weights of a walk with step variance a have variance ~ (4 pi a l)^(-d/2), their "
+        "gradient 1/(2 a l) of it: the scale of the deficit falls like l^-1 for zero-mean starts and "
+        "l^-(1 + d/2) for positive ones, until l ~ side^2, and exponentially from there on.",
+        hypotheses="symmetric taps, periodic grid, leading order in 1/l and kappa/n.",
+        source="new here; local limit theorem",
+    ),
 )
 
 THEOREMS: dict[str, Theorem] = {entry.id: entry for entry in _ENTRIES}

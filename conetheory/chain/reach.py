@@ -1,0 +1,157 @@
+"""Which locations of a layer the relevance at a location below can come from, counted from the graph.
+
+Along each axis a layer's location hears an interval of the locations of the layer above, and its ends never
+decrease from one location to the next: so intervals compose, and locations whose distance is at least the
+longest interval are never heard together. A layer without locations has one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from conetheory.networks.graph import Graph, Node
+from conetheory.networks.ops import AvgPool2d, Conv2d, MaxPool2d, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """For each location below, the first and the last location above that it hears; `size` of them above."""
+
+    first: np.ndarray
+    last: np.ndarray
+    size: int
+
+    @property
+    def longest(self) -> int:
+        return int((self.last - self.first).max()) + 1
+
+    def after(self, upper: Interval) -> Interval:
+        """Through this one and then through `upper`, from its locations on."""
+        return Interval(upper.first[self.first], upper.last[self.last], upper.size)
+
+    def hull(self, other: Interval) -> Interval:
+        return Interval(np.minimum(self.first, other.first), np.maximum(self.last, other.last), self.size)
+
+    def reversed(self) -> Interval:
+        """For each location above, the locations below that hear it."""
+        above = np.arange(self.size)
+        first = np.minimum(np.searchsorted(self.last, above), len(self.last) - 1)
+        last = np.maximum(np.searchsorted(self.first, above, side="right") - 1, 0)
+        return Interval(np.minimum(first, last), np.maximum(first, last), len(self.first))
+
+    def heard(self, period: int) -> np.ndarray:
+        """For each residue modulo `period` and each location below, the location above of that residue.
+
+        `(period, locations)`; none outside the layer, where residues that are not heard have their nearest.
+        """
+        residue = np.arange(period)[:, None]
+        return np.minimum(self.first + (residue - self.first) % period, self.size - 1)
+
+
+Reach = tuple[Interval, Interval]
+
+
+def space(shape: Shape) -> tuple[int, int]:
+    """Height and width of a layer; `(1, 1)` without locations, one axis for any other number of them."""
+    match shape[1:]:
+        case (height, width):
+            return height, width
+        case rest:
+            return int(np.prod(rest, dtype=int)), 1
+
+
+def reaches(graph: Graph, top: str, bottom: str) -> dict[str, Reach]:
+    """For every tensor from `top` down to `bottom`, what its locations hear of those of `top`."""
+    found: dict[str, Reach] = {top: tuple(_same(n) for n in space(graph.shape(top)))}
+    for node in graph.between(top, bottom):
+        for source in node.inputs:
+            reach = tuple(
+                own.after(above)
+                for own, above in zip(_of_node(node, graph.shape(source)), found[node.name], strict=True)
+            )
+            known = found.get(source)
+            found[source] = (
+                reach if known is None else tuple(a.hull(b) for a, b in zip(known, reach, strict=True))
+            )
+    return found
+
+
+def periods(found: list[Reach]) -> tuple[int, int]:
+    """The distances along both axes at which locations are never heard together, in any of the reaches."""
+    return tuple(max(reach[axis].longest for reach in found) for axis in (0, 1))
+
+
+def heard(reach: Reach, period: tuple[int, int], width: int) -> np.ndarray:
+    """Flat locations above, `(residues of both axes, locations below)`; `width` that of the layer above."""
+    rows, columns = (one.heard(n) for one, n in zip(reach, period, strict=True))
+    return (rows[:, None, :, None] * width + columns[None, :, None, :]).reshape(
+        rows.shape[0] * columns.shape[0], -1
+    )
+
+
+def colours(shape: Shape, period: tuple[int, int]) -> np.ndarray:
+    """For each pair of residues, 1 at the locations that have it: `(residues, height, width)`."""
+    rows, columns = (np.arange(n) % p for n, p in zip(space(shape), period, strict=True))
+    colour = rows[:, None] * period[1] + columns[None, :]
+    return (colour[None] == np.arange(period[0] * period[1])[:, None, None]).astype(np.float32)
+
+
+def _same(size: int) -> Interval:
+    return Interval(np.arange(size), np.arange(size), size)
+
+
+def _of_node(node: Node, inside: Shape) -> Reach:
+    below, above = space(inside), space(node.shape)
+    match node.op:
+        case Conv2d(weight=weight, stride=stride, padding=padding, dilation=dilation):
+            geometry = zip(weight.shape[2:], stride, padding, dilation, strict=True)
+            return tuple(_window(m, n, *axis) for m, n, axis in zip(below, above, geometry, strict=True))
+        case MaxPool2d(kernel=None):
+            return tuple(_adaptive(m, n) for m, n in zip(below, above, strict=True))
+        case MaxPool2d(kernel=k, stride=s, padding=p, dilation=d):
+            geometry = zip(_pair(k), _pair(k if s is None else s), _pair(p), _pair(d), strict=True)
+            return tuple(_window(m, n, *axis) for m, n, axis in zip(below, above, geometry, strict=True))
+        case AvgPool2d() if len(inside) == 3:
+            return tuple(_probed(node.op, below, above, axis) for axis in (0, 1))
+    if below == above:
+        return tuple(_same(n) for n in below)
+    return tuple(Interval(np.zeros(m, int), np.full(m, n - 1), n) for m, n in zip(below, above, strict=True))
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _window(below: int, above: int, kernel: int, stride: int, padding: int, dilation: int) -> Interval:
+    place = np.arange(below) + padding
+    first = -((dilation * (kernel - 1) - place) // stride)
+    return _clipped(first, place // stride, above)
+
+
+def _adaptive(below: int, above: int) -> Interval:
+    outputs = np.arange(above)
+    starts, ends = outputs * below // above, -(-(outputs + 1) * below // above)
+    place = np.arange(below)
+    return _clipped(np.searchsorted(ends, place, "right"), np.searchsorted(starts, place, "right") - 1, above)
+
+
+def _probed(op: AvgPool2d, below: tuple[int, int], above: tuple[int, int], axis: int) -> Interval:
+    """The same of a mean, which is only known as a function: what it makes of one row after the other."""
+    rows = torch.eye(below[axis])
+    shape = (1, below[0], 1) if axis == 0 else (1, 1, below[1])
+    out = op.forward(rows.view(-1, *shape).expand(-1, 1, *below).contiguous())
+    hit = out.reshape(below[axis], *above).amax(2 - axis).numpy() > 0
+    place = np.arange(above[axis])
+    first = np.where(hit, place, above[axis]).min(1)
+    last = np.where(hit, place, -1).max(1)
+    return _clipped(first, last, above[axis])
+
+
+def _clipped(first: np.ndarray, last: np.ndarray, size: int) -> Interval:
+    """Intervals inside the layer, monotone and not empty: those that hear nothing get a neighbour."""
+    last = np.maximum.accumulate(np.clip(last, 0, size - 1))
+    first = np.minimum.accumulate(np.clip(first, 0, size - 1)[::-1])[::-1]
+    return Interval(np.minimum(first, last), last, size)

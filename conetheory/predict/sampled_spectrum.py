@@ -1,0 +1,97 @@
+"""The sampled spectrum: a few more vectors, their covariance at every location, and the exact law."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from conetheory.chain.layers import below
+from conetheory.chain.local import checked_positions, positions_of_images, singular_values
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.supply import Supply
+from conetheory.errors import InputError
+from conetheory.measure.meter import draw, drawn_name
+from conetheory.predict.registry import register
+from conetheory.predict.second_moment import POSITIONS, flat, picked
+from conetheory.predict.spectra import Spectra
+from conetheory.predict.theory import Theory
+from conetheory.progress import Progress
+from conetheory.rules.registry import Method
+from conetheory.theory import sampledspectrum as theory
+from conetheory.theory.records import NotApplicable
+
+DRAWS = 24
+
+
+@register
+class SampledSpectrum(Theory):
+    """The median deficit from the sample covariance of k independent Gaussian starts, at each location.
+
+    The vectors come from a stream of their own: whatever the seed of a measurement, they are not those that
+    it drew. The cheapest prediction there is, for any linear chain; it explains nothing, and every other
+    theory is to be compared with it. Its band holds the locations that were sampled, the spread over draws
+    of the k vectors (jackknife) and the bias of tails of higher rank than k (`theory.sampledspectrum`).
+    """
+
+    name = "sampled-spectrum"
+    label = "sampled spectrum"
+    by_default = False
+
+    @classmethod
+    def applies(cls, method: Method) -> NotApplicable | None:
+        """Why it says nothing about a method: that has no matrix."""
+        if not method.backpropagated:
+            return NotApplicable(f"{method.name} is not backpropagated layer by layer")
+        if not method.linear:
+            return NotApplicable(f"{method.name} is not linear in the relevance: it has no spectrum")
+        return None
+
+    def __init__(self, start: str, *, draws: int = DRAWS, **options: Any) -> None:
+        if draws < 3:
+            raise InputError(f"a sampled spectrum needs at least 3 vectors, not {draws}")
+        super().__init__(start, **options)
+        self.draws, self.positions = draws, checked_positions(self.positions) or POSITIONS
+        self.spectra = Spectra()
+        self._draws: dict[str, list[float]] = {}
+
+    def passes(self, chain: RelevanceChain) -> int:
+        """Vectors that it sends down."""
+        return self.draws
+
+    @torch.inference_mode()
+    def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
+        """Send the vectors down every image of a chain."""
+        wanted, done = below(chain, self.start, self.layers), 0
+        name = f"sampled spectrum of {drawn_name(chain.graph, self.start)}"
+        numbers = range(self.first_image, self.first_image + len(chain))
+
+        def starts(shape: Sequence[int]) -> torch.Tensor:
+            return draw(tuple(shape), numbers, self.draws, start=name, seed=self.seed)
+
+        for layer, parts in chain.sweep({self.start: starts}):
+            if layer not in wanted:
+                continue
+            places = positions_of_images(chain, layer, self.positions, 1, self.seed, self.first_image)
+            total = flat(parts[self.start]).shape[-1]
+            for image in picked(flat(parts[self.start]), places):
+                P = image.permute(2, 1, 0)  # locations, channels, vectors
+                self.spectra.add(layer, singular_values(P).cpu().numpy(), total)
+                R = P.to(torch.float64)
+                self._draws.setdefault(layer, []).append(theory.jackknife_log_error((R.mT @ R).cpu().numpy()))
+            done += 1
+            progress(self.label, done, len(wanted))
+
+    def median(self, layer: str) -> float:
+        return self.spectra.median(layer)
+
+    def band(self, layer: str) -> tuple[float, float]:
+        """95%, from locations and draws; its upper end is moved by the bias of tails of high rank."""
+        draws = np.asarray(self._draws[layer])
+        tails = theory.participation(self.spectra.live(layer))
+        tails = tails[np.isfinite(tails)]
+        bias = float(theory.log_bias_estimate(np.median(tails), self.draws)) if len(tails) else 0.0
+        spread = float(np.sqrt(np.sum(draws**2)) / len(draws))
+        return self.spectra.band(layer, spread, bias)

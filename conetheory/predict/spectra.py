@@ -1,0 +1,75 @@
+"""The law of CSC pooled over locations and images, from singular values that a theory gives for each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
+
+
+class Spectra:
+    """Singular values of sampled locations, layer by layer; the median of the mixture, and its band.
+
+    Dead locations (all singular values zero) are left out, as they are of a measurement.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[np.ndarray]] = {}
+        self._sampled: dict[str, tuple[int, int]] = {}
+        self._medians: dict[str, float] = {}
+
+    def add(self, layer: str, values: np.ndarray, total: int) -> None:
+        """Singular values (locations, r) of some of the `total` locations of one image."""
+        self._values.setdefault(layer, []).append(np.asarray(values, np.float64))
+        sampled, before = self._sampled.get(layer, (0, 0))
+        self._sampled[layer] = sampled + len(values), before + total
+        self._medians.pop(layer, None)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(self._values)
+
+    def live(self, layer: str) -> np.ndarray:
+        """(locations, r), those of all images that are not dead; shorter ones filled up with zeros."""
+        parts = self._values.get(layer, [])
+        width = max((part.shape[1] for part in parts), default=1)
+        filled = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]
+        spectra = np.concatenate([np.empty((0, width)), *filled])
+        return spectra[spectra[:, 0] > 0]
+
+    def median(self, layer: str) -> float:
+        """The predicted median of `1 - |cos|`; NaN where nothing is known or every location is dead."""
+        if layer not in self._medians:
+            spectra = self.live(layer)
+            self._medians[layer] = (
+                float(mixture_deficit_quantile(spectra).value) if len(spectra) else float("nan")
+            )
+        return self._medians[layer]
+
+    def log_error(self, layer: str) -> float:
+        """The standard error of the logarithm of the median that comes from the sample of locations.
+
+        The law of the mixture at its median m is a mean over locations; its standard error, divided by the
+        slope of the law in log m. Zero where every location was used.
+        """
+        spectra, middle = self.live(layer), self.median(layer)
+        if len(spectra) < 2 or not middle > 0:
+            return 0.0
+        levels = middle * np.exp(np.array([-0.1, 0.0, 0.1]))
+        law = np.asarray(gaussian_deficit_cdf(spectra, np.minimum(levels, 1.0)).value)
+        slope = (law[:, 2] - law[:, 0]).mean() / np.log(levels[2] / levels[0])
+        sampled, total = self._sampled[layer]
+        error = law[:, 1].std(ddof=1) / np.sqrt(len(spectra)) * np.sqrt(1 - sampled / total)
+        return float(error / slope) if slope > 0 else float("nan")
+
+    def band(
+        self, layer: str, extra: float = 0.0, bias: float = 0.0, sigmas: float = 1.96
+    ) -> tuple[float, float]:
+        """A band around the median, cut at 1: `sigmas` standard errors of its logarithm to both sides.
+
+        extra: a further independent standard error of the logarithm; bias: how far the logarithm may be too
+        low (the upper end moves up by it) or, where negative, too high.
+        """
+        middle = self.median(layer)
+        width = sigmas * float(np.hypot(self.log_error(layer), extra))
+        return middle * np.exp(min(bias, 0.0) - width), min(1.0, middle * np.exp(max(bias, 0.0) + width))

@@ -1,0 +1,159 @@
+"""Where relevance comes from: the origin of each channel's relevance, and what it says about the curve.
+
+Let C be the chain from a start (or a cut) with locations q down to location p with channels i, and c0 a
+field of channel vectors there: the column sums of the chain. `f_i(q) = C_(pi),(q.) c0(q) / c_i` sums to one
+over q; for a nonnegative chain it is a distribution, *the origin of the relevance of channel i at p*. The
+images of c0 and of c0 times the coordinates, `c, X, Y, XX, XY, YY`, hold its moments:
+
+    mean origin  xbar = sum_i c_i X_i / |c|^2 (weights c_i^2),    G = (X - xbar c, Y - ybar c),    <c, G> = 0,
+    Sigma = the covariance of the origin, weights c_i^2:    Sigma_xx = sum_i c_i XX_i / |c|^2 - xbar^2, ...
+
+For white starts `P_p P_p^T = A + T` with the overlap of origins `A_ij = c_i c_j sum_q f_i f_j / |c0|^2`
+(theorem `origin-overlap`, exact) and T the Gram matrix of the chain on starts orthogonal to c0(q) at every q.
+A start `s(q) c0(q)` arrives as `s(xbar) c + G grad s + R` (theorem `gradient-expansion`); with Gaussian
+origins the covariance is `[c G] B [c G]^T`, `B = diag(1, Sigma^-1 / 2) / (4 pi sqrt(det Sigma) |c0|^2)`, its
+spectrum
+`(1, sqrt(lambda_1), sqrt(lambda_2))` with lambda the eigenvalues of `Sigma^-1 G^T G / (2 |c|^2)` (theorem
+`origin-law`).
+
+Arrays are (channels, locations) of any Array-API namespace; coordinates are those of the start's locations.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace, device
+
+NARROW = 0.05  # pixel^2 added to the variances on a grid: no Gaussian is narrower than the grid shows
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Moments of the origin at every location: mean (locations, 2), Sigma (locations, 2, 2), and c, G.
+
+    c: (locations, channels), G: (locations, channels, 2); `|c|^2` is zero where a location is dead.
+    """
+
+    mean: Any
+    Sigma: Any
+    c: Any
+    G: Any
+
+
+def moments(c: Any, X: Any, Y: Any, XX: Any, XY: Any, YY: Any) -> Origin:
+    """Mean origin, Sigma and G from the six images, each (channels, locations); in float64.
+
+    Coordinates should be counted from near the middle of the map: Sigma is a difference of second moments.
+    """
+    xp = array_namespace(c)
+    c, X, Y, XX, XY, YY = (xp.astype(z, xp.float64) for z in (c, X, Y, XX, XY, YY))
+    length = xp.sum(c * c, axis=0)
+    safe = xp.where(length > 0, length, xp.ones_like(length))
+    x, y, xx, xy, yy = (xp.sum(c * z, axis=0) / safe for z in (X, Y, XX, XY, YY))
+    rows = xp.stack([xx - x * x, xy - x * y], axis=-1), xp.stack([xy - x * y, yy - y * y], axis=-1)
+    G = xp.permute_dims(xp.stack([X - x * c, Y - y * c], axis=-1), (1, 0, 2))
+    return Origin(xp.stack([x, y], axis=-1), xp.stack(rows, axis=-2), xp.permute_dims(c, (1, 0)), G)
+
+
+def positive_part(Sigma: Any, least: float = NARROW) -> tuple[Any, Any]:
+    """Sigma with eigenvalues of at least `least`, and where it had a smaller one: (..., 2, 2), (...)."""
+    xp = array_namespace(Sigma)
+    values, vectors = xp.linalg.eigh(Sigma)
+    repaired = xp.clip(values, min=least)
+    mended = (vectors * repaired[..., None, :]) @ xp.permute_dims(vectors, (*range(vectors.ndim - 2), -1, -2))
+    return mended, values[..., 0] < least
+
+
+def origin_squares(origin: Origin, Sigma: Any = None) -> Any:
+    """`lambda` of white starts and Gaussian origins: (locations, 2), descending; the tail of the spectrum.
+
+    Half the share of the variance of the origin that the channel explains. NaN at dead locations. Sigma: that
+    of the origin unless given (see `positive_part`). Theorem: origin-law.
+    """
+    xp = array_namespace(origin.c)
+    Sigma = origin.Sigma if Sigma is None else Sigma
+    length = xp.sum(origin.c**2, axis=1)
+    safe = xp.where(length > 0, length, xp.full_like(length, math.nan))
+    ratio = xp.linalg.solve(Sigma, xp.matrix_transpose(origin.G) @ origin.G) / (2 * safe[:, None, None])
+    half = (ratio[:, 0, 0] + ratio[:, 1, 1]) / 2
+    determinant = ratio[:, 0, 0] * ratio[:, 1, 1] - ratio[:, 0, 1] * ratio[:, 1, 0]
+    apart = (ratio[:, 0, 0] - ratio[:, 1, 1]) / 2  # half^2 - determinant would lose the digits of equal ones
+    root = xp.sqrt(xp.clip(apart * apart + ratio[:, 0, 1] * ratio[:, 1, 0], min=0.0))
+    first = half + root
+    second = xp.where(first > 0, determinant / xp.where(first > 0, first, xp.ones_like(first)), 0 * first)
+    return xp.stack([first, xp.clip(second, min=0.0)], axis=-1)
+
+
+def white_field_covariance(Sigma: Any, c0_squared: Any) -> Any:
+    """B of white starts: the covariance of a smoothed field's value and gradient, (..., 3, 3)."""
+    xp = array_namespace(Sigma)
+    determinant = Sigma[..., 0, 0] * Sigma[..., 1, 1] - Sigma[..., 0, 1] * Sigma[..., 1, 0]
+    scale = 1 / (4 * math.pi * xp.sqrt(determinant) * c0_squared)
+    B = xp.zeros((*Sigma.shape[:-2], 3, 3), dtype=Sigma.dtype, device=device(Sigma))
+    B[..., 0, 0] = 1.0
+    B[..., 1:, 1:] = xp.linalg.inv(Sigma) / 2
+    return B * scale[..., None, None]
+
+
+def smoothing(mean: Any, Sigma: Any, grid: Any) -> Any:
+    """L, (locations, 3, grid): value and gradient at `mean` of a field smoothed by a Gaussian on a grid.
+
+    grid: (points, 2). The weights w are normalised on the grid, which cuts them at its border;
+    `L = (w, Sigma^-1 (q - mean) w)`.
+    """
+    xp = array_namespace(mean)
+    offset = grid[None, :, :] - mean[:, None, :]
+    scores = offset @ xp.linalg.inv(Sigma)  # symmetric
+    exponent = -xp.sum(scores * offset, axis=-1) / 2
+    w = xp.exp(exponent - xp.max(exponent, axis=1, keepdims=True))
+    w = w / xp.sum(w, axis=1, keepdims=True)
+    return xp.stack([w, scores[..., 0] * w, scores[..., 1] * w], axis=1)
+
+
+def field_covariance(L: Any, K: Any) -> Any:
+    """`L K L^T`, (locations, 3, 3); K (grid, grid) or its diagonal (grid,)."""
+    xp = array_namespace(L)
+    weighted = L * K if K.ndim == 1 else L @ K
+    return weighted @ xp.matrix_transpose(L)
+
+
+def origin_spectrum(origin: Origin, B: Any) -> Any:
+    """Singular values of the covariance `[c G] B [c G]^T`: (locations, 3), descending.
+
+    From the 3 x 3 matrix `F^T [c G]^T [c G] F`, `B = F F^T` (c and G are orthogonal).
+    """
+    xp = array_namespace(origin.c)
+    c2 = xp.sum(origin.c**2, axis=1)
+    N = xp.zeros_like(B)
+    N[:, 0, 0] = c2
+    N[:, 1:, 1:] = xp.matrix_transpose(origin.G) @ origin.G
+    values, vectors = xp.linalg.eigh((B + xp.matrix_transpose(B)) / 2)
+    F = vectors * xp.sqrt(xp.clip(values, min=0.0))[:, None, :]
+    inner = xp.matrix_transpose(F) @ N @ F
+    squares = xp.linalg.eigvalsh((inner + xp.matrix_transpose(inner)) / 2)
+    return xp.flip(xp.sqrt(xp.clip(squares, min=0.0)), axis=-1)
+
+
+def overlap(D: Any, c0_squared: Any) -> Any:
+    """A, the overlap of origins: `A_ij = sum_q D_i(q) D_j(q) / |c0(q)|^2`, zero terms where c0 is.
+
+    D: (channels, start locations), `C_(pi),(q.) c0(q)`; white starts. Theorem: origin-overlap.
+    """
+    xp = array_namespace(D)
+    live = c0_squared > 0
+    weight = xp.where(live, 1 / xp.where(live, c0_squared, xp.ones_like(c0_squared)), 0 * c0_squared)
+    return (D * weight) @ xp.matrix_transpose(D)
+
+
+def remainder_upper(H: Any, mean: Any, c: Any, X: Any, Y: Any, XX: Any, YY: Any) -> Any:
+    """`(H/2) V`, componentwise above |R| for a nonnegative chain: (channels,) at one location, mean (2,).
+
+    R is what a start `(s + g.(q - mean) + rho(q)) c0(q)` with `|rho| <= H |q - mean|^2 / 2` adds to
+    `s c + G g` (G about this mean), `V = XX + YY - 2 xbar X - 2 ybar Y + |mean|^2 c`;
+    in exact arithmetic. Theorem: gradient-expansion.
+    """
+    V = XX + YY - 2 * mean[0] * X - 2 * mean[1] * Y + (mean[0] * mean[0] + mean[1] * mean[1]) * c
+    return H * V / 2

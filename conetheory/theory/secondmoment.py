@@ -1,0 +1,173 @@
+"""Second moments of relevance, from cut to cut: the curve without a random vector.
+
+At a cut write `r(p) = s(p) c(p) + eta(p)`, c the image of c0, `<b(p), c(p)> = 1`, `<b(p), eta(p)> = 0`.
+The state is c, `K = Cov(s(p), s(p'))` and `v = Var eta`, the variance of the deviation of every unit. From a
+cut a to a cut b below let `D_q = M (c_a 1[q])`, the image of c at one location. Exactly, with
+`t_pq = <b(p), D_q(p)>`, `psi_p = M^T b_p` and `E_q(p) = D_q(p) - t_pq c_b(p)`,
+
+    s_b(p) = sum_q t_pq s_a(q) + <psi_p, eta_a>,
+    eta_b(p) = sum_q s_a(q) E_q(p) + (M eta_a)(p) - c_b(p) <psi_p, eta_a>.
+
+The closure (an estimate; theorem `second-moment` says when it is exact): deviations of different units and
+locations are uncorrelated, and uncorrelated with s. Then
+
+    K_b = t K_a t^T + psi (diag v - (v b)(v b)^T / <b^2, v>) psi^T     (transport, and hand-over of deviations
+                                                                       given that <b, eta> = 0),
+    v_b = carried + diag sum_qq' E_q K_a,qq' E_q'^T                     (injection),
+    Cov r(p) = sum_qq' D_q(p) K_a,qq' D_q'(p)^T + diag v(p)             (any layer p below a).
+
+Locations above that are never heard together share a vector: D is `(residues, channels, locations)` and
+`heard[k, p]` the location above that location p hears in the vector of residue k.
+
+Functions take arrays of any Array-API namespace with integer indexing (numpy, torch); K in float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from array_api_compat import array_namespace, device
+
+BLOCK = 2**17  # numbers of K that are worked on at a time
+LEADING = 31  # eigenvalues of a layer's covariance that enter its law
+
+
+def covector(c: Any, nonnegative: bool) -> Any:
+    """b with `<b, c> = 1` at every location, zero where c is: c (channels, locations).
+
+    A constant over the units with c != 0 for nonnegative chains, c / |c|^2 for others.
+    """
+    xp = array_namespace(c)
+    b = xp.astype(c != 0, c.dtype) if nonnegative else c
+    scale = xp.sum(b * c, axis=0, keepdims=True)
+    # In float32 |c|^2 underflows long before c does.
+    safe = scale > xp.finfo(c.dtype).smallest_normal
+    return xp.where(safe, b / xp.where(safe, scale, xp.ones_like(scale)), xp.zeros_like(b))
+
+
+def white_start(h: Any, b: Any) -> tuple[Any, Any]:
+    """K (diagonal) and v of independent N(0, 1) starts with c = h.
+
+    h, b: (channels, locations). Exact. Units with h = 0 have no way down: they count for nothing.
+    """
+    xp = array_namespace(h)
+    length = xp.sum(b * b, axis=0)
+    v = xp.where(h != 0, 1 - 2 * h * b + h * h * length, xp.zeros_like(h))
+    size = length.shape[0]
+    K = xp.eye(size, dtype=xp.float64, device=device(h)) * xp.astype(length, xp.float64)
+    return K, v
+
+
+def location_weights(D: Any, b: Any) -> Any:
+    """`t_pq = <b(p), D_q(p)>` as (residues, locations); its sum over residues is one where b != 0."""
+    return array_namespace(D).sum(D * b, axis=1)
+
+
+def neighbours(K: Any, heard: Any) -> Any:
+    """K between the locations that each location hears: (residues, residues, locations)."""
+    return K[heard[:, None, :], heard[None, :, :]]
+
+
+def transported(K: Any, t: Any, heard: Any) -> Any:
+    """`t K t^T`, for `heard` (residues, locations) and t of the same shape."""
+    xp = array_namespace(K)
+    half = _rows(xp, K, t, heard)
+    return _rows(xp, xp.permute_dims(half, (1, 0)), t, heard)
+
+
+def _rows(xp: Any, K: Any, t: Any, heard: Any) -> Any:
+    """`t K`, some rows at a time: on a CPU they stay in the cache."""
+    residues, size = t.shape
+    t = xp.astype(t, xp.float64)
+    if residues == 1 and size == K.shape[0]:
+        return t[0][:, None] * K
+    step = max(1, BLOCK // K.shape[1]) if str(device(K)) == "cpu" else size
+    parts = []
+    for first in range(0, size, step):
+        rows, weights = heard[:, first : first + step], t[:, first : first + step, None]
+        part = weights[0] * K[rows[0], :]
+        for k in range(1, residues):
+            part += weights[k] * K[rows[k], :]
+        parts.append(part)
+    return xp.concat(parts, axis=0)
+
+
+def injected(D: Any, t: Any, c: Any, near: Any) -> Any:
+    """The variances that location weights become: `diag E K E^T`, (channels, locations).
+
+    near: `neighbours(K, heard)`.
+    """
+    xp = array_namespace(D)
+    E = xp.astype(D - t[:, None, :] * c[None], xp.float64)
+    total = xp.zeros_like(E[0])
+    for k in range(E.shape[0]):
+        total = total + E[k] * xp.sum(near[k][:, None, :] * E, axis=0)
+    return xp.clip(total, min=0.0)
+
+
+def handed_over(psi: Any, v: Any, b: Any) -> Any:
+    """Covariance of `<psi_p, eta>` by the location q it comes from: (residues, residues, locations above).
+
+    psi: (residues, channels, locations above), one for every p that hears q; v, b: without residues.
+    Given `<b, eta> = 0`: `psi (diag v - (v b)(v b)^T / <b^2, v>) psi^T`, exact for units that are independent
+    before the condition, v their variances before it. Below a start there is only v after it: O(1/n) too low.
+    """
+    xp = array_namespace(psi)
+    psi, v, b = (xp.astype(x, xp.float64) for x in (psi, v, b))
+    mean = xp.sum(psi * (v * b), axis=1)
+    scale = xp.sum(b * b * v, axis=0)
+    safe = xp.where(scale > 0, scale, xp.ones_like(scale))
+    share = mean / safe
+    covariance = xp.stack([xp.sum(psi * (one * v), axis=1) for one in psi])
+    return covariance - share[:, None, :] * mean[None, :, :]
+
+
+def local_spectrum(D: Any, near: Any, v: Any) -> Any:
+    """The leading singular values of each local matrix: (locations, `LEADING` + 1 at most), descending.
+
+    D: (residues, channels, locations), near: `neighbours(K, heard)`, v: (channels, locations). The covariance
+    `D K D^T + diag v` is decomposed itself for few channels. For many, on the span of D (Rayleigh-Ritz; the
+    diagonal's own eigenvalues stand for the rest, so that the trace is exact), and what exceeds `LEADING`
+    values is spread evenly over the last half of them.
+    """
+    xp = array_namespace(D)
+    D = xp.permute_dims(xp.astype(D, xp.float64), (2, 1, 0))  # locations, channels, residues
+    v = xp.permute_dims(xp.astype(v, xp.float64), (1, 0))
+    near = xp.permute_dims((near + xp.permute_dims(near, (1, 0, 2))) / 2, (2, 0, 1))
+    values, vectors = xp.linalg.eigh(near)
+    B = D @ (vectors * xp.sqrt(xp.clip(values, min=0.0))[:, None, :])
+    channels = D.shape[1]
+    if channels <= LEADING + 1 or channels <= 2 * B.shape[2]:
+        eye = xp.eye(channels, dtype=xp.float64, device=device(D))
+        full = B @ xp.permute_dims(B, (0, 2, 1)) + v[:, :, None] * eye
+        squares = xp.linalg.eigvalsh(full)
+    else:
+        squares = xp.concat(_split(xp, B, v), axis=1)
+    return xp.sqrt(shortened(xp.sort(xp.clip(squares, min=0.0), axis=1, descending=True)))
+
+
+def _split(xp: Any, B: Any, v: Any) -> tuple[Any, Any]:
+    """Eigenvalues on the span of B, and the variances v scaled to what is left of their sum."""
+    Q, R = xp.linalg.qr(B)
+    turned = xp.permute_dims(Q, (0, 2, 1))
+    inside = turned @ (v[:, :, None] * Q)
+    values = xp.linalg.eigvalsh(R @ xp.permute_dims(R, (0, 2, 1)) + inside)
+    total = xp.sum(v, axis=1)
+    left = xp.clip(total - xp.linalg.trace(inside), min=0.0)
+    scale = left / xp.where(total > 0, total, xp.ones_like(total))
+    return values, v * scale[:, None]
+
+
+def shortened(squares: Any) -> Any:
+    """At most `LEADING` + 1 of the squared singular values, descending, with the same sum.
+
+    What comes after the first half of them is spread evenly over the other half: a flat tail of as many
+    values has the median of a longer one to within some 4%.
+    """
+    xp = array_namespace(squares)
+    if squares.shape[1] <= LEADING + 1:
+        return squares
+    half = LEADING // 2 + 1
+    rest = xp.sum(squares[:, half:], axis=1, keepdims=True) / (LEADING + 1 - half)
+    flat = xp.zeros_like(squares[:, half : LEADING + 1]) + rest
+    return xp.sort(xp.concat([squares[:, :half], flat], axis=1), axis=1, descending=True)
