@@ -10,7 +10,6 @@ from scipy import stats
 from conetheory.chain.layers import below
 from conetheory.errors import InputError
 from conetheory.measure.meter import draw
-from conetheory.networks.graph import INPUT
 from conetheory.predict import sampled_spectrum
 from conetheory.predict.local_spectrum import LocalSpectrum
 from conetheory.predict.sampled_spectrum import SampledSpectrum
@@ -108,4 +107,4 @@ def test_what_it_refuses():
         SampledSpectrum("logits", draws=2)
     assert SampledSpectrum.applies(get_method("gradient")) is None
     assert "linear" in SampledSpectrum.applies(get_method("guided-backprop")).reason
-    assert SampledSpectrum.passes(chain("small vgg"), INPUT) == 24
+    assert SampledSpectrum("logits").passes(chain("small vgg")) == 24
