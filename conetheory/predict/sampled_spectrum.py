@@ -23,7 +23,12 @@ from conetheory.rules.registry import Method
 from conetheory.theory import sampledspectrum as theory
 from conetheory.theory.records import NotApplicable
 
+<<<<<<< HEAD
 DRAWS = 24
+=======
+VECTORS = 24
+JACKKNIFED = 64  # locations a layer and image that tell the spread over draws
+>>>>>>> origin
 
 
 @register
@@ -79,7 +84,7 @@ class SampledSpectrum(Theory):
             for image in picked(flat(parts[self.start]), places):
                 P = image.permute(2, 1, 0)  # locations, channels, vectors
                 self.spectra.add(layer, singular_values(P).cpu().numpy(), total)
-                R = P.to(torch.float64)
+                R = P[:: -(-len(P) // JACKKNIFED)].to(torch.float64)
                 self._draws.setdefault(layer, []).append(theory.jackknife_log_error((R.mT @ R).cpu().numpy()))
             done += 1
             progress(self.label, done, len(wanted))

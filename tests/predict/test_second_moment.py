@@ -189,6 +189,12 @@ def test_wide_random_networks_are_predicted(method):
         assert abs(np.log10(predictor.median(layer) / float(measured.sel(layer=layer)))) < 0.15
 
 
+def test_cost_is_told_before():
+    """Of 3 x 3 convolutions: nine vectors down, nine up and some for the variances; pointwise layers less."""
+    assert 15 < SecondMoment.passes(chain("conv same"), "2") < 30
+    assert SecondMoment.passes(chain("conv 1x1"), "2") < SecondMoment.passes(chain("conv same"), "2")
+
+
 def test_methods_without_a_state_of_relevance_are_told():
     assert SecondMoment.applies(get_method("lrp-alpha1beta0")) is None
     for name, reason in (("guided-backprop", "linear"), ("occlusion", "backpropagated")):
