@@ -23,12 +23,8 @@ from conetheory.rules.registry import Method
 from conetheory.theory import sampledspectrum as theory
 from conetheory.theory.records import NotApplicable
 
-<<<<<<< HEAD
 DRAWS = 24
-=======
-VECTORS = 24
 JACKKNIFED = 64  # locations a layer and image that tell the spread over draws
->>>>>>> origin
 
 
 @register
