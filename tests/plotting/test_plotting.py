@@ -171,7 +171,7 @@ def test_the_worst_of_a_sample_is_named_so():
     assert "the worst of a sample: at most 45.1% of a layer's locations" in "\n".join(
         summary_lines(comparison)
     )
-    labels = csc_figure(comparison).axes[0].get_legend_handles_labels()[1]
+    labels = csc_figure(comparison.dataset).axes[0].get_legend_handles_labels()[1]
     assert any("worst of the sampled locations" in label for label in labels)
 
 

@@ -224,7 +224,7 @@ def test_runs_of_other_layers_and_sizes_are_reported_together(tmp_path):
         few.to_netcdf(tmp_path / f"classes-{number}.nc", engine="h5netcdf")
     (study,) = load_findings(tmp_path)
     assert list(study.sanity["layer"].values) == ["fc6", "fc5", "pool2", "conv4", "conv1"]
-    name = "ssim after randomising the last layers"
+    name = "similarity_median"
     for verdict in study.verdicts:
         (alone,) = verdicts(None, whole.sel({"method": [verdict.method], "layer": parts[verdict.method]}))
         assert verdict.find(name).value == alone.find(name).value
