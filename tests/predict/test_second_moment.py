@@ -129,7 +129,7 @@ def test_one_channel_starts_are_exact_all_the_way():
     mine, exact = SecondMoment("3", layers=["1"]), LocalSpectrum("3", layers=["1"])
     for each in (mine, exact):
         each.add(found)
-    (a, b), (c, d) = mine.spectra._values["1"], exact.spectra["1"]
+    (a, b), (c, d) = mine.spectra._values["1"], exact.spectra["1"].values()
     np.testing.assert_allclose([a**2, b**2], [c[:, :4] ** 2, d[:, :4] ** 2], rtol=1e-7, atol=1e-14)
 
 
