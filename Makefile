@@ -10,8 +10,9 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(BIN)/conetheory demo
 
+# a process for each core, each of one thread
 test: $(STAMP)
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 # the slow tests, and the exact adversary on 10^4 networks (an hour at most; it continues where it stopped)
 exhaustive: $(STAMP)

@@ -170,7 +170,7 @@ class _Check:
                 network = self._randomised(self._names(mode, level))
                 maps = self._maps(network, self.targets)
                 rows[number].append(self._compared(maps))
-                live.append(int((np.ptp(maps, axis=(1, 2)) > 0).sum()))
+                live.append(int((_alive(self.maps) & _alive(maps)).sum()))
                 if mode == "cascading" and level.cascade == weighted(self.graph):
                     last = maps
                 if mode == "cascading" and before is not None:
@@ -208,3 +208,8 @@ class _Check:
     ) -> dict[str, np.ndarray]:
         maps = shuffled_maps(chain, targets.to(chain.device), cuts, seed=self.s.seed, first=first)
         return {cut: pictures(found, self.method.rule.reduce) for cut, found in maps.items()}
+
+
+def _alive(maps: np.ndarray) -> np.ndarray:
+    """Which images have a map: of more than one value."""
+    return np.ptp(maps, axis=(1, 2)) > 0

@@ -303,6 +303,7 @@ def _histogram(xp: Any, logs: Any, mass: Any, low: Any, step: float, bins: int, 
     # bincount is not in the Array API, but numpy and torch have it under the same name and arguments.
     counts = xp.bincount(index, xp.reshape(mass * (1 - upper), (-1,)), minlength=size)
     counts = counts + xp.bincount(index + 1, xp.reshape(mass * upper, (-1,)), minlength=size + 1)[:size]
+    counts = xp.astype(counts, xp.float64)  # torch counts nothing at all in whole numbers
     return xp.reshape(counts, (-1, replicates, bins))
 
 
