@@ -173,6 +173,7 @@ SINGLE: dict[str, Callable[[Any], Any]] = {
     ),
     "gaussian_law.mixture_deficit_quantile": gaussian_law.mixture_deficit_quantile,
     "generators.worst_deficit_upper": generators.worst_deficit_upper,
+    "generators.worst_pair_upper": generators.worst_pair_upper,
     "generators.worst_deficit_upper, many": lambda A: generators.worst_deficit_upper(A, keep=1),
     "generators.diameter_upper": generators.diameter_upper,
     "generators.diameter_upper, many": lambda A: generators.diameter_upper(A, keep=1),
