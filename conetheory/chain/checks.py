@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,6 +47,10 @@ def checked_images(images: Tensor, shape: Shape) -> Tensor:
 def checked_vectors(start: Start, name: str, images: int, shape: Shape) -> Tensor:
     """The vectors that a start stands for at a layer, `(images, vectors, *shape)`."""
     vectors = start(shape) if callable(start) else start
+    if isinstance(vectors, np.ndarray):
+        vectors = torch.from_numpy(np.ascontiguousarray(vectors))
+    if not isinstance(vectors, Tensor):
+        raise InputError(f"vectors at {name!r} are a tensor or an array, not {type(vectors).__name__}")
     if tuple(vectors.shape[2:]) != tuple(shape) or len(vectors) != images:
         raise InputError(
             f"vectors at {name!r} must be ({images} images, count, {', '.join(map(str, shape))}), "

@@ -116,10 +116,19 @@ def _root(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code: 0, 2 after bad input, 130 after an interruption."""
     argv = sys.argv[1:] if arguments is None else list(arguments)
+    _write_what_can_be_written()
     code = _guarded(lambda: app(args=argv, prog_name="conetheory", standalone_mode=False))
     if code == INTERRUPTED:
         _complain("interrupted; --resume takes up the methods that were done")
     return code
+
+
+def _write_what_can_be_written() -> None:
+    """Where a stream has no sign for a verdict's mark it gets a question mark, and no error."""
+    for stream in (sys.stdout, sys.stderr):
+        encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "")
+        if encoding != "utf8" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def _guarded(run: Callable[[], Any]) -> int:

@@ -185,8 +185,12 @@ class CscMeter:
         bootstrap: int = 0,
         observe: Callable[[str, str, int, Tensor], None] | None = None,
     ) -> None:
-        if vectors < 2:
+        if not isinstance(vectors, int | np.integer) or vectors < 2:
             raise InputError(f"CSC compares pairs of vectors: at least 2 are needed, not {vectors}")
+        if not isinstance(seed, int | np.integer) or seed < 0:
+            raise InputError(f"a seed is a whole number from 0 on, not {seed}")
+        if not starts:
+            raise InputError("CSC needs a start layer, such as 'logits'")
         self.starts, self.vectors, self.seed, self.layers = tuple(starts), vectors, seed, layers
         self.distribution, self.bootstrap, self.observe = distribution, bootstrap, observe
         self.images = 0

@@ -39,6 +39,9 @@ def one_hot(logits: Tensor, targets: Tensor | int | None = None) -> Tensor:
     if targets is None:
         targets = logits.argmax(1, keepdim=True)
     targets = torch.as_tensor(targets, device=logits.device)
+    if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
+        raise InputError(f"targets are class indices, whole numbers, not {targets.dtype}")
+    targets = targets.to(torch.int64)
     targets = targets.expand(images, 1) if targets.ndim == 0 else targets
     if targets.ndim != 2 or len(targets) != images:
         raise InputError(f"targets are class indices ({images} images, k), not {tuple(targets.shape)}")

@@ -64,8 +64,8 @@ def class_index(network: Any, name: str | int) -> int:
     """The output that an index or a class name stands for; case and underscores don't matter."""
     graph = getattr(network, "graph", network)
     (outputs,) = graph.shape(graph.output)
-    if isinstance(name, int) or name.isdecimal():
-        if int(name) >= outputs:
+    if isinstance(name, int | np.integer) or name.isdecimal():
+        if not 0 <= int(name) < outputs:
             raise InputError(f"class {name} is not one of the classes 0 to {outputs - 1}")
         return int(name)
     known = [plain_name(c) for c in getattr(network, "classes", None) or ()]
