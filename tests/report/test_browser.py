@@ -93,7 +93,7 @@ def test_switches_of_methods_starts_curves_and_layers(page):
     assert len(shown(page, "figure.cones")) == 4
     page.run(CHOOSE.format("curve", "measured"))
     assert page.run(COUNT.format("figure.csc:not([hidden]) .curve.measured")) == 0
-    assert page.run(COUNT.format("figure.csc:not([hidden]) .curve.spectrum")) > 0
+    assert page.run(COUNT.format("figure.csc:not([hidden]) .curve.theory-0")) > 0
     page.run(CHOOSE.format("layer", "pool1"))
     columns = page.run(f"[...document.querySelectorAll('{Z_PLUS} .column')].map((n) => n.dataset.layer)")
     assert columns == [layer for layer in folders.LAYERS if layer != "pool1"]
