@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from conetheory.chain.layers import below
-from conetheory.chain.local import checked_positions, positions_of_images, singular_values
+from conetheory.chain.local import positions_of_images, singular_values
 from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.predict.registry import register
 from conetheory.predict.second_moment import State, applies_to_relevance, first_state, flat, picked
-from conetheory.predict.spectra import Spectra
-from conetheory.predict.theory import Theory
+from conetheory.predict.spectra import SpectralTheory
 from conetheory.progress import Progress
 from conetheory.rules.registry import Method
 from conetheory.theory.records import NotApplicable
@@ -28,7 +26,7 @@ NUMBERS = 2**25  # numbers of the widest tensor of one block of columns
 
 
 @register
-class LocationColumns(Theory):
+class LocationColumns(SpectralTheory):
     """The median deficit from `D K D^T`, D_q the image of c at one location q of the cut (`theory.origin`).
 
     A of theorem `origin-overlap`: exact where the channels of the start have collapsed (T = 0), a floor
@@ -40,15 +38,11 @@ class LocationColumns(Theory):
     name = "location-columns"
     label = "location columns"
     by_default = False
+    sampled = POSITIONS
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
         return applies_to_relevance(method)
-
-    def __init__(self, start: str, **options: Any) -> None:
-        super().__init__(start, **options)
-        self.positions = checked_positions(self.positions) or POSITIONS
-        self.spectra = Spectra()
 
     def passes(self, chain: RelevanceChain) -> int:
         """A vector for each location of the start (of a dense one it is not known before)."""
@@ -90,13 +84,6 @@ class LocationColumns(Theory):
             rows = image.permute(2, 1, 0).to(torch.float64)  # locations, channels, columns
             P = rows * root if root.ndim == 1 else rows @ root
             self.spectra.add(layer, singular_values(P.to(D.dtype)).cpu().numpy(), total)
-
-    def median(self, layer: str) -> float:
-        return self.spectra.median(layer)
-
-    def band(self, layer: str) -> tuple[float, float]:
-        """From the sample of locations alone: T is not in it."""
-        return self.spectra.band(layer)
 
 
 def _root(K: Tensor) -> Tensor:

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from conetheory.chain.layers import below
-from conetheory.chain.local import checked_positions, positions_of_images
+from conetheory.chain.local import positions_of_images
 from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.predict.registry import register
 from conetheory.predict.second_moment import POSITIONS, applies_to_relevance, first_state, flat, picked
-from conetheory.predict.spectra import Spectra
-from conetheory.predict.theory import Theory
+from conetheory.predict.spectra import SpectralTheory
 from conetheory.progress import Progress
 from conetheory.rules.registry import Method
 from conetheory.theory import origin as theory
@@ -27,7 +26,7 @@ NARROW = 2.25  # pixel^2: an origin is narrower than three pixels, twice its sta
 
 
 @register
-class OriginLaw(Theory):
+class OriginLaw(SpectralTheory):
     """The median deficit from the origins of relevance alone: `[c G] B [c G]^T` (`theory.origin`).
 
     Six images of the column sums c and of c times the coordinates give mean origin, G and Sigma at every
@@ -43,6 +42,7 @@ class OriginLaw(Theory):
     name = "origin"
     label = "origin"
     by_default = False
+    sampled = POSITIONS
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
@@ -56,8 +56,6 @@ class OriginLaw(Theory):
 
     def __init__(self, start: str, **options: Any) -> None:
         super().__init__(start, **options)
-        self.positions = checked_positions(self.positions) or POSITIONS
-        self.spectra = Spectra()
         self._shares: dict[str, list[tuple[float, float]]] = {}
 
     def passes(self, chain: RelevanceChain) -> int:
@@ -97,13 +95,6 @@ class OriginLaw(Theory):
         narrow = torch.linalg.eigvalsh(Sigma)[:, 0] < NARROW
         shares = [float(mask[live].double().mean()) if live.any() else np.nan for mask in (narrow, repaired)]
         self._shares.setdefault(layer, []).append(tuple(shares))
-
-    def median(self, layer: str) -> float:
-        return self.spectra.median(layer)
-
-    def band(self, layer: str) -> tuple[float, float]:
-        """From the sample of locations alone: T and the shape of the origins are not in it."""
-        return self.spectra.band(layer)
 
     def narrow(self, layer: str) -> float:
         """The share of live locations whose origin is narrower than three pixels."""

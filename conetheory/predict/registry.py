@@ -14,12 +14,11 @@ from __future__ import annotations
 import difflib
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 
 from conetheory import schema
-from conetheory.errors import InputError, one_line
+from conetheory.errors import InputError
 from conetheory.predict.theory import Theory
-from conetheory.rules.registry import Method
+from conetheory.rules.registry import Method, load_plugins
 from conetheory.theory.records import NotApplicable
 
 BUILTIN = (  # in rank
@@ -90,8 +89,4 @@ def _load() -> None:
     """Import the modules that register theories: ours, and those that other packages name."""
     for module in BUILTIN:
         import_module(f"{__package__}.{module}")
-    for point in entry_points(group=PLUGINS):
-        try:
-            point.load()
-        except Exception as error:  # anything may go wrong in another package
-            raise InputError(f"the theories of {point.value} can't be loaded: {one_line(error)}") from error
+    load_plugins(PLUGINS, "theories")

@@ -9,15 +9,14 @@ import numpy as np
 import torch
 
 from conetheory.chain.layers import below
-from conetheory.chain.local import checked_positions, positions_of_images, singular_values
+from conetheory.chain.local import positions_of_images, singular_values
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.errors import InputError
 from conetheory.measure.meter import draw, drawn_name
 from conetheory.predict.registry import register
 from conetheory.predict.second_moment import POSITIONS, flat, picked
-from conetheory.predict.spectra import Spectra
-from conetheory.predict.theory import Theory
+from conetheory.predict.spectra import SpectralTheory
 from conetheory.progress import Progress
 from conetheory.rules.registry import Method
 from conetheory.theory import sampledspectrum as theory
@@ -28,7 +27,7 @@ JACKKNIFED = 64  # locations a layer and image that tell the spread over draws
 
 
 @register
-class SampledSpectrum(Theory):
+class SampledSpectrum(SpectralTheory):
     """The median deficit from the sample covariance of k independent Gaussian starts, at each location.
 
     The vectors come from a stream of their own: whatever the seed of a measurement, they are not those that
@@ -40,6 +39,7 @@ class SampledSpectrum(Theory):
     name = "sampled-spectrum"
     label = "sampled spectrum"
     by_default = False
+    sampled = POSITIONS
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
@@ -54,8 +54,7 @@ class SampledSpectrum(Theory):
         if draws < 3:
             raise InputError(f"a sampled spectrum needs at least 3 vectors, not {draws}")
         super().__init__(start, **options)
-        self.draws, self.positions = draws, checked_positions(self.positions) or POSITIONS
-        self.spectra = Spectra()
+        self.draws = draws
         self._draws: dict[str, list[float]] = {}
 
     def passes(self, chain: RelevanceChain) -> int:
@@ -84,9 +83,6 @@ class SampledSpectrum(Theory):
                 self._draws.setdefault(layer, []).append(theory.jackknife_log_error((R.mT @ R).cpu().numpy()))
             done += 1
             progress(self.label, done, len(wanted))
-
-    def median(self, layer: str) -> float:
-        return self.spectra.median(layer)
 
     def band(self, layer: str) -> tuple[float, float]:
         """95%, from locations and draws; its upper end is moved by the bias of tails of high rank."""

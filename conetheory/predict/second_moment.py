@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from conetheory.chain.layers import below, state_cuts
-from conetheory.chain.local import ENUMERABLE, LAYER_NUMBERS, checked_positions, positions_of_images
+from conetheory.chain.local import ENUMERABLE, LAYER_NUMBERS, positions_of_images
 from conetheory.chain.local import singular_values as exact_values
 from conetheory.chain.reach import Reach, colours, heard, periods, reaches, space
 from conetheory.chain.relevance import RelevanceChain
@@ -20,8 +19,7 @@ from conetheory.chain.supply import Supply
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import Conv2d, Linear
 from conetheory.predict.registry import register
-from conetheory.predict.spectra import Spectra
-from conetheory.predict.theory import Theory
+from conetheory.predict.spectra import SpectralTheory
 from conetheory.progress import Progress
 from conetheory.rules.base import Rule
 from conetheory.rules.carried import carried_variances
@@ -48,7 +46,7 @@ class State:
 
 
 @register
-class SecondMoment(Theory):
+class SecondMoment(SpectralTheory):
     """The median deficit from second moments of relevance (`theory.secondmoment`), for Gaussian starts.
 
     The state c, K = Cov of the location weights, v = Var of the deviations goes from cut to cut of the
@@ -63,23 +61,12 @@ class SecondMoment(Theory):
     name = "second-moment"
     label = "second moments"
     by_default = False
+    sampled = POSITIONS
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
         """Why it says nothing about a method: that is not linear, or whose state is more than relevance."""
         return applies_to_relevance(method)
-
-    def __init__(self, start: str, **options: Any) -> None:
-        super().__init__(start, **options)
-        self.positions = checked_positions(self.positions) or POSITIONS
-        self.spectra = Spectra()
-
-    def median(self, layer: str) -> float:
-        return self.spectra.median(layer)
-
-    def band(self, layer: str) -> tuple[float, float]:
-        """From the sample of locations alone: it does not hold the errors of the closures."""
-        return self.spectra.band(layer)
 
     def passes(self, chain: RelevanceChain) -> int:
         """Vectors down or up, roughly: for each node the vectors and covectors that cross it."""

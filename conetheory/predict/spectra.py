@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 
+from conetheory.chain.local import checked_positions
+from conetheory.predict.theory import Theory
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
 
 
@@ -73,3 +77,24 @@ class Spectra:
         middle = self.median(layer)
         width = sigmas * float(np.hypot(self.log_error(layer), extra))
         return middle * np.exp(min(bias, 0.0) - width), min(1.0, middle * np.exp(max(bias, 0.0) + width))
+
+
+class SpectralTheory(Theory):
+    """A theory that gives the spectra of sampled locations; the law of Gaussian starts does the rest.
+
+    sampled: locations a layer and image, unless `positions` says it. The band is of the sample of locations
+    alone: what a theory leaves out is not in it.
+    """
+
+    sampled: ClassVar[int]
+
+    def __init__(self, start: str, **options: Any) -> None:
+        super().__init__(start, **options)
+        self.positions = checked_positions(self.positions) or self.sampled
+        self.spectra = Spectra()
+
+    def median(self, layer: str) -> float:
+        return self.spectra.median(layer)
+
+    def band(self, layer: str) -> tuple[float, float]:
+        return self.spectra.band(layer)

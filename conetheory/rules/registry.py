@@ -140,11 +140,16 @@ def _load() -> None:
     for package, modules in (("rules", BUILTIN), ("rules.explainers", EXPLAINERS)):
         for module in modules:
             import_module(f"conetheory.{package}.{module}")
-    for point in entry_points(group=PLUGINS):
+    load_plugins(PLUGINS, "methods")
+
+
+def load_plugins(group: str, what: str) -> None:
+    """Import what other packages name as entry points of a group. Raises `InputError`."""
+    for point in entry_points(group=group):
         try:
             point.load()
         except Exception as error:  # anything may go wrong in another package
-            raise InputError(f"the methods of {point.value} can't be loaded: {one_line(error)}") from error
+            raise InputError(f"the {what} of {point.value} can't be loaded: {one_line(error)}") from error
 
 
 def get_method(name: str, **parameters: Any) -> Method:
