@@ -219,7 +219,7 @@ def test_parameters_out_of_range_are_refused(method, options, message):
 
 
 def test_more_refusals():
-    with pytest.raises(InputError, match="chains of .* must be"):
+    with pytest.raises(InputError, match=r"chains of .* must be"):
         get_method("deeplift-ablation", chains="three")
     with pytest.raises(InputError, match="mean of one image"):
         RelevanceChain(graph("small vgg"), images(1), "deeplift-rescale", reference="mean")
