@@ -1,0 +1,127 @@
+"""One operation of a chain as a matrix: the units below it, one tensor after the other, x the units above."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.networks.graph import INPUT, Node
+from conetheory.networks.ops import PassThrough
+from conetheory.rules.maps import Chained, LocalMap, Same
+from conetheory.rules.smallness import Binary
+
+COLUMNS = 2**22  # numbers of one-hot columns that go through an operation at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """M of one node for the one image of a chain, as a matrix on vectors `(units, count)`.
+
+    Activations and reshapes right below the node are part of it: `below` are the tensors beneath them, and
+    `tails` what is done on the way to each.
+    """
+
+    node: Node
+    local: LocalMap
+    below: tuple[str, ...]
+    tails: tuple[LocalMap, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    like: Tensor  # of the chain's dtype and device
+
+    @classmethod
+    def of(cls, chain: RelevanceChain, node: Node, local: LocalMap) -> Operation:
+        maps = {n.name: m for n, m in chain.crossed(node.name)}
+        ends = [_through(chain, maps, name) for name in node.inputs]
+        below, tails = zip(*ends, strict=True)
+        shapes = tuple(chain.graph.shape(name) for name in below)
+        like = torch.empty((), dtype=chain.dtype, device=chain.device)
+        return cls(node, local, below, tails, shapes, like)
+
+    @cached_property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return sum(int(np.prod(s)) for s in self.shapes), int(np.prod(self.node.shape))
+
+    def down(self, r: Tensor) -> Tensor:
+        """`M r` for r `(columns, count)`."""
+        parts = self.local.down(r.T.reshape(1, -1, *self.node.shape))
+        ends = [tail.down(part)[0] for tail, part in zip(self.tails, parts, strict=True)]
+        return torch.cat([end.flatten(2)[0] for end in ends], 1).T
+
+    def up(self, h: Tensor) -> Tensor:
+        """`M^T h` for h `(rows, count)`."""
+        parts = h.T.split([int(np.prod(s)) for s in self.shapes], 1)
+        hs = [part.reshape(1, -1, *s) for part, s in zip(parts, self.shapes, strict=True)]
+        hs = [tail.up([part]) for tail, part in zip(self.tails, hs, strict=True)]
+        return self.local.up(hs).flatten(2)[0].T
+
+    def ones(self, rows: bool) -> Tensor:
+        """A vector of ones, for `up` (rows) or `down`."""
+        return self.like.new_ones((self.shape[0 if rows else 1], 1))
+
+    def columns(self, units: Sequence[int] | Tensor) -> Tensor:
+        """The columns of some units, `(rows, count)`."""
+        units = torch.as_tensor(units, device=self.like.device)
+        hot = self.like.new_zeros((self.shape[1], len(units)))
+        hot[units, torch.arange(len(units), device=units.device)] = 1
+        return self.down(hot)
+
+    def blocks(self) -> list[Tensor]:
+        """All units, in blocks whose columns fit in memory."""
+        return list(torch.arange(self.shape[1]).split(max(1, COLUMNS // max(self.shape))))
+
+    def dense(self) -> Tensor:
+        """M itself, `(rows, columns)`."""
+        return torch.cat([self.columns(units) for units in self.blocks()], 1)
+
+    @property
+    def pattern(self) -> Operation:
+        """Ones where an entry is not zero by structure."""
+        return self._each(lambda local: Binary(local.pattern()))
+
+    @property
+    def counted(self) -> Operation:
+        """The pattern's map as it is, so that `up` of ones counts the entries of each column."""
+        return self._each(lambda local: local.pattern())
+
+    @property
+    def squared(self) -> Operation:
+        """The matrix of the squares of the entries."""
+        return self._each(lambda local: local.squared())
+
+    def _each(self, derive: Callable[[LocalMap], LocalMap]) -> Operation:
+        return replace(self, local=derive(self.local), tails=tuple(derive(tail) for tail in self.tails))
+
+
+def is_own(node: Node) -> bool:
+    """Whether a node is an operation by itself: not an activation or a reshape."""
+    return not isinstance(node.op, PassThrough)
+
+
+def _through(chain: RelevanceChain, maps: dict[str, LocalMap], name: str) -> tuple[str, LocalMap]:
+    """The tensor below the activations and reshapes that start at `name`, and the map down to it."""
+    passed = []
+    while name != INPUT and not is_own(chain.graph.nodes[name]):
+        passed.append(maps[name])
+        (name,) = chain.graph.nodes[name].inputs
+    own = [m for m in passed if not (isinstance(m, Same) and m.inside == m.outside)]
+    shape = chain.graph.shape(name)
+    match own:
+        case []:
+            return name, Same(shape, shape)
+        case [one]:
+            return name, one
+    return name, _Diagonals(tuple(own))
+
+
+class _Diagonals(Chained):
+    """Maps whose squares are the product of their squares: each has one entry a row."""
+
+    def squared(self) -> LocalMap:
+        return _Diagonals(tuple(part.squared() for part in self.maps))

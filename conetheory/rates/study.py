@@ -1,0 +1,232 @@
+"""Rates of one chain, operation by operation, within a number of passes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from conetheory.chain.cost import passes
+from conetheory.chain.layers import state_cuts
+from conetheory.chain.reach import space
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.measure.meter import CscMeter
+from conetheory.predict.predictions import predict_csc
+from conetheory.predict.registry import applies, theories
+from conetheory.progress import Progress, silent
+from conetheory.rates import layer, sofar
+from conetheory.rates.block import finite_block
+from conetheory.rates.budget import Budget
+from conetheory.rates.operation import Operation, is_own
+from conetheory.rates.origins import PASSES as ORIGIN
+from conetheory.rates.origins import Spread, spreads
+from conetheory.rates.record import Record
+from conetheory.rates.sided import Sided
+from conetheory.theory import cone
+from conetheory.theory.records import NotApplicable
+
+PASSES = 1000.0  # vectors through the chain: what is spent where nothing else is asked
+THEORIES = ("sampled-spectrum", "second-moment", "origin", "walk")
+RITZ = 2 * sofar.PROBES * sofar.STEPS
+LANCZOS = 2 * layer.PROBES * layer.STEPS
+BLOCK = 2  # operations that a block with a finite diameter has, about
+
+
+class Rates:
+    """Fills the records of one chain of one image, the cheapest part first."""
+
+    def __init__(
+        self,
+        chain: RelevanceChain,
+        start: str,
+        *,
+        vectors: int = 10,
+        seed: int = 0,
+        passes: float = PASSES,
+        progress: Progress = silent,
+    ) -> None:
+        self.chain, self.start, self.vectors, self.seed = chain.only(0), start, vectors, seed
+        self.budget, self.progress = Budget(passes), progress
+        self.top = chain.graph.resolve(start)
+        self.records: dict[str, Record] = {}
+
+    def run(self) -> list[Record]:
+        parts = (
+            self._operations,
+            self._curves,
+            self._directions,
+            self._origins,
+            self._mixing,
+            self._locations,
+            self._wholes,
+            self._blocks,
+        )
+        for done, part in enumerate(parts, 1):
+            part()
+            self.progress("rates", done, len(parts))
+        return list(self.records.values())
+
+    # ------------------------------------------------------------ each operation by itself
+
+    def _operations(self) -> None:
+        rule, nonnegative = self.chain.method.rule, self.chain.method.nonnegative
+        for node, local in self.chain.crossed(self.top):
+            if not is_own(node):
+                continue
+            operation = Operation.of(self.chain, node, local)
+            size, sums = layer.size(operation), layer.sum_error(operation)
+            kind = type(node.op).__name__
+            record = Record(node.name, operation.below, kind, size, nonnegative, sums)
+            record.meeting = layer.meeting(operation)
+            record.diameter = layer.diameter(operation, size, nonnegative)
+            record.coefficient = _coefficient(record.diameter)
+            record.tau_1 = layer.tau_1(operation, rule, record.meeting, sums)
+            cost = LANCZOS * passes(self.chain.graph, self.start, node.name, node.inputs[0])
+            record.sigma = self.budget.afford(
+                "sigma of operations", cost, lambda o=operation: layer.sigma_ratio(o, nonnegative, self.seed)
+            )
+            self.records[node.name] = record
+
+    # ------------------------------------------------------------ curves
+
+    def _curves(self) -> None:
+        names = {name for record in self.records.values() for name in (record.name, *record.below)}
+        for source, curve in self._medians(sorted(names)).items():
+            for record in self.records.values():
+                record.lost[source] = _lost(curve, record)
+
+    def _medians(self, names: Sequence[str]) -> dict[str, Mapping[str, float]]:
+        meter = CscMeter([self.start], vectors=self.vectors, seed=self.seed, layers=names)
+        self.budget.spent += self.vectors
+        meter.add(self.chain)
+        found = {"measured": _along(meter.result().dataset["measured_deficit_median"])}
+        for name in THEORIES:
+            theory = theories().get(name)
+            if theory is None or isinstance(applies(name, self.chain.method), NotApplicable):
+                continue
+            cost = theory(self.start, vectors=self.vectors, seed=self.seed).passes(self.chain)
+            curve = self.budget.afford(
+                f"prediction by {name}", cost, lambda n=name: self._predicted(n, names)
+            )
+            if curve is not None:
+                found[name] = curve
+        return found
+
+    def _predicted(self, name: str, names: Sequence[str]) -> Mapping[str, float]:
+        options = {"theory": name, "vectors": self.vectors, "seed": self.seed, "layers": names}
+        data = predict_csc(self.chain, self.start, **options).dataset
+        return _along(data[f"predicted_{name.replace('-', '_')}"])
+
+    # ------------------------------------------------------------ the chain so far
+
+    def _directions(self) -> None:
+        found = self.budget.afford(
+            "Lyapunov exponents", sofar.EXPONENTS, lambda: sofar.exponents(self.chain, self.start, self.seed)
+        )
+        gaps = {self.top: 0.0, **{cut: each.gap for cut, each in (found or {}).items()}}
+        for record in self._between_cuts(gaps):
+            record.gap = gaps[record.below[0]] - gaps[record.name]
+
+    def _origins(self) -> None:
+        found = self.budget.afford(
+            "moments of the origin", ORIGIN + 2, lambda: spreads(self.chain, self.start, self.seed)
+        )
+        for record in self.records.values():
+            above, below = (found or {}).get(record.name), (found or {}).get(record.below[0])
+            if above is not None and below is not None:
+                record.variance_added = below.variance - above.variance
+                record.between_added = below.between - above.between
+                record.walk_mixing = self._diffusive(record, above, below)
+
+    def _diffusive(self, record: Record, above: Spread, below: Spread) -> float:
+        """`exp(-pi^2 s^2 / (2 L^2))`: a reflected walk of step variance s^2 (an axis) on the cut's side L."""
+        cut = next(c for c in state_cuts(self.chain, self.start) if np.prod(space(self.chain.shape(c))) > 1)
+        side = max(space(self.chain.shape(cut)))
+        return math.exp(-(math.pi**2) * max(below.variance - above.variance, 0.0) / 2 / (2 * side**2))
+
+    def _mixing(self) -> None:
+        cost = 4 * sofar.MIXING_STEPS + 4
+        found = self.budget.afford("mixing", cost, lambda: sofar.mixing(self.chain, self.start, self.seed))
+        for record in self._between_cuts({self.top: 1.0, **(found or {})}):
+            record.mixing = (found or {}).get(record.below[0], math.nan)
+
+    def _between_cuts(self, values: Mapping[str, float]) -> Iterable[Record]:
+        """The operations that lead from one cut to the next by themselves."""
+        cuts = state_cuts(self.chain, self.start)
+        following = dict(pairwise(cuts))
+        return [
+            r
+            for r in self.records.values()
+            if len(r.below) == 1 and following.get(r.name) == r.below[0] and {r.name, r.below[0]} <= {*values}
+        ]
+
+    def _locations(self) -> None:
+        for record in self.records.values():
+            name, cost = (
+                record.below[0],
+                RITZ * passes(self.chain.graph, self.start, self.top, record.below[0]),
+            )
+            record.local = self.budget.afford(
+                "sigma at locations",
+                cost,
+                lambda n=name: sofar.local_ratio(self.chain, self.start, n, self._place(n), self.seed),
+            )
+
+    def _wholes(self) -> None:
+        for record in self.records.values():
+            name, cost = (
+                record.below[0],
+                RITZ * passes(self.chain.graph, self.start, self.top, record.below[0]),
+            )
+            record.whole = self.budget.afford(
+                "sigma of whole chains",
+                cost,
+                lambda n=name: sofar.whole_ratio(self.chain, self.start, n, self.seed),
+            )
+
+    def _blocks(self) -> None:
+        if not self.chain.method.nonnegative:
+            return
+        graph = self.chain.graph
+        costs = {
+            r.name: 2
+            * BLOCK
+            * self.chain.shape(r.below[0])[0]
+            * passes(graph, self.start, r.name, r.below[0])
+            for r in self.records.values()
+        }
+        for name, cost in sorted(costs.items(), key=lambda item: item[1]):
+            below = self.records[name].below[0]
+            self.records[name].block = self.budget.afford(
+                "blocks with a finite diameter",
+                cost,
+                lambda n=below: finite_block(self.chain, self.start, n, self._place(n)),
+            )
+
+    def _place(self, name: str) -> int:
+        """A location in the middle of the map, where no border cuts what it hears."""
+        height, width = space(self.chain.shape(name))
+        return (height // 2) * width + width // 2
+
+
+def _coefficient(diameter: Sided) -> Sided:
+    if math.isnan(diameter.value):
+        return diameter
+    return Sided(float(cone.birkhoff_tau(diameter.value)), diameter.side)
+
+
+def _along(values: Any) -> dict[str, float]:
+    one = values.isel(method=0, start=0)
+    return dict(zip(one["layer"].values.tolist(), one.values.tolist(), strict=True))
+
+
+def _lost(curve: Mapping[str, float], record: Record) -> float:
+    """Decades of the deficit from the operation's output to its inputs, their mean where it has several."""
+    above = curve.get(record.name, math.nan)
+    each = [
+        math.log10(above / d) for name in record.below if (d := curve.get(name, math.nan)) > 0 and above > 0
+    ]
+    return float(np.mean(each)) if each else math.nan
