@@ -138,8 +138,8 @@ def _full(entry: Theorem) -> Table:
 
 
 def _with_references(entry: Theorem) -> dict[str, Any]:
-    """An entry by field, and in full what its source and the source of its proof cite."""
+    """An entry by field, and in full what it and its proof cite."""
     from conetheory.references import cited, proof_prose
 
-    head = proof_prose(entry.proof).partition("**Proof.**")[0]
-    return asdict(entry) | {"references": [str(found) for found in cited(f"{entry.source}; {head}")]}
+    found = cited(f"{entry.source}; {proof_prose(entry.proof)}")
+    return asdict(entry) | {"references": [str(reference) for reference in found]}
