@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("conetheory", "experiments", "proofs", "tests")
 CITING = sorted(
     [p for part in PARTS for kind in ("py", "v", "md") for p in (ROOT / part).rglob(f"*.{kind}")]
-    + [p for p in ROOT.glob("*.md") if p.name != "CHANGELOG.md"]
+    + list(ROOT.glob("*.md"))
 )
 TEXTS = [p for p in CITING if p != Path(__file__) and "results" not in p.relative_to(ROOT).parts]
 SOURCED = {**{id: entry.source for id, entry in THEOREMS.items()}, **{m.name: m.source for m in methods()}}
@@ -116,6 +116,13 @@ def test_citations_are_read(text, keys):
     assert [c.key for c in citations(text)] == keys
     assert [entry.key for entry in cited(text)] == keys
     assert dangling(text) == []
+
+
+def test_the_software_is_cited_with_the_paper():
+    said, paper = (ROOT / "CITATION.cff").read_text(), references()["Sixt2020"]
+    assert all(f"family-names: {name}\n" in said for name in paper.names)
+    assert f'title: "{paper.title}"' in said
+    assert f"arXiv:{paper.eprint}" in said
 
 
 def test_what_is_not_there_is_found():

@@ -53,7 +53,7 @@ def installed(site, tmp_path, *arguments):
     return done.stdout
 
 
-def test_a_wheel_has_the_proofs_once_and_says_who_may_use_it(wheel):
+def test_a_wheel_has_the_proofs_once(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert len(names) == len(set(names))
     assert {f"conetheory/{entry.proof}" for entry in THEOREMS.values()} <= set(names)
@@ -66,6 +66,16 @@ def test_a_wheel_has_the_proofs_once_and_says_who_may_use_it(wheel):
         "conetheory",
         f"conetheory-{conetheory.__version__}.dist-info",
     }
+
+
+def test_it_says_its_licence_and_version(wheel):
+    folder = f"conetheory-{conetheory.__version__}.dist-info"
+    with zipfile.ZipFile(wheel) as held:
+        metadata = held.read(f"{folder}/METADATA").decode()
+        assert held.read(f"{folder}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+    assert "License-Expression: BSD-3-Clause" in metadata
+    assert f"\nVersion: {conetheory.__version__}\n" in metadata
+    assert conetheory.__version__ not in (ROOT / "pyproject.toml").read_text()
 
 
 def test_a_theorem_outside_the_checkout(site, tmp_path):
