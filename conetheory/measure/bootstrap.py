@@ -10,8 +10,8 @@ is a mean over vectors to first order, `sum_i w_i h_i`, has weights w_i = 1/n, i
 
 The bootstrap's quantiles are therefore taken 1 / sqrt(v_n) further from the median, and further by the ratio
 of Student's to the normal quantile with images (n - 1) degrees of freedom: the expanded percentile interval
-of Hesterberg, *What Teachers Should Know About the Bootstrap* (The American Statistician 69(4), 2015), for
-pairs. What is not a mean over vectors to first order scatters more in resamples: there the band is too wide.
+of Hesterberg 2015, for pairs. What is not a mean over vectors to first order scatters more in resamples:
+there the band is too wide.
 """
 
 from __future__ import annotations

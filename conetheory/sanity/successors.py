@@ -1,6 +1,6 @@
 """The successors of the randomisation test: smooth and efficient MPRT, and the random-logit check.
 
-Hedstroem et al. (2023) mend model parameter randomisation (MPRT) twice: smooth MPRT compares maps averaged
+Hedström et al. (2023) mend model parameter randomisation (MPRT) twice: smooth MPRT compares maps averaged
 over noisy copies of the image, since the comparison of single maps mostly measures their noise; efficient
 MPRT does not compare maps at all but asks whether a map's complexity rises when the network is randomised.
 The random-logit check (Sixt et al. 2020) keeps the network and explains another class.

@@ -66,8 +66,8 @@ _ENTRIES = (
         title="From the Hilbert metric to the cosine",
         statement="cos(u, v) >= 1/cosh(d/2) for nonnegative u, v at Hilbert distance d; attained.",
         hypotheses="u, v nonnegative, not zero, of one support.",
-        source="Kantorovich's inequality (Cassels; Polya and Szego); as an angle, the first antieigenvalue "
-        "of diag(u/v): Gustafson 1968; in Hilbert's metric new here",
+        source="the inequality of Kantorovich 1948 (Cassels in Watson 1955; Polya and Szego 1925); as an "
+        "angle, the first antieigenvalue of diag(u/v): Gustafson 1968; in Hilbert's metric new here",
     ),
     _entry(
         "half-angle",
@@ -133,7 +133,7 @@ _ENTRIES = (
         statement="With h_0 = 1, h_l = Z_l^T h_(l-1): S_l = D(h_(l-1)) Z_l D(h_l)^-1 is column-stochastic "
         "and Z_1 ... Z_L = S_1 ... S_L D(h_L).",
         hypotheses="Z_l nonnegative; columns with h_l = 0 are dropped.",
-        source="Doob's h-transform; for relevance chains new here",
+        source="the h-transform of Doob 1957; for relevance chains new here",
     ),
     _entry(
         "gaussian-law",
@@ -284,7 +284,7 @@ _ENTRIES = (
         hypotheses="n >= 2 columns, none of them zero. For the maps of classes: the chain with its channels "
         "summed, for any method that is linear in the relevance.",
         source="new here; for columns of one length sum s_k^4 is the frame potential of Benedetto and "
-        "Fickus 2003, and Welch's bound (1974) follows",
+        "Fickus 2003, and the bound of Welch 1974 follows",
     ),
     _entry(
         "second-moment",
