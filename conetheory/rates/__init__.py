@@ -1,4 +1,11 @@
-"""Rates of contraction, layer by layer: what each matrix says by itself, and the chain down to it.
+"""Rates of contraction, operation by operation: what each matrix says by itself, and the chain down to it.
 
-Touch `rates`.
+Touch `rates`. `operation` is a node's matrix, `layer` what it says by itself, `block` the shortest block above it
+whose cone is bounded at a location, `sofar` and `origins` what the chain down to it says; `study` spends a
+budget on them, `record` and `result` keep what came out.
 """
+
+from conetheory.rates.operation import Operation
+from conetheory.rates.result import Rates, rates
+
+__all__ = ["Operation", "Rates", "rates"]

@@ -1,4 +1,4 @@
-"""The shortest block above a layer whose cone at a location is bounded: from where on Birkhoff's theorem bites.
+"""The shortest block above a layer whose cone at a location is bounded, where Birkhoff's theorem bites.
 
 At location p the rows of the block from `top` are P_p, (channels x units of top). Its projective diameter is
 finite if and only if all live channels of p have the same support (theorem `birkhoff-hopf`); and once that is
@@ -24,10 +24,9 @@ PAIRS = 2**32  # operations that the comparison of all pairs of rows may take
 
 @dataclass(frozen=True)
 class Block:
-    """top: the lowest cut from which the diameter at the location is finite; None where none is, up to the start.
+    """top: the lowest cut from which the diameter at the location is finite; None where none is.
 
-    diameter, coefficient: of P_p on what is alive. live, arriving: channels of p, units of top. passes: what
-    it cost, in covectors through the whole chain.
+    diameter, coefficient: of P_p on what is alive. live, arriving: channels of p, units of top.
     """
 
     layer: str
@@ -40,7 +39,10 @@ class Block:
 
 
 def finite_block(chain: RelevanceChain, start: str, layer: str, place: int) -> Block:
-    """The shortest block above `layer` that has a finite diameter at flat location `place`, for one image., of a nonnegative method."""
+    """The shortest block above `layer` whose diameter is finite at flat location `place`.
+
+    For one image and a nonnegative method.
+    """
     supports = covectors(chain.pattern(), start, layer, place)
     for top, rows in supports:
         live = rows.any(1)

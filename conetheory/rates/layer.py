@@ -1,5 +1,5 @@
-"""What one operation's matrix says by itself: size, zeros, columns that never meet, Birkhoff's and Dobrushin's
-coefficients, sigma_2 / sigma_1.
+"""What one operation's matrix says by itself: size, zeros, columns that never meet, and the coefficients
+of Birkhoff, Dobrushin and the singular values.
 
 Everything is of the matrix at one image's activations. Where it does not fit, supports decide what they can:
 a nonnegative matrix has a finite projective diameter if and only if no entry of its live rows and columns is
@@ -64,7 +64,7 @@ class Meeting:
 
 @dataclass(frozen=True)
 class Ratio:
-    """sigma_2 / sigma_1, enclosed; `estimate` by Ritz values, some sigma_i / sigma_1 within `residual` of it."""
+    """sigma_2 / sigma_1, enclosed; `estimate` by Ritz values, with their residual."""
 
     lower: float
     upper: float
@@ -82,7 +82,7 @@ def size(operation: Operation) -> Size:
 
 
 def _entries(operation: Operation, live: Tensor) -> float:
-    """Column by column where there are few; else by the pattern's map on ones, which counts every entry alike."""
+    """Column by column where they are few; else by the pattern's map, which counts every entry alike."""
     if operation.shape[0] * operation.shape[1] <= DENSE:
         return float(sum(operation.pattern.columns(units).double().sum() for units in operation.blocks()))
     units = _spread(live, PROBED)
@@ -122,7 +122,9 @@ def meeting(operation: Operation) -> Meeting:
 
 
 def diameter(operation: Operation, own: Size, nonnegative: bool) -> Sided:
-    """The projective diameter of a nonnegative matrix on its live rows and columns. Theorem: birkhoff-hopf."""
+    """The projective diameter of a nonnegative matrix on its live rows and columns. Theorem:
+    birkhoff-hopf.
+    """
     if not nonnegative:
         return absent("the matrix has entries of both signs")
     if math.isnan(own.entries):
@@ -152,8 +154,8 @@ def tau_1(operation: Operation, rule: Rule, met: Meeting, sums: float) -> Sided:
 def sigma_ratio(operation: Operation, nonnegative: bool, seed: int = 0) -> Ratio | str:
     """sigma_2 / sigma_1 by block Lanczos, enclosed; or why there is none.
 
-    Ritz values are lower bounds; from above sigma_1 is held by Collatz and Wielandt's quotients of M^T M where
-    M is nonnegative, and both by the Frobenius norm. In exact arithmetic. Theorem: collatz-wielandt.
+    Ritz values are lower bounds; from above sigma_1 is held by Collatz and Wielandt's quotients of M^T M
+    where M is nonnegative, and both by the Frobenius norm. In exact arithmetic. Theorem: collatz-wielandt.
     """
     rows, columns = operation.shape
     count = min(PROBES, columns, rows)

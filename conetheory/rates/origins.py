@@ -1,8 +1,8 @@
 """How the origin of relevance spreads: the variance that each operation adds to Sigma and injects into G.
 
-Six vectors go down from the first cut that has locations: c, the image of the start's column sums, and c times
-the cut's coordinates (`theory.origin`). At each tensor the median over locations of the trace of Sigma, in the
-cut's pixels squared, and of the share of that variance which lies between the channels' mean origins.
+Six vectors go down from the first cut that has locations: c, the image of the start's column sums, and c
+times the cut's coordinates (`theory.origin`). At each tensor the median over locations of the trace of Sigma,
+in the cut's pixels squared, and of the part of that variance which lies between the channels' mean origins.
 """
 
 from __future__ import annotations

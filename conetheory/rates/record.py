@@ -14,7 +14,7 @@ from conetheory.rates.sofar import RitzRatio
 
 @dataclass
 class Record:
-    """name: the operation's tensor; below: the tensors that it hands relevance to. What is None was left out."""
+    """name: the operation's tensor; below: those that it hands relevance to. None: it was left out."""
 
     name: str
     below: tuple[str, ...]

@@ -1,5 +1,5 @@
-"""What the chain from the start down to a tensor says: sigma_2 / sigma_1 as a whole and at a location, Lyapunov
-exponents, and how fast its locations mix."""
+"""What the chain from the start down to a tensor says: sigma_2 / sigma_1 as a whole and at a location,
+Lyapunov exponents, and how fast its locations mix."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RitzRatio:
 
 @dataclass(frozen=True)
 class Exponents:
-    """log sizes of the leading directions at a cut, `(k,)`, from the start; gap: the first less the second."""
+    """log sizes of the leading directions at a cut, `(k,)`; gap: the first less the second."""
 
     sizes: np.ndarray
 
@@ -114,7 +114,7 @@ def _step(chain: RelevanceChain, top: str, bottom: str) -> Apply:
 def mixing(chain: RelevanceChain, start: str, seed: int = 0) -> dict[str, float]:
     """The second singular value of the location chain t of each block between cuts, in the chi-square sense.
 
-    `t f (p) = <b(p), (M (c f))(p)>`, c the image of the start's column sums and b the covector with <b, c> = 1
+    `t f (p) = <b(p), (M (c f))(p)>`, c the image of the start's column sums, b a covector with <b, c> = 1
     (`theory.secondmoment`); t 1 = 1. With weights w at the lower cut (uniform over live locations) and t^T w
     at the upper one it contracts the deviations of a field from its mean, in mean square, by at most this.
     A Ritz value: a lower bound. NaN where weights are negative, or one location is left.

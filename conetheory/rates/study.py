@@ -35,7 +35,7 @@ LANCZOS = 2 * layer.PROBES * layer.STEPS
 BLOCK = 2  # operations that a block with a finite diameter has, about
 
 
-class Rates:
+class Study:
     """Fills the records of one chain of one image, the cheapest part first."""
 
     def __init__(
