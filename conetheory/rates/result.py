@@ -38,7 +38,7 @@ class Rates(Result):
         return json.loads(self.dataset.attrs["left_out"])
 
 
-def rates_of(
+def rates(
     chain: RelevanceChain,
     start: str = "logits",
     *,
@@ -63,9 +63,8 @@ def rates_of(
     texts = {r.name: json.dumps(r.as_json()) for r in records}
     data["rate_record"] = (DIMS, np.array([[[texts[name] for name in data["layer"].values]]]))
     settings = {"vectors": vectors, "seed": seed, "passes": passes, "passes_spent": study.budget.spent}
-    data = data.assign_attrs(
-        provenance(chain.network, left_out=json.dumps(study.budget.left_out), **settings)
-    )
+    left_out = json.dumps(study.budget.left_out)
+    data = data.assign_attrs(provenance(chain.network, left_out=left_out, **settings))
     return Rates(data)
 
 

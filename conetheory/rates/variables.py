@@ -18,9 +18,7 @@ RATES = (
         unit=COUNT,
         side="exact",
     ),
-    Variable(
-        "rate_block_diameter", "diameter", "projective diameter of that block", unit="nat", side="exact"
-    ),
+    Variable("rate_block_diameter", "diameter", "diameter of that block", unit="nat", side="exact"),
     Variable(
         "rate_block_birkhoff", "tau_B", "Birkhoff's coefficient of that block", unit=NUMBER, side="exact"
     ),
@@ -30,7 +28,7 @@ RATES = (
     Variable(
         "rate_sigma",
         "s2/s1",
-        "second over first singular value of the operation",
+        "second over first singular value",
         unit=NUMBER,
         side="estimate",
     ),
