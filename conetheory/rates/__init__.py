@@ -1,8 +1,8 @@
 """Rates of contraction, operation by operation: what each matrix says by itself, and the chain down to it.
 
 Touch `rates`. `operation` is a node's matrix, `layer` what it says by itself, `block` the shortest block
-above it whose cone is bounded at a location, `sofar` and `origins` what the chain down to it says; `study` spends a
-budget on them, `record` and `result` keep what came out.
+above it whose cone is bounded at a location, `sofar` and `origins` what the chain down to it says; `study`
+spends a budget on them, `record` and `result` keep what came out.
 """
 
 from conetheory.rates.operation import Operation
