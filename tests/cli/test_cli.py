@@ -249,9 +249,7 @@ def test_one_theorem_in_full(capsys):
     assert entry["id"] == "generators"
     assert main(["theorems", "generators"]) == 0
     printed = capsys.readouterr().out
-    assert all(
-        part in printed for part in ("proofs/test_generators.py", "Orlitzky, Michael (2020)", "**Proof.**")
-    )
+    assert all(part in printed for part in ("proofs/test_generators.py", "Orlitzky, Michael", "**Proof.**"))
 
 
 def test_simulate_writes_the_figure_and_the_errors(capsys):
