@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 import torch
@@ -126,7 +126,7 @@ def _build(traced: fx.GraphModule, names: dict[fx.Node, str], input_shape: Shape
         _refuse_stale(item, names[item])
     (output,) = next(item for item in traced.graph.nodes if item.op == "output").args
     if not isinstance(output, fx.Node) or "shape" not in output.meta:
-        kind = f"a {type(output).__name__}" if isinstance(output, list | tuple | dict) else "a constant"
+        kind = next((f"a {t.__name__}" for t in (tuple, list, dict) if isinstance(output, t)), "a constant")
         raise UnsupportedLayerError(
             f"the network's output is {kind}, not one tensor of logits; give a module that returns that"
         )
@@ -140,7 +140,8 @@ def _ending_in_logits(graph: Graph) -> Graph:
     channels, *space = graph.shape(graph.output)
     if not space or math.prod(space) > 1:
         return graph
-    name = next(n for n in ("flatten", *(f"flatten_{k}" for k in count(1))) if n not in graph.nodes)
+    names = chain(["flatten"], (f"flatten_{k}" for k in count(1)))
+    name = next(n for n in names if n not in graph.nodes)
     node = Node(name, reshape((channels,)), (graph.output,), (channels,))
     return replace(graph, nodes={**graph.nodes, name: node}, output=name)
 
