@@ -42,13 +42,17 @@ class Settings:
     batch: int = 1
 
     def __post_init__(self) -> None:
-        checked_whole(self.vectors, "vectors", 2, VECTORS)
-        checked_seed(self.seed)
+        plain = {
+            "vectors": checked_whole(self.vectors, "vectors", 2, VECTORS),
+            "seed": checked_seed(self.seed),
+        }
         least = {"bootstrap": 0, "batch": 1, "predict": 0, "certify": 0, "positions": 1}
         for name, lowest in least.items():
             value = getattr(self, name)
             if value is not None or name in ("bootstrap", "batch"):
-                checked_whole(value, name, lowest)
+                plain[name] = checked_whole(value, name, lowest)
+        for name, value in plain.items():  # numpy's own integers are no JSON
+            object.__setattr__(self, name, value)
         if not self.measure and not self.theories and self.certify == 0:
             raise InputError("nothing is asked for: neither to measure nor to predict nor to certify")
         for name in self.theories:
