@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import chain, count
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -138,6 +139,8 @@ def _build(traced: fx.GraphModule, names: dict[fx.Node, str], input_shape: Shape
 def _ending_in_logits(graph: Graph) -> Graph:
     """`(C, 1, 1)`, in which fully convolutional classifiers end, as `(C,)`."""
     channels, *space = graph.shape(graph.output)
+    if math.prod((channels, *space)) == 0:
+        raise UnsupportedLayerError(f"the network's output, of shape {(channels, *space)}, holds no numbers")
     if not space or math.prod(space) > 1:
         return graph
     names = chain(["flatten"], (f"flatten_{k}" for k in count(1)))
@@ -224,9 +227,9 @@ def _folded(
 
 def _checked_shape(shape: Any) -> Shape:
     sizes = tuple(shape) if isinstance(shape, tuple | list | torch.Size) else (shape,)
-    if not sizes or not all(isinstance(n, int) and n > 0 for n in sizes):
+    if not sizes or not all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in sizes):
         raise InputError(f"an input shape is (channels, height, width), not {shape!r}")
-    return sizes
+    return tuple(map(int, sizes))
 
 
 def _dtype(model: nn.Module) -> torch.dtype:

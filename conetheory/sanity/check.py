@@ -115,6 +115,8 @@ class _Check:
         self.fresh, self.progress = fresh, progress
         self.placed = {"dtype": settings.dtype, "device": settings.device}
         self.levels = levels(self.graph, settings.layers or default_layers(network))
+        if not self.levels:
+            raise InputError("the network has no layer with parameters to randomise")
         found = predicted_classes(network, images, **self.placed) if targets is None else targets
         self.targets = found.cpu()
         self.maps = self._maps(network, self.targets)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -191,6 +193,35 @@ def test_several_outputs_are_refused_in_one_line(case):
     assert str(caught.value) == (
         f"the network's output is a {kind}, not one tensor of logits; give a module that returns that"
     )
+
+
+def test_shapes_of_numpy_are_shapes_and_truth_values_none():
+    assert load(nn.Linear(4, 2), input_shape=(np.int64(4),)).graph.input_shape == (4,)
+    with pytest.raises(InputError, match="an input shape is"):
+        load(nn.Linear(1, 2), input_shape=(True,))
+
+
+def test_networks_without_numbers_or_outputs_are_refused(tmp_path):
+    with pytest.raises(
+        InputError, match="tensor 'weight' of Linear is on the meta device and holds no numbers"
+    ):
+        load(nn.Linear(4, 2, device="meta"), input_shape=(4,))
+    torch.save(nn.Linear(4, 2).state_dict(), path := tmp_path / "a.pth")
+    assert load(nn.Linear(4, 2, device="meta"), path, (4,)).graph.classes == 2
+    with pytest.raises(UnsupportedLayerError, match=r"output, of shape \(0,\), holds no numbers"):
+        load(nn.Sequential(nn.Flatten(), _empty()), input_shape=(4,))
+
+
+def _empty() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return nn.Linear(4, 0)
+
+
+def test_a_network_without_parameters_has_nothing_to_randomise():
+    found = load(nn.ReLU(), input_shape=(4,))
+    with pytest.raises(InputError, match="no layer with parameters to randomise"):
+        sanity_check(found, torch.rand(2, 4), "gradient")
 
 
 class Batch(nn.Module):
