@@ -9,8 +9,9 @@ import numpy as np
 
 from conetheory.chain.columns import local_columns, location_columns, origin_moments
 from conetheory.chain.layers import below
-from conetheory.chain.local import LocalBlock, is_enumerable, local_rows
+from conetheory.chain.local import LocalBlock, checked_positions, is_enumerable, local_rows
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.counts import checked_seed
 from conetheory.errors import InputError
 from conetheory.progress import Progress, silent
 
@@ -49,6 +50,7 @@ class Supply:
         self.chain, self.start = chain, start
         self.layers = below(chain, start, layers)
         self.positions, self.first_image, self.progress = positions, first_image, progress
+        positions, seed = checked_positions(positions), checked_seed(seed)
         self.sampling = {"positions": positions, "seed": seed, "first_image": first_image}
         self.computed: Counter[str] = Counter()
         self._held: dict[str, Blocks] = {}

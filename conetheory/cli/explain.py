@@ -60,21 +60,26 @@ def run_explain(
     if json:
         typer.echo(json_format.dumps(_summary(maps, paths), indent=2))
     else:
-        typer.echo(f"Written: {asked.out / 'maps.nc'}, {', '.join(map(str, paths))}")
+        typer.echo(f"Written: {', '.join(map(str, [asked.out / 'maps.nc', *paths]))}")
 
 
 def _note_empty(maps: Maps) -> None:
     """Say which maps are zero everywhere, as those of a black image are."""
     from conetheory.runs.progress import note
 
-    empty = (maps.dataset["map"] == 0).all(["y", "x"]).stack(of=("method", "image", "target"))
+    space = [dim for dim in maps.dataset["map"].dims if dim not in ("method", "image", "target")]
+    empty = (maps.dataset["map"] == 0).all(space).stack(of=("method", "image", "target"))
     for method, image, target in empty["of"].values[empty.values]:
         note(f"{method}: no relevance of {target} reaches the pixels of {image}: the map is zero")
 
 
 def _draw(asked: Series, maps: Maps) -> list[Path]:
     from conetheory.plotting.maps import maps_figure
+    from conetheory.runs.progress import note
 
+    if "picture" not in maps.dataset:
+        note("the inputs are no pictures: no figures are drawn of their maps")
+        return []
     paths, drawn = [], Counter()
     for image in maps.dataset["image"].values:
         stem = re.sub(r"[^\w.()-]+", "-", str(image)).rpartition(".")[0] or str(image)

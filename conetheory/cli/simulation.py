@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from conetheory.cli.console import out as stdout
-from conetheory.cli.options import MOST, SEEDS
+from conetheory.counts import SEEDS, VECTORS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,7 +21,7 @@ def run_simulation(
     matrices: Annotated[
         list[str] | None, typer.Option(metavar="VARIANT", help=MATRICES, show_default=False)
     ] = None,
-    starts: Annotated[int, typer.Option(min=2, max=MOST, help="Random starts.")] = 32,
+    starts: Annotated[int, typer.Option(min=2, max=VECTORS, help="Random starts.")] = 32,
     repeats: Annotated[int, typer.Option(min=1, help="Draws of the weights.")] = 20,
     seed: Annotated[int, typer.Option(metavar="S", min=0, max=SEEDS, help="Seed of starts and weights.")] = 0,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results.")] = Path("out/simulate"),

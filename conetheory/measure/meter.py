@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from conetheory.chain.protocol import Chain
+from conetheory.counts import VECTORS, checked_seed, checked_whole
 from conetheory.errors import InputError
 from conetheory.measure import histogram
 from conetheory.measure.bootstrap import pair_band, pair_weights
@@ -185,14 +186,12 @@ class CscMeter:
         bootstrap: int = 0,
         observe: Callable[[str, str, int, Tensor], None] | None = None,
     ) -> None:
-        if not isinstance(vectors, int | np.integer) or vectors < 2:
-            raise InputError(f"CSC compares pairs of vectors: at least 2 are needed, not {vectors}")
-        if not isinstance(seed, int | np.integer) or seed < 0:
-            raise InputError(f"a seed is a whole number from 0 on, not {seed}")
         if not starts:
             raise InputError("CSC needs a start layer, such as 'logits'")
-        self.starts, self.vectors, self.seed, self.layers = tuple(starts), vectors, seed, layers
-        self.distribution, self.bootstrap, self.observe = distribution, bootstrap, observe
+        self.starts, self.seed, self.layers = tuple(starts), checked_seed(seed), layers
+        self.vectors = checked_whole(vectors, "vectors, of which pairs are compared,", 2, VECTORS)
+        self.bootstrap = checked_whole(bootstrap, "bootstrap", 0)
+        self.distribution, self.observe = distribution, observe
         self.images = 0
         self.statistics: dict[tuple[str, str], LayerStatistics] = {}
         self.chain: Chain | None = None

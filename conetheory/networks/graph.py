@@ -27,7 +27,11 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes in topological order. `aliases` maps other names of a layer (module paths, the paper's names)."""
+    """Nodes in topological order. `aliases` maps other names of a layer (module paths, the paper's names).
+
+    The output is `(classes,)`, the logits, or a feature map: then the network is a trunk, whose layers can be
+    measured and predicted from, and which has no classes to explain.
+    """
 
     nodes: Mapping[str, Node]
     input_shape: Shape
@@ -37,6 +41,17 @@ class Graph:
 
     def shape(self, name: str) -> Shape:
         return self.input_shape if name == INPUT else self.nodes[name].shape
+
+    @property
+    def classes(self) -> int:
+        """How many outputs there are to choose from; `InputError` where the output is a feature map."""
+        shape = self.shape(self.output)
+        if len(shape) != 1:
+            raise InputError(
+                f"the network's output is a feature map of shape {shape}, which has no classes or logits: "
+                f"start from a layer, such as {self.label(self.layers[-1])!r}, or add a head"
+            )
+        return shape[0]
 
     @cached_property
     def consumers(self) -> dict[str, list[Node]]:
@@ -138,7 +153,7 @@ class Graph:
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
-        """The logits `(N, classes)`."""
+        """The logits `(N, classes)`, or the feature map in which a trunk ends."""
         return next(y for node, _, y in self.run(images) if node.name == self.output)
 
     def to(self, **kwargs: Any) -> Graph:

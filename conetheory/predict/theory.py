@@ -8,8 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from conetheory.chain.local import checked_positions
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
+from conetheory.counts import VECTORS, checked_seed, checked_whole
 from conetheory.progress import Progress, silent
 from conetheory.rules.registry import Method
 from conetheory.theory.records import NotApplicable
@@ -43,7 +45,8 @@ class Theory(ABC):
         positions: int | None = None,
     ) -> None:
         self.start, self.layers = start, layers
-        self.vectors, self.seed, self.positions = vectors, seed, positions
+        self.vectors, self.seed = checked_whole(vectors, "vectors", 2, VECTORS), checked_seed(seed)
+        self.positions = checked_positions(positions)
         self.images = self.first_image = 0
 
     @classmethod

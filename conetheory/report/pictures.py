@@ -42,7 +42,7 @@ def _png(pixels: np.ndarray) -> str:
 def gallery(findings: Findings) -> Iterator[dict[str, Any]]:
     """For each image of the maps: its name, its picture, and a row of maps for each target that it has."""
     data = findings.maps
-    for image in () if data is None else data["image"].values:
+    for image in () if data is None or not drawable(data["map"]) else data["image"].values:
         one = data.sel(image=image)
         methods = [str(m) for m in data["method"].values]
         rows = [(str(t), _row(one.sel(target=t), methods)) for t in one["target"].values]
@@ -54,6 +54,11 @@ def gallery(findings: Findings) -> Iterator[dict[str, Any]]:
         }
 
 
+def drawable(values: xr.DataArray) -> bool:
+    """Whether they are pictures: the maps of vectors have features, and no height and width."""
+    return {"y", "x"} <= set(values.dims)
+
+
 def _row(one: xr.Dataset, methods: Sequence[str]) -> list[tuple[str, str | None]]:
     maps = [one["map"].sel({"method": method}).values for method in methods]
     uris = [map_uri(values) if np.isfinite(values).any() else None for values in maps]
@@ -63,7 +68,7 @@ def _row(one: xr.Dataset, methods: Sequence[str]) -> list[tuple[str, str | None]
 def directions(findings: Findings, most: int = 3) -> Iterator[tuple[str, str, list[str], float | None]]:
     """(method, image, pictures of the directions in which the class moves the map, movable share)."""
     data = findings.classes
-    if data is None or "directions" not in data:
+    if data is None or "directions" not in data or not drawable(data["directions"]):
         return
     image = data["image"].values[0]
     for method in data["method"].values:

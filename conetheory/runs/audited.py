@@ -12,6 +12,8 @@ import pandas as pd
 from torch import Tensor, nn
 
 from conetheory import networks
+from conetheory.chain.checks import checked_images
+from conetheory.counts import checked_whole
 from conetheory.networks import Images, Network
 from conetheory.report import html_of, write
 from conetheory.report.findings import Findings
@@ -142,7 +144,9 @@ def audit(
 def _network(model: str | nn.Module | Network, weights: Any, images: Any) -> Network:
     if isinstance(model, Network):
         return model
-    shape = tuple(images.shape[1:]) if isinstance(images, Tensor) and images.ndim == 4 else None
+    shape = None
+    if isinstance(images, Tensor):  # a batch of pictures or vectors, or one of them
+        shape = tuple(images.shape[1:] if images.ndim in (2, 4) else images.shape)
     return networks.load(model, weights, shape)
 
 
@@ -150,6 +154,7 @@ def _images(images: Any, network: Network, limit: int | None) -> Images:
     if isinstance(images, Images):
         return images
     if isinstance(images, Tensor):
-        kept = (images if images.ndim == 4 else images[None])[:limit]
+        limit = None if limit is None else checked_whole(limit, "limit", 1)
+        kept = checked_images(images, network.graph.input_shape)[:limit]
         return Images(kept, tuple(str(number) for number in range(len(kept))))
     return networks.load_images(images, network, limit)
