@@ -31,14 +31,15 @@ sys.meta_path.insert(0, Absent())
 """
 
 
-@pytest.mark.parametrize("path", CODE, ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_file_is_longer_than_400_lines(path):
-    assert len(path.read_text().splitlines()) <= 400
+def test_no_file_is_longer_than_400_lines():
+    assert len(CODE) > 300
+    lengths = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in CODE}
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
 
 
-@pytest.mark.parametrize("path", ROOMS, ids=lambda p: p.parent.name)
-def test_every_room_says_what_it_is(path):
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_every_room_says_what_it_is():
+    assert len(ROOMS) > 10
+    assert [p.parent.name for p in ROOMS if not ast.get_docstring(ast.parse(p.read_text()))] == []
 
 
 def test_no_test_imports_from_another():

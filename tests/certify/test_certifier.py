@@ -47,6 +47,7 @@ def by_image(certifier: CscCertifier, layer: str, name: str, images: int) -> lis
     return np.split(np.concatenate(getattr(certifier.certificates[layer], name)), images)
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("bias", ["none", "bach"])
 def test_no_nonnegative_start_violates_a_bound(toy, bias):

@@ -44,6 +44,7 @@ def blocks(found: RelevanceChain, top: str, bottom: str) -> np.ndarray:
 # ---------------------------------------------------------------- two scales, exactly
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
 def test_location_weights_follow_the_markov_chain(toy, method):
@@ -151,6 +152,7 @@ def test_deviations_of_separate_locations_average_out():
 # ---------------------------------------------------------------- local spectrum
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
 def test_local_matrices_are_the_same_from_every_side(toy, method):
@@ -246,6 +248,7 @@ def share_below(found: RelevanceChain, layer: str, level: float, pairs: int = 40
     return float(by_pair.mean()), float(by_pair.std(ddof=1) / np.sqrt(pairs))
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
 @pytest.mark.parametrize(
     "toy", ["nested branches", "conv stride", "dense block", "residual of signed branches"]
