@@ -1,22 +1,19 @@
 """How fast, why, and with what guarantee modified-backprop attributions forget the network's decision."""
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from conetheory.lazy import attach
+from conetheory.version import __version__ as __version__
 
-_PUBLIC = {
-    "RelevanceChain": "conetheory.chain",
-    "measure_csc": "conetheory.measure",
-    "predict_csc": "conetheory.predict",
-    "certify_csc": "conetheory.certify",
-    "compare": "conetheory.results",
-    "audit": "conetheory.runs",
-    "Study": "conetheory.runs",
-    "Settings": "conetheory.runs",
-    "Result": "conetheory.results",
-    "networks": "conetheory.networks",
-}
+if TYPE_CHECKING:
+    from conetheory import networks
+    from conetheory.certify import certify_csc
+    from conetheory.chain import RelevanceChain
+    from conetheory.measure import measure_csc
+    from conetheory.predict import predict_csc
+    from conetheory.results import Result, compare
+    from conetheory.runs import Settings, Study, audit
+
 __all__ = [
     "RelevanceChain",
     "Result",
@@ -30,14 +27,19 @@ __all__ = [
     "predict_csc",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import torch's side on first use, so that `conetheory.theory` works without torch."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'conetheory' has no attribute {name!r}")
-    module = import_module(_PUBLIC[name])
-    return module if name == "networks" else getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+# torch's side is imported on first use: `conetheory.theory` works without torch
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "RelevanceChain": "conetheory.chain",
+        "Result": "conetheory.results",
+        "Settings": "conetheory.runs",
+        "Study": "conetheory.runs",
+        "audit": "conetheory.runs",
+        "certify_csc": "conetheory.certify",
+        "compare": "conetheory.results",
+        "measure_csc": "conetheory.measure",
+        "networks": "conetheory.networks",
+        "predict_csc": "conetheory.predict",
+    },
+)

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,27 @@ def test_no_file_is_longer_than_400_lines():
 def test_every_room_says_what_it_is():
     assert len(ROOMS) > 10
     assert [p.parent.name for p in ROOMS if not ast.get_docstring(ast.parse(p.read_text()))] == []
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=lambda p: p.parent.name)
+def test_what_a_room_exports_is_there_and_is_seen(path):
+    """`__all__` resolves, `dir` shows it, and type checkers see each name imported."""
+    room = import_module(".".join(path.parent.relative_to(ROOT).parts))
+    assert set(room.__all__) <= set(dir(room))
+    assert all(hasattr(room, name) for name in room.__all__)
+    seen = {
+        a.asname or a.name for n in ast.walk(ast.parse(path.read_text())) for a in getattr(n, "names", ())
+    }
+    here = {name for name, value in vars(room).items() if getattr(value, "__module__", "") == room.__name__}
+    assert set(room.__all__) <= seen | here | {"FORMATS"}
+
+
+def test_the_top_shows_its_public_names_and_nothing_else():
+    import conetheory
+
+    assert [name for name in dir(conetheory) if not name.startswith("_")] == sorted(conetheory.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        conetheory.nothing  # noqa: B018
 
 
 def test_no_test_imports_from_another():

@@ -20,7 +20,6 @@ from conetheory.certify.known import EXTRA, matrix_loss
 from conetheory.chain.local import LocalBlock
 from conetheory.chain.relevance import MAX_ENTRIES, RelevanceChain
 from conetheory.networks.ops import LinearOp
-from conetheory.rules.alphabeta import AlphaBeta
 from conetheory.theory import cosine, enclosure, ergodicity
 from conetheory.theory.enclosure import round_up
 from conetheory.theory.ergodicity import NormCone
@@ -139,11 +138,9 @@ def _support(chain: RelevanceChain, start: str, block: LocalBlock) -> np.ndarray
 
 def bounded(chain: RelevanceChain) -> NotApplicable | None:
     """Why no bound on the columns, which rounding could be held against, is known; None where one is."""
-    method = chain.method
-    rule_bounds = isinstance(method.rule, AlphaBeta) and method.rule.bias != "signed"
-    if rule_bounds or (method.linear and method.nonnegative and method.sum_preserving):
+    if chain.method.rule.mass is not None:
         return None
-    return NotApplicable(f"no bound on the columns of {method.name}'s layers is known")
+    return NotApplicable(f"no bound on the columns of {chain.method.name}'s layers is known")
 
 
 # ---------------------------------------------------------------- one location
@@ -231,9 +228,6 @@ def _error(chain: RelevanceChain, above: str, below: str) -> float:
 
 
 def _mass(chain: RelevanceChain, above: str, below: str) -> float:
-    """A bound of the absolute column sums of |Z_l| ... |Z_s|; a bias of the pool's sign only lowers them."""
-    if chain.method.nonnegative:
-        return 1.0
-    each = chain.method.rule.alpha + chain.method.rule.beta
-    nodes = chain.graph.between(above, below)
+    """A bound of the absolute column sums of |Z_l| ... |Z_s|."""
+    each, nodes = chain.method.rule.mass, chain.graph.between(above, below)
     return float(each ** sum(isinstance(node.op, LinearOp) for node in nodes))

@@ -95,7 +95,7 @@ app.command("theorems")(show_theorems)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from conetheory import __version__
+        from conetheory.version import __version__
 
         typer.echo(f"conetheory {__version__}")
         raise typer.Exit

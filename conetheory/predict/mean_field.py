@@ -17,20 +17,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
-from scipy.special import ndtr
 from torch import Tensor
 
 from conetheory.chain.layers import below
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
+from conetheory.errors import InputError
 from conetheory.measure.meter import local_deficits
-from conetheory.networks.graph import INPUT, Node
-from conetheory.networks.ops import PassThrough
+from conetheory.networks.graph import INPUT
 from conetheory.predict.registry import register
 from conetheory.predict.theory import Theory
 from conetheory.progress import Progress
-from conetheory.rules.gradient import RectGrad, derivative
+from conetheory.rules.maps import LocalMap
+from conetheory.rules.rectifiers import OneWay, Rectifier
 from conetheory.rules.registry import Method
 from conetheory.theory.records import NotApplicable
 from conetheory.theory.rectified import Moments, rectified
@@ -66,16 +65,17 @@ class MeanField(Theory):
         """Follow an ensemble of pairs down every image of a chain."""
         wanted = set(below(chain, self.start, self.layers))
         top = chain.graph.resolve(self.start)
-        nodes = chain.graph.between(top, INPUT)
-        for number, image in enumerate(chain.images):
-            follow = _Follower(chain, image[None])
+        for number in range(len(chain)):
+            one = chain.only(number).double("cpu")
             held = {top: self._start(chain.graph.shape(top), supply.first_image + number)}
-            for name in [*(node.name for node in nodes), INPUT]:
-                state = held.pop(name)
-                if name in wanted:
-                    self._record(name, state)
-                if name != INPUT:
-                    follow.cross(chain.graph.nodes[name], state, held)
+            for node, local in one.crossed(top):
+                state = held.pop(node.name)
+                if node.name in wanted:
+                    self._record(node.name, state)
+                for source, part in zip(node.inputs, _cross(local, state), strict=True):
+                    held[source] = part if source not in held else held[source] + part
+            if INPUT in wanted:
+                self._record(INPUT, held[INPUT])
             progress(self.label, number + 1, len(chain))
 
     def _start(self, shape: Sequence[int], image: int) -> Tensor:
@@ -101,44 +101,22 @@ def _parts(state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return state.split([1, DRAWS, DRAWS], 1)
 
 
-class _Follower:
-    """Moves the ensemble of one image across one node after the other, in float64 on the CPU."""
-
-    def __init__(self, chain: RelevanceChain, image: Tensor) -> None:
-        self.rule = chain.method.rule
-        self.maps, self.gates = {}, {}
-        graph = chain.graph.to(dtype=torch.float64, device="cpu")
-        for node, xs, y in graph.run(image.to("cpu", torch.float64)):
-            if isinstance(node.op, PassThrough) and node.op.kind == "activation":
-                self.gates[node.name] = (node.op, xs[0], y)
-            else:
-                self.maps[node.name] = self.rule.local(node, xs, y)
-
-    def cross(self, node: Node, state: Tensor, held: dict[str, Tensor]) -> None:
-        """Add what a node hands down to the ensemble at each of its inputs."""
-        gate = self.gates.get(node.name)
-        parts = self.maps[node.name].down(state) if gate is None else (self._gate(state, *gate),)
-        for source, part in zip(node.inputs, parts, strict=True):
-            held[source] = part if source not in held else held[source] + part
-
-    def _gate(self, state: Tensor, op: PassThrough, x: Tensor, y: Tensor) -> Tensor:
-        """What the rule does at an activation: rectify or cut, then multiply by the activation's slope."""
-        mean, common, apart = _parts(state)
-        before = _moments(mean, common, apart)
-        cut = _cut(before, y.unsqueeze(1).numpy(), 1 - self.rule.percentile / 100) if self._cuts else 0.0
-        after = rectified(before, cut)
-        shared = after.variance - after.gap / 2, before.variance - before.gap / 2
-        new = [
-            torch.from_numpy(after.mean),
-            common * _shrinkage(*shared),
-            apart * _shrinkage(after.gap, before.gap),
-        ]
-        slope = derivative(op, x).unsqueeze(1) if self.rule.gated else 1.0
-        return torch.cat(new, 1) * slope
-
-    @property
-    def _cuts(self) -> bool:
-        return isinstance(self.rule, RectGrad)
+def _cross(local: LocalMap, state: Tensor) -> tuple[Tensor, ...]:
+    """What an operation hands down to the ensemble, at each of its inputs: linear, or a ReLU or threshold."""
+    if not isinstance(local, Rectifier):
+        if isinstance(local, OneWay):
+            raise InputError(f"there is no mean field of {type(local).__name__}: it is no ReLU or threshold")
+        return local.down(state)
+    mean, common, apart = _parts(state)
+    before = _moments(mean, common, apart)
+    after = rectified(before, local.threshold(before))
+    shared = after.variance - after.gap / 2, before.variance - before.gap / 2
+    new = [
+        torch.from_numpy(after.mean),
+        common * _shrinkage(*shared),
+        apart * _shrinkage(after.gap, before.gap),
+    ]
+    return (torch.cat(new, 1) if local.scale is None else torch.cat(new, 1) * local.scale,)
 
 
 def _moments(mean: Tensor, common: Tensor, apart: Tensor) -> Moments:
@@ -153,18 +131,3 @@ def _shrinkage(after: np.ndarray, before: np.ndarray) -> Tensor:
     live = before > 0
     ratio = np.where(live, np.maximum(after, 0.0), 0.0) / np.where(live, before, 1.0)
     return torch.from_numpy(np.sqrt(ratio))
-
-
-def _cut(r: Moments, activation: np.ndarray, kept: float) -> np.ndarray:
-    """Thresholds `tau / a` on r, tau such that the share `kept` of all units has `a r > tau >= 0`."""
-    sigma = np.sqrt(np.where(r.variance > 0, r.variance, 1e-300))
-    live = activation > 0
-    size = np.where(live, activation, 1.0)
-
-    def excess(tau: float) -> float:
-        return float((live * ndtr((r.mean - tau / size) / sigma)).mean()) - kept
-
-    if excess(0.0) <= 0:
-        return np.zeros_like(size)
-    top = float((size * (np.abs(r.mean) + 40 * sigma)).max())
-    return brentq(excess, 0.0, top, rtol=1e-6) / size

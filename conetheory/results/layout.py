@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from conetheory.schema import DIMS, INPUT
+from conetheory.version import __version__
 
 
 class Layers(Protocol):
@@ -81,8 +82,6 @@ def method_axis(method: Any) -> dict[str, Any]:
 
 def provenance(network: Any = None, **settings: Any) -> dict[str, Any]:
     """Where a result comes from: versions, weights, settings."""
-    from conetheory import __version__
-
     given = {
         k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items() if v is not None
     }

@@ -58,14 +58,11 @@ class AlphaBeta(Rule):
     on_zero: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (abs(self.alpha - self.beta - 1) <= 1e-9 and self.beta >= 0):
             raise InputError(
                 f"alpha - beta must be 1 with beta >= 0, got alpha = {self.alpha:g}, beta = {self.beta:g}"
             )
-        if self.bias not in ("none", "bach", "signed"):
-            raise InputError(f"bias must be none, bach or signed, not {self.bias!r}")
-        if self.empty_pool not in ("drop", "renormalise"):
-            raise InputError(f"empty_pool must be drop or renormalise, not {self.empty_pool!r}")
         if not self.stabiliser >= 0:
             raise InputError(f"the stabiliser must be >= 0, not {self.stabiliser}")
         if not self.on_zero >= 0:
@@ -82,6 +79,11 @@ class AlphaBeta(Rule):
     @property
     def has_fixed_pattern(self) -> bool:
         return self.is_nonnegative  # with beta > 0 two denominators scale a column
+
+    @property
+    def mass(self) -> float | None:
+        # a bias of the pool's own sign only lowers its columns
+        return None if self.bias == "signed" else self.alpha + self.beta
 
     def linear(self, op: LinearOp, xs: Sequence[Tensor], y: Tensor) -> ScaledMap:
         signed = any(bool((x < 0).any()) for x in xs)

@@ -19,32 +19,28 @@ from torch import Tensor
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import Affine, Concat, LinearOp, MaxPool2d, PassThrough
 from conetheory.rules.maps import LocalMap, Same, Split, WinnerTakesAll
+from conetheory.rules.traits import Traits
 
 
-class Rule:
+class Rule(Traits):
     """What a method does at each operation; as it stands, relevance passes through all but linear ones.
 
-    is_linear: the map is linear in the relevance (else it has no adjoint and no spectrum).
-    is_nonnegative: every matrix is nonnegative, so the cone of nonnegative relevances is kept.
-    is_sum_preserving: columns sum to one where all pools are filled.
-    has_fixed_pattern: every matrix is `diag N diag`, with N a matrix of the weights alone and positive
-        diagonals on what is alive, for all images with the same active units, pool winners and input signs;
-        and what is sent down is the relevance itself, one number a unit. Then, and only then, block and
-        image-free certificates speak of it: a rule says so, it is never guessed.
     roundings: how many an entry of its matrix may have beside those of the sums over fans.
-    rectifies: a ReLU stands between the linear maps (`theory.meanfield`'s arc-cosine map applies);
-    gated: what it lets through is multiplied by the slope of the activation as well.
-    reduce: how the channels of a map become one picture, `sum` or `absmax` (of the paper).
     """
 
-    is_linear: ClassVar[bool] = True
-    is_nonnegative: ClassVar[bool] = False
-    is_sum_preserving: ClassVar[bool] = False
-    has_fixed_pattern: ClassVar[bool] = False
     roundings: ClassVar[int] = 8  # two pools, bias, stabiliser, distance to a bound twice, two groups, W^2
-    rectifies: ClassVar[bool] = False
-    gated: ClassVar[bool] = True
-    reduce: ClassVar[str] = "sum"
+
+    @property
+    def mass(self) -> float | None:
+        """A bound of the absolute column sums of the pools that an operation's matrix is a combination of.
+
+        `alpha Z+ - beta Z-` has alpha + beta: what rounding is held against. None where none is known.
+        """
+        return 1.0 if self.is_linear and self.is_nonnegative and self.is_sum_preserving else None
+
+    def at(self, node: Node) -> Rule:
+        """The rule that `node` gets: this one, but for composites."""
+        return self
 
     def bind(self, graph: Graph) -> Self:
         """The rule for this network: where a rule depends on the place of an operation, it is told here."""

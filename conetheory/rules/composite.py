@@ -58,6 +58,11 @@ class Composite(Rule):
         return all(rule.has_fixed_pattern for rule in self.parts)
 
     @property
+    def mass(self) -> float | None:
+        bounds = [rule.mass for rule in self.parts]
+        return None if None in bounds else max(bounds)
+
+    @property
     def roundings(self) -> int:
         return max(rule.roundings for rule in self.parts)
 
@@ -65,7 +70,7 @@ class Composite(Rule):
         return replace(self, lowest=frozenset(lowest(graph)))
 
     def at(self, node: Node) -> Rule:
-        """The rule that `node` gets."""
+        """The rule that `node` gets, by its kind and place."""
         match node.op:
             case Conv2d() | Linear() if self.first is not None and node.name in self.lowest:
                 return self.first

@@ -31,7 +31,6 @@ from conetheory.errors import InputError
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import Conv2d, Linear, LinearOp, Part, Shape, Terms, whole
 from conetheory.rules.base import Rule
-from conetheory.rules.composite import Composite
 from conetheory.rules.excitation import ExcitationBackprop
 from conetheory.rules.maps import Blockwise, Copies, LocalMap, Transposed
 from conetheory.rules.registry import get_method, register
@@ -79,8 +78,7 @@ class AgainstNegated(Rule):
         own = self.base.local(node, xs, y)
         if not isinstance(node.op, Conv2d | Linear):
             return Blockwise(own, 2)
-        rule = self.base.at(node) if isinstance(self.base, Composite) else self.base
-        return Contrast(own, rule, node.op, tuple(xs), y)
+        return Contrast(own, self.base.at(node), node.op, tuple(xs), y)
 
 
 @dataclass(frozen=True)

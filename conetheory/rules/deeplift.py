@@ -48,7 +48,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from conetheory.errors import InputError
 from conetheory.networks.graph import Graph
 from conetheory.rules import differences
 from conetheory.rules.base import Rule
@@ -107,11 +106,6 @@ class Ablation(DeepLift):
     """
 
     chains: Literal["decoupled", "shared"] = "decoupled"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.chains not in ("decoupled", "shared"):
-            raise InputError(f"chains must be decoupled or shared, not {self.chains!r}")
 
     @property
     def is_nonnegative(self) -> bool:

@@ -23,7 +23,7 @@ from conetheory.errors import InputError
 from conetheory.networks.ops import LinearOp, Part, negative, positive
 from conetheory.rules.base import Rule
 from conetheory.rules.maps import ScaledMap
-from conetheory.rules.parameters import check_choice, check_stabiliser
+from conetheory.rules.parameters import check_stabiliser
 from conetheory.rules.registry import register
 from conetheory.rules.shares import reciprocal, scaled
 
@@ -60,7 +60,7 @@ class WSquare(Rule):
     has_fixed_pattern = True
 
     def __post_init__(self) -> None:
-        check_choice(self.bias, "bias", ("none", "squared"))
+        super().__post_init__()
         check_stabiliser(self.stabiliser)
 
     @property
@@ -88,6 +88,7 @@ class Flat(Rule):
     has_fixed_pattern = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_stabiliser(self.stabiliser)
 
     @property
@@ -121,6 +122,7 @@ class ZBox(Rule):
     is_nonnegative = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_stabiliser(self.stabiliser)
 
     @property

@@ -16,7 +16,7 @@ from conetheory.networks.ops import LinearOp
 from conetheory.rules.alphabeta import AlphaBeta
 from conetheory.rules.base import Rule
 from conetheory.rules.maps import ScaledMap
-from conetheory.rules.parameters import check_choice, check_stabiliser
+from conetheory.rules.parameters import check_stabiliser
 from conetheory.rules.registry import register
 
 
@@ -42,7 +42,7 @@ class ExcitationBackprop(Rule):
     has_fixed_pattern = True
 
     def __post_init__(self) -> None:
-        check_choice(self.negative_inputs, "negative_inputs", ("silent", "excite"))
+        super().__post_init__()
         check_stabiliser(self.stabiliser)
 
     @property

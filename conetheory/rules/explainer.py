@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Self
 
 from torch import Tensor
+
+from conetheory.rules.traits import Traits
 
 if TYPE_CHECKING:
     from conetheory.networks.graph import Graph
 
 
-class Explainer:
+class Explainer(Traits):
     """What a library (or our own code) explains from outside: `<v, logits>` for output weights v.
 
     A class is the one-hot v. Where `is_linear`, the map is linear in v, and CSC from the logits to the
     input can be measured as it is for backpropagated methods.
     """
-
-    is_linear: ClassVar[bool] = True
-    is_nonnegative: ClassVar[bool] = False
-    is_sum_preserving: ClassVar[bool] = False
-    rectifies: ClassVar[bool] = False
-    reduce: ClassVar[str] = "sum"
 
     def bind(self, graph: Graph) -> Self:
         """The explainer for this network; raises `InputError` where there is no map of it."""

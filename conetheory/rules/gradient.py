@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import Affine, LinearOp, PassThrough, whole
 from conetheory.rules.base import Rule
 from conetheory.rules.maps import Diagonal, LocalMap, ScaledMap
+from conetheory.rules.rectifiers import Rectified, Thresholded
 from conetheory.rules.registry import register
 
 
@@ -95,7 +95,6 @@ class Deconvnet(Gradient):
 
     is_linear = False
     rectifies = True
-    gated = False
 
     def activation(self, op: PassThrough, x: Tensor, y: Tensor) -> LocalMap:
         return Rectified(None)
@@ -119,9 +118,9 @@ class RectGrad(Gradient):
     percentile: float = 98.0
     is_linear = False
     rectifies = True
-    gated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.percentile < 100:
             raise InputError(f"the percentile must be from 0 to below 100, not {self.percentile:g}")
 
@@ -134,40 +133,3 @@ def derivative(op: PassThrough, x: Tensor) -> Tensor:
     with torch.inference_mode(False), torch.enable_grad():
         point = x.clone().requires_grad_()
         return torch.autograd.grad(op.function(point).sum(), point)[0]
-
-
-class OneWay:
-    """A map that is not linear, so that there is no adjoint."""
-
-    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        raise InputError("this method is not linear in the relevance: it has no adjoint")
-
-
-@dataclass(frozen=True, eq=False)
-class Rectified(OneWay):
-    """`r -> scale * max(r, 0)`; scale None for ones."""
-
-    scale: Tensor | None
-
-    def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        positive = r.clamp(min=0)
-        return (positive if self.scale is None else positive.mul_(self.scale),)
-
-
-@dataclass(frozen=True, eq=False)
-class Thresholded(OneWay):
-    """`scale * r` where `a r` is above its quantile over all units of an image, else 0."""
-
-    scale: Tensor  # (images, 1, *shape), as is the activation a
-    activation: Tensor
-    quantile: float
-
-    def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        product = (r * self.activation).flatten(2)
-        units = product.shape[2]
-        # numpy's linear interpolation between order statistics; torch.quantile refuses large layers
-        rank = self.quantile * (units - 1)
-        low = product.kthvalue(int(rank) + 1, 2, keepdim=True).values
-        high = product.kthvalue(min(int(rank) + 2, units), 2, keepdim=True).values
-        kept = product > torch.lerp(low, high, rank - int(rank))
-        return (torch.where(kept.view_as(r), r * self.scale, 0.0),)

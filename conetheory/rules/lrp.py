@@ -21,7 +21,7 @@ from torch import Tensor
 from conetheory.networks.ops import LinearOp, Part, negative, positive, whole
 from conetheory.rules.base import Rule
 from conetheory.rules.maps import ScaledMap
-from conetheory.rules.parameters import check_choice, check_stabiliser
+from conetheory.rules.parameters import check_stabiliser
 from conetheory.rules.registry import register
 from conetheory.rules.shares import reciprocal, scaled
 
@@ -57,8 +57,8 @@ class Epsilon(Rule):
     bias: Bias = "signed"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_stabiliser(self.epsilon, "epsilon")
-        check_choice(self.bias, "bias", ("signed", "none"))
 
     @property
     def is_sum_preserving(self) -> bool:
@@ -96,10 +96,9 @@ class Gamma(Rule):
     stabiliser: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_stabiliser(self.gamma, "gamma")
         check_stabiliser(self.stabiliser)
-        check_choice(self.form, "form", ("generalised", "simple"))
-        check_choice(self.bias, "bias", ("gamma", "signed", "none"))
 
     @property
     def is_sum_preserving(self) -> bool:

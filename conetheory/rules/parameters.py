@@ -25,7 +25,7 @@ WORDS = {
 def check_parameters(method: str, build: Callable[..., Any], given: Mapping[str, Any]) -> None:
     """Raise `InputError` for the first value whose type its annotation in `build` does not allow.
 
-    Numbers must be finite. Which texts there are to choose from is the rule's own check.
+    Numbers must be finite; a `Literal` is a choice among texts.
     """
     try:
         annotations = get_type_hints(build)
@@ -34,22 +34,29 @@ def check_parameters(method: str, build: Callable[..., Any], given: Mapping[str,
     for name, value in given.items():
         kinds = _kinds(annotations.get(name, Any))
         if not any(_allowed(value, kind) for kind in kinds):
-            words = [WORDS.get(kind, kind.__name__) for kind in kinds if kind is not NoneType]
-            raise InputError(f"{name} of {method} must be {' or '.join(words)}, not {value!r}")
+            raise InputError(f"{name} of {method} must be {_in_words(kinds)}, not {value!r}")
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:
-    """The types that an annotation allows; a choice among texts is `str`."""
+    """The types that an annotation allows, and the texts."""
     if get_origin(annotation) in (Union, UnionType):
         return tuple(kind for part in get_args(annotation) for kind in _kinds(part))
     if get_origin(annotation) is Literal:
-        return (str,)
+        return get_args(annotation)
     return (get_origin(annotation) or annotation,)
+
+
+def _in_words(kinds: Sequence[Any]) -> str:
+    words = [kind if isinstance(kind, str) else WORDS.get(kind, kind.__name__) for kind in kinds]
+    *first, last = (word for word in words if word != NoneType.__name__)
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _allowed(value: Any, kind: Any) -> bool:
     if kind is Any:
         return True
+    if isinstance(kind, str):
+        return isinstance(value, str) and value == kind
     if kind is Sequence:
         return _are_numbers(value)
     if kind is float:
@@ -81,8 +88,3 @@ def _are_numbers(value: Any) -> bool:
 def check_stabiliser(value: float, name: str = "stabiliser") -> None:
     if not value >= 0:
         raise InputError(f"the {name} must be >= 0, not {value}")
-
-
-def check_choice(value: str, name: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise InputError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {value!r}")

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -64,10 +64,6 @@ class PatternNet(Rule):
     patterns: Patterns | str | Path | None = None
     stale: Stale = "refuse"
     reduce = "sum"
-
-    def __post_init__(self) -> None:
-        if self.stale not in get_args(Stale):
-            raise InputError(f"stale must be one of {', '.join(get_args(Stale))}, not {self.stale!r}")
 
     def bind(self, graph: Graph) -> Rule:
         if self.patterns is None:

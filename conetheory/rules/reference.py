@@ -30,12 +30,9 @@ class DeepLift(Rule):
     pool: Pool = "gradient"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not isinstance(self.reference, Tensor) and self.reference not in ("zeros", "mean"):
             raise InputError(f"the reference must be zeros, mean or a tensor, not {self.reference!r}")
-        if self.measure not in ("multipliers", "contributions"):
-            raise InputError(f"measure must be multipliers or contributions, not {self.measure!r}")
-        if self.pool not in ("gradient", "rescale"):
-            raise InputError(f"pool must be gradient or rescale, not {self.pool!r}")
 
     def references(self, images: Tensor) -> Tensor:
         """The reference inputs `(1 or N, C, H, W)` of these images. Raises `InputError`."""

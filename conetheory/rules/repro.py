@@ -17,8 +17,8 @@ from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import Add
 from conetheory.rules.alphabeta import AlphaBeta
 from conetheory.rules.base import Rule
-from conetheory.rules.gradient import OneWay
 from conetheory.rules.maps import LocalMap
+from conetheory.rules.rectifiers import OneWay
 from conetheory.rules.registry import Entry, Method, find, get_method
 
 CHOICES = {

@@ -5,8 +5,9 @@ study does. `stages` has what is done with each image, `store` the files, `serie
 result a method.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from conetheory.lazy import attach
 
 if TYPE_CHECKING:
     from conetheory.runs.audited import Audit, Verdicts, audit
@@ -14,19 +15,17 @@ if TYPE_CHECKING:
     from conetheory.runs.settings import Settings
     from conetheory.runs.study import Study
 
-_HOME = {
-    "Audit": "audited",
-    "Settings": "settings",
-    "Study": "study",
-    "Verdicts": "audited",
-    "audit": "audited",
-    "run": "method",
-}
 __all__ = ["Audit", "Settings", "Study", "Verdicts", "audit", "run"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import on first use, so that `store` and `progress` are there without torch."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+# on first use: `store` and `progress` are there without torch
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "Audit": "conetheory.runs.audited",
+        "Settings": "conetheory.runs.settings",
+        "Study": "conetheory.runs.study",
+        "Verdicts": "conetheory.runs.audited",
+        "audit": "conetheory.runs.audited",
+        "run": "conetheory.runs.method",
+    },
+)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from conetheory.errors import InputError
+from conetheory.version import __version__
 
 if TYPE_CHECKING:
     from conetheory.networks import Images, Network
@@ -40,8 +41,6 @@ def identity(
     command: str, network: Network, images: Images, parameters: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Everything that a method's result depends on."""
-    from conetheory import __version__
-
     return {
         **origin(command, network),
         "conetheory": __version__,

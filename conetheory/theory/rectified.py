@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import ndtr, owens_t
 
 from conetheory.errors import InputError
@@ -85,3 +86,22 @@ def _gap(h: np.ndarray, t: np.ndarray, g: np.ndarray) -> np.ndarray:
     slope = 2 * t * np.exp(-(h**2) / 2) / np.sqrt(2 * np.pi) * ndtr(h * narrow)
     peak = t**2 * np.exp(-(h**2) / np.maximum(1 + np.cos(angle), 1e-300)) / (2 * np.pi)
     return end / 2 * np.sum(WEIGHTS * (np.sin(angle) * (both + slope) + peak), -1)
+
+
+def threshold_keeping(moments: Moments, activation: np.ndarray, share: float) -> np.ndarray:
+    """`tau / a`, tau >= 0 such that `E #{a r > tau} = share` of all units, r Gaussian with these moments.
+
+    Zero where fewer than this share has `a r > 0`. activation: a, of the moments' shape; units with a <= 0
+    never pass. Source: RectGrad's percentile (Kim et al. 2019), in expectation.
+    """
+    sigma = np.sqrt(np.where(moments.variance > 0, moments.variance, 1e-300))
+    live = activation > 0
+    size = np.where(live, activation, 1.0)
+
+    def excess(tau: float) -> float:
+        return float((live * ndtr((moments.mean - tau / size) / sigma)).mean()) - share
+
+    if excess(0.0) <= 0:
+        return np.zeros_like(size)
+    top = float((size * (np.abs(moments.mean) + 40 * sigma)).max())
+    return brentq(excess, 0.0, top, rtol=1e-6) / size

@@ -214,12 +214,12 @@ def test_a_signed_bias_can_empty_a_pool():
         ({"alpha": 2.0}, "alpha - beta must be 1"),
         ({"alpha": 2.0, "beta": 0.5}, "alpha - beta must be 1"),
         ({"alpha": 0.5, "beta": -0.5}, "beta >= 0"),
-        ({"alpha": float("nan"), "beta": 0.0}, "alpha - beta must be 1"),
-        ({"alpha": float("inf"), "beta": float("inf")}, "alpha - beta must be 1"),
-        ({"bias": "some"}, "bias must be"),
-        ({"empty_pool": "keep"}, "empty_pool must be"),
+        ({"alpha": float("nan"), "beta": 0.0}, "alpha of AlphaBeta must be a finite number"),
+        ({"alpha": float("inf"), "beta": float("inf")}, "alpha of AlphaBeta must be a finite number"),
+        ({"bias": "some"}, "bias of .* must be"),
+        ({"empty_pool": "keep"}, "empty_pool of .* must be"),
         ({"stabiliser": -1e-9}, "stabiliser must be"),
-        ({"stabiliser": float("nan")}, "stabiliser must be"),
+        ({"stabiliser": float("nan")}, "stabiliser of AlphaBeta must be"),
     ],
 )
 def test_parameters_out_of_range_are_refused(options, message):

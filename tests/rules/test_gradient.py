@@ -16,7 +16,7 @@ from torchvision import models
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks import trace
-from conetheory.rules.gradient import Thresholded
+from conetheory.rules.rectifiers import Thresholded
 from conetheory.saliency.explain import explain
 from tests.networks.toys import random_images, seeded
 from tests.toys import TOYS, Toy, conv, graph, images

@@ -372,18 +372,18 @@ def test_the_rounding_of_a_preprocessing_stays_in_its_box():
     [
         ("lrp-epsilon", {"epsilon": -1.0}, "epsilon must be >= 0"),
         ("lrp-epsilon", {"epsilon": float("nan")}, "epsilon of lrp-epsilon must be a finite number"),
-        ("lrp-0", {"bias": "bach"}, "bias must be signed or none"),
+        ("lrp-0", {"bias": "bach"}, "bias of .* must be signed or none"),
         ("lrp-0", {"epsilon": 1.0}, "no parameter 'epsilon'"),
         ("lrp-gamma", {"gamma": -0.5}, "gamma must be >= 0"),
-        ("lrp-gamma", {"form": "both"}, "form must be generalised or simple"),
-        ("lrp-gamma", {"bias": "some"}, "bias must be gamma, signed or none"),
+        ("lrp-gamma", {"form": "both"}, "form of .* must be generalised or simple"),
+        ("lrp-gamma", {"bias": "some"}, "bias of .* must be gamma, signed or none"),
         ("lrp-gamma", {"stabiliser": -1.0}, "stabiliser must be >= 0"),
-        ("w-square", {"bias": "signed"}, "bias must be none or squared"),
+        ("w-square", {"bias": "signed"}, "bias of .* must be none or squared"),
         ("w-square", {"stabiliser": -1.0}, "stabiliser must be >= 0"),
         ("flat", {"stabiliser": -1.0}, "stabiliser must be >= 0"),
         ("z-box", {"stabiliser": -1.0}, "stabiliser must be >= 0"),
         ("excitation-bp", {"stabiliser": -1.0}, "stabiliser must be >= 0"),
-        ("excitation-bp", {"negative_inputs": "loud"}, "negative_inputs must be silent or excite"),
+        ("excitation-bp", {"negative_inputs": "loud"}, "negative_inputs of .* must be silent or excite"),
     ],
 )
 def test_parameters_out_of_range_are_refused(name, options, message):

@@ -35,6 +35,7 @@ class IntegratedGradients(Explainer):
     baseline: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.steps < 1:
             raise InputError(f"steps must be at least 1, not {self.steps}")
 
@@ -71,6 +72,7 @@ class SmoothGrad(Explainer):
     reduce: ClassVar[str] = "absmax"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.samples < 1 or self.noise < 0:
             raise InputError("samples must be at least 1 and noise at least 0")
 

@@ -58,8 +58,7 @@ class InformationBottleneck(Explainer):
     is_linear = False
 
     def __post_init__(self) -> None:
-        if self.objective not in ("cross-entropy", "output"):
-            raise InputError(f"objective must be cross-entropy or output, not {self.objective!r}")
+        super().__post_init__()
         if self.samples < 1 or self.steps < 0 or self.sigma < 0:
             raise InputError("samples must be at least 1, steps and sigma at least 0")
 
