@@ -21,7 +21,9 @@ from tests.toys import chain
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii", "utf-8"])
+@pytest.mark.parametrize(
+    "encoding", ["ascii", "utf-8", *(pytest.param(e, marks=pytest.mark.slow) for e in ("cp1252", "latin-1"))]
+)
 def test_a_verdict_is_printed_whatever_the_encoding(tmp_path, encoding):
     folders.write(tmp_path)
     command = [sys.executable, "-m", "conetheory.cli", "report", str(tmp_path)]
