@@ -22,6 +22,7 @@ from torch import Tensor
 
 from conetheory.chain.explained import ExplainerChain, open_chain
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.watch import Watch
 from conetheory.errors import InputError
 from conetheory.progress import Progress, silent
 from conetheory.results.class_distances import Classes
@@ -169,7 +170,10 @@ def class_sensitivity(
     progress: Progress = silent,
     names: Sequence[str] | None = None,
 ) -> Classes:
-    """Class sensitivity of one method on `(N, C, H, W)` images, one image at a time (see `ClassSettings`)."""
+    """Class sensitivity of one method on `(N, C, H, W)` images, one image at a time (see `ClassSettings`).
+
+    Raises `InputError` where a map leaves the range of the dtype on its way.
+    """
     settings = settings or ClassSettings()
     method = get_method(method, **settings.parameters) if isinstance(method, str) else method
     rows = []
@@ -180,7 +184,8 @@ def class_sensitivity(
 
 
 def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: int) -> dict[str, Any]:
-    chain = open_chain(network, image[None], method, dtype=s.dtype, device=s.device)
+    watch = Watch("map")
+    chain = open_chain(network, image[None], method, dtype=s.dtype, device=s.device).watched(watch)
     classes = chain.logits.shape[1]
     if classes < 2:
         raise InputError("the network has one output: there is no other class whose map could differ")
@@ -205,6 +210,7 @@ def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: 
         row["predicted_class_distance"] = float(column_deficit_estimate(values, classes, rest))
     if classes <= s.top or s.whole is None or number < s.whole:
         row["class_distance_worst"], row["worst_pair"] = worst_pair(class_maps(chain, range(classes)))
+    watch.check()
     return row
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from conetheory.chain.explained import open_chain
+from conetheory.chain.watch import Watch
 from conetheory.errors import InputError
 from conetheory.rules.registry import Method
 
@@ -24,13 +25,17 @@ def explain(
     """Maps `(images, targets, C, H, W)`: relevance at the input of one output or several.
 
     targets: class indices `(images, k)`, one class for all images, or None: each image's predicted class.
-    start: `one` sends down 1 from the explained output, `logit` its value.
+    start: `one` sends down 1 from the explained output, `logit` its value. Raises `InputError` where a map
+    leaves the range of the dtype on its way.
     """
     if start not in ("one", "logit"):
         raise InputError(f"start must be one or logit, not {start!r}")
-    chain = open_chain(network, images, method, **options)
+    watch = Watch("map")
+    chain = open_chain(network, images, method, **options).watched(watch)
     vectors = one_hot(chain.logits, targets)
-    return chain.down(vectors * chain.logits.unsqueeze(1) if start == "logit" else vectors, "logits")
+    maps = chain.down(vectors * chain.logits.unsqueeze(1) if start == "logit" else vectors, "logits")
+    watch.check()
+    return maps
 
 
 def one_hot(logits: Tensor, targets: Tensor | int | None = None) -> Tensor:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from conetheory.chain.explained import open_chain
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.watch import Watch
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph
 from conetheory.networks.randomise import Level, Scheme, default_layers, levels, randomised, weighted
@@ -206,7 +207,9 @@ class _Check:
     def _shuffled(
         self, chain: RelevanceChain, targets: Tensor, cuts: Sequence[str], first: int
     ) -> dict[str, np.ndarray]:
-        maps = shuffled_maps(chain, targets.to(chain.device), cuts, seed=self.s.seed, first=first)
+        watch, placed = Watch("map"), targets.to(chain.device)
+        maps = shuffled_maps(chain.watched(watch), placed, cuts, seed=self.s.seed, first=first)
+        watch.check()
         return {cut: pictures(found, self.method.rule.reduce) for cut, found in maps.items()}
 
 
