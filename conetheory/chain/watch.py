@@ -63,7 +63,8 @@ class Watch:
     """What sweeps of one chain yield; nothing is read from a device before `check`.
 
     unit: what is compared as one (see above). squares: whether squares of relevance are formed in its dtype,
-    so that they too must lie within the range.
+    so that they too must lie within the range. As a context it checks at the end, also where what was beyond
+    the range has led to another error.
     """
 
     def __init__(self, unit: Unit = "map", *, squares: bool = False) -> None:
@@ -71,6 +72,13 @@ class Watch:
         self._seen: dict[tuple[str, str], _Seen] = {}
         self._probes: dict[str, Tensor] = {}
         self._chain: Any = None
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        if kind is None or issubclass(kind, Exception):
+            self.check()
 
     def over(
         self, chain: Any, starts: Mapping[str, Any], sweep: Callable[[Mapping[str, Any]], Parts]

@@ -208,18 +208,17 @@ class CscMeter:
         wanted = {chain.graph.resolve(name) for name in (self.layers or chain.layers)}
         weights = torch.stack([self._weights(image) for image in numbers]).to(chain.device)
         done: set[str] = set()
-        watch = Watch("location")
-        for layer, parts in watch.over(chain, self._starts(chain, numbers), chain.sweep):
-            if layer not in wanted:
-                continue
-            for start, r in parts.items():
-                if tuple(r.shape[2:]) == tuple(chain.graph.shape(layer)):
-                    self._record(start, layer, numbers, r, weights)
-                else:
-                    self._record_flattened(start, layer, r)
-            done.add(layer)
-            progress("layers", len(done), len(wanted))
-        watch.check()
+        with Watch("location") as watch:
+            for layer, parts in watch.over(chain, self._starts(chain, numbers), chain.sweep):
+                if layer not in wanted:
+                    continue
+                for start, r in parts.items():
+                    if tuple(r.shape[2:]) == tuple(chain.graph.shape(layer)):
+                        self._record(start, layer, numbers, r, weights)
+                    else:
+                        self._record_flattened(start, layer, r)
+                done.add(layer)
+                progress("layers", len(done), len(wanted))
         self.images += len(chain)
         self.chain = chain
 

@@ -65,10 +65,8 @@ class Theory(ABC):
         """
         supply = supply or self.supply(chain, progress)
         self.first_image = supply.first_image
-        watch = Watch("image", squares=self.squares)
-        self.observe(chain.watched(watch), supply, progress)
-        for seen in (watch, supply.watch):
-            seen.check()
+        with supply.watch, Watch("image", squares=self.squares) as watch:
+            self.observe(chain.watched(watch), supply, progress)
         self.images = max(self.images, supply.first_image + len(chain))
 
     @abstractmethod

@@ -184,8 +184,14 @@ def class_sensitivity(
 
 
 def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: int) -> dict[str, Any]:
-    watch = Watch("map")
-    chain = open_chain(network, image[None], method, dtype=s.dtype, device=s.device).watched(watch)
+    with Watch("map") as watch:
+        chain = open_chain(network, image[None], method, dtype=s.dtype, device=s.device).watched(watch)
+        return _row(chain, s, number, watch)
+
+
+def _row(
+    chain: RelevanceChain | ExplainerChain, s: ClassSettings, number: int, watch: Watch
+) -> dict[str, Any]:
     classes = chain.logits.shape[1]
     if classes < 2:
         raise InputError("the network has one output: there is no other class whose map could differ")
@@ -205,12 +211,12 @@ def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: 
         "pair_distance": [_distance(class_maps(chain, pair)) for pair in s.pairs],
         "top_classes": top,
     }
-    if isinstance(chain, RelevanceChain) and method.linear:
+    watch.check()  # a spectrum divides by the columns' lengths
+    if isinstance(chain, RelevanceChain) and chain.method.linear:
         values, rest = class_spectrum(chain, probes=s.probes, seed=s.seed)
         row["predicted_class_distance"] = float(column_deficit_estimate(values, classes, rest))
     if classes <= s.top or s.whole is None or number < s.whole:
         row["class_distance_worst"], row["worst_pair"] = worst_pair(class_maps(chain, range(classes)))
-    watch.check()
     return row
 
 

@@ -30,12 +30,10 @@ def explain(
     """
     if start not in ("one", "logit"):
         raise InputError(f"start must be one or logit, not {start!r}")
-    watch = Watch("map")
-    chain = open_chain(network, images, method, **options).watched(watch)
-    vectors = one_hot(chain.logits, targets)
-    maps = chain.down(vectors * chain.logits.unsqueeze(1) if start == "logit" else vectors, "logits")
-    watch.check()
-    return maps
+    with Watch("map") as watch:
+        chain = open_chain(network, images, method, **options).watched(watch)
+        vectors = one_hot(chain.logits, targets)
+        return chain.down(vectors * chain.logits.unsqueeze(1) if start == "logit" else vectors, "logits")
 
 
 def one_hot(logits: Tensor, targets: Tensor | int | None = None) -> Tensor:

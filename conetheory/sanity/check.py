@@ -207,9 +207,9 @@ class _Check:
     def _shuffled(
         self, chain: RelevanceChain, targets: Tensor, cuts: Sequence[str], first: int
     ) -> dict[str, np.ndarray]:
-        watch, placed = Watch("map"), targets.to(chain.device)
-        maps = shuffled_maps(chain.watched(watch), placed, cuts, seed=self.s.seed, first=first)
-        watch.check()
+        with Watch("map") as watch:
+            placed = targets.to(chain.device)
+            maps = shuffled_maps(chain.watched(watch), placed, cuts, seed=self.s.seed, first=first)
         return {cut: pictures(found, self.method.rule.reduce) for cut, found in maps.items()}
 
 

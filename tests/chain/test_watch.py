@@ -20,7 +20,7 @@ from conetheory.predict import predict_csc
 from conetheory.saliency import ClassSettings, class_sensitivity, explain, explain_maps
 from conetheory.sanity import SanitySettings, sanity_check
 
-WIDTH, SHAPE = 6, (3, 4, 4)
+WIDTH, SHAPE = 16, (3, 6, 6)
 MEDIAN = "measured_deficit_median"
 
 
@@ -30,12 +30,11 @@ def deep(layers: int, scale: float, *, bias: bool = False) -> Graph:
     body: list[nn.Module] = [nn.Conv2d(SHAPE[0], WIDTH, 1, bias=False)]
     for _ in range(layers):
         layer = nn.Conv2d(WIDTH, WIDTH, 1, bias=bias)
-        nn.init.orthogonal_(layer.weight.flatten(1))
         layer.weight.data = scale * torch.linalg.qr(torch.randn(WIDTH, WIDTH)).Q[:, :, None, None]
         if bias:
             nn.init.constant_(layer.bias, 0.5)
         body += [layer, nn.ReLU()]
-    return trace(nn.Sequential(*body, nn.Flatten(), nn.Linear(WIDTH * 16, 5)), SHAPE)
+    return trace(nn.Sequential(*body, nn.Flatten(), nn.Linear(WIDTH * 36, 5)), SHAPE)
 
 
 def images(count: int = 2) -> Tensor:
@@ -57,7 +56,10 @@ COMMANDS = {
         graph, images(1), "gradient", ClassSettings(dtype=dtype)
     ),
     "sanity": lambda graph, dtype: sanity_check(
-        graph, images(), "gradient", SanitySettings(dtype=dtype, layers=(next(iter(graph.nodes)),))
+        graph,
+        images(),
+        "gradient",
+        SanitySettings(dtype=dtype, layers=(next(iter(graph.nodes)),), measures=("ssim",)),
     ),
 }
 
@@ -130,7 +132,7 @@ def test_what_is_structurally_dead_is_no_underflow():
     class_sensitivity(dead, FORKED, "gradient")
 
 
-@pytest.mark.parametrize("method", ["lrp-alpha1beta0", "gradient", "guided-backprop", "gradient-input"])
+@pytest.mark.parametrize("method", ["lrp-alpha1beta0", "gradient", "guided-backprop", "input-x-gradient"])
 def test_masks_of_zeros_are_no_underflow(method):
     x = images()
     x[:, :, :2] = 0
@@ -143,10 +145,10 @@ def test_next_to_nothing_beside_a_map_costs_the_map_nothing_but_its_location():
     x = images()
     x[0, :, 0, 0] = 1e-39
     graph = deep(3, 1.0)
-    explain(graph, x, "gradient-input")
-    with pytest.raises(InputError, match=r"underflows at 'input' in 5 of 160 vectors at a location"):
-        measure_csc(RelevanceChain(graph, x, "gradient-input"))
-    measure_csc(RelevanceChain(graph, x, "gradient-input", dtype=torch.float64))
+    explain(graph, x, "input-x-gradient")
+    with pytest.raises(InputError, match=r"underflows at 'input' in 5 of 360 vectors at a location"):
+        measure_csc(RelevanceChain(graph, x, "input-x-gradient"))
+    measure_csc(RelevanceChain(graph, x, "input-x-gradient", dtype=torch.float64))
 
 
 def test_squares_have_half_the_range():

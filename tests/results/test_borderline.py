@@ -1,4 +1,4 @@
-"""A verdict whose threshold lies inside the 95% band of its measurement says so, with the band, everywhere."""
+"""A verdict whose threshold lies inside the 95% band of its measurement is borderline, and says its band."""
 
 from __future__ import annotations
 
