@@ -29,7 +29,7 @@ COLUMNS = {
     "predicted": "What theory gives for the measured column, and by how many decades it is off",
     "certified": "Lower bound of the cosine of two nonnegative starts that arrive, at the worst certified "
     "location",
-    "forgotten by": "From this layer down the channels have forgotten the start",
+    "forgotten by": "From this layer down the channels have forgotten the start, by all of the 95% band",
     "blind above": "The lowest start layer that the input knows nothing of",
     "variance moved": "Share of a map's variance over the pixels that the class can move",
     "whole maps": "1 − |cos| of the whole maps of two starts",

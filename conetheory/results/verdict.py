@@ -47,10 +47,10 @@ class Verdict:
     """The outcome for one method and network with what it rests on.
 
     rank: dimensions that the maps of all classes fill, rounded up, where that was measured. collapsed_by:
-    from this layer down the channels have forgotten the start. blind_above: the lowest start layer that is
-    forgotten at the input; nothing above it is seen in the map, a spatial weighting aside. dead_from: at this
-    layer and below there is no relevance, so that there is no map to judge. missing: kinds of evidence that
-    there was not. leans, borderline: of a borderline verdict, the outcome without bands, and the evidence in
+    from this layer down the channels have forgotten the start, by all of the 95% band where there is one.
+    blind_above: the lowest start layer that is so at the input; nothing above it is seen in the map, a
+    spatial weighting aside. dead_from: at this layer and below there is no relevance, so that there is no map
+    to judge. missing: kinds of evidence that there was not. leans, borderline: of a borderline verdict, the outcome without bands, and the evidence in
     whose bands its thresholds lie.
     """
 

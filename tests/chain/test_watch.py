@@ -93,7 +93,7 @@ def test_overflow_is_said_in_every_room(command):
 
 
 def test_float64_has_a_range_as_well():
-    graph = deep(20, 1e-17, bias=True)
+    graph = deep(30, 1e-12, bias=True)
     with pytest.raises(InputError, match=r"underflows .*: use other parameters"):
         median(graph, torch.float64)
 
