@@ -50,8 +50,8 @@ class Verdict:
     from this layer down the channels have forgotten the start, by all of the 95% band where there is one.
     blind_above: the lowest start layer that is so at the input; nothing above it is seen in the map, a
     spatial weighting aside. dead_from: at this layer and below there is no relevance, so that there is no map
-    to judge. missing: kinds of evidence that there was not. leans, borderline: of a borderline verdict, the outcome without bands, and the evidence in
-    whose bands its thresholds lie.
+    to judge. missing: kinds of evidence that there was not. leans, borderline: of a borderline verdict, the
+    outcome without bands, and the evidence in whose bands its thresholds lie.
     """
 
     network: str
