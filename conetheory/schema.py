@@ -110,6 +110,7 @@ _MEASURED = (
     Variable("measured_deficit_quantile", "quantiles", "quantiles of the deficit", (*DIMS, "quantile")),
     Variable("measured_band", "95% band", "95% bootstrap band of the median deficit", BANDED),
     Variable(WHOLE_MAPS, "whole map", "median deficit of whole maps of two starts"),
+    Variable("measured_flattened_band", "95% band", "95% bootstrap band of the whole maps' median", BANDED),
     Variable("dead_fraction", "dead", "pairs at locations where no relevance arrives", unit=SHARE),
     Variable("pairs_pooled", "pairs", "pairs at live locations", unit=COUNT, side="exact"),
     Variable(BASELINE, "random", "median deficit of random vectors", ("layer",), side="exact"),

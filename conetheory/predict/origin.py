@@ -41,6 +41,7 @@ class OriginLaw(SpectralTheory):
 
     name = "origin"
     label = "origin"
+    squares = True
     by_default = False
     sampled = POSITIONS
 

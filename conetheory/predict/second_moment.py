@@ -60,6 +60,7 @@ class SecondMoment(SpectralTheory):
 
     name = "second-moment"
     label = "second moments"
+    squares = True
     by_default = False
     sampled = POSITIONS
 

@@ -11,6 +11,7 @@ import numpy as np
 from conetheory.chain.local import checked_positions
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
+from conetheory.chain.watch import Watch
 from conetheory.counts import VECTORS, checked_seed, checked_whole
 from conetheory.progress import Progress, silent
 from conetheory.rules.registry import Method
@@ -23,7 +24,7 @@ class Theory(ABC):
     name: what a user types; the variable is `predicted_NAME`. label: in tables and figures. needs: what it
     wants of `chain.supply`, each computed once for all theories that ask. of_drawn_vectors: whether it
     predicts for the very vectors that are measured, so that it sees every measured image. by_default: whether
-    it is run where no theory is named.
+    it is run where no theory is named. squares: whether it squares relevance in the chain's own dtype.
 
     vectors and seed are those of the measurement, positions the locations per layer and image (None: what
     is affordable).
@@ -34,6 +35,7 @@ class Theory(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     of_drawn_vectors: ClassVar[bool] = False
     by_default: ClassVar[bool] = True
+    squares: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -60,10 +62,14 @@ class Theory(ABC):
         return Supply(chain, self.start, self.layers, **options, progress=progress)
 
     def add(self, chain: RelevanceChain, supply: Supply | None = None, progress: Progress = silent) -> None:
-        """See every image of a chain, in any order. supply: what others know of them (None: nothing)."""
+        """See every image of a chain, in any order. supply: what others know of them (None: nothing).
+
+        Raises `InputError` where relevance leaves the range of the dtype.
+        """
         supply = supply or self.supply(chain, progress)
         self.first_image = supply.first_image
-        self.observe(chain, supply, progress)
+        with supply.watch, Watch("image", squares=self.squares) as watch:
+            self.observe(chain.watched(watch), supply, progress)
         self.images = max(self.images, supply.first_image + len(chain))
 
     @abstractmethod

@@ -64,6 +64,7 @@ class Findings:
             Outcome.DEPENDS: ("depends on the decision", "depend on the decision"),
             Outcome.SPATIAL: ("keeps only a spatial weighting of it", "keep only a spatial weighting of it"),
             Outcome.BLIND: ("does not depend on it", "do not depend on it"),
+            Outcome.BORDERLINE: ("is borderline", "are borderline"),
             Outcome.OPEN: ("is not decided", "are not decided"),
         }
         found = [(words[o][len(vs) > 1], vs) for o, vs in groups.items() if vs]

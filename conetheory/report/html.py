@@ -21,6 +21,7 @@ EXPLAINED = {
     Outcome.DEPENDS: "another decision gives another map",
     Outcome.SPATIAL: "another decision only brightens and darkens regions of the same map",
     Outcome.BLIND: "another decision gives the same map",
+    Outcome.BORDERLINE: "the threshold lies inside the 95% band of the measurement",
     Outcome.OPEN: "more evidence is needed",
 }
 

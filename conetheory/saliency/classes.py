@@ -23,6 +23,7 @@ from torch import Tensor
 from conetheory.chain.checks import checked_images
 from conetheory.chain.explained import ExplainerChain, open_chain
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.watch import Watch
 from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError
 from conetheory.progress import Progress, silent
@@ -182,7 +183,8 @@ def class_sensitivity(
     names: Sequence[str] | None = None,
 ) -> Classes:
     """Class sensitivity of one method on images `(N, C, H, W)` or `(N, features)`, one at a time (see
-    `ClassSettings`). Raises `InputError` where the network has no two classes.
+    `ClassSettings`). Raises `InputError` where the network has no two classes, and where a map leaves the
+    range of the dtype on its way.
     """
     settings = settings or ClassSettings()
     method = get_method(method, **settings.parameters) if isinstance(method, str) else method
@@ -201,7 +203,14 @@ def class_sensitivity(
 
 
 def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: int) -> dict[str, Any]:
-    chain = open_chain(network, image[None], method, dtype=s.dtype, device=s.device)
+    with Watch("map") as watch:
+        chain = open_chain(network, image[None], method, dtype=s.dtype, device=s.device).watched(watch)
+        return _row(chain, s, number, watch)
+
+
+def _row(
+    chain: RelevanceChain | ExplainerChain, s: ClassSettings, number: int, watch: Watch
+) -> dict[str, Any]:
     classes = chain.logits.shape[1]
     top = chain.logits[0].topk(min(s.top, classes)).indices.tolist()
     maps = class_maps(chain, top)
@@ -219,7 +228,8 @@ def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: 
         "pair_distance": [_distance(class_maps(chain, pair)) for pair in s.pairs],
         "top_classes": top,
     }
-    if isinstance(chain, RelevanceChain) and method.linear:
+    watch.check()  # a spectrum divides by the columns' lengths
+    if isinstance(chain, RelevanceChain) and chain.method.linear:
         values, rest = class_spectrum(chain, probes=s.probes, seed=s.seed)
         row["predicted_class_distance"] = float(column_deficit_estimate(values, classes, rest))
     if classes <= s.top or s.whole is None or number < s.whole:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from conetheory.chain.explained import open_chain
+from conetheory.chain.watch import Watch
 from conetheory.errors import InputError
 from conetheory.rules.registry import Method
 
@@ -25,14 +26,16 @@ def explain(
 
     targets: class indices `(images, k)`, one class for all images, or None: each image's predicted class.
     start: `one` sends down 1 from the explained output, `logit` its value. Raises `InputError` where the
-    network ends in a feature map, which has no classes.
+    network ends in a feature map, which has no classes, and where a map leaves the range of the dtype on its
+    way.
     """
     if start not in ("one", "logit"):
         raise InputError(f"start must be one or logit, not {start!r}")
     _ = getattr(network, "graph", network).classes
-    chain = open_chain(network, images, method, **options)
-    vectors = one_hot(chain.logits, targets)
-    return chain.down(vectors * chain.logits.unsqueeze(1) if start == "logit" else vectors, "logits")
+    with Watch("map") as watch:
+        chain = open_chain(network, images, method, **options).watched(watch)
+        vectors = one_hot(chain.logits, targets)
+        return chain.down(vectors * chain.logits.unsqueeze(1) if start == "logit" else vectors, "logits")
 
 
 def one_hot(logits: Tensor, targets: Tensor | int | None = None) -> Tensor:

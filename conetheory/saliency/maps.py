@@ -46,11 +46,14 @@ def explain_maps(
     method = get_method(method, **parameters) if isinstance(method, str) else method
     classes = target_classes(network, images, targets, dtype=dtype, device=device)
     maps = saliency(network, images, method, classes, dtype=dtype, device=device)
+    maps = maps.astype(
+        np.float64 if dtype == torch.float64 else np.float32
+    )  # float32 may not hold the former
     titles = [[class_name(network, int(c)) for c in row] for row in classes]
     shown = {"picture": (("image", *dims, "rgb"), photographs(network, images))} if len(shape) == 3 else {}
     data = xr.Dataset(
         {
-            "map": (("method", "image", "target", *dims), maps[None].astype(np.float32)),
+            "map": (("method", "image", "target", *dims), maps[None]),
             **shown,
             "class_index": (("image", "target"), classes.numpy()),
         },

@@ -24,6 +24,7 @@ from torch import Tensor
 from conetheory.chain.checks import checked_images
 from conetheory.chain.explained import open_chain
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.watch import Watch
 from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph
@@ -220,7 +221,9 @@ class _Check:
     def _shuffled(
         self, chain: RelevanceChain, targets: Tensor, cuts: Sequence[str], first: int
     ) -> dict[str, np.ndarray]:
-        maps = shuffled_maps(chain, targets.to(chain.device), cuts, seed=self.s.seed, first=first)
+        with Watch("map") as watch:
+            placed = targets.to(chain.device)
+            maps = shuffled_maps(chain.watched(watch), placed, cuts, seed=self.s.seed, first=first)
         reduce, shape = self.method.rule.reduce, self.graph.input_shape
         return {cut: pictures(found, reduce, shape) for cut, found in maps.items()}
 
