@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from conetheory.errors import InputError
 from conetheory.progress import Progress, silent
 from conetheory.theory.convchains import (
+    BORDERS,
     Border,
     between_zeros,
     deficit_exponent,
@@ -36,7 +37,7 @@ from conetheory.theory.convchains import (
 from conetheory.theory.cosine import pairwise_deficits
 
 Array = NDArray[np.float64]
-STARTS, REPEATS, DEPTH, CHANNELS, KAPPA = 4, 8, 60, 32, 1.0
+STARTS, REPEATS, DEPTH, CHANNELS, KAPPA = 4, 8, 48, 64, 1.0
 SIDES = {1: 1024, 2: 48}  # not mixed after DEPTH layers
 KINDS = ("zero-mean", "positive")
 CHAIN = ("dimensions", "side", "channels", "kappa", "taps", "border", "strides")  # what is said of each chain
@@ -69,6 +70,10 @@ class ConvChain:
             )
         if self.taps < 3 or self.taps % 2 == 0:
             raise InputError(f"an axis has an odd number of taps from 3 on, not {self.taps}")
+        if not all(1 <= layer <= self.depth for layer in self.strides):
+            raise InputError(f"strides are at layers between 1 and {self.depth}, not {self.strides}")
+        if self.border not in BORDERS:
+            raise InputError(f"a border is one of {', '.join(BORDERS)}, not {self.border!r}")
 
     @property
     def reach(self) -> int:

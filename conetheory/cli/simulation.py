@@ -40,8 +40,8 @@ def run_simulation(
     side: Annotated[
         int | None, _conv_option("places a side. (default: 1024 and 48)", "N", min=2, max=MOST)
     ] = None,
-    depth: Annotated[int | None, _conv_option("layers. (default: 60)", "N", min=2, max=MOST)] = None,
-    channels: Annotated[int | None, _conv_option("channels. (default: 32)", "N", min=2, max=MOST)] = None,
+    depth: Annotated[int | None, _conv_option("layers. (default: 48)", "N", min=2, max=MOST)] = None,
+    channels: Annotated[int | None, _conv_option("channels. (default: 64)", "N", min=2, max=MOST)] = None,
     kappa: Annotated[
         float | None, _conv_option("variance of the weights over their squared mean. (default: 1)", "K")
     ] = None,

@@ -27,7 +27,7 @@ import numpy as np
 from conetheory.errors import InputError
 
 Border = Literal["periodic", "zero"]
-_PADDED = {"periodic": "wrap", "zero": "constant"}
+BORDERS = {"periodic": "wrap", "zero": "constant"}  # and what numpy calls padding by them
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,21 @@ def white_walk(starts: Any) -> Walk:
 
 def neighbours(values: Any, dimensions: int, reach: int, border: Border = "periodic") -> list[Any]:
     """`values(..., p + delta)` for the `(2 reach + 1)^d` taps delta, as views; space is the last d axes."""
-    if border not in _PADDED:
-        raise InputError(f"a border is one of {', '.join(_PADDED)}, not {border!r}")
+    if border not in BORDERS:
+        raise InputError(f"a border is one of {', '.join(BORDERS)}, not {border!r}")
     lead = values.ndim - dimensions
-    widths = [(0, 0)] * lead + [(reach, reach)] * dimensions
-    padded = np.pad(values, widths, mode=_PADDED[border])
+    padded = np.pad(values, [(0, 0)] * lead + [(reach, reach)] * dimensions, mode=BORDERS[border])
     return [
         padded[(..., *(slice(at, at + side) for at, side in zip(tap, values.shape[lead:], strict=True)))]
         for tap in product(range(2 * reach + 1), repeat=dimensions)
     ]
+
+
+def tap_sums(values: Any, dimensions: int, reach: int, border: Border = "periodic") -> Any:
+    """`sum_delta values(..., p + delta)`: the sum of `neighbours`, an axis at a time."""
+    for axis in range(-dimensions, 0):
+        values = np.moveaxis(sum(neighbours(np.moveaxis(values, axis, -1), 1, reach, border)), -1, axis)
+    return values
 
 
 def between_zeros(values: Any, dimensions: int, stride: int) -> Any:
@@ -96,13 +102,9 @@ def walk_layer(
     s, T = (
         (between_zeros(values, d, stride) for values in (walk.s, walk.T)) if stride > 1 else (walk.s, walk.T)
     )
-    moved = neighbours(s, d, reach, border)
-    total = sum(moved)
-    shares = [part / total for part in moved]
-    spread = neighbours(T, d, reach, border)
-    T = (kappa / channels) * sum(
-        t[:, None] * t[None] * (1 + around) for t, around in zip(shares, spread, strict=True)
-    )
+    total = tap_sums(s, d, reach, border)
+    spread = tap_sums(s[:, None] * s[None] * (1 + T), d, reach, border)
+    T = (kappa / channels) * spread / (total[:, None] * total[None])
     return Walk(total / np.abs(total).max(axis=tuple(range(1, s.ndim)), keepdims=True), T)
 
 
