@@ -29,12 +29,14 @@ def conv_chain(dataset: xr.Dataset, axes: Axes) -> Axes:
             label += f", $\\ell^{{{power:g}}}$"
         end = (layers[-1], float(one["recursion"][-1]))
         axes.annotate(
-            label, end, (-4, 12), textcoords="offset points", color=colour, fontsize=8.5, ha="right"
+            label, end, (-4, -16), textcoords="offset points", color=colour, fontsize=8.5, ha="right"
         )
     for layer in str(dataset["strides"].values).split():
         axes.axvline(int(layer), color="#bbbbbb", lw=0.8, zorder=0)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
     axes.set_xlabel("layers")
     axes.set_ylabel("median deficit  $1-|\\cos|$")
     grid = f"{int(dataset['side'])} places" + (" a side" if int(dataset["dimensions"]) == 2 else "")
