@@ -336,7 +336,7 @@ _ENTRIES = (
     ),
     _entry(
         "conv-two-scales",
-        "convchains.walk_layers convchains.white_walk",
+        "convchains.walk_layer convchains.walk_layers convchains.white_walk",
         "test_convchains.py",
         title="Random convolutions: location weights walk, channels spread by kappa/n and follow",
         statement="Given the layer above, channels are independent with mean m n sum s_x and covariance v "
@@ -348,7 +348,7 @@ _ENTRIES = (
     ),
     _entry(
         "power-law",
-        "convchains convchains.walk_layers",
+        "convchains.deficit_exponent convchains.slowest_rate convchains.walk_layers",
         "test_convchains.py",
         title="A power law within a resolution",
         statement="Location weights of a walk with step variance a have variance ~ (4 pi a l)^(-d/2), their "

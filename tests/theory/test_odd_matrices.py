@@ -213,6 +213,8 @@ SINGLE: dict[str, Callable[[Any], Any]] = {
 # What takes no array, and what only says what the other functions say.
 SCALAR = {
     "bundle.reduced_layer",
+    "convchains.deficit_exponent",
+    "convchains.slowest_rate",
     "cosine.random_baseline_deficit",
     "enclosure.floats",
     "enclosure.gamma",
@@ -235,7 +237,8 @@ SCALAR = {
 }
 # What takes the arrays of sweeps, several of one shape; not held against odd ones here.
 OF_SWEEPS = {
-    *(f"convchains.{name}" for name in ("white_walk", "walk_layers")),
+    *(f"convchains.{name}" for name in ("white_walk", "walk_layer", "walk_layers", "neighbours")),
+    *(f"convchains.{name}" for name in ("tap_sums", "between_zeros")),
     *(f"origin.{name}" for name in ("moments", "positive_part", "origin_squares", "white_field_covariance")),
     *(f"origin.{name}" for name in ("smoothing", "field_covariance", "origin_spectrum", "overlap")),
     "origin.remainder_upper",
