@@ -23,7 +23,7 @@ from conetheory.theory.records import NotApplicable
 
 BUILTIN = (  # in rank
     *("local_spectrum", "two_scale", "mean_field"),
-    *("second_moment", "location_columns", "origin", "sampled_spectrum"),
+    *("second_moment", "location_columns", "origin", "sampled_spectrum", "walk", "active_walk"),
 )
 PLUGINS = "conetheory.theories"
 

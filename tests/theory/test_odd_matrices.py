@@ -228,6 +228,8 @@ SCALAR = {
     "relupair.relu_rate",
     "theorems.theorem",
     "twoscale.mixing_layers_estimate",
+    "walk.slowest_mode_estimate",
+    "walk.thinned_kappa",
     *(f"randomlayers.{name}" for name in ("vanilla", "positive", "nonnegative", "column_stochastic")),
     *(
         f"randomlayers.{name}"
@@ -242,6 +244,7 @@ OF_SWEEPS = {
     *(f"origin.{name}" for name in ("moments", "positive_part", "origin_squares", "white_field_covariance")),
     *(f"origin.{name}" for name in ("smoothing", "field_covariance", "origin_spectrum", "overlap")),
     "origin.remainder_upper",
+    *(f"walk.{name}" for name in ("point", "walk_step", "joined", "variances", "kernel_variances")),
     *(f"secondmoment.{name}" for name in ("covector", "white_start", "location_weights", "neighbours")),
     *(f"secondmoment.{name}" for name in ("transported", "injected", "handed_over", "local_spectrum")),
     "secondmoment.shortened",
