@@ -12,6 +12,7 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.progress import Progress, silent
 from conetheory.rules.registry import Method
+from conetheory.schema import Variable
 from conetheory.theory.records import NotApplicable
 
 
@@ -21,7 +22,8 @@ class Theory(ABC):
     name: what a user types; the variable is `predicted_NAME`. label: in tables and figures. needs: what it
     wants of `chain.supply`, each computed once for all theories that ask. of_drawn_vectors: whether it
     predicts for the very vectors that are measured, so that it sees every measured image. by_default: whether
-    it is run where no theory is named.
+    it is run where no theory is named. details: variables of its own beside the prediction, by layer
+    (`detail`), or texts by method and start (`note`).
 
     vectors and seed are those of the measurement, positions the locations per layer and image (None: what
     is affordable).
@@ -32,6 +34,7 @@ class Theory(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     of_drawn_vectors: ClassVar[bool] = False
     by_default: ClassVar[bool] = True
+    details: ClassVar[tuple[Variable, ...]] = ()
 
     def __init__(
         self,
@@ -74,6 +77,14 @@ class Theory(ABC):
     def band(self, layer: str) -> tuple[float, float]:
         """A 95% band of the median; NaN where the theory has none."""
         return np.nan, np.nan
+
+    def detail(self, name: str, layer: str) -> float:
+        """The value of one of its `details` at a layer; NaN where there is none."""
+        return np.nan
+
+    def note(self, name: str) -> str:
+        """The text of one of its `details`."""
+        return ""
 
     def passes(self, chain: RelevanceChain) -> int:
         """What `add` costs, in vectors sent down or up one image of the chain, `needs` included."""

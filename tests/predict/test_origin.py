@@ -12,7 +12,8 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks import trace
 from conetheory.predict.local_spectrum import LocalSpectrum
 from conetheory.predict.location_columns import LocationColumns
-from conetheory.predict.origin import OriginLaw, centred_grid
+from conetheory.predict.origin import OriginLaw
+from conetheory.predict.origin_cut import centred_grid
 from conetheory.predict.second_moment import first_state
 from conetheory.rules.registry import get_method
 from conetheory.theory import origin as theory
@@ -64,7 +65,11 @@ def test_they_predict_collapsed_channels():
         each.add(found)
     for layer in layers:
         assert abs(np.log10(columns.median(layer) / exact.median(layer))) < 0.15
-        assert 0 <= law.repaired(layer) <= law.narrow(layer) <= 1
+        repaired, narrow, replaced = (
+            law.detail(f"origin_{name}_share", layer) for name in ("repaired", "narrow", "columns")
+        )
+        assert 0 <= repaired <= narrow <= 1
+        assert 0 <= replaced <= 1
     assert abs(np.log10(law.median("1") / exact.median("1"))) < 0.15  # wide enough only there
 
 

@@ -237,7 +237,7 @@ OF_SWEEPS = {
     *(f"convchains.{name}" for name in ("white_walk", "walk_layers")),
     *(f"origin.{name}" for name in ("moments", "positive_part", "origin_squares", "white_field_covariance")),
     *(f"origin.{name}" for name in ("smoothing", "field_covariance", "origin_spectrum", "overlap")),
-    "origin.remainder_upper",
+    *(f"origin.{name}" for name in ("remainder_upper", "cut_by_border", "tail_energies")),
     *(f"secondmoment.{name}" for name in ("covector", "white_start", "location_weights", "neighbours")),
     *(f"secondmoment.{name}" for name in ("transported", "injected", "handed_over", "local_spectrum")),
     "secondmoment.shortened",
