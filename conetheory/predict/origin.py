@@ -57,7 +57,8 @@ class OriginLaw(SpectralTheory):
     What the start's own channels still show (T of theorem `origin-overlap`) is not in the prediction, so it
     is a floor where they do: near the start, and in residual blocks. `details` say which share of the tail
     they add, and which share of the tail lies in the span of G: by three white starts, each split into
-    `s(q) c(q)` and the rest, from a stream that no measurement draws from.
+    `s(q) c(q)` and the rest, from a stream that no measurement draws from. Of three channels or fewer c and G
+    span everything, so that the second share is not given.
     """
 
     name = "origin"
@@ -156,7 +157,10 @@ class OriginLaw(SpectralTheory):
         along, rest = r.split(self.draws)
         (of_locations, _), (own, _) = (theory.tail_energies(origin, part) for part in (along, rest))
         tail, inside = theory.tail_energies(origin, along + rest)
-        return {schema.TRANSIENT: own / (own + of_locations), schema.GRADIENT: inside / tail}
+        found = {schema.TRANSIENT: own / (own + of_locations)}
+        if r.shape[1] > 3:  # beside c and the span of G there is something
+            found[schema.GRADIENT] = inside / tail
+        return found
 
     def _record(self, layer: str, found: Sequence[Locations]) -> None:
         for one in found:
