@@ -321,6 +321,19 @@ _MAPS = (
     Variable("map", "map", "relevance at the input, channels reduced", (), "relevance", "exact"),
     Variable("picture", "picture", "the picture that is explained", (), NUMBER, "exact"),
     Variable("class_index", "class", "the output that is explained", (), NUMBER, "exact"),
+    Variable(
+        "origin_density",
+        "origin",
+        "where a channel's relevance at a location comes from",
+        (),
+        NUMBER,
+        "exact",
+    ),
+    Variable("origin_channel", "channel", "whose origin it is", (), NUMBER, "exact"),
+    Variable(
+        "origin_place", "location", "whose channels they are, in shares of the map", (), NUMBER, "exact"
+    ),
+    Variable("location_field", "s", "location weights of a target over their mean", (), NUMBER, "exact"),
 )
 
 # Theories of files that were written before files said what they hold.
