@@ -29,15 +29,20 @@ def origins_figure(data: xr.Dataset, image: str) -> Figure:
     axes = figure.subplots(len(methods), 1 + 2 * len(targets), squeeze=False)
     for row, method in zip(axes, methods, strict=True):
         found = one.sel({"method": method})
-        density_panel(row[0], found, f"{method}: origins at {data.attrs.get('origin_layer', 'a location')}")
+        density_panel(row[0], found, f"{method}\norigins at {data.attrs.get('origin_layer', 'a location')}")
         for number, target in enumerate(targets):
             of = found.sel({"target": target})
-            field_panel(row[1 + 2 * number], of, f"{target}: weights on {found['origin_cut'].item()}")
-            map_panel(row[2 + 2 * number], of["map"].values, f"{target}: map")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower left", ncols=len(labels) or 1, frameon=False, fontsize=7
-    )
+            field_panel(row[1 + 2 * number], of, f"{target}\nweights on {found['origin_cut'].item()}")
+            map_panel(row[2 + 2 * number], of["map"].values, f"{target}\nmap")
+        options = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "frameon": False, "fontsize": 6}
+        row[0].legend(
+            ncols=len(CHANNELS),
+            handlelength=1.4,
+            columnspacing=0.8,
+            title="channels",
+            title_fontsize=6,
+            **options,
+        )
     return figure
 
 
@@ -63,7 +68,7 @@ def density_panel(axes: Axes, one: xr.Dataset, title: str = "") -> None:
         axes.contour(x, y, density, levels, colors=[colour], linestyles=[stroke], linewidths=1.3)
         mean = [float((grid * density).sum() / density.sum()) for grid in (x, y)]
         axes.plot(*mean, "o", color=colour, mec="white", mew=0.8, ms=5)
-        axes.plot([], [], color=colour, ls=stroke, label=f"channel {channel}")
+        axes.plot([], [], color=colour, ls=stroke, label=f"{channel}")
     y, x = one["origin_place"].values * (height, width) - 0.5
     axes.plot(x, y, "x", color="black", mew=3.2, ms=8)
     axes.plot(x, y, "x", color="white", mew=1.4, ms=7)
@@ -72,12 +77,12 @@ def density_panel(axes: Axes, one: xr.Dataset, title: str = "") -> None:
 
 
 def field_panel(axes: Axes, one: xr.Dataset, title: str = "") -> None:
-    """s over its mean, with arrows up its gradient (central differences)."""
+    """s over its mean, red above and blue below it, with arrows up its gradient (central differences)."""
     axes.set_title(title, fontsize=7)
     axes.set_axis_off()
     field = one["location_field"].values.astype(float)
-    limit = max(np.nanmax(np.abs(field), initial=0.0), 1e-12)
-    axes.imshow(field, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    limit = max(np.nanmax(np.abs(field - 1), initial=0.0), 1e-12)
+    axes.imshow(field, cmap="RdBu_r", vmin=1 - limit, vmax=1 + limit)
     if min(field.shape) < 2 or not np.isfinite(field).all():
         return
     down, right = np.gradient(field)

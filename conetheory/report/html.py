@@ -98,6 +98,7 @@ def _context(findings: Findings, identity: str) -> dict[str, Any]:
         if _has(findings.classes, "class_distance_median")
         else "",
         "directions": list(pictures.directions(findings)),
+        "origins": list(pictures.origins(findings)),
         "gallery": list(pictures.gallery(findings)),
         "provenance": provenance_rows(findings),
     }
