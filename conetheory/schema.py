@@ -21,7 +21,10 @@ INPUT = "input"  # the layer that is the image
 DIMS = ("method", "start", "layer")
 SIDES = ("lower", "upper")
 BANDED = (*DIMS, "side")
-LABELS = ("label", "depth", "rule", "family")  # coordinates that describe others, and number nothing
+ABOVE, CROSSING = "above", "crossing"  # of a layer: the one whose relevance it gets, and what lies between
+# coordinates that describe others, and number nothing
+LABELS = ("label", "depth", "rule", "family", ABOVE, CROSSING)
+RESIDUAL, PROJECTION, STRIDE = "residual block", "projection block", ", stride "  # in crossings
 WEIGHTS = "network_weights_sha256"  # the attribute that tells networks apart
 DEFICIT, DECADES, COUNT, SHARE, NUMBER = "1 - |cos|", "decades", "count", "share", "1"
 
@@ -218,6 +221,51 @@ REASONS = (
 )
 NOT_PREDICTED = Variable("not_predicted", "no theory here", "why no theory applies", ("method",), "", "text")
 
+# What the theory `origin` says of each layer beside its prediction; pixels are locations of its cut.
+TRANSIENT, GRADIENT = "origin_transient_share", "origin_gradient_share"
+WIDTH, APART, CUT = "origin_width", "origin_apart", "origin_cut"
+ORIGIN = (
+    Variable(TRANSIENT, "T", "tail that the start's own channels add, at the median location", unit=SHARE),
+    Variable(GRADIENT, "in G", "tail in the span of G, at the median location", unit=SHARE),
+    Variable(WIDTH, "width", "standard deviation of the origin, median", unit="pixel", side="estimate"),
+    Variable(
+        APART,
+        "apart",
+        "distance of channels' mean origins from the mean, rms, median",
+        unit="pixel",
+        side="estimate",
+    ),
+    Variable(
+        "origin_narrow_share",
+        "narrow",
+        "locations with an origin narrower than three pixels",
+        unit=SHARE,
+        side="exact",
+    ),
+    Variable(
+        "origin_border_share",
+        "border",
+        "locations whose origin the map's border cuts",
+        unit=SHARE,
+        side="exact",
+    ),
+    Variable(
+        "origin_columns_share",
+        "columns",
+        "locations where location columns replace the Gaussian",
+        unit=SHARE,
+        side="exact",
+    ),
+    Variable(
+        "origin_repaired_share",
+        "repaired",
+        "locations whose Sigma had an eigenvalue raised to 0.05 pixel^2",
+        unit=SHARE,
+        side="exact",
+    ),
+    Variable(CUT, "origins on", "the map on whose locations origins are counted", _STARTS, "", "text"),
+)
+
 _IMAGES = ("method", "image")
 _CLASSES = (
     Variable(DISTANCE, "top classes", "median distance of top classes' maps", _IMAGES),
@@ -274,6 +322,19 @@ _MAPS = (
     Variable("map", "map", "relevance at the input, channels reduced", (), "relevance", "exact"),
     Variable("picture", "picture", "the picture that is explained", (), NUMBER, "exact"),
     Variable("class_index", "class", "the output that is explained", (), NUMBER, "exact"),
+    Variable(
+        "origin_density",
+        "origin",
+        "where a channel's relevance at a location comes from",
+        (),
+        NUMBER,
+        "exact",
+    ),
+    Variable("origin_channel", "channel", "whose origin it is", (), NUMBER, "exact"),
+    Variable(
+        "origin_place", "location", "whose channels they are, in shares of the map", (), NUMBER, "exact"
+    ),
+    Variable("location_field", "s", "location weights of a target over their mean", (), NUMBER, "exact"),
 )
 
 # Theories of files that were written before files said what they hold.
@@ -288,7 +349,7 @@ _DECLARED: dict[str, Variable] = {
     v.name: v
     for v in (
         *(replace(v, part=part) for part, group in _PARTS.items() for v in group),
-        *(*REASONS, NOT_PREDICTED, *_CLASSES, *_SANITY, *_MAPS),
+        *(*REASONS, NOT_PREDICTED, *ORIGIN, *_CLASSES, *_SANITY, *_MAPS),
         *(v for theory in _BEFORE for v in theory.variables),
     )
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from conetheory.errors import InputError
+from conetheory.networks.crossings import crossings
 from conetheory.networks.ops import Op, PassThrough, Shape
 from conetheory.schema import INPUT
 
@@ -105,6 +107,14 @@ class Graph:
     def _continues(op: Op) -> bool:
         return isinstance(op, PassThrough) and op.kind in ("activation", "folded")
 
+    def crossings(self, layers: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """For each of some layers the one above it, and in words what relevance crosses between the two.
+
+        Above is the nearest of the layers that all relevance from the output crosses on its way to this one;
+        layers that have none are left out.
+        """
+        return crossings(self, layers)
+
     @cached_property
     def cuts(self) -> tuple[str, ...]:
         """The tensors that every path from input to output crosses, `INPUT` first and the output last."""
@@ -136,6 +146,14 @@ class Graph:
                 above.update(node.inputs)
                 crossed.append(node)
         return crossed
+
+    def multiplications(self, top: str, bottom: str) -> int:
+        """Of one vector from `top` down to `bottom`, roughly: the taps of every unit that it crosses."""
+        weights = ((node, getattr(node.op, "weight", None)) for node in self.between(top, bottom))
+        return sum(
+            math.prod(node.shape) * (1 if weight is None else math.prod(weight.shape[1:]))
+            for node, weight in weights
+        )
 
     def run(self, images: Tensor) -> Iterator[tuple[Node, tuple[Tensor, ...], Tensor]]:
         """Run the network: each node with its inputs and output. A tensor is freed after its last use."""

@@ -15,6 +15,7 @@ from conetheory.chain.watch import Watch
 from conetheory.counts import VECTORS, checked_seed, checked_whole
 from conetheory.progress import Progress, silent
 from conetheory.rules.registry import Method
+from conetheory.schema import Variable
 from conetheory.theory.records import NotApplicable
 
 
@@ -25,6 +26,8 @@ class Theory(ABC):
     wants of `chain.supply`, each computed once for all theories that ask. of_drawn_vectors: whether it
     predicts for the very vectors that are measured, so that it sees every measured image. by_default: whether
     it is run where no theory is named. squares: whether it squares relevance in the chain's own dtype.
+    details: variables of its own beside the prediction, by layer (`detail`), or texts by method and start
+    (`note`).
 
     vectors and seed are those of the measurement, positions the locations per layer and image (None: what
     is affordable).
@@ -36,6 +39,7 @@ class Theory(ABC):
     of_drawn_vectors: ClassVar[bool] = False
     by_default: ClassVar[bool] = True
     squares: ClassVar[bool] = False
+    details: ClassVar[tuple[Variable, ...]] = ()
 
     def __init__(
         self,
@@ -83,6 +87,14 @@ class Theory(ABC):
     def band(self, layer: str) -> tuple[float, float]:
         """A 95% band of the median; NaN where the theory has none."""
         return np.nan, np.nan
+
+    def detail(self, name: str, layer: str) -> float:
+        """The value of one of its `details` at a layer; NaN where there is none."""
+        return np.nan
+
+    def note(self, name: str) -> str:
+        """The text of one of its `details`."""
+        return ""
 
     def passes(self, chain: RelevanceChain) -> int:
         """What `add` costs, in vectors sent down or up one image of the chain, `needs` included."""

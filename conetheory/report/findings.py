@@ -14,6 +14,7 @@ from conetheory import schema
 from conetheory.errors import InputError
 from conetheory.results.comparison import Comparison, compare
 from conetheory.results.dataset import Result
+from conetheory.results.explanation import Explanation
 from conetheory.results.joining import join_methods
 from conetheory.results.verdict import Outcome, Verdict, verdicts
 from conetheory.schema import WEIGHTS
@@ -47,6 +48,10 @@ class Findings:
     def verdicts(self) -> list[Verdict]:
         comparison = None if self.comparison is None else self.comparison.dataset
         return verdicts(comparison, self.sanity, self.classes)
+
+    @cached_property
+    def explanations(self) -> list[Explanation]:
+        return [] if self.comparison is None else self.comparison.explanations
 
     @property
     def methods(self) -> list[str]:

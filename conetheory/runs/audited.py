@@ -19,6 +19,7 @@ from conetheory.report import html_of, write
 from conetheory.report.findings import Findings
 from conetheory.report.verdict_tables import MARKS
 from conetheory.results.comparison import Comparison
+from conetheory.results.explanation import Explanation
 from conetheory.results.verdict import Verdict
 from conetheory.runs import store
 from conetheory.runs.methods import ALL, chosen_methods
@@ -50,6 +51,15 @@ class Verdicts(Mapping[str, Verdict]):
     __repr__ = __str__
 
 
+class Explanations(tuple[Explanation, ...]):
+    """One for each method and start layer; as text, a paragraph for each."""
+
+    def __str__(self) -> str:
+        return "\n".join(f"{one.method} from {one.start}: {one.text}" for one in self)
+
+    __repr__ = __str__
+
+
 @dataclass(frozen=True, eq=False)
 class Audit:
     """What was found of each method: numbers by layer in `comparison`, and what they say in `verdict`."""
@@ -63,6 +73,11 @@ class Audit:
     @property
     def verdict(self) -> Verdicts:
         return Verdicts(self._findings.verdicts)
+
+    @property
+    def explanation(self) -> Explanations:
+        """What the numbers say in words: where the decision is lost, to what, what is left, what helps."""
+        return Explanations(self._findings.explanations)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -82,7 +97,7 @@ class Audit:
         return write([self._findings], Path(path))
 
     def __str__(self) -> str:
-        return f"{self._findings.headline}\n{self.verdict}"
+        return f"{self._findings.headline}\n{self.verdict}\n\n{self.explanation}".rstrip()
 
     __repr__ = __str__
 
