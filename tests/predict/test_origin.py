@@ -13,7 +13,7 @@ from conetheory.networks import trace
 from conetheory.predict.local_spectrum import LocalSpectrum
 from conetheory.predict.location_columns import LocationColumns
 from conetheory.predict.origin import OriginLaw, centred_grid
-from conetheory.predict.second_moment import first_state
+from conetheory.predict.states import first_state
 from conetheory.rules.registry import get_method
 from conetheory.theory import origin as theory
 from tests.networks.toys import random_images, seeded
