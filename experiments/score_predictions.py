@@ -97,11 +97,12 @@ class Scorer:
         counts = [pooled[layer] for pooled in self.counts]
         medians = np.array([float(histogram.quantile(c[0], 0.5)[0]) for c in counts])
         measured = float(histogram.quantile(sum(c[0] for c in counts), 0.5)[0])
-        row = {"measured": measured, "spread_over_seeds_decades": float(np.log10(medians).std(ddof=1))}
+        row = {"measured": measured, "spread_over_seeds_decades": _spread(medians)}
         for name, found in self.found.items():
             predicted = np.array([theory.median(layer) for theory in found])
             drawn = find(name).of_drawn_vectors
-            errors = np.log10(predicted / (medians[: len(found)] if drawn else measured))
+            with np.errstate(divide="ignore", invalid="ignore"):  # no error where a median is zero
+                errors = np.log10(predicted / (medians[: len(found)] if drawn else measured))
             errors = errors[np.isfinite(errors)]
             key = _key(name)
             row[f"predicted_{key}"] = float(np.median(predicted))
@@ -111,6 +112,12 @@ class Scorer:
                 low, high = np.array([pair_band(c, self.vectors, self.images) for c in counts]).T
                 row[f"{key}_inside_band"] = float(np.mean((low <= predicted) & (predicted <= high)))
         return row
+
+
+def _spread(medians: np.ndarray) -> float:
+    """Standard deviation over seeds, in decades; NaN for one seed or a median of zero."""
+    live = len(medians) > 1 and (medians > 0).all()
+    return float(np.log10(medians).std(ddof=1)) if live else float("nan")
 
 
 def _key(name: str) -> str:
