@@ -18,8 +18,8 @@ from conetheory.chain.supply import Supply
 from conetheory.predict.origin_columns import NearColumns
 from conetheory.predict.origin_cut import Cut, first_cut
 from conetheory.predict.registry import register
-from conetheory.predict.second_moment import POSITIONS, applies_to_relevance, flat, picked
 from conetheory.predict.spectra import SpectralTheory
+from conetheory.predict.states import POSITIONS, applies_to_relevance, flat, picked
 from conetheory.progress import Progress
 from conetheory.rules.registry import Method
 from conetheory.theory import origin as theory

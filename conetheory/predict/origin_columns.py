@@ -20,7 +20,7 @@ from conetheory.chain.reach import Reach, colours, heard, periods, reaches
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks.graph import INPUT
 from conetheory.predict.origin_cut import Cut
-from conetheory.predict.second_moment import flat, picked
+from conetheory.predict.states import flat, picked
 from conetheory.theory import secondmoment
 
 SWEEPS = 2.0  # what the columns may cost, in vectors sent down from the cut to the input

@@ -12,7 +12,7 @@ from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.measure.meter import draw, drawn_name
 from conetheory.networks.graph import INPUT
-from conetheory.predict.second_moment import columns_between, dense_cuts, first_map, flat, state_of_columns
+from conetheory.predict.states import columns_between, dense_cuts, first_map, flat, state_of_columns
 from conetheory.theory import secondmoment
 
 LEAST = 1e-6  # of the largest column sum: what is below it in a signed chain is rounding

@@ -15,7 +15,7 @@ from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT
 from conetheory.predict.origin import OriginLaw
 from conetheory.predict.origin_cut import Cut, first_cut
-from conetheory.predict.second_moment import flat
+from conetheory.predict.states import flat
 from conetheory.rules.registry import Method, get_method
 from conetheory.theory import origin as theory
 from conetheory.theory.records import NotApplicable

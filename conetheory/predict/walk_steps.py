@@ -14,7 +14,7 @@ from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks.graph import INPUT
 from conetheory.predict.origin import centred_grid
-from conetheory.predict.second_moment import flat, white_state
+from conetheory.predict.states import flat, white_state
 from conetheory.theory.origin import moments
 from conetheory.theory.walk import slowest_mode_estimate
 

@@ -14,7 +14,7 @@ from conetheory.predict.local_spectrum import LocalSpectrum
 from conetheory.predict.location_columns import LocationColumns
 from conetheory.predict.origin import OriginLaw
 from conetheory.predict.origin_cut import centred_grid
-from conetheory.predict.second_moment import first_state
+from conetheory.predict.states import first_state
 from conetheory.rules.registry import get_method
 from conetheory.theory import origin as theory
 from conetheory.theory.gaussian_law import mixture_deficit_quantile

@@ -15,7 +15,8 @@ from conetheory.networks.flat import flat_graph
 from conetheory.predict import applies, find
 from conetheory.predict.active_walk import ActiveWalk
 from conetheory.predict.origin import centred_grid
-from conetheory.predict.second_moment import SecondMoment, flat
+from conetheory.predict.second_moment import SecondMoment
+from conetheory.predict.states import flat
 from conetheory.predict.walk import Walk, flat_chain
 from conetheory.predict.walk_steps import walk_steps
 from conetheory.rules.registry import get_method
