@@ -53,12 +53,12 @@ def not_drawn(shape: Shape) -> str | None:
     return None if len(shape) == 3 else f"pictures of maps: the inputs have shape {tuple(shape)}"
 
 
-def pictures(maps: Tensor, reduce: str, shape: Shape) -> np.ndarray:
+def pictures(maps: Tensor, reduce: str, shape: Shape = (3, 1, 1)) -> np.ndarray:
     """`(..., C, *space)` to `(..., *space)`: the sum over the channels, or the largest absolute value.
 
     reduce: `sum` or `absmax`, which a rule says of itself; the choices of Sixt et al. (2020). shape: of the
-    network's input; the features of a vector `(features,)` are locations of one channel, as pixels of a grey
-    picture are.
+    network's input, of which its length counts; the features of a vector `(features,)` are locations of one
+    channel, as pixels of a grey picture are.
     """
     if reduce not in ("sum", "absmax"):
         raise InputError(f"channels are reduced by sum or absmax, not {reduce!r}")

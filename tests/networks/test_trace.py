@@ -243,7 +243,7 @@ REFUSED = {
     "two inputs": (TwoInputs, "the network takes a second input, 'y'; only one is supported"),
     "two outputs": (
         TwoOutputs,
-        "the network's output is a tuple, not one tensor of logits; give a module that returns that",
+        "the network's output is a dict, not one tensor of logits; give a module that returns that",
     ),
     "control flow": (
         Branching,
