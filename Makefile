@@ -5,18 +5,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test exhaustive bench lint proofs coq
+.PHONY: demo test slow exhaustive bench lint proofs coq
 
 demo: $(STAMP)
 	$(BIN)/conetheory demo
 
-# a process for each core, each of one thread
-test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
+# a process for each core, each of one thread; a file stays in one process, so that what it shares is made once
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
-# the slow tests, and the exact adversary on 10^4 networks (an hour at most; it continues where it stopped)
+# the quick tests: every kind of check, rule, theory and network
+test: $(STAMP)
+	$(PYTEST)
+
+# what they leave out, for .ci/run: all pairs of parameters, long cases, properties on more examples
+slow: $(STAMP)
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(PYTEST) -m '(slow or hypothesis) and not exhaustive'
+
+# the longest, by hand; and the exact adversary on 10^4 networks (an hour at most; it continues where it stopped)
 exhaustive: $(STAMP)
-	$(BIN)/python -m pytest -q -m slow
+	HYPOTHESIS_PROFILE=long $(PYTEST) -m 'exhaustive or hypothesis'
 	$(BIN)/python -m tests.certify.exhaustive
 
 bench: $(STAMP)

@@ -1,16 +1,49 @@
-"""Settings that all tests share."""
+"""Settings that all tests share, and which cases the quick run takes."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
 SLOW = [HealthCheck.too_slow]
+settings.register_profile(
+    "quick", max_examples=10, deadline=None, derandomize=True, suppress_health_check=SLOW
+)
 settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=SLOW)
 settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True, suppress_health_check=SLOW)
 settings.register_profile("long", max_examples=2000, deadline=None, suppress_health_check=SLOW)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+
+
+def covered(indices: Sequence[int], sizes: Sequence[int]) -> bool:
+    """Whether a case is one of those that show every value of every parameter: as many as the longest has.
+
+    Along the longest the others go round, each a step further after each of its rounds than the one before,
+    so that two of one length do not go in step.
+    """
+    longest = max(range(len(sizes)), key=lambda axis: sizes[axis])
+    i, others = indices[longest], [axis for axis in range(len(sizes)) if axis != longest]
+    return all(
+        indices[axis] == (i + step * (i // sizes[axis])) % sizes[axis] for step, axis in enumerate(others)
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # before cases are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of tests marked `covering`, all cases but the covering ones are slow."""
+    sizes: dict[str, dict[str, int]] = {}
+    products = [item for item in items if item.get_closest_marker("covering")]
+    for item in products:
+        longest = sizes.setdefault(item.nodeid.partition("[")[0], {})
+        for name, index in item.callspec.indices.items():
+            longest[name] = max(longest.get(name, 0), index + 1)
+    for item in products:
+        of_all = sizes[item.nodeid.partition("[")[0]]
+        if not covered([*item.callspec.indices.values()], [of_all[n] for n in item.callspec.indices]):
+            item.add_marker(pytest.mark.slow)

@@ -28,7 +28,7 @@ from tests.toys import chain, graph, images
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 FENCED = r"^( *)```{kind}\n(.*?)^\1```$"
-LEFT_OUT = shutil.ignore_patterns(".*", "out", "build", "dist", "__pycache__", "results", "*.egg-info")
+LEFT_OUT = shutil.ignore_patterns(".*", "out", "__pycache__")
 
 
 def path_of(name: str) -> str:

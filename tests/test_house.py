@@ -32,14 +32,15 @@ sys.meta_path.insert(0, Absent())
 """
 
 
-@pytest.mark.parametrize("path", CODE, ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_file_is_longer_than_400_lines(path):
-    assert len(path.read_text().splitlines()) <= 400
+def test_no_file_is_longer_than_400_lines():
+    assert len(CODE) > 300
+    lengths = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in CODE}
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
 
 
-@pytest.mark.parametrize("path", ROOMS, ids=lambda p: p.parent.name)
-def test_every_room_says_what_it_is(path):
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_every_room_says_what_it_is():
+    assert len(ROOMS) > 10
+    assert [p.parent.name for p in ROOMS if not ast.get_docstring(ast.parse(p.read_text()))] == []
 
 
 @pytest.mark.parametrize("path", ROOMS, ids=lambda p: p.parent.name)
@@ -70,11 +71,11 @@ def test_no_test_imports_from_another():
         assert not re.search(r"^\s*from tests\S*\.test_\w+ import", path.read_text(), re.MULTILINE), path
 
 
-@pytest.mark.parametrize("format", ["html", "md", "pdf"])
-def test_a_report_is_made_without_torch(tmp_path, format):
+def test_a_report_is_made_without_torch(tmp_path):
     folders.write(tmp_path)
-    asked = ["report", str(tmp_path), "--format", format]
-    code = f"{WITHOUT_TORCH}from conetheory.cli import main; sys.exit(main({asked}))"
+    formats = ("html", "md", "pdf")
+    calls = [["report", str(tmp_path), "--format", format] for format in formats]
+    code = f"{WITHOUT_TORCH}from conetheory.cli import main; sys.exit(sum(map(main, {calls})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / f"report.{format}").is_file()
+    assert all((tmp_path / f"report.{format}").is_file() for format in formats)

@@ -21,7 +21,9 @@ from tests.toys import chain
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii", "utf-8"])
+@pytest.mark.parametrize(
+    "encoding", ["ascii", "utf-8", *(pytest.param(e, marks=pytest.mark.slow) for e in ("cp1252", "latin-1"))]
+)
 def test_a_verdict_is_printed_whatever_the_encoding(tmp_path, encoding):
     folders.write(tmp_path)
     command = [sys.executable, "-m", "conetheory.cli", "report", str(tmp_path)]
@@ -60,7 +62,7 @@ def test_an_index_below_zero_is_no_class():
     [
         ({"seed": -1}, "a seed is a whole number from 0 on, not -1"),
         ({"seed": None}, "a seed is a whole number from 0 on, not None"),
-        ({"vectors": 2.5}, "at least 2 are needed, not 2.5"),
+        ({"vectors": 2.5}, "vectors, of which pairs are compared, must be a whole number, not 2.5"),
     ],
 )
 def test_counts_and_seeds_are_checked(options, words):

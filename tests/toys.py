@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -106,6 +107,15 @@ LAYERS = {
     **{f"conv {k}": partial(nn.Conv2d, 4, 4, **v) for k, v in CONVOLUTIONS.items()},
 }
 TOYS |= {name: partial(layered, layer) for name, layer in LAYERS.items()}
+# of the layers, one for each way of connecting locations; other toys are one each
+TYPICAL = {"conv same", "conv stride", "conv groups", "max pool overlapping", "average pool padded"}
+TYPICAL |= {"global mean", "batch norm of its own", "hidden linear"}
+
+
+def typical() -> list:
+    """All toys as parameters, of the layers those that are typical in the quick run."""
+    slow = LAYERS.keys() - TYPICAL
+    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in TOYS]
 
 
 def conv(into: int = 3, out: int = 3, kernel: int = 3) -> nn.Conv2d:

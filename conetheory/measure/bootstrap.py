@@ -65,7 +65,28 @@ def pair_band(counts: np.ndarray, vectors: int, images: int, level: float = 0.95
     """
     if vectors < 3 or not counts[1:].any():
         return float("nan"), float("nan")
-    centre, *medians = histogram.position(histogram.quantile(counts, 0.5)[:, 0])
-    ends = np.nanquantile(medians, [(1 - level) / 2, (1 + level) / 2])
+    return _expanded(histogram.quantile(counts, 0.5)[:, 0], vectors, images, level)
+
+
+def whole_map_band(
+    deficits: np.ndarray, weights: np.ndarray, vectors: int, images: int, level: float = 0.95
+) -> tuple[float, float]:
+    """`pair_band` of few deficits `(n,)`, counted as often as `weights` (1 + replicates, n) say.
+
+    NaN as there, and where nothing is alive.
+    """
+    live = ~np.isnan(deficits)
+    if vectors < 3 or len(weights) < 2 or not live.any():
+        return float("nan"), float("nan")
+    order = np.argsort(deficits[live])
+    cumulative = weights[:, live][:, order].cumsum(1)
+    medians = deficits[live][order][(cumulative < cumulative[:, -1:] / 2).sum(1)]
+    return _expanded(np.where(cumulative[:, -1] > 0, medians, np.nan), vectors, images, level)
+
+
+def _expanded(medians: np.ndarray, vectors: int, images: int, level: float) -> tuple[float, float]:
+    """The band from the measured median and those of the replicates behind it."""
+    centre, *others = histogram.position(medians)
+    ends = np.nanquantile(others, [(1 - level) / 2, (1 + level) / 2])
     low, high = histogram.deficit(centre + expansion(vectors, images, level) * (ends - centre))
     return float(low), float(high)

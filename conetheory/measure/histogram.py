@@ -37,7 +37,7 @@ def quantile(counts: np.ndarray, q: float | np.ndarray) -> np.ndarray:
     q = np.atleast_1d(q)
     total = counts.sum(-1)
     cumulative = counts.cumsum(-1)
-    out = np.full((*counts.shape[:-1], len(q)), np.nan)
+    at = np.full((*counts.shape[:-1], len(q)), np.nan)
     for where in np.ndindex(*counts.shape[:-1]):
         if total[where] == 0:
             continue
@@ -46,8 +46,8 @@ def quantile(counts: np.ndarray, q: float | np.ndarray) -> np.ndarray:
         below = cumulative[where][hit] - counts[where][hit]
         inside = (rank - below) / np.maximum(counts[where][hit], 1e-300)
         found = LOWEST + (hit - 1 + inside) / PER_DECADE
-        out[where] = deficit(np.select([hit == 0, hit == BINS - 1], [LOWEST, HIGHEST], found))
-    return out
+        at[where] = np.where(hit == 0, LOWEST, np.where(hit == BINS - 1, HIGHEST, found))
+    return deficit(at)
 
 
 def position(deficits: np.ndarray) -> np.ndarray:

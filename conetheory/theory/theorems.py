@@ -335,8 +335,21 @@ _ENTRIES = (
         source="new here; the Gaussian shape of receptive fields: Luo et al. 2016",
     ),
     _entry(
+        "origin-walk",
+        "walk walk.walk_step walk.kernel_variances walk.thinned_kappa",
+        "../predict/test_walk.py",
+        title="Where kernels are the same everywhere, relevance walks",
+        statement="The moments c, X, Y, XX, XY, YY of the origin, counted from each place, close in every "
+        "layer: six numbers a channel and phase. A nonnegative chain's origin is a random walk of the "
+        "kernels' steps; where channels mix those above alike, each layer adds its step's variance, and only "
+        "the lowest layer's mean steps differ between channels.",
+        hypotheses="kernels the same everywhere: flat activations, away from borders; the walk: a "
+        "nonnegative chain. That a network's activations are flat is no part of it.",
+        source="new here; receptive fields as walks: Luo et al. 2016",
+    ),
+    _entry(
         "conv-two-scales",
-        "convchains.walk_layers convchains.white_walk",
+        "convchains.walk_layer convchains.walk_layers convchains.white_walk",
         "test_convchains.py",
         title="Random convolutions: location weights walk, channels spread by kappa/n and follow",
         statement="Given the layer above, channels are independent with mean m n sum s_x and covariance v "
@@ -348,7 +361,7 @@ _ENTRIES = (
     ),
     _entry(
         "power-law",
-        "convchains convchains.walk_layers",
+        "convchains.deficit_exponent convchains.slowest_rate convchains.walk_layers",
         "test_convchains.py",
         title="A power law within a resolution",
         statement="Location weights of a walk with step variance a have variance ~ (4 pi a l)^(-d/2), their "

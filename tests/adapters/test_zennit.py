@@ -99,6 +99,7 @@ def disagreement(name: str, method: str, bias: str, start: str | None = None) ->
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("bias", ["none", "bach"])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", NETWORKS)
@@ -106,6 +107,7 @@ def test_whole_networks(name, method, bias):
     assert disagreement(name, method, bias) < TOLERANCE
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("name", "start"), [("small vgg", "4"), ("small resnet", "5"), ("squeezenet1_1", "features.6")]

@@ -11,8 +11,8 @@ from conetheory.certify import certifier
 from tests.certify import adversary, exhaustive
 from tests.certify.adversary import HARD, METHODS, PARTS, attacks
 
-QUICK = [*range(240), *range(HARD, HARD + 60)]
-SLOW = [*range(240, 2840), *range(HARD + 60, HARD + 460)]
+QUICK = [*range(72), *range(HARD, HARD + 18)]
+SLOW = [*range(72, 240), *range(HARD + 18, HARD + 60)]
 ALWAYS = {"arriving", "dead", "deficit", "diameter", "gaussian", "every image", "tau_1", "map"}
 
 
@@ -34,7 +34,7 @@ def test_no_certificate_is_contradicted():
     assert len(rules) == len(METHODS)
     for kind in ("deficit", "diameter", "tau_1", "map"):
         assert 0.999 < kinds[kind].nearest <= 1  # it comes as near as can be
-    assert kinds["deficit"].held > 1000
+    assert kinds["deficit"].held > 400
 
 
 @pytest.mark.slow

@@ -23,9 +23,7 @@ from conetheory.schema import REASONS
 from conetheory.theory.cone import deficit_upper_from_diameter
 from conetheory.theory.cosine import pairwise_deficits
 from tests.networks.toys import random_images, seeded
-from tests.toys import SHAPE, TOYS, chain
-
-toys = pytest.mark.parametrize("toy", TOYS)
+from tests.toys import SHAPE, chain, typical
 
 
 def certified(found: RelevanceChain, **options) -> CscCertifier:
@@ -47,7 +45,8 @@ def by_image(certifier: CscCertifier, layer: str, name: str, images: int) -> lis
     return np.split(np.concatenate(getattr(certifier.certificates[layer], name)), images)
 
 
-@toys
+@pytest.mark.covering
+@pytest.mark.parametrize("toy", typical())
 @pytest.mark.parametrize("bias", ["none", "bach"])
 def test_no_nonnegative_start_violates_a_bound(toy, bias):
     """Every pair of many starts, at every location of every layer and image."""
@@ -73,7 +72,7 @@ def test_no_nonnegative_start_violates_a_bound(toy, bias):
     assert checked > 0
 
 
-@toys
+@pytest.mark.parametrize("toy", typical())
 def test_the_worst_pair_is_exact_and_the_half_angle_bound_is_above_it(toy):
     """The certificate is the largest deficit of two columns, up to the enclosure's own width."""
     found = chain(toy)
@@ -90,11 +89,19 @@ def test_the_worst_pair_is_exact_and_the_half_angle_bound_is_above_it(toy):
                 assert worst <= float(deficit_upper_from_diameter(diameter[p]))
 
 
-def test_gaussian_certificates_by_an_exact_binomial_test():
+@pytest.mark.parametrize(
+    "some",
+    [
+        ("small vgg", "nested branches"),
+        pytest.param(("conv same", "dense block", "global mean"), marks=pytest.mark.slow),
+    ],
+    ids=", ".join,
+)
+def test_gaussian_certificates_by_an_exact_binomial_test(some):
     """At each location by itself: more violations than the confidence allows, with probability below 1e-6."""
     pairs = 4000
     smallest = 1.0
-    for toy in ("small vgg", "conv same", "nested branches", "dense block", "global mean"):
+    for toy in some:
         found = chain(toy)
         certifier = certified(found)
         generator = np.random.default_rng(1)

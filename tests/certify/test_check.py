@@ -25,6 +25,7 @@ def certified(found, start="logits", **options):
     return certifier
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("toy", SOME)
 @pytest.mark.parametrize("method", ["lrp-alpha1beta0", "deep-taylor", "lrp-alpha1.5beta0.5"])
 def test_worst_pairs_attain_the_bounds(toy, method):

@@ -59,7 +59,7 @@ def test_a_method_is_measured_where_its_chain_is(gpu, network, method):
     keep = lambda start, layer, image, deficits: seen.append(deficits)  # noqa: E731
     with gpu:
         placed = network.to(device="cuda")
-        chain = RelevanceChain(placed, torch.empty((2, 3, 12, 12), device="cuda"), method)
-        CscMeter(["logits"], bootstrap=3, observe=keep).add(chain)
+        chain = RelevanceChain(placed, torch.empty((1, 3, 12, 12), device="cuda"), method)
+        CscMeter(["logits"], vectors=3, bootstrap=3, observe=keep).add(chain)
     assert seen
     assert all(deficits.device.type == "cuda" for deficits in seen)

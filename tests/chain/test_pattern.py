@@ -15,6 +15,7 @@ F64 = torch.float64
 METHODS = ("lrp-alpha1beta0", "deep-taylor", "deeplift-ablation", "excitation-bp", "w-square", "flat")
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("toy", TOYS)
 @pytest.mark.parametrize("method", METHODS)
 def test_the_pattern_of_a_nonnegative_chain_is_that_of_its_numbers(toy, method):

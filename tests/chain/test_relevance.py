@@ -13,14 +13,15 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT
+from tests.cases import devices, needs_cuda
 from tests.toys import BIASES, METHODS, SHAPE, TOYS, chain, graph, images
 
-CPU_AND_CUDA = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")),
-]
 toys = pytest.mark.parametrize("toy", TOYS)
-devices = pytest.mark.parametrize("device", CPU_AND_CUDA)
+
+
+@needs_cuda
+def test_the_cases_of_this_file_are_held_on_cuda_too():
+    assert chain("small vgg", device="cuda").logits.device.type == "cuda"
 
 
 def vectors(found: RelevanceChain, layer: str, count: int = 3, seed: int = 0) -> Tensor:
@@ -39,6 +40,7 @@ def assert_close(a: Tensor, b: Tensor, tolerance: float = 1e-12) -> None:
 # ---------------------------------------------------------------- one linear map
 
 
+@pytest.mark.covering
 @toys
 @devices
 @pytest.mark.parametrize("method", METHODS)
@@ -58,6 +60,7 @@ def test_adjoint(toy, method, bias, device):
         assert bool(((left - right).abs() <= 1e-12 * size).all())
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("method", METHODS[:2])
 def test_the_matrix_is_the_same_from_every_side(toy, method):
@@ -189,6 +192,7 @@ def test_a_batch_is_its_images(toy, device):
         assert_close(alone.logits[0], found.logits[i])
 
 
+@pytest.mark.covering
 @toys
 @devices
 @pytest.mark.parametrize("method", METHODS[:2])

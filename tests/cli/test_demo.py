@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from conetheory.cli import main
 from conetheory.results.comparison import Comparison
 from tests.cli.commands import SMOKE
 
@@ -20,11 +20,9 @@ from tests.cli.commands import SMOKE
 def demo(tmp_path_factory) -> tuple[Path, str]:
     """The demo in its smallest setting: the folder and what it printed."""
     out = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "conetheory.cli", "demo", *SMOKE, "--out", str(out)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    return out, done.stdout
+    with redirect_stdout(StringIO()) as printed:
+        assert main(["demo", *SMOKE, "--out", str(out)]) == 0
+    return out, printed.getvalue()
 
 
 def test_demo_prints_a_table_the_errors_and_a_sentence(demo):

@@ -15,19 +15,8 @@ from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import Add, Affine, Concat, Conv2d, PassThrough
 from tests.networks.toys import BODIES, Toy, conv, in_place_add, random_images, seeded, torchvision_model
 
-NAMED = (
-    "vgg16",
-    "resnet50",
-    "squeezenet1_0",
-    "squeezenet1_1",
-    "alexnet",
-    "resnet18",
-    "vgg11_bn",
-    "densenet121",
-    "googlenet",
-    "mobilenet_v2",
-    "regnet_x_400mf",
-)
+NAMED = ("squeezenet1_1", "resnet18", "densenet121", "mobilenet_v2")  # one of each structure, and more
+MORE = ("vgg16", "resnet50", "squeezenet1_0", "alexnet", "vgg11_bn", "googlenet", "regnet_x_400mf")
 
 
 def assert_same(graph, model: nn.Module, images: Tensor) -> None:
@@ -37,7 +26,7 @@ def assert_same(graph, model: nn.Module, images: Tensor) -> None:
     assert (graph.forward(images) - expected).abs().max() < 1e-10 * expected.abs().max()
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", [*NAMED, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)])
 def test_named_networks_compute_the_same(name):
     model = torchvision_model(name)
     graph = trace(model, (3, 64, 64))
@@ -252,7 +241,10 @@ REFUSED = {
         "layer 'relu_': it overwrites in place a part of 'stem', which is used again later",
     ),
     "two inputs": (TwoInputs, "the network takes a second input, 'y'; only one is supported"),
-    "two outputs": (TwoOutputs, "the network's output is not one tensor of logits"),
+    "two outputs": (
+        TwoOutputs,
+        "the network's output is a dict, not one tensor of logits; give a module that returns that",
+    ),
     "control flow": (
         Branching,
         "Branching can't be traced with torch.fx:"

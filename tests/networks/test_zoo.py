@@ -54,7 +54,7 @@ def test_random_weights_are_the_models_own_initialisation():
     assert network.starts == ("logits",)
 
 
-@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+@pytest.mark.parametrize("name", ["googlenet", pytest.param("inception_v3", marks=pytest.mark.slow)])
 def test_networks_with_auxiliary_heads_load_without_them(name):
     network = load(name, "random:0", (3, 96, 96))
     assert not any("aux" in layer.lower() for layer in network.graph.nodes)

@@ -23,7 +23,7 @@ from conetheory.predict.predictions import predict_csc
 from conetheory.theory.cosine import pairwise_deficits
 from conetheory.theory.twoscale import amplitude, location_chain, location_weight
 from tests.networks.toys import random_images, seeded
-from tests.toys import SHAPE, TOYS, chain, conv
+from tests.toys import SHAPE, TOYS, chain, conv, typical
 
 toys = pytest.mark.parametrize("toy", TOYS)
 
@@ -44,6 +44,7 @@ def blocks(found: RelevanceChain, top: str, bottom: str) -> np.ndarray:
 # ---------------------------------------------------------------- two scales, exactly
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
 def test_location_weights_follow_the_markov_chain(toy, method):
@@ -151,7 +152,8 @@ def test_deviations_of_separate_locations_average_out():
 # ---------------------------------------------------------------- local spectrum
 
 
-@toys
+@pytest.mark.covering
+@pytest.mark.parametrize("toy", typical())
 @pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
 def test_local_matrices_are_the_same_from_every_side(toy, method):
     """From columns, from rows and from the explicit matrix, at every location of every layer."""
@@ -231,7 +233,7 @@ def test_dead_units_do_not_change_singular_values():
     torch.testing.assert_close(singular_values(P[0]), singular_values(P)[0])
 
 
-def share_below(found: RelevanceChain, layer: str, level: float, pairs: int = 4000) -> tuple[float, float]:
+def share_below(found: RelevanceChain, layer: str, level: float, pairs: int = 2000) -> tuple[float, float]:
     """The share of deficits up to `level` over independent pairs, locations, images; its standard error."""
     generator = np.random.default_rng(0)
     channels, *_ = found.shape(layer)
@@ -246,6 +248,7 @@ def share_below(found: RelevanceChain, layer: str, level: float, pairs: int = 40
     return float(by_pair.mean()), float(by_pair.std(ddof=1) / np.sqrt(pairs))
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
 @pytest.mark.parametrize(
     "toy", ["nested branches", "conv stride", "dense block", "residual of signed branches"]

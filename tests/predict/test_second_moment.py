@@ -17,7 +17,8 @@ from conetheory.networks import trace
 from conetheory.networks.graph import INPUT
 from conetheory.predict import second_moment
 from conetheory.predict.local_spectrum import LocalSpectrum
-from conetheory.predict.second_moment import SecondMoment, dense_cuts, first_map
+from conetheory.predict.second_moment import SecondMoment
+from conetheory.predict.states import dense_cuts, first_map
 from conetheory.rules.carried import carried_variances
 from conetheory.rules.maps import Same
 from conetheory.rules.registry import get_method
@@ -38,6 +39,7 @@ def matrices(found: RelevanceChain):
         yield node, local, [part[0].flatten(1).T for part in local.down(eye)]
 
 
+@pytest.mark.covering
 @toys
 @methods
 def test_squared_maps_are_the_squares_of_the_matrices(toy, method):
@@ -48,6 +50,7 @@ def test_squared_maps_are_the_squares_of_the_matrices(toy, method):
             torch.testing.assert_close(squares.flatten(), part**2 @ v.flatten(), rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.covering
 @toys
 @methods
 def test_carried_variances_are_those_of_the_dense_matrix(toy, method):
@@ -146,6 +149,7 @@ def test_columns_of_a_dense_start_are_followed_to_the_first_mixed_map():
             assert mine.median(layer) == pytest.approx(exact.median(layer), rel=1e-6)
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize(("start", "method"), [("logits", "lrp-alpha2beta1"), ("2", "lrp-alpha1beta0")])
 @toys
 def test_every_toy_has_a_prediction(toy, method, start):

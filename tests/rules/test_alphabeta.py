@@ -31,6 +31,7 @@ def assert_equal(M: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_allclose(M, expected, rtol=1e-11, atol=1e-12 * np.abs(expected).max(initial=1))
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("bias", BIASES)
 @pytest.mark.parametrize("toy", TOYS)
 def test_every_rule_is_the_textbook_matrix_at_every_layer(toy, bias):
@@ -48,6 +49,7 @@ def test_every_rule_is_the_textbook_matrix_at_every_layer(toy, bias):
             assert_equal(ours(rule, node, xs, y), np.stack(expected))
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("toy", TOYS)
 def test_columns_sum_to_one_where_both_pools_are_filled(toy, method):
@@ -77,6 +79,7 @@ def test_the_toys_have_empty_pools():
     assert seen == set(itertools.product((False, True), repeat=2))
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("toy", TOYS)
 @pytest.mark.parametrize("method", METHODS)
 def test_relevance_is_conserved_through_whole_networks(toy, method):

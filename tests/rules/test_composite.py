@@ -61,6 +61,7 @@ def test_the_lowest_operations_with_weights():
     assert lowest(graph("linear alone, signed input")) == ["fc"]
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("name", PLAIN)
 def test_each_operation_has_the_map_of_its_rule(toy, name):

@@ -33,6 +33,7 @@ from tests.toys import SHAPE, TOYS, graph, images
 # ---------------------------------------------------------------- the textbook
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("toy", [*TOYS, FLIPPED])
 def test_the_textbook_at_every_tensor(toy, kind):
@@ -60,6 +61,7 @@ def test_the_textbook_at_every_tensor(toy, kind):
 # ---------------------------------------------------------------- completeness and linearity
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("method", METHODS[:2])
 @pytest.mark.parametrize("toy", [*TOYS, FLIPPED])
 def test_contributions_sum_to_the_difference(toy, method):
@@ -70,6 +72,7 @@ def test_contributions_sum_to_the_difference(toy, method):
         torch.testing.assert_close(found, difference.flatten(1), rtol=0, atol=1e-10)
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("toy", TOYS)
 def test_adjoints_and_linearity(toy, kind):

@@ -153,6 +153,7 @@ def by_zennit(model: nn.Module, x: Tensor, method: str, target: int) -> Tensor:
     return found
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("oracle", [by_captum, by_zennit])
 @pytest.mark.parametrize("method", ["guided-backprop", "deconvnet"])
 @pytest.mark.parametrize("name", NETWORKS)

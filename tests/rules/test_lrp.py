@@ -43,6 +43,7 @@ toys = pytest.mark.parametrize("toy", TOYS)
 # ---------------------------------------------------------------- the textbook
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize(("bias", "eps"), [("signed", 0.0), ("none", 0.0), ("signed", 1e-2)])
 def test_epsilon(toy, bias, eps):
@@ -53,6 +54,7 @@ def test_epsilon(toy, bias, eps):
     assert_textbook(Epsilon(eps, bias), toy, contributions)
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize(("bias", "eps"), [("gamma", 0.0), ("signed", 0.0), ("none", 0.0), ("gamma", 1e-2)])
 def test_gamma_raises_contributions_of_the_outputs_sign(toy, bias, eps):
@@ -66,6 +68,7 @@ def test_gamma_raises_contributions_of_the_outputs_sign(toy, bias, eps):
     assert_textbook(Gamma(0.5, bias=bias, stabiliser=eps), toy, contributions)
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("bias", ["gamma", "signed", "none"])
 def test_simple_gamma_is_its_formula(toy, bias):
@@ -185,6 +188,7 @@ CONSERVING = {"lrp-0": BIAS_FREE, "lrp-gamma": BIAS_FREE}
 CONSERVING |= {name: {} for name in ("w-square", "flat", "z-box", "excitation-bp")}
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("name", CONSERVING)
 def test_columns_sum_to_one_where_anything_contributes(toy, name):
@@ -361,40 +365,3 @@ def test_the_rounding_of_a_preprocessing_stays_in_its_box():
         trace(nn.Sequential(conv, nn.Flatten()), (3, 2, 2)), (ends - mean) / std, "z-box", **box
     )
     assert chain.columns("logits", range(8)).min() >= 0
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("lrp-epsilon", {"epsilon": -1.0}, "epsilon must be >= 0"),
-        ("lrp-epsilon", {"epsilon": float("nan")}, "epsilon of lrp-epsilon must be a finite number"),
-        ("lrp-0", {"bias": "bach"}, "bias of .* must be signed or none"),
-        ("lrp-0", {"epsilon": 1.0}, "no parameter 'epsilon'"),
-        ("lrp-gamma", {"gamma": -0.5}, "gamma must be >= 0"),
-        ("lrp-gamma", {"form": "both"}, "form of .* must be generalised or simple"),
-        ("lrp-gamma", {"bias": "some"}, "bias of .* must be gamma, signed or none"),
-        ("lrp-gamma", {"stabiliser": -1.0}, "stabiliser must be >= 0"),
-        ("w-square", {"bias": "signed"}, "bias of .* must be none or squared"),
-        ("w-square", {"stabiliser": -1.0}, "stabiliser must be >= 0"),
-        ("flat", {"stabiliser": -1.0}, "stabiliser must be >= 0"),
-        ("z-box", {"stabiliser": -1.0}, "stabiliser must be >= 0"),
-        ("excitation-bp", {"stabiliser": -1.0}, "stabiliser must be >= 0"),
-        ("excitation-bp", {"negative_inputs": "loud"}, "negative_inputs of .* must be silent or excite"),
-    ],
-)
-def test_parameters_out_of_range_are_refused(name, options, message):
-    with pytest.raises(InputError, match=message):
-        get_method(name, **options)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"low": 0.0}, "lie outside the box from 0.0 to its own"),
-        ({"high": 0.1}, "lie outside the box from its own to 0.1"),
-        ({"low": (-9.0,) * 3, "high": 9.0}, "a box of 3 channels does not fit the 2"),
-    ],
-)
-def test_a_box_that_does_not_fit_is_refused(options, message):
-    with pytest.raises(InputError, match=message):
-        RelevanceChain(graph("max pool"), images(), "z-box", **options)

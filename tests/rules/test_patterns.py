@@ -213,6 +213,7 @@ def dense(net, found: Patterns, method: str, image: int) -> np.ndarray:
     return held["input"]
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("method", RULES)
 def test_whole_networks_are_the_product_of_dense_matrices(fitted, method):
     net, found = fitted

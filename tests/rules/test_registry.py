@@ -148,6 +148,7 @@ def test_a_bound_is_a_number_or_one_for_each_channel():
 # ---------------------------------------------------------------- running
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("name", BACKPROPAGATED)
 def test_it_runs_from_every_layer_to_every_layer(name, toy):
@@ -190,6 +191,7 @@ def test_most_methods_run_at_every_toy():
 # ---------------------------------------------------------------- what is said of the matrices
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("name", LINEAR)
 def test_linear_methods_are_linear_and_have_an_adjoint(name, toy):
@@ -237,6 +239,7 @@ def test_nonlinear_methods_are_not_linear(name):
     pytest.fail(f"{name} is linear on all toys")
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("name", NONNEGATIVE)
 def test_nonnegative_methods_keep_the_cone(name, toy):
@@ -261,6 +264,7 @@ def test_sum_preserving_methods_keep_the_sum_where_all_pools_are_filled(name):
 # ---------------------------------------------------------------- sharing
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("name", BACKPROPAGATED)
 def test_images_do_not_change_each_other(name, toy):
@@ -272,6 +276,7 @@ def test_images_do_not_change_each_other(name, toy):
         assert_close(together[image : image + 1], alone, 1e-10)
 
 
+@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("name", BACKPROPAGATED)
 def test_start_layers_do_not_change_each_other(name, toy):

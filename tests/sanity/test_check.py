@@ -302,6 +302,7 @@ COMMAND = ["sanity", "cifar10_cnn", "--limit", "1", "--layer", "fc6"]
 TWO = ["--method", "gradient", "--method", "lrp-zplus"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_that_is_resumed_gives_the_result_of_an_uninterrupted_one(tmp_path):
     request = [*COMMAND, *TWO, "--out", str(tmp_path / "killed")]
     program = [sys.executable, "-m", "conetheory.cli", *request]

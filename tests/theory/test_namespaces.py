@@ -23,6 +23,7 @@ from conetheory.theory import (
     spectrum,
     twoscale,
 )
+from tests.cases import devices, needs_cuda
 
 rng = np.random.default_rng(0)
 BATCH = (2, 3)
@@ -137,10 +138,13 @@ def case(request: pytest.FixtureRequest) -> tuple:
     return request.param
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@needs_cuda
+def test_the_cases_of_this_file_are_held_on_cuda_too() -> None:
+    assert cone.projective_diameter(torch.from_numpy(positive).to("cuda")).device.type == "cuda"
+
+
+@devices
 def test_torch_and_numpy_agree(case: tuple, device: str) -> None:
-    if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     function, *arrays = case
     expected = leaves(function(*arrays))
     found = leaves(function(*(torch.from_numpy(a).to(device) for a in arrays)))
