@@ -25,6 +25,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from conetheory.counts import VECTORS, checked_seed, checked_whole
 from conetheory.errors import InputError
 from conetheory.progress import Progress, silent
 from conetheory.theory import meanfield, randomlayers
@@ -211,8 +212,13 @@ def simulate(
         raise InputError(
             f"unknown variant {', '.join(unknown) or '(none given)'}; there are: {', '.join(table)}"
         )
-    if starts < 2 or repeats < 1 or len(widths) < 2 or min(widths) < 2:
-        raise InputError("need at least 2 starts, 1 repeat, 2 widths, and widths of at least 2")
+    checked_whole(starts, "starts", 2, VECTORS)
+    checked_whole(repeats, "repeats", 1)
+    checked_seed(seed)
+    if len(widths) < 2:
+        raise InputError(f"a chain needs at least 2 widths, not {len(widths)}")
+    for width in widths:
+        checked_whole(width, "a width", 2)
     chosen = {name: table[name] for name in names}
     total, done = repeats * (len(widths) - 1), 0
 

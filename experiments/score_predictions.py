@@ -1,19 +1,22 @@
-"""How good are the predictions? Many seeds of one measurement against the local spectrum and two-scale.
+"""How good are the predictions? Many seeds of one measurement, and any theories beside it.
 
-    python -m experiments.score_predictions squeezenet1_1 --weights FILE --images DIR --limit 16
+    python -m experiments.score_predictions squeezenet1_1 --weights FILE --images DIR --limit 16 \\
+        --start features.12.squeeze --theory second-moment --theory sampled-spectrum
+    python -m experiments.score_predictions path/to/file.py:factory --weights FILE --size 224 --start LAYER
     python -m experiments.score_predictions cifar10_cnn
 
-For each seed, fresh start vectors for every image: is the local-spectrum median (same images) inside the
-95% bootstrap band of the measured one, and how far off is the two-scale prediction of the same vectors?
-The measurement pooled over all seeds (pairs within a seed) scores the local spectrum in decades. The
-result is one JSON, written anew after every few images.
+For each seed, fresh start vectors for every image; the measurement pooled over all of them (pairs within a
+seed) scores a theory in decades at every layer below the start, as it comes out. A theory of the drawn
+vectors is scored against the measurement of the same seed. With bootstrap replicates, how often the band of
+one seed's measurement holds a prediction is told too. The result is one JSON, written anew after every few
+images. Measurements and predictions are kept in a cache: a run continues where one stopped.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,147 +24,192 @@ import numpy as np
 import torch
 import typer
 from rich.progress import track
-from xarray import Dataset
 
 from conetheory import networks
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.measure import histogram
-from conetheory.measure.meter import CscMeter
-from conetheory.predict import LocalSpectrum, TwoScale, below, state_cuts
+from conetheory.measure.bootstrap import pair_band
+from conetheory.predict import Theory, applies, below, find, state_cuts
 from conetheory.results.layout import provenance
+from conetheory.rules.registry import get_method
+from experiments.score_units import Units, default_cache, fingerprint, model_of
 
 RESULTS = Path(__file__).parent / "results"
-REPLICATES = 200  # of the bootstrap
+REPLICATES = 200  # of the bootstrap, where a band is asked for
+DECIMALS = 4  # of what is written
 
 
 class Scorer:
-    """The measurements of all seeds and what is predicted for them, over any number of chains."""
+    """The measurements of all seeds and what theories predict for them, image after image of one method."""
 
     def __init__(
         self,
-        start: str,
-        layers: list[str],
+        units: Units,
+        chains: Sequence[Callable[[], RelevanceChain]],
+        images: Sequence[str],
+        theories: Sequence[str],
         *,
         seeds: int,
-        vectors: int,
-        two_scale_seeds: int,
+        drawn_seeds: int,
+        bootstrap: int,
         positions: int | None,
     ) -> None:
-        options = {"vectors": vectors, "layers": layers}
-        self.start, self.layers, self.began = start, layers, time.perf_counter()
-        self.spectrum = LocalSpectrum(start, layers=layers, positions=positions)
-        self.meters = [CscMeter([start], seed=k, bootstrap=REPLICATES, **options) for k in range(seeds)]
-        self.predictors = [TwoScale(start, seed=k, **options) for k in range(min(seeds, two_scale_seeds))]
+        self.units, self.chains, self.names, self.theories = units, chains, images, theories
+        self.layers, self.vectors = units.common["layers"], units.common["vectors"]
+        self.seeds, self.drawn_seeds, self.bootstrap = seeds, min(seeds, drawn_seeds), bootstrap
+        self.positions, self.images = positions, 0
+        self.counts: list[dict[str, np.ndarray]] = [{} for _ in range(seeds)]
+        self.found: dict[str, list[Theory]] = {}
+        self.seconds: dict[str, float] = {}
 
-    def add(self, chain: RelevanceChain) -> None:
-        for each in (self.spectrum, *self.meters, *self.predictors):
-            each.add(chain)
+    def add(self) -> None:
+        """The next image: what is not known yet of it is computed."""
+        number, self.images = self.images, self.images + 1
+        for seed, pooled in enumerate(self.counts):
+            options = {"seed": seed, "bootstrap": self.bootstrap}
+            for layer, counts in self.units.measured(
+                self.chains[number], self.names[number], number, **options
+            ).items():
+                pooled[layer] = counts.astype(float) + pooled.get(layer, 0.0)
+        for name in self.theories:
+            seeds = range(self.drawn_seeds if find(name).of_drawn_vectors else 1)
+            options = {"vectors": self.vectors, "positions": self.positions}
+            seen = self.chains[: self.images], self.names[: self.images]
+            made = [self.units.theory(name, *seen, seed=seed, **options) for seed in seeds]
+            self.found[name] = [theory for theory, _ in made]
+            self.seconds[name] = sum(seconds for _, seconds in made) / len(made)
 
     def summary(self) -> dict[str, Any]:
-        """The figures of merit over seeds x layers."""
-        results = [meter.result().dataset.isel(method=0, start=0) for meter in self.meters]
-        rows = {layer: self.row(layer, [data.sel(layer=layer) for data in results]) for layer in self.layers}
-        gaps = [gap for row in rows.values() for gap in row.pop("two_scale_errors")]
-        errors = [row["local_spectrum_error_decades"] for row in rows.values()]
-        return {
-            "images_scored": self.images,
-            "local_spectrum_inside_band": float(np.mean([row["inside_band"] for row in rows.values()])),
-            **_quantiles("local_spectrum", errors),
-            **_quantiles("two_scale", gaps),
-            "two_scale_scored": len(gaps),
-            "seconds": round(time.perf_counter() - self.began),
-            "by_layer": rows,
-        }
+        """The figures of merit over layers."""
+        rows = {layer: self.row(layer) for layer in self.layers}
+        scores: dict[str, Any] = {"images_scored": self.images, "layers_scored": len(rows)}
+        for name in map(_key, self.theories):
+            errors = [error for row in rows.values() for error in row.pop(f"{name}_errors")]
+            scores |= _quantiles(name, errors)
+            inside = [row[f"{name}_inside_band"] for row in rows.values() if f"{name}_inside_band" in row]
+            if inside:
+                scores[f"{name}_inside_band"] = float(np.mean(inside))
+        scores["seconds_an_image"] = {_key(k): v / self.images for k, v in self.seconds.items()}
+        return {**scores, "by_layer": rows}
 
-    def row(self, layer: str, results: list[Dataset]) -> dict[str, Any]:
-        """One layer, over the seeds; `two_scale_errors` are those of the seeds with a prediction."""
-        local, measured = self.spectrum.median(layer), self.pooled(layer)
-        bands = np.array([data["measured_band"].values for data in results])
-        medians = np.array([float(data["measured_deficit_median"]) for data in results])
-        predicted = np.array([predictor.median(layer) for predictor in self.predictors])
-        gaps = np.log10(predicted / medians[: len(predicted)])
-        gaps = gaps[np.isfinite(gaps)].tolist()
-        return {
-            "measured": measured,
-            "local_spectrum": local,
-            "local_spectrum_error_decades": float(np.log10(local / measured)),
-            "inside_band": float(np.mean((bands[:, 0] <= local) & (local <= bands[:, 1]))),
-            "spread_over_seeds_decades": float(np.log10(medians).std(ddof=1)),
-            "two_scale_error_decades": float(np.median(gaps)) if gaps else None,
-            "two_scale_errors": gaps,
-        }
-
-    @property
-    def images(self) -> int:
-        return self.meters[0].images
-
-    def pooled(self, layer: str) -> float:
-        """The measured median of all seeds together."""
-        counts = sum(meter.statistics[self.start, layer].counts[0] for meter in self.meters)
-        return float(histogram.quantile(counts, 0.5)[0])
+    def row(self, layer: str) -> dict[str, Any]:
+        """One layer, over the seeds; `..._errors` are those that enter the quantiles."""
+        counts = [pooled[layer] for pooled in self.counts]
+        medians = np.array([float(histogram.quantile(c[0], 0.5)[0]) for c in counts])
+        measured = float(histogram.quantile(sum(c[0] for c in counts), 0.5)[0])
+        row = {"measured": measured, "spread_over_seeds_decades": _spread(medians)}
+        for name, found in self.found.items():
+            predicted = np.array([theory.median(layer) for theory in found])
+            drawn = find(name).of_drawn_vectors
+            with np.errstate(divide="ignore", invalid="ignore"):  # no error where a median is zero
+                errors = np.log10(predicted / (medians[: len(found)] if drawn else measured))
+            errors = errors[np.isfinite(errors)]
+            key = _key(name)
+            row[f"predicted_{key}"] = float(np.median(predicted))
+            row[f"{key}_error_decades"] = float(np.median(errors)) if len(errors) else None
+            row[f"{key}_errors"] = errors.tolist()
+            if self.bootstrap and not drawn:
+                low, high = np.array([pair_band(c, self.vectors, self.images) for c in counts]).T
+                row[f"{key}_inside_band"] = float(np.mean((low <= predicted) & (predicted <= high)))
+        return row
 
 
-def _quantiles(name: str, errors: list[float]) -> dict[str, float | None]:
-    """Median and 90th percentile of |error|; None where there is none."""
-    found = np.quantile(np.abs(errors), [0.5, 0.9]).tolist() if errors else [None, None]
-    return {f"{name}_{which}_abs_error_decades": q for which, q in zip(("median", "p90"), found, strict=True)}
+def _spread(medians: np.ndarray) -> float:
+    """Standard deviation over seeds, in decades; NaN for one seed or a median of zero."""
+    live = len(medians) > 1 and (medians > 0).all()
+    return float(np.log10(medians).std(ddof=1)) if live else float("nan")
 
 
-def scored(
-    chains: Iterable[RelevanceChain], total: int, start: str, *, cuts: bool, every: int, **counts: Any
-) -> Iterator[Scorer]:
-    """The scorer after every few chains and after the last of them."""
-    scorer = None
-    for chain in chains:
-        if scorer is None:
-            layers = below(chain, start, state_cuts(chain, start)[1:] if cuts else None)
-            scorer = Scorer(start, layers, **counts)
-        scorer.add(chain)
-        if scorer.images % every == 0 or scorer.images == total:
-            yield scorer
+def _key(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _quantiles(name: str, errors: Sequence[float]) -> dict[str, Any]:
+    """Median and 90th percentile of |error| and the median with its sign; None where there is no error."""
+    found = [*np.quantile(np.abs(errors), [0.5, 0.9]), np.median(errors)] if len(errors) else [None] * 3
+    names = ("median_abs_error", "p90_abs_error", "median_error")
+    scores = {f"{name}_{which}_decades": q for which, q in zip(names, found, strict=True)}
+    return {**scores, f"{name}_scored": len(errors)}
+
+
+def rounded(value: Any) -> Any:
+    """Numbers with a few significant digits, and None for those that are not finite, all the way down."""
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.{DECIMALS}g}") if np.isfinite(value) else None
+    return value
 
 
 def main(
-    model: str,
+    model: Annotated[str, typer.Argument(help="a network's name, module:factory or path/to/file.py:factory")],
     weights: Annotated[str | None, typer.Option()] = None,
     images: Annotated[Path | None, typer.Option(help="default: the photographs in scikit-image")] = None,
     limit: Annotated[int | None, typer.Option()] = None,
     method: Annotated[list[str] | None, typer.Option()] = None,
+    theory: Annotated[list[str] | None, typer.Option(help="default: local-spectrum and two-scale")] = None,
     start: Annotated[str, typer.Option()] = "logits",
     seeds: int = 20,
-    vectors: int = 10,
-    two_scale_seeds: Annotated[int, typer.Option(help="seeds that score the two-scale prediction too")] = 20,
+    vectors: int = 12,
+    drawn_seeds: Annotated[int, typer.Option(help="seeds that score theories of the drawn vectors")] = 20,
+    bootstrap: Annotated[int, typer.Option(help=f"replicates for measured bands, such as {REPLICATES}")] = 0,
     size: Annotated[int | None, typer.Option(help="side of the input; default: the network's own")] = None,
     classes: Annotated[int | None, typer.Option(help="outputs of a random network; default: its own")] = None,
     calibrate: Annotated[bool, typer.Option(help="batch-norm statistics from the images")] = False,
-    positions: Annotated[int | None, typer.Option(help="locations per layer and image, default 512")] = None,
+    positions: Annotated[
+        int | None, typer.Option(help="locations per layer and image; default: its own")
+    ] = None,
     cuts: Annotated[bool, typer.Option(help="only layers that all relevance crosses: whole blocks")] = False,
     dtype: Annotated[str, typer.Option(help="float32 or float64")] = "float32",
-    save_every: Annotated[int, typer.Option(help="images between two writings of the file")] = 4,
+    save_every: Annotated[int, typer.Option(help="images between two writings of the file")] = 1,
+    kept: Annotated[Path | None, typer.Option("--cache", help="default: in the user's cache folder")] = None,
     out: Path = RESULTS,
     name: Annotated[str | None, typer.Option(help="of the file; default: the model")] = None,
 ) -> dict[str, Any]:
     """Score the predictions and write OUT/score-NAME.json."""
     shape = (3, size, size) if size else None
     names = [str(k) for k in range(classes)] if classes else None
-    network = networks.load(model, weights, shape, names)
+    made = model_of(model)
+    network = networks.load(made, weights, shape, names)
     pictures = networks.load_images(images, network, limit)
     if calibrate:
-        network = networks.load(model, weights, shape, names, calibrate=pictures.tensor)
-    counts = {"seeds": seeds, "vectors": vectors, "two_scale_seeds": two_scale_seeds, "positions": positions}
-    graph = network.graph
-    settings = counts | {"images": len(pictures), "only_cuts": cuts, "dtype": dtype}
-    settings |= {"input_shape": tuple(graph.input_shape), "classes": graph.shape(graph.output)[0]}
-    result: dict[str, Any] = {"provenance": provenance(network, threads=torch.get_num_threads(), **settings)}
+        network = networks.load(made, weights, shape, names, calibrate=pictures.tensor)
+    graph, prints = network.graph, [fingerprint(image) for image in pictures.tensor]
+    settings = {"seeds": seeds, "vectors": vectors, "drawn_seeds": drawn_seeds, "positions": positions}
+    settings |= {"bootstrap": bootstrap, "only_cuts": cuts, "dtype": dtype, "start": start}
+    settings |= {"images": len(pictures), "input_shape": tuple(graph.input_shape)}
+    made_by = provenance(
+        network, threads=torch.get_num_threads(), pictures=" ".join(pictures.names), **settings
+    )
+    result: dict[str, Any] = {"provenance": made_by}
     out.mkdir(parents=True, exist_ok=True)
     for one in method or ["lrp-alpha1beta0", "lrp-alpha2beta1"]:
-        chains = (RelevanceChain(network, i, one, dtype=getattr(torch, dtype)) for i in pictures.tensor)
-        progress = track(chains, one, total=len(pictures))
-        for scorer in scored(progress, len(pictures), start, cuts=cuts, every=save_every, **counts):
-            result[one] = scorer.summary()
-            (out / f"score-{name or model}.json").write_text(json.dumps(result, indent=1) + "\n")
+        rule = get_method(one)
+
+        @lru_cache(maxsize=1)
+        def chain(number: int, one: str = one) -> RelevanceChain:
+            return RelevanceChain(network, pictures.tensor[number], one, dtype=getattr(torch, dtype))
+
+        first = chain(0)
+        layers = below(first, start, state_cuts(first, start)[1:] if cuts else None)
+        common = {"weights": network.provenance["weights_sha256"], "method": rule.described, "start": start}
+        common |= {"method_name": rule.name, "shape": graph.input_shape, "layers": layers}
+        units = Units(kept or default_cache(), **common, vectors=vectors, dtype=dtype)
+        wanted = [t for t in theory or ["local-spectrum", "two-scale"] if applies(t, rule) is None]
+        counts = {"seeds": seeds, "drawn_seeds": drawn_seeds, "bootstrap": bootstrap, "positions": positions}
+        chains = [partial(chain, number) for number in range(len(pictures))]
+        scorer = Scorer(units, chains, prints, wanted, **counts)
+        for number in track(range(1, len(pictures) + 1), one):
+            scorer.add()
+            if number % save_every == 0 or number == len(pictures):
+                result[one] = rounded(scorer.summary())
+                (out / f"score-{name or _named(model)}.json").write_text(json.dumps(result, indent=1) + "\n")
         print(one, {k: v for k, v in result[one].items() if k != "by_layer"}, flush=True)
     return result
+
+
+def _named(model: str) -> str:
+    return model.rpartition(":")[2]
 
 
 if __name__ == "__main__":

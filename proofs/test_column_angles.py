@@ -12,8 +12,8 @@ summed the columns are the maps of the classes: the mean squared sine between th
 n/(n-1) (1 - 1/PR), which a few random vectors sent up and down estimate without any class's map.
 
 **Source:** sum s_k^4 of columns of one length is their frame potential (Benedetto and Fickus 2003); as PR is
-at most the rank, the identity for such columns holds Welch's bound (1974). For columns of any length, and as
-a mean of angles between maps, new here. The participation ratio is that of Bell and Dean 1970.
+at most the rank, the identity for such columns holds the bound of Welch 1974. For columns of any length, and
+as a mean of angles between maps, new here. The participation ratio is that of Bell and Dean 1970.
 
 **Proof.** G = C^T C has the diagonal w and G_ij^2 = w_i w_j cos_ij^2. |G|_F^2 = sum s_k^4, and tr G = sum w_i
 = sum s_k^2 =: t. With q = sum w_i^2 and f = sum s_k^4,

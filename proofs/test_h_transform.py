@@ -10,7 +10,7 @@ No hypothesis on biases, stabilisers or column sums is needed, and h_L = (1^T Z_
 relevance that a unit of relevance at each unit of the last layer leaves at the input. For chains that
 conserve relevance h = 1.
 
-**Source:** Doob's h-transform; for relevance chains theory.md B3.
+**Source:** the h-transform of Doob 1957; for relevance chains new here.
 
 **Proof.** Column j of S_l sums to sum_i h_{l-1,i} Z_l,ij / h_l,j = 1 where h_l,j > 0. Where h_l,j = 0,
 nonnegativity gives h_{l-1,i} Z_l,ij = 0 for all i, so D(h_{l-1}) Z_l = S_l D(h_l) in all columns. Hence

@@ -6,9 +6,9 @@
 
 with equality for suitable u, v in every dimension from two on.
 
-**Source:** Kantorovich 1948; Cassels; Polya and Szego. As an angle it is Gustafson's (1968): with r = u / v
-the cosine of v and D(r) v is at least 2 sqrt(m M) / (m + M), the first antieigenvalue of D(r). In Hilbert's
-metric: new here.
+**Source:** Kantorovich 1948; Cassels in Watson 1955; Polya and Szego 1925. As an angle: Gustafson 1968; with
+r = u / v the cosine of v and D(r) v is at least 2 sqrt(m M) / (m + M), the first antieigenvalue of D(r). In
+Hilbert's metric: new here.
 
 **Proof.** On the common support let r_i = u_i / v_i lie in [m, M], M / m = e^d, and let E be the mean with
 weights v_i^2 / |v|^2. Then cos(u, v) = E r / sqrt(E r^2). Since (r - m)(M - r) >= 0, E r^2 <= (m + M) E r -

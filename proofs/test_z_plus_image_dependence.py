@@ -20,7 +20,7 @@ nonnegative matrices.
 A certificate from (a), (b) or (d) holds for every image with the same active units; one from a computed
 Delta(A D B) holds for one image.
 
-**Source:** new here (DESIGN 3.2).
+**Source:** new here.
 
 **Proof of (a).** Positive diagonals cancel from cross ratios (proofs/test_birkhoff_hopf.py), and units with
 a = 0 or z = 0 give zero rows and columns, which are dropped. (b): tau is submultiplicative and tau(A D) =

@@ -62,7 +62,7 @@ def test_an_index_below_zero_is_no_class():
     [
         ({"seed": -1}, "a seed is a whole number from 0 on, not -1"),
         ({"seed": None}, "a seed is a whole number from 0 on, not None"),
-        ({"vectors": 2.5}, "at least 2 are needed, not 2.5"),
+        ({"vectors": 2.5}, "vectors, of which pairs are compared, must be a whole number, not 2.5"),
     ],
 )
 def test_counts_and_seeds_are_checked(options, words):

@@ -13,6 +13,7 @@ from conetheory.results.comparison import Comparison, compare
 from conetheory.results.dataset import Measurement, Prediction, Result
 from conetheory.results.joining import join_methods
 from conetheory.results.verdict import verdicts
+from conetheory.schema.registry import _DECLARED
 from tests.report import folders
 
 RESULTS = sorted((Path(__file__).parents[1] / "experiments" / "results").glob("*.nc"))
@@ -42,10 +43,10 @@ def test_every_variable_that_is_written_is_declared(tmp_path):
 
 
 def test_bounds_are_named_for_their_side():
-    declared = [v for v in schema._DECLARED.values() if v.side == "upper"]
+    declared = [v for v in _DECLARED.values() if v.side == "upper"]
     assert len(declared) > 8
     assert all("_upper" in v.name for v in declared)
-    assert not any("_upper" in v.name for v in schema._DECLARED.values() if v.side != "upper")
+    assert not any("_upper" in v.name for v in _DECLARED.values() if v.side != "upper")
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda p: p.stem)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from conetheory.adapters import modules
 from conetheory.adapters.vjp import VjpChain, stacked
+from conetheory.chain.watch import peak
 from conetheory.errors import InputError, UnsupportedLayerError
 from conetheory.networks.graph import INPUT
 from conetheory.rules.explainers import forward
@@ -45,11 +46,13 @@ class CaptumChain(VjpChain):
         self.model, self.images, self.rules = model, images, dict(rules or {})
         ruled = _ruled_modules(model, self.rules)
         with self._undisturbed():
-            shapes = modules.shapes(modules.run(model, images))
+            tensors = modules.run(model, images)
+        shapes = modules.shapes(tensors)
         last = next(reversed(shapes))
         kept = {layer: shape for layer, shape in shapes.items() if layer in (INPUT, last, *ruled)}
         given = {"network": model, "dtype": images.dtype, "device": images.device}
         super().__init__({}, kept, len(images), name=name, **given)
+        self.peaks = {layer: peak(tensors[layer]) for layer in kept}
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:

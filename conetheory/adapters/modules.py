@@ -42,6 +42,9 @@ def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
     An in-place ReLU overwrites the output of the layer before it, whose relevance would then be read
     behind the ReLU. zennit's merging of batch norms hides parameters behind attributes of their names, and
     leaves some behind: a bias where there was none, and in 1.0.0 the merged weights themselves.
+
+    Raises `InputError` for a module that refuses `eval()`, as exported programs do: their submodules are not
+    those of the program either.
     """
     modes = {module: module.training for module in model.modules()}
     stored = [
@@ -50,7 +53,13 @@ def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
         for held in (module._parameters, module._buffers)
     ]
     inplace = [module for module in model.modules() if getattr(module, "inplace", False)]
-    model.eval()
+    try:
+        model.eval()
+    except NotImplementedError as error:  # as modules of torch.export do
+        raise InputError(
+            f"{type(model).__name__} refuses eval(), so that its mode can't be set: give the module that was "
+            "exported"
+        ) from error
     for module in inplace:
         module.inplace = False
     try:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from conetheory.adapters import modules
 from conetheory.adapters.vjp import VjpChain, stacked
+from conetheory.chain.watch import peak
 
 
 class ZennitChain(VjpChain):
@@ -34,9 +35,10 @@ class ZennitChain(VjpChain):
         self.model, self.images, self.composite = model, images, composite
         kind = "gradient" if composite is None else type(composite).__name__
         with self._forward() as tensors:
-            shapes = modules.shapes(tensors)
+            shapes, peaks = modules.shapes(tensors), {name: peak(y) for name, y in tensors.items()}
         given = {"network": model, "dtype": images.dtype, "device": images.device}
         super().__init__({}, shapes, len(images), name=name or f"zennit {kind}", **given)
+        self.peaks = peaks
 
     @contextmanager
     def _forward(self) -> Iterator[dict[str, Tensor]]:

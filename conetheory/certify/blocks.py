@@ -79,7 +79,7 @@ def certify_block(
     chain: float64, of a nonnegative method. positions: locations, one from each of as many equal strata
     (None: what fits in memory), drawn for each image by its number, which is `first_image` for the first of
     the chain. Raises InputError for a signed method, another dtype, or a `bottom` that is not below `top`.
-    Costs one adjoint pass per channel and location. Source: theory.md B12 (theorem `generators`).
+    Costs one adjoint pass per channel and location. Source: theorem `generators`.
     """
     chain = check(chain)
     top, bottom = chain.graph.resolve(top), chain.graph.resolve(bottom)
@@ -210,7 +210,7 @@ def block_chain_certificate(
 
     (theorem `cone-composition`, which asks nothing of the fields; a product of coefficients of single
     locations is no bound where they differ). NotApplicable with the layer and location that prevent it.
-    Raises InputError unless `middle` is a cut. Source: theory.md B12; new here.
+    Raises InputError unless `middle` is a cut. Source: new here.
     """
     chain, refused = check(chain).only(image), check_form(chain)
     if refused is not None:

@@ -31,6 +31,7 @@ from conetheory.chain.layers import below
 from conetheory.chain.local import LocalBlock, checked_positions, is_enumerable
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import UNITS, Supply
+from conetheory.counts import checked_seed
 from conetheory.errors import InputError
 from conetheory.progress import Progress, silent
 from conetheory.theory import cone, enclosure
@@ -60,9 +61,9 @@ class CscCertifier:
         seed: int = 0,
         thorough: bool = False,
     ) -> None:
-        self.start, self.layers, self.seed = start, layers, seed
+        self.start, self.layers, self.seed = start, layers, checked_seed(seed)
         self.positions = checked_positions(positions)
-        self.block_positions = block_positions if positions is None else positions
+        self.block_positions = checked_positions(block_positions if positions is None else positions)
         self.thorough = thorough
         self.images = 0
         self.reasons: dict[str, str] = {}

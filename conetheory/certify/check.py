@@ -25,6 +25,7 @@ from conetheory.certify.blocks import CONFIDENCE
 from conetheory.certify.certifier import CscCertifier
 from conetheory.certify.summary import LayerCertificate
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.counts import VECTORS, checked_seed, checked_whole
 from conetheory.progress import Progress, silent
 from conetheory.theory import cone
 from conetheory.theory.cosine import deficit, pairwise_deficits
@@ -84,6 +85,7 @@ def check_certificates(
     sweep of at most `2 ONE_HOTS + 4 vectors` vectors and, for `OPTIMISED` layers, `ROUNDS` passes down and
     up of two vectors.
     """
+    vectors, seed = checked_whole(vectors, "vectors", 1, VECTORS), checked_seed(seed)
     found = {layer: Held() for layer in certifier.certificates}
     if not found:
         return found

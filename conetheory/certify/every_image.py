@@ -2,9 +2,10 @@
 
 A z+ layer is `diag(a) (W+)^T diag(1 / (W+ a))`: which units are active is in its pattern, and how active they
 are in its diagonals. Diagonals at the outside of a block change no diameter; so a layer, or two layers
-A D B, may have one bound for all positive D, that is for all such images (DESIGN 3.2). Of a rule without that
-form nothing is said: z-box scales the positive and the negative weights of a unit by distances of its own to
-the two ends of the box, whatever units are active; DeepLIFT's ablation sends down two relevances a unit.
+A D B, may have one bound for all positive D, that is for all such images (theorem `image-free-blocks`). Of a
+rule without that form nothing is said: z-box scales the positive and the negative weights of a unit by
+distances of its own to the two ends of the box, whatever units are active; DeepLIFT's ablation sends down two
+relevances a unit.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def every_image_certificate(
     alive in both, so is the supremum over D (theorem `image-free-blocks`): NotApplicable with the layer and
     the units that prevent it.
     None at a dead location. Raises InputError if a path of a step crosses more than one linear layer.
-    Source: DESIGN 3.2; proofs/test_image_free_blocks.py.
+    Source: new here, theorems `z-plus-image-dependence` and `image-free-blocks`.
     """
     chain, refused = check(chain).only(image), check_form(chain)
     if refused is not None:

@@ -57,7 +57,7 @@ def signed_cone_certificate(
     The first cone is centred at w = 1/n; radius None: 2 (1 - 1/n), which holds every nonnegative start of n
     units and all of its multiples. Without `through` the whole chain is one block, the best where its columns
     can be enumerated. NotApplicable, with the layer: a block too large, columns that don't have sum one (an
-    empty pool, biases, a stabiliser), tau_1 >= 1. float64. Source: theory.md B5 and D2 item 8.
+    empty pool, biases, a stabiliser), tau_1 >= 1. float64. Source: fact F5 (proofs/README.md).
     """
     chain = check_double(chain).only(image)
     names = [chain.graph.resolve(name) for name in (start, *through, bottom)]
@@ -120,7 +120,7 @@ def location_bounds(
     columns sum to at most the product of alpha + beta, counts in full against the length of each column and
     against |P|_F. A column is zero where no path leads to the location (`support`, (positions, channels,
     units), made where it is not given); one that is computed as zero but may not be is refused: its cosines
-    are unknown. Source: theory.md B2 and B15.
+    are unknown. Source: those theorems; facts F3 and F4 (proofs/README.md).
     """
     error = _error(chain, chain.graph.resolve(start), block.layer)
     support = _support(chain, start, block) if support is None else support

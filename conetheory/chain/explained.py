@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from conetheory.chain.checks import Start, checked_images, checked_vectors
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.watch import Watch, peak
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import Shape
@@ -36,7 +38,13 @@ class ExplainerChain:
         self.graph = graph.to(dtype=self.dtype, device=self.device)
         self.images = images.to(dtype=self.dtype, device=self.device)
         self.explainer: Explainer = method.rule.bind(self.graph)
-        self.logits = self.graph.forward(self.images)
+        self.peaks: dict[str, Tensor] = {}  # the largest activation of each image
+        with torch.inference_mode():
+            for node, _, y in self.graph.run(self.images):
+                self.peaks[node.name] = peak(y)
+                if node.name == self.graph.output:
+                    self.logits = y
+        self._watch: Watch | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -55,6 +63,11 @@ class ExplainerChain:
 
         A map of one value for each location has one channel there, whatever the input has.
         """
+        if self._watch is None:
+            return self._sweep(starts, stop)
+        return self._watch.over(self, starts, lambda given: self._sweep(given, stop))
+
+    def _sweep(self, starts: Mapping[str, Start], stop: str) -> Iterator[tuple[str, dict[str, Tensor]]]:
         ends = [self.graph.resolve(name) for name in (stop, *starts)]
         if ends != [INPUT, self.graph.output]:
             reason = "is not backpropagated: it only goes from logits to input; start at the logits"
@@ -69,6 +82,19 @@ class ExplainerChain:
         """The maps for output weights `(images, vectors, classes)`."""
         *_, (_, parts) = self.sweep({start: r}, stop)
         return parts[start]
+
+    def watched(self, watch: Watch | None) -> ExplainerChain:
+        """The same chain, all of whose sweeps a watch sees (None: none does)."""
+        found = copy.copy(self)
+        found._watch = watch
+        return found
+
+    def double(self) -> ExplainerChain:
+        """The same chain in float64."""
+        if self.dtype == torch.float64:
+            return self
+        options = {"dtype": torch.float64, "device": self.device}
+        return ExplainerChain(self.network, self.images, self.method, **options)
 
 
 def open_chain(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError
 
 ENUMERABLE = 1024  # start units up to which all columns are sent down
@@ -46,9 +47,7 @@ def is_enumerable(chain: RelevanceChain, start: str, limit: int = ENUMERABLE) ->
 
 def checked_positions(positions: int | None) -> int | None:
     """A number of locations, or None for what is affordable; `InputError` where it is none."""
-    if positions is not None and positions < 1:
-        raise InputError(f"positions must be at least 1, not {positions}")
-    return positions
+    return None if positions is None else checked_whole(positions, "positions", 1)
 
 
 def sample_positions(
@@ -69,6 +68,7 @@ def positions_of_images(
     chain: RelevanceChain, layer: str, limit: int | None, units: int, seed: int, first_image: int
 ) -> np.ndarray:
     """`sample_positions` of every image of a chain, `(images, positions)`, by the images' numbers."""
+    limit, seed = checked_positions(limit), checked_seed(seed)
     numbers = range(first_image, first_image + len(chain))
     return np.stack([sample_positions(chain, layer, limit, units, [seed, number]) for number in numbers])
 
@@ -93,7 +93,9 @@ def local_rows(
     The rows are as long as the start layer, so each is kept as the factor L of `P_p = L Q` with
     orthonormal Q: a (channels, at most channels) matrix with the same singular values.
     """
-    chosen = positions_of_images(chain, layer, positions or ROW_POSITIONS, 1, seed, first_image)
+    chosen = positions_of_images(
+        chain, layer, ROW_POSITIONS if positions is None else positions, 1, seed, first_image
+    )
     rows = (local_matrices(chain, layer, places, start) for places in chosen.T)
     factors = torch.stack([torch.linalg.qr(P.mT, mode="r").R.mT for P in rows], 1)
     total = locations_of(chain, layer)

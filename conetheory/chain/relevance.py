@@ -20,6 +20,7 @@ from torch import Tensor
 
 from conetheory.chain.checks import Start, checked_device, checked_dtype, checked_images, checked_vectors
 from conetheory.chain.derived import Derived
+from conetheory.chain.watch import Watch, peak
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph, Node
 from conetheory.networks.ops import Shape
@@ -60,6 +61,8 @@ class RelevanceChain:
         self._entrances: dict[str, LocalMap] = {}
         self._exits: dict[str, LocalMap] = {}
         self._kind: str | None = None  # of derived maps
+        self._watch: Watch | None = None
+        self.peaks: dict[str, Tensor] = {}  # the largest activation of each image
         with torch.inference_mode():
             self._run(self.method.rule.bind(self.graph))
 
@@ -70,6 +73,7 @@ class RelevanceChain:
         for node, xs, y in self.graph.run(batch):
             self._maps[node.name] = rule.local(node, xs, y)
             self._keep_ends(rule, node.name, y)
+            self.peaks[node.name] = peak(y[: len(self.images)])
             if node.name == self.graph.output:
                 self.logits = y[: len(self.images)]
 
@@ -89,7 +93,6 @@ class RelevanceChain:
     def shape(self, layer: str) -> Shape:
         return self.graph.shape(self.graph.resolve(layer))
 
-    @torch.inference_mode()
     def sweep(
         self, starts: Mapping[str, Start], stop: str = INPUT
     ) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -99,6 +102,12 @@ class RelevanceChain:
         the sweep gets there. Every tensor between the highest start and `stop` is yielded once, when
         its relevance is complete; nothing is kept afterwards.
         """
+        if self._watch is None:
+            return self._sweep(starts, stop)
+        return self._watch.over(self, starts, lambda given: self._sweep(given, stop))
+
+    @torch.inference_mode()
+    def _sweep(self, starts: Mapping[str, Start], stop: str) -> Iterator[tuple[str, dict[str, Tensor]]]:
         stop = self.graph.resolve(stop)
         waiting = {self.graph.resolve(name): (name, start) for name, start in starts.items()}
         if len(waiting) < len(starts):
@@ -158,6 +167,8 @@ class RelevanceChain:
         for node in reversed(self.graph.between(start, stop)):
             hs = [held.get(name) for name in node.inputs]
             held[node.name] = self._maps[node.name].up(hs)
+            if self._watch is not None:
+                self._watch.see(self, stop, node.name, held[node.name])
         return held[start] if enter is None else enter.up([held[start]])
 
     def crossed(self, start: str, stop: str = INPUT) -> Iterator[tuple[Node, LocalMap]]:
@@ -248,10 +259,16 @@ class RelevanceChain:
         return self._derived("loss")
 
     def _derived(self, kind: str) -> RelevanceChain:
-        found = copy.copy(self)
+        found = self.watched(None)
         found._kind = kind
         for name in ("_maps", "_entrances", "_exits"):
             setattr(found, name, Derived(getattr(self, name), kind, self.method.name))
+        return found
+
+    def watched(self, watch: Watch | None) -> RelevanceChain:
+        """The same chain, all of whose sweeps a watch sees (None: none does)."""
+        found = copy.copy(self)
+        found._watch = watch
         return found
 
     def double(self, device: str | torch.device | None = None) -> RelevanceChain:

@@ -9,8 +9,10 @@ import numpy as np
 
 from conetheory.chain.columns import local_columns, location_columns, origin_moments
 from conetheory.chain.layers import below
-from conetheory.chain.local import LocalBlock, is_enumerable, local_rows
+from conetheory.chain.local import LocalBlock, checked_positions, is_enumerable, local_rows
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.watch import Watch
+from conetheory.counts import checked_seed
 from conetheory.errors import InputError
 from conetheory.progress import Progress, silent
 
@@ -33,6 +35,7 @@ class Supply:
 
     positions: locations per layer and image (None: what is affordable), drawn for each image by its number,
     which is `first_image` for the first of the chain. Raises `InputError` for a need that there is none of.
+    What they are made from is watched: who does not look for underflow by himself asks `watch.check()`.
     """
 
     def __init__(
@@ -47,8 +50,11 @@ class Supply:
         progress: Progress = silent,
     ) -> None:
         self.chain, self.start = chain, start
+        self.watch = Watch("image")
+        self._watched = chain.watched(self.watch)
         self.layers = below(chain, start, layers)
         self.positions, self.first_image, self.progress = positions, first_image, progress
+        positions, seed = checked_positions(positions), checked_seed(seed)
         self.sampling = {"positions": positions, "seed": seed, "first_image": first_image}
         self.computed: Counter[str] = Counter()
         self._held: dict[str, Blocks] = {}
@@ -68,7 +74,7 @@ class Supply:
 
 def _units(supply: Supply) -> Blocks:
     options = {**supply.sampling, "progress": supply.progress}
-    return local_columns(supply.chain, supply.start, supply.layers, **options)
+    return local_columns(supply._watched, supply.start, supply.layers, **options)
 
 
 def _matrices(supply: Supply) -> Blocks:
@@ -76,7 +82,7 @@ def _matrices(supply: Supply) -> Blocks:
         return supply[UNITS]
     found: Blocks = {}
     for done, layer in enumerate(supply.layers, 1):
-        found[layer] = local_rows(supply.chain, supply.start, layer, **supply.sampling)
+        found[layer] = local_rows(supply._watched, supply.start, layer, **supply.sampling)
         supply.progress(f"rows up to {supply.start}", done, len(supply.layers))
     return found
 
@@ -91,11 +97,11 @@ def _rows_are_fewer(supply: Supply) -> bool:
 
 def _locations(supply: Supply) -> Blocks:
     options = {**supply.sampling, "progress": supply.progress}
-    return location_columns(supply.chain, supply.start, supply.layers, **options)
+    return location_columns(supply._watched, supply.start, supply.layers, **options)
 
 
 def _moments(supply: Supply) -> Blocks:
-    return origin_moments(supply.chain, supply.start, supply.layers, **supply.sampling)
+    return origin_moments(supply._watched, supply.start, supply.layers, **supply.sampling)
 
 
 NEEDS: dict[str, Callable[[Supply], Blocks]] = {

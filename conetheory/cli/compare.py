@@ -18,6 +18,7 @@ from conetheory.errors import InputError
 from conetheory.networks import Network
 from conetheory.predict.registry import find, theories, usual
 from conetheory.report.comparison_tables import comparison_tables, method_table, summary_lines
+from conetheory.report.origin_tables import origin_legend, origin_tables
 from conetheory.report.verdict_tables import verdict_tables
 from conetheory.results.comparison import Comparison
 from conetheory.results.verdict import verdicts
@@ -68,15 +69,22 @@ def present(
     """Tables, verdicts, what else there is to say, and where it is written; or JSON and nothing else."""
     if json:
         whole = task.measures and task.predicts
-        typer.echo(json_format.dumps(comparison.summary, indent=2) if whole else comparison.to_json())
+        said = {"explanation": [one.record() for one in comparison.explanations]}
+        short = comparison.summary | said
+        typer.echo(json_format.dumps(short, indent=2) if whole else comparison.to_json())
         return
     stdout = console.out()
     many = comparison.dataset.sizes["method"] > MANY
     for table in [method_table(comparison)] if many else comparison_tables(comparison):
         stdout.print(table)
+    for table in () if many else origin_tables(comparison):
+        stdout.print(table)
     if task.measures:
         stdout.print(verdict_tables(verdicts(comparison.dataset), "Does the map depend on the decision?"))
-    said = [*summary_lines(comparison), *([last] if last else [])]
+    said = [*summary_lines(comparison), *origin_legend(comparison), *([last] if last else [])]
+    for one in comparison.explanations:
+        stdout.print(f"{one.method} from {one.start}", style="bold", markup=False)
+        stdout.print(f"{one.text}\n", soft_wrap=True, markup=False)
     for line in [*said, f"Written: {', '.join(map(str, paths))}; one .nc for each method"]:
         stdout.print(line, soft_wrap=True, markup=False)
 

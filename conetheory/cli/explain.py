@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Model, Weights, Images, Limit = (OPTIONS[n][0] for n in ("model", "weights", "images", "limit"))
 Method, Parameter, Device, Dtype = (OPTIONS[n][0] for n in ("method", "set", "device", "dtype"))
 Out, Resume, Json = (OPTIONS[n][0] for n in ("out", "resume", "json"))
+ORIGIN = "Draw as well where relevance at this layer comes from, at the location where it has the most."
 TARGET = "predicted, a class's number or its name (repeatable)."
 
 
@@ -31,6 +32,7 @@ def run_explain(
     method: Method = ["lrp-alpha1beta0"],  # noqa: B006 (typer copies it)
     target: Annotated[list[str], typer.Option(metavar="CLASS", help=TARGET)] = ["predicted"],  # noqa: B006
     set: Parameter = None,
+    origin: Annotated[str | None, typer.Option(metavar="LAYER", help=ORIGIN, show_default=False)] = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
     out: Out = None,
@@ -50,38 +52,67 @@ def run_explain(
 
     def compute(method: str, progress: Progress) -> Maps:
         placed = {"device": asked.device, "dtype": asked.dtype, "names": asked.names}
-        return explain_maps(
-            asked.network, asked.images.tensor, method, target, **placed, **asked.methods[method]
-        )
+        given = asked.network, asked.images.tensor, method
+        maps = explain_maps(*given, target, **placed, **asked.methods[method])
+        return maps if origin is None else _with_origins(maps, origin, given, placed | asked.methods[method])
 
-    maps = run_series(asked, Maps, {"target": target}, compute)
+    settings = {"target": target} | ({} if origin is None else {"origin": origin})
+    maps = run_series(asked, Maps, settings, compute)
     _note_empty(maps)
     paths = _draw(asked, maps)
     if json:
         typer.echo(json_format.dumps(_summary(maps, paths), indent=2))
     else:
-        typer.echo(f"Written: {asked.out / 'maps.nc'}, {', '.join(map(str, paths))}")
+        typer.echo(f"Written: {', '.join(map(str, [asked.out / 'maps.nc', *paths]))}")
+
+
+def _with_origins(maps: Maps, layer: str, given: tuple[Any, ...], options: dict[str, Any]) -> Maps:
+    """The maps with origins at a layer, as they are, with a note, where there are none."""
+    import torch
+
+    from conetheory.predict.origin_maps import origin_maps
+    from conetheory.results.dataset import Maps
+    from conetheory.runs.progress import note
+    from conetheory.theory.records import NotApplicable
+
+    data = maps.dataset
+    classes = torch.as_tensor(data["class_index"].values)
+    found = origin_maps(*given, classes, layer, targets=list(data["target"].values), **options)
+    if isinstance(found, NotApplicable):
+        note(f"no origins: {found.reason}")
+        return maps
+    return Maps(data.merge(found).assign_attrs(found.attrs))
 
 
 def _note_empty(maps: Maps) -> None:
     """Say which maps are zero everywhere, as those of a black image are."""
     from conetheory.runs.progress import note
 
-    empty = (maps.dataset["map"] == 0).all(["y", "x"]).stack(of=("method", "image", "target"))
+    space = [dim for dim in maps.dataset["map"].dims if dim not in ("method", "image", "target")]
+    empty = (maps.dataset["map"] == 0).all(space).stack(of=("method", "image", "target"))
     for method, image, target in empty["of"].values[empty.values]:
         note(f"{method}: no relevance of {target} reaches the pixels of {image}: the map is zero")
 
 
 def _draw(asked: Series, maps: Maps) -> list[Path]:
     from conetheory.plotting.maps import maps_figure
+    from conetheory.plotting.origins import drawn_methods, origins_figure
+    from conetheory.runs.progress import note
 
+    if "picture" not in maps.dataset:
+        note("the inputs are no pictures: no figures are drawn of their maps")
+        return []
     paths, drawn = [], Counter()
+    origins = bool(drawn_methods(maps.dataset))
     for image in maps.dataset["image"].values:
         stem = re.sub(r"[^\w.()-]+", "-", str(image)).rpartition(".")[0] or str(image)
         drawn[stem] += 1
         number = f"~{drawn[stem]}" if drawn[stem] > 1 else ""
         paths.append(asked.out / f"maps-{stem}{number}.png")
         maps_figure(maps.dataset, str(image)).savefig(paths[-1], dpi=150)
+        if origins:
+            paths.append(asked.out / f"origins-{stem}{number}.png")
+            origins_figure(maps.dataset, str(image)).savefig(paths[-1], dpi=150)
     return paths
 
 

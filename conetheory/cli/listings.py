@@ -72,12 +72,14 @@ def list_methods(json: Json = False) -> None:
 def _described(method: Method) -> dict[str, Any]:
     """A method as `conetheory methods --json` prints it."""
     from conetheory.predict.registry import applies, theories
+    from conetheory.references import cited
 
     said = {theory: applies(theory, method) for theory in theories()}
     reasons = dict.fromkeys(found.reason for found in said.values() if found is not None)
     names = ("name", "family", "description", "source", "linear", "nonnegative", "sum_preserving")
     return {
         **{k: getattr(method, k) for k in names},
+        "references": [str(found) for found in cited(method.source)],
         "backpropagated": method.backpropagated,
         "parameters": {k: v if isinstance(v, PLAIN) else str(v) for k, v in method.entry.parameters.items()},
         "theories": [theory for theory, found in said.items() if found is None],
@@ -92,12 +94,13 @@ def show_theorems(
     json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the README's table.")] = False,
 ) -> None:
-    """The theorems: what they say, where they are proved, coded and tested."""
+    """The theorems: what they say, where they are from, coded and tested; with an ID, the proof too."""
+    from conetheory.references import proof_prose
     from conetheory.theory.theorems import THEOREMS, theorem
 
     entries = list(THEOREMS.values()) if id is None else [theorem(id)]
     if json:
-        found = [asdict(entry) for entry in entries]
+        found = [_with_references(entry) for entry in entries]
         typer.echo(json_format.dumps(found if id is None else found[0], indent=2, ensure_ascii=False))
     elif markdown:
         typer.echo(theorem_markdown(entries))
@@ -109,6 +112,7 @@ def show_theorems(
         out().print(table)
     else:
         out().print(_full(entries[0]))
+        typer.echo("\n" + proof_prose(entries[0].proof))
 
 
 def theorem_markdown(entries: Sequence[Theorem]) -> str:
@@ -128,6 +132,14 @@ def _escaped(text: str) -> str:
 
 def _full(entry: Theorem) -> Table:
     grid = Table.grid(padding=(0, 2))
-    for name, value in asdict(entry).items():
-        grid.add_row(name.replace("_", "-"), "\n".join(value) if isinstance(value, tuple) else value or "no")
+    for name, value in _with_references(entry).items():
+        grid.add_row(name.replace("_", "-"), value if isinstance(value, str) else "\n".join(value or ["no"]))
     return grid
+
+
+def _with_references(entry: Theorem) -> dict[str, Any]:
+    """An entry by field, and in full what it and its proof cite."""
+    from conetheory.references import cited, proof_prose
+
+    found = cited(f"{entry.source}; {proof_prose(entry.proof)}")
+    return asdict(entry) | {"references": [str(reference) for reference in found]}

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from conetheory.counts import SEEDS, VECTORS
+
 
 @dataclass(frozen=True)
 class Task:
@@ -40,9 +42,6 @@ REPRO = "A choice of the paper's own code, or icml2020 for all of them (repeatab
 SET = "A parameter of the methods that have it, such as percentile=90 (repeatable)."
 RESUME = "Take up the methods that OUT holds already with the same settings."
 
-MOST = 10_000  # vectors or starts: all pairs of them are compared
-SEEDS = 2**32 - 1  # what numpy and torch both take, with the numbers of images added
-
 OPTIONS: dict[str, tuple[Any, Any]] = {
     "model": (Annotated[str, MODEL], ...),
     "weights": (Annotated[str | None, Option(metavar="W", help=WEIGHTS, show_default=False)], None),
@@ -52,7 +51,7 @@ OPTIONS: dict[str, tuple[Any, Any]] = {
     "start": (Annotated[list[str] | None, Option(metavar="LAYER", help=START, show_default=False)], None),
     "vectors": (
         Annotated[
-            int, Option(metavar="K", min=2, max=MOST, help="Random vectors per image and start layer.")
+            int, Option(metavar="K", min=2, max=VECTORS, help="Random vectors per image and start layer.")
         ],
         10,
     ),

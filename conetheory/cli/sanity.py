@@ -55,7 +55,7 @@ def run_sanity(
     """Randomise the network layer by layer: do the maps change? (Adebayo et al. 2018)"""
     given = locals()
     from conetheory.cli.request import request
-    from conetheory.report.map_tables import sanity_records, sanity_rows
+    from conetheory.report.map_tables import sanity_records, sanity_rows, shown_measure
     from conetheory.runs.progress import note
     from conetheory.runs.series import run_series
     from conetheory.saliency.similarity import PAPER, Ssim
@@ -83,7 +83,9 @@ def run_sanity(
     if json:
         typer.echo(json_format.dumps(sanity_records(sanity), indent=2))
     else:
-        _report(sanity_rows(sanity), asked, "sanity.nc")
+        _report(sanity_rows(sanity), asked, "sanity.nc", shown_measure(sanity))
+    if "left_out" in sanity.dataset.attrs:
+        note(f"left out: {sanity.dataset.attrs['left_out']}")
     fewest = int(sanity.dataset["live_images"].min())
     if fewest < len(asked.images):
         note(
@@ -136,7 +138,7 @@ def run_classes(
         typer.echo(tracking_sentence(classes))
 
 
-def _report(rows: list[dict[str, str]], asked: Series, file: str) -> None:
+def _report(rows: list[dict[str, str]], asked: Series, file: str, measure: str = "") -> None:
     from rich.table import Table
 
     table = Table()
@@ -145,9 +147,10 @@ def _report(rows: list[dict[str, str]], asked: Series, file: str) -> None:
     for row in rows:
         table.add_row(*row.values())
     console.out().print(table)
-    if file == "sanity.nc":
+    if measure:
+        said = "SSIM" if measure == "ssim" else measure
         typer.echo(
-            "Median SSIM with the untouched map; in brackets what the chain below leaves of any relevance."
+            f"Median {said} with the untouched map; in brackets what the chain below leaves of any relevance."
         )
     typer.echo(f"Written: {asked.out / file}")
 
@@ -185,7 +188,7 @@ def _fresh(asked: Series, model: str, scheme: str, seed: int) -> Graph | None:
 
     if scheme != "model":
         return None
-    outputs = asked.network.graph.shape(asked.network.graph.output)[0]
+    outputs = asked.network.graph.classes
     shape = asked.network.graph.input_shape
     return networks.load(model, f"random:{seed}", shape, [str(n) for n in range(outputs)]).graph
 

@@ -10,8 +10,8 @@ is a mean over vectors to first order, `sum_i w_i h_i`, has weights w_i = 1/n, i
 
 The bootstrap's quantiles are therefore taken 1 / sqrt(v_n) further from the median, and further by the ratio
 of Student's to the normal quantile with images (n - 1) degrees of freedom: the expanded percentile interval
-of Hesterberg, *What Teachers Should Know About the Bootstrap* (The American Statistician 69(4), 2015), for
-pairs. What is not a mean over vectors to first order scatters more in resamples: there the band is too wide.
+of Hesterberg 2015, for pairs. What is not a mean over vectors to first order scatters more in resamples:
+there the band is too wide.
 """
 
 from __future__ import annotations
@@ -65,7 +65,28 @@ def pair_band(counts: np.ndarray, vectors: int, images: int, level: float = 0.95
     """
     if vectors < 3 or not counts[1:].any():
         return float("nan"), float("nan")
-    centre, *medians = histogram.position(histogram.quantile(counts, 0.5)[:, 0])
-    ends = np.nanquantile(medians, [(1 - level) / 2, (1 + level) / 2])
+    return _expanded(histogram.quantile(counts, 0.5)[:, 0], vectors, images, level)
+
+
+def whole_map_band(
+    deficits: np.ndarray, weights: np.ndarray, vectors: int, images: int, level: float = 0.95
+) -> tuple[float, float]:
+    """`pair_band` of few deficits `(n,)`, counted as often as `weights` (1 + replicates, n) say.
+
+    NaN as there, and where nothing is alive.
+    """
+    live = ~np.isnan(deficits)
+    if vectors < 3 or len(weights) < 2 or not live.any():
+        return float("nan"), float("nan")
+    order = np.argsort(deficits[live])
+    cumulative = weights[:, live][:, order].cumsum(1)
+    medians = deficits[live][order][(cumulative < cumulative[:, -1:] / 2).sum(1)]
+    return _expanded(np.where(cumulative[:, -1] > 0, medians, np.nan), vectors, images, level)
+
+
+def _expanded(medians: np.ndarray, vectors: int, images: int, level: float) -> tuple[float, float]:
+    """The band from the measured median and those of the replicates behind it."""
+    centre, *others = histogram.position(medians)
+    ends = np.nanquantile(others, [(1 - level) / 2, (1 + level) / 2])
     low, high = histogram.deficit(centre + expansion(vectors, images, level) * (ends - centre))
     return float(low), float(high)

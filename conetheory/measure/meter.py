@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from conetheory.chain.protocol import Chain
+from conetheory.chain.watch import Watch
+from conetheory.counts import VECTORS, checked_seed, checked_whole
 from conetheory.errors import InputError
 from conetheory.measure import histogram
-from conetheory.measure.bootstrap import pair_band, pair_weights
+from conetheory.measure.bootstrap import pair_band, pair_weights, whole_map_band
 from conetheory.networks.ops import Shape
 from conetheory.progress import Progress, silent
 from conetheory.results.dataset import Measurement
@@ -135,8 +137,8 @@ class LayerStatistics:
         self.total += deficits.numel()
 
     def add_flattened(self, deficits: Tensor) -> None:
-        """Add the deficits of whole maps, of any shape."""
-        self._flattened.append(deficits.flatten())
+        """Add the deficits of whole maps, `(images, pairs)`."""
+        self._flattened.append(deficits)
 
     @property
     def counts(self) -> np.ndarray:
@@ -148,11 +150,6 @@ class LayerStatistics:
         return int(self._dead)
 
     @property
-    def overflown(self) -> bool:
-        """Whether relevance was infinite or NaN, so that what is counted as dead is not."""
-        return bool(torch.cat(self._flattened).isinf().any())
-
-    @property
     def mean(self) -> float:
         live = self.total - self.dead
         return float(self._sum) / live if live > 0 else float("nan")
@@ -160,9 +157,14 @@ class LayerStatistics:
     @property
     def flattened_median(self) -> float:
         """The median deficit of whole maps, NaN where none is alive."""
-        values = torch.cat(self._flattened).cpu().numpy()
+        values = self.flattened
         live = values[~np.isnan(values)]
         return float(np.median(live)) if len(live) else float("nan")
+
+    @property
+    def flattened(self) -> np.ndarray:
+        """The deficits of whole maps, image by image."""
+        return torch.cat(self._flattened).flatten().cpu().numpy()
 
 
 class CscMeter:
@@ -185,34 +187,37 @@ class CscMeter:
         bootstrap: int = 0,
         observe: Callable[[str, str, int, Tensor], None] | None = None,
     ) -> None:
-        if not isinstance(vectors, int | np.integer) or vectors < 2:
-            raise InputError(f"CSC compares pairs of vectors: at least 2 are needed, not {vectors}")
-        if not isinstance(seed, int | np.integer) or seed < 0:
-            raise InputError(f"a seed is a whole number from 0 on, not {seed}")
         if not starts:
             raise InputError("CSC needs a start layer, such as 'logits'")
-        self.starts, self.vectors, self.seed, self.layers = tuple(starts), vectors, seed, layers
-        self.distribution, self.bootstrap, self.observe = distribution, bootstrap, observe
+        self.starts, self.seed, self.layers = tuple(starts), checked_seed(seed), layers
+        self.vectors = checked_whole(vectors, "vectors, of which pairs are compared,", 2, VECTORS)
+        self.bootstrap = checked_whole(bootstrap, "bootstrap", 0)
+        self.distribution, self.observe = distribution, observe
         self.images = 0
         self.statistics: dict[tuple[str, str], LayerStatistics] = {}
         self.chain: Chain | None = None
 
     def add(self, chain: Chain, progress: Progress = silent) -> None:
-        """Measure all images of a chain; progress is told of each layer that is done."""
+        """Measure all images of a chain; progress is told of each layer that is done.
+
+        Raises `InputError` where relevance leaves the range of its dtype, at any tensor on the way: what is
+        dead or has forgotten its start is then not told from what was lost (`chain.watch`).
+        """
         numbers = range(self.images, self.images + len(chain))
         wanted = {chain.graph.resolve(name) for name in (self.layers or chain.layers)}
         weights = torch.stack([self._weights(image) for image in numbers]).to(chain.device)
         done: set[str] = set()
-        for layer, parts in chain.sweep(self._starts(chain, numbers)):
-            if layer not in wanted:
-                continue
-            for start, r in parts.items():
-                if tuple(r.shape[2:]) == tuple(chain.graph.shape(layer)):
-                    self._record(start, layer, numbers, r, weights)
-                else:
-                    self._record_flattened(start, layer, r)
-            done.add(layer)
-            progress("layers", len(done), len(wanted))
+        with Watch("location") as watch:
+            for layer, parts in watch.over(chain, self._starts(chain, numbers), chain.sweep):
+                if layer not in wanted:
+                    continue
+                for start, r in parts.items():
+                    if tuple(r.shape[2:]) == tuple(chain.graph.shape(layer)):
+                        self._record(start, layer, numbers, r, weights)
+                    else:
+                        self._record_flattened(start, layer, r)
+                done.add(layer)
+                progress("layers", len(done), len(wanted))
         self.images += len(chain)
         self.chain = chain
 
@@ -253,25 +258,24 @@ class CscMeter:
         """Medians, means, percentiles, bands, dead locations and the baseline for each start and layer."""
         if self.chain is None:
             raise InputError("nothing was measured: add a chain first")
-        for (start, layer), found in self.statistics.items():
-            if found.overflown:
-                raise InputError(
-                    f"relevance from {start!r} overflows at {self.chain.graph.label(layer)!r}: "
-                    "use dtype float64, or other parameters"
-                )
         graph, values = self.chain.graph, {}
+        weights = torch.cat([self._weights(image) for image in range(self.images)], 1).numpy()
         kinds = {
             "measured_deficit_median": lambda s: histogram.quantile(s.counts[0], 0.5)[0],
             "measured_deficit_mean": lambda s: s.mean,
             "measured_deficit_quantile": lambda s: histogram.quantile(s.counts[0], np.array(QUANTILES)),
             "measured_band": lambda s: pair_band(s.counts, self.vectors, self.images),
             "measured_flattened_deficit_median": lambda s: s.flattened_median,
+            "measured_flattened_band": lambda s: whole_map_band(
+                s.flattened, weights, self.vectors, self.images
+            ),
             "dead_fraction": lambda s: s.dead / s.total if s.total else float("nan"),
             "pairs_pooled": lambda s: s.total - s.dead,
         }
         for name, function in kinds.items():
             values[name] = {key: function(found) for key, found in self.statistics.items()}
-        extra = {"measured_deficit_quantile": ("quantile", QUANTILES), "measured_band": ("side", SIDES)}
+        extra = {"measured_deficit_quantile": ("quantile", QUANTILES)}
+        extra |= {name: ("side", SIDES) for name in ("measured_band", "measured_flattened_band")}
         layers = [layer for _, layer in self.statistics]
         dataset = frame(graph, self.chain.method, self.starts, layers, values, extra)
         baseline = [random_baseline_deficit(graph.shape(layer)[0]) for layer in dataset["layer"].values]

@@ -236,7 +236,12 @@ def _mean(call: Call) -> Op | None:
 def _reshape(call: Call) -> PassThrough:
     if math.prod(shape(call.source)) != math.prod(call.shape):
         raise RefusedError(f"{call.kind!r} across images")
-    return PassThrough(partial(_to_shape, shape=call.shape), "reshape")
+    return reshape(call.shape)
+
+
+def reshape(shape: Shape) -> PassThrough:
+    """The operation that gives every image's tensor this shape."""
+    return PassThrough(partial(_to_shape, shape=shape), "reshape")
 
 
 def shape(item: fx.Node) -> Shape:

@@ -15,9 +15,10 @@ from conetheory.errors import InputError
 State = dict[str, Any]
 COUNTER = "num_batches_tracked"  # counts training steps; no output depends on it and old files lack it
 EXTRA = "_extra_state"  # what a module's own `get_extra_state` gives, of any type
-COMPILED = "_orig_mod."  # of torch.compile, in front of all names or of those of one part
+COMPILED = "_orig_mod."  # of torch.compile, in front of all names
+COMPILED_PARTS = f"...{COMPILED}"  # or of those of parts, wherever they are
 # of DataParallel, Lightning modules and others that hold the network under such a name
-PREFIXES = ("module.", COMPILED, "model.", "net.", "network.", "backbone.", "encoder.")
+PREFIXES = ("module.", COMPILED, COMPILED_PARTS, "model.", "net.", "network.", "backbone.", "encoder.")
 
 
 def fit(build: Callable[[int | None], nn.Module], state: State, source: str, name: str) -> nn.Module:
@@ -32,7 +33,7 @@ def fit(build: Callable[[int | None], nn.Module], state: State, source: str, nam
         model = build(None)
         if any(is_lazy(p) for p in model.parameters()):
             raise InputError(f"{name} has layers without parameters yet; run it once, then load the weights")
-        state = renamed(state, model.state_dict())
+        state = _completed(renamed(state, model.state_dict()), model)
         if (classes := _head_size(model.state_dict(), state)) is not None:
             model = build(classes)
     expected = model.state_dict()
@@ -64,6 +65,18 @@ def renamed(state: State, expected: Mapping[str, Any]) -> State:
     return found
 
 
+def _completed(state: State, model: nn.Module) -> State:
+    """The state with all names of a parameter that several modules share, of which a file may have one."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    for shared in names.values():
+        held = next((state[name] for name in shared if name in state), None)
+        if held is not None:
+            state |= {name: held for name in shared if name not in state}
+    return state
+
+
 def _renamings(keys: list[str]) -> Iterator[Callable[[str], str]]:
     """The identity, then ever longer sequences of prefixes taken away that some of the names have.
 
@@ -84,14 +97,14 @@ def _renamings(keys: list[str]) -> Iterator[Callable[[str], str]]:
 
 
 class _Without:
-    """A name without some prefixes, one after the other; what torch.compile adds goes wherever it is."""
+    """A name without some prefixes, one after the other; what torch.compile adds to parts, wherever it is."""
 
     def __init__(self, steps: tuple[str, ...]) -> None:
         self.steps = steps
 
     def __call__(self, key: str) -> str:
         for step in self.steps:
-            key = key.replace(COMPILED, "") if step == COMPILED else key.removeprefix(step)
+            key = key.replace(COMPILED, "") if step == COMPILED_PARTS else key.removeprefix(step)
         return key
 
 
@@ -146,7 +159,10 @@ def _of_dtype(tensor: Tensor, dtype: torch.dtype, what: str, lenient: bool) -> T
         if dtype.is_floating_point:
             raise InputError(f"{what} holds {theirs}, not floating-point numbers")
         raise InputError(f"{what} holds {theirs}, where the network has {ours}")
-    return tensor.to(dtype)
+    found = tensor.to(dtype)
+    if not (dtype.is_floating_point or lenient) and not torch.equal(found.to(tensor.dtype), tensor):
+        raise InputError(f"{what} holds numbers beyond {ours}, which the network has")
+    return found
 
 
 def check_finite(state: Mapping[str, Any], source: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from conetheory.errors import InputError
+from conetheory.networks.crossings import crossings
 from conetheory.networks.ops import Op, PassThrough, Shape
 from conetheory.schema import INPUT
 
@@ -27,7 +29,11 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes in topological order. `aliases` maps other names of a layer (module paths, the paper's names)."""
+    """Nodes in topological order. `aliases` maps other names of a layer (module paths, the paper's names).
+
+    The output is `(classes,)`, the logits, or a feature map: then the network is a trunk, whose layers can be
+    measured and predicted from, and which has no classes to explain.
+    """
 
     nodes: Mapping[str, Node]
     input_shape: Shape
@@ -37,6 +43,17 @@ class Graph:
 
     def shape(self, name: str) -> Shape:
         return self.input_shape if name == INPUT else self.nodes[name].shape
+
+    @property
+    def classes(self) -> int:
+        """How many outputs there are to choose from; `InputError` where the output is a feature map."""
+        shape = self.shape(self.output)
+        if len(shape) != 1:
+            raise InputError(
+                f"the network's output is a feature map of shape {shape}, which has no classes or logits: "
+                f"start from a layer, such as {self.label(self.layers[-1])!r}, or add a head"
+            )
+        return shape[0]
 
     @cached_property
     def consumers(self) -> dict[str, list[Node]]:
@@ -90,6 +107,14 @@ class Graph:
     def _continues(op: Op) -> bool:
         return isinstance(op, PassThrough) and op.kind in ("activation", "folded")
 
+    def crossings(self, layers: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """For each of some layers the one above it, and in words what relevance crosses between the two.
+
+        Above is the nearest of the layers that all relevance from the output crosses on its way to this one;
+        layers that have none are left out.
+        """
+        return crossings(self, layers)
+
     @cached_property
     def cuts(self) -> tuple[str, ...]:
         """The tensors that every path from input to output crosses, `INPUT` first and the output last."""
@@ -122,6 +147,14 @@ class Graph:
                 crossed.append(node)
         return crossed
 
+    def multiplications(self, top: str, bottom: str) -> int:
+        """Of one vector from `top` down to `bottom`, roughly: the taps of every unit that it crosses."""
+        weights = ((node, getattr(node.op, "weight", None)) for node in self.between(top, bottom))
+        return sum(
+            math.prod(node.shape) * (1 if weight is None else math.prod(weight.shape[1:]))
+            for node, weight in weights
+        )
+
     def run(self, images: Tensor) -> Iterator[tuple[Node, tuple[Tensor, ...], Tensor]]:
         """Run the network: each node with its inputs and output. A tensor is freed after its last use."""
         left = {name: len(users) for name, users in self.consumers.items()}
@@ -138,7 +171,7 @@ class Graph:
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
-        """The logits `(N, classes)`."""
+        """The logits `(N, classes)`, or the feature map in which a trunk ends."""
         return next(y for node, _, y in self.run(images) if node.name == self.output)
 
     def to(self, **kwargs: Any) -> Graph:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError, one_line
 from conetheory.networks.preprocess import to_rgb
 from conetheory.networks.zoo import Network
@@ -79,8 +80,10 @@ def load_images(
     """
     if paths is None:
         return bundled_images(network, limit)
-    if limit is not None and limit < 1:
-        raise InputError(f"the limit of images must be at least 1, not {limit}")
+    if limit is not None:
+        checked_whole(limit, "the limit of images", 1)
+    if seed is not None:
+        checked_seed(seed)
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if "" in given:
         raise InputError("the path of an image is empty; the current folder is called '.'")
@@ -163,11 +166,13 @@ def _entries(path: Path, network: Network) -> list[_Entry]:
 
 
 def _labels(names: Sequence[Path], network: Network) -> dict[str, int]:
-    """The output of each class folder, empty where the folders don't say it."""
+    """The output of each class folder, empty where the folders or the network don't say it."""
     folders = sorted({name.parts[0] for name in names})
     if any(len(name.parts) == 1 for name in names):
         return {}
-    outputs = network.graph.shape(network.graph.output)[0]
+    outputs, *space = network.graph.shape(network.graph.output)
+    if space:  # of a trunk
+        return {}
     classes = [plain_name(name) for name in network.classes or ()]
     if all(classes.count(plain_name(folder)) == 1 for folder in folders):
         return {folder: classes.index(plain_name(folder)) for folder in folders}

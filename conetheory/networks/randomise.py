@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory.counts import checked_seed
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import Affine, LinearOp, Op, PassThrough
@@ -110,7 +111,7 @@ def randomised(
         raise InputError(f"unknown scheme {scheme!r}; known: {', '.join(SCHEMES)}")
     if (scheme == "model") != (fresh is not None):
         raise InputError("the scheme 'model', and no other, takes a network with fresh weights")
-    nodes = dict(graph.nodes)
+    nodes, seed = dict(graph.nodes), checked_seed(seed)
     for name in names:
         op = nodes[name].op
         if fresh is not None:

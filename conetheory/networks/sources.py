@@ -93,6 +93,8 @@ def module(model: nn.Module, source: str | Path | None) -> Source:
     else:
         state = weights.read(Path(source))
         model = weights.fit(lambda _: _copied(model), state, str(source), name)
+    if absent := [k for k, v in model.state_dict().items() if isinstance(v, Tensor) and v.is_meta]:
+        raise InputError(f"tensor {absent[0]!r} of {name} is on the meta device and holds no numbers")
     preprocess = CIFAR_PREPROCESS if isinstance(model, Cifar10CNN) else Preprocess()
     origin = "as given" if source is None else Path(source).name
     return Source(name, model, preprocess, None, {"weights": origin})

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import chain, count
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -14,7 +17,7 @@ from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import NodePathTracer
 
 from conetheory.errors import InputError, UnsupportedLayerError, one_line
-from conetheory.networks.convert import Call, RefusedError, convert, identity, shape
+from conetheory.networks.convert import Call, RefusedError, convert, identity, reshape, shape
 from conetheory.networks.graph import INPUT, Graph, Node
 from conetheory.networks.hidden import refuse_hidden
 from conetheory.networks.ops import Affine, Conv2d, Derived, Linear, PassThrough, Shape
@@ -25,9 +28,11 @@ BATCH = 2  # of the traced calls: with 1, a reshape that mixes images would go u
 
 
 def trace(model: nn.Module, input_shape: Shape = (3, 224, 224)) -> Graph:
-    """Trace a feed-forward classification network.
+    """Trace a feed-forward network.
 
-    `input_shape` is `(channels, height, width)`, or `(features,)`. The graph computes what `model.eval()`
+    `input_shape` is `(channels, height, width)`, or `(features,)`. A classifier that ends in `(N, C, 1, 1)`
+    has the logits `(N, C)`, and one that ends in `(N,)` one output, `(N, 1)`; a feature map `(N, C, H, W)` is
+    the end of a trunk, which has no classes (see `Graph`). The graph computes what `model.eval()`
     computes, which is checked on three inputs, output by output, in float64 whatever the dtype of the model
     (a model that only runs in its own dtype is checked in that). It shares the parameters with the model,
     which is left as it was, mode and all. A batch norm is folded into a convolution or linear layer that
@@ -75,8 +80,8 @@ def _traced(model: nn.Module, input_shape: Shape, dtype: torch.dtype | None) -> 
 class _Recorder(fx.Interpreter):
     """Runs the traced calls and notes in `meta` what each gave.
 
-    `shape` for a tensor that depends on the image, `value` for anything else (sizes, parameters), and
-    `changed`, the live tensors that the call overwrote in place.
+    `shape` for a tensor that depends on the image, `(N, 1)` where it is one number for each image; `value`
+    for anything else (sizes, parameters); and `changed`, the live tensors that the call overwrote in place.
     """
 
     def __init__(self, traced: fx.GraphModule, names: dict[fx.Node, str], failure: str) -> None:
@@ -93,7 +98,7 @@ class _Recorder(fx.Interpreter):
         item.meta["changed"] = [n for n, version in versions.items() if self.env[n]._version != version]
         depends = item.op == "placeholder" or any("shape" in n.meta for n in item.all_input_nodes)
         if isinstance(result, Tensor) and depends:
-            item.meta["shape"] = tuple(result.shape)
+            item.meta["shape"] = tuple(result.shape) if result.ndim != 1 else (len(result), 1)
             item.meta["same"] = [n for n in item.meta["changed"] if _same_place(self.env[n], result)]
         elif item.op != "output":
             item.meta["value"] = result
@@ -115,17 +120,33 @@ def _build(traced: fx.GraphModule, names: dict[fx.Node, str], input_shape: Shape
         if item.op in ("placeholder", "output") or item not in live:
             continue
         if "shape" not in item.meta:
-            _refuse_side_effects(item, names[item])
+            _refuse_side_effects(item, names[item], traced)
             continue
         nodes[names[item]] = _node(item, traced, names[item], tensor)
         tensor |= dict.fromkeys([item, *item.meta["same"]], names[item])
         _refuse_stale(item, names[item])
     (output,) = next(item for item in traced.graph.nodes if item.op == "output").args
     if not isinstance(output, fx.Node) or "shape" not in output.meta:
-        raise UnsupportedLayerError("the network's output is not one tensor of logits")
+        kind = next((f"a {t.__name__}" for t in (tuple, list, dict) if isinstance(output, t)), "a constant")
+        raise UnsupportedLayerError(
+            f"the network's output is {kind}, not one tensor of logits; give a module that returns that"
+        )
     if tensor[output] == INPUT:
         raise UnsupportedLayerError("the network gives its input back unchanged")
-    return Graph(_fold(nodes), input_shape, tensor[output])
+    return _ending_in_logits(Graph(_fold(nodes), input_shape, tensor[output]))
+
+
+def _ending_in_logits(graph: Graph) -> Graph:
+    """`(C, 1, 1)`, in which fully convolutional classifiers end, as `(C,)`."""
+    channels, *space = graph.shape(graph.output)
+    if math.prod((channels, *space)) == 0:
+        raise UnsupportedLayerError(f"the network's output, of shape {(channels, *space)}, holds no numbers")
+    if not space or math.prod(space) > 1:
+        return graph
+    names = chain(["flatten"], (f"flatten_{k}" for k in count(1)))
+    name = next(n for n in names if n not in graph.nodes)
+    node = Node(name, reshape((channels,)), (graph.output,), (channels,))
+    return replace(graph, nodes={**graph.nodes, name: node}, output=name)
 
 
 def _node(item: fx.Node, traced: fx.GraphModule, name: str, tensor: dict[fx.Node, str]) -> Node:
@@ -150,11 +171,12 @@ def _live(traced: fx.GraphModule) -> set[fx.Node]:
     return live
 
 
-def _refuse_side_effects(item: fx.Node, name: str) -> None:
+def _refuse_side_effects(item: fx.Node, name: str, traced: fx.GraphModule) -> None:
     """Several tensors at once, or a change that gives no tensor, such as `x[0] = y`."""
     parts = item.meta["value"] if isinstance(item.meta["value"], tuple | list) else ()
     if item.meta["changed"] or any(isinstance(part, Tensor) for part in parts):
-        kind = getattr(item.target, "__name__", str(item.target))
+        module = type(traced.get_submodule(item.target)) if item.op == "call_module" else item.target
+        kind = getattr(module, "__name__", str(module))
         raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for the operation {kind!r}")
 
 
@@ -205,9 +227,9 @@ def _folded(
 
 def _checked_shape(shape: Any) -> Shape:
     sizes = tuple(shape) if isinstance(shape, tuple | list | torch.Size) else (shape,)
-    if not sizes or not all(isinstance(n, int) and n > 0 for n in sizes):
+    if not sizes or not all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in sizes):
         raise InputError(f"an input shape is (channels, height, width), not {shape!r}")
-    return sizes
+    return tuple(map(int, sizes))
 
 
 def _dtype(model: nn.Module) -> torch.dtype:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from conetheory.errors import UnsupportedLayerError
+from conetheory.errors import InputError, UnsupportedLayerError, one_line
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import Affine, LinearOp, Op, PassThrough, Shape
 
@@ -42,14 +42,20 @@ def verify(graph: Graph, model: nn.Module, batch: Tensor) -> None:
     `|graph - model| <= 2^12 u e` for each output, u the unit of the dtype, e the sum of the absolute values
     of what is added up in that output in the last layer; where that is not so, with `e` of `_errors`, which
     knows what was lost below, as under a batch norm whose mean is far above its deviation. Outputs that are
-    not finite must be so in both.
+    not finite must be so in both. Raises `InputError` where the model can't take the batch.
     """
     if batch.is_meta:
         return
-    expected = model(batch.clone())
+    try:
+        expected = model(batch.clone())
+    except Exception as error:  # of the model's own code, such as one that reckons with a batch of some size
+        raise InputError(
+            f"{type(model).__name__} can't take {len(batch)} inputs at a time: {one_line(error)}"
+        ) from error
     found, terms = _outputs(graph, batch)
     unit = max(torch.finfo(t.dtype).eps for t in (expected, found)) / 2
-    if found.shape == expected.shape:
+    if _but_ones(expected) == _but_ones(found):  # (N,) is (N, 1) in a graph, and (N, C, 1, 1) is (N, C)
+        expected = expected.reshape(found.shape)
         if _agree(found, expected, unit * terms):
             return
         if _agree(found, expected, unit * _errors(graph, batch, unit)):
@@ -57,6 +63,10 @@ def verify(graph: Graph, model: nn.Module, batch: Tensor) -> None:
     raise UnsupportedLayerError(
         f"the operations that torch.fx finds in {type(model).__name__} don't give its outputs"
     )
+
+
+def _but_ones(outputs: Tensor) -> tuple[int, ...]:
+    return (len(outputs), *(size for size in outputs.shape[1:] if size > 1))
 
 
 def _agree(found: Tensor, expected: Tensor, error: Tensor) -> bool:

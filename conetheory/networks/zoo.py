@@ -62,7 +62,7 @@ def load(
     preprocess: Callable[[Image.Image], Tensor] | None = None,
     calibrate: Tensor | None = None,
 ) -> Network:
-    """Load a classification network and trace it.
+    """Load a classification network, or a trunk that ends in a feature map, and trace it.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def load(
         initialisation, or None: the bundled weights of `cifar10_cnn`, torchvision's default ones, the
         module's own.
     input_shape
-        `(channels, height, width)`; None is the size that the weights were made for.
+        `(channels, height, width)` or `(features,)`; None is the size that the weights were made for.
     classes
         names of the outputs; with `random:SEED` their number is the head's size.
     preprocess

@@ -14,6 +14,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from conetheory.errors import InputError
+
 STYLE = {"vmin": -1, "vmax": 1, "cmap": "seismic", "interpolation": "nearest"}
 PERCENTILE = 99.0
 COLUMNS = 7  # of a figure, the picture's included
@@ -33,6 +35,7 @@ def visible(values: np.ndarray, percentile: float = PERCENTILE) -> np.ndarray:
 
 def maps_figure(data: xr.Dataset, image: str) -> Figure:
     """One image of a `maps` dataset: for each target the picture and the map of every method."""
+    _checked(data)
     one = data.sel({"image": image})
     methods, targets = [str(m) for m in one["method"].values], [str(t) for t in one["target"].values]
     block = math.ceil(len(methods) / (COLUMNS - 1))  # rows of a target, of as many methods each
@@ -48,6 +51,11 @@ def maps_figure(data: xr.Dataset, image: str) -> Figure:
         for panel, method in zip(rows[:, 1:].flat, methods, strict=False):
             map_panel(panel, one["map"].sel({"method": method, "target": target}).values, method)
     return figure
+
+
+def _checked(data: xr.Dataset) -> None:
+    if not {"y", "x"} <= set(data["map"].dims):
+        raise InputError("maps of vectors are no pictures: there is no figure of them")
 
 
 def map_panel(axes: Axes, values: np.ndarray, title: str = "") -> Any:
@@ -87,6 +95,7 @@ def rgb(values: np.ndarray) -> np.ndarray:
 
 def gallery_figure(data: xr.Dataset) -> Figure:
     """A row for each image and target: the picture, then the map of every method."""
+    _checked(data)
     methods = [str(m) for m in data["method"].values]
     maps = data["map"].transpose("method", "image", "target", "y", "x")
     shown = maps.notnull().any(("method", "y", "x"))

@@ -14,8 +14,8 @@ from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.predict.registry import register
-from conetheory.predict.second_moment import State, applies_to_relevance, first_state, flat, picked
 from conetheory.predict.spectra import SpectralTheory
+from conetheory.predict.states import State, applies_to_relevance, first_state, flat, picked
 from conetheory.progress import Progress
 from conetheory.rules.registry import Method
 from conetheory.theory.records import NotApplicable

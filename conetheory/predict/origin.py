@@ -1,28 +1,43 @@
-"""The curve from where relevance comes from: six vectors, no random one."""
+"""The curve from where relevance comes from: six vectors, no random one; and what it leaves out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory import schema
 from conetheory.chain.layers import below
 from conetheory.chain.local import positions_of_images
-from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
+from conetheory.predict.origin_columns import NearColumns
+from conetheory.predict.origin_cut import Cut, first_cut
 from conetheory.predict.registry import register
-from conetheory.predict.second_moment import POSITIONS, applies_to_relevance, first_state, flat, picked
 from conetheory.predict.spectra import SpectralTheory
+from conetheory.predict.states import POSITIONS, applies_to_relevance, flat, picked
 from conetheory.progress import Progress
 from conetheory.rules.registry import Method
 from conetheory.theory import origin as theory
 from conetheory.theory.records import NotApplicable
 
 NARROW = 2.25  # pixel^2: an origin is narrower than three pixels, twice its standard deviation
+DRAWS = 3  # white starts for the shares; the prediction knows nothing of them
+
+
+@dataclass(frozen=True, eq=False)
+class Locations:
+    """What was found at the sampled locations of one layer and image; all (locations, ...)."""
+
+    places: np.ndarray
+    total: int
+    values: Tensor
+    live: Tensor
+    details: dict[str, Tensor]
 
 
 @register
@@ -32,17 +47,26 @@ class OriginLaw(SpectralTheory):
     Six images of the column sums c and of c times the coordinates give mean origin, G and Sigma at every
     location of every layer; B is the covariance of the value and the gradient of the location field, smoothed
     by a Gaussian of these moments on the grid of the cut (so that a border cuts it). Cut: the start, with
-    white starts, or below a dense start the first map whose K its columns give. What the start's own channels
-    still show (T) is not in it, so it is a floor where they do: near the start, and in residual blocks.
+    white starts, or below a dense start the first map whose K its columns give.
 
-    `narrow` and `repaired` are the shares of locations whose origin is narrower than three pixels, and whose
-    Sigma had an eigenvalue below 0.05 pixel^2, which was raised to that.
+    Where an origin is narrower than three pixels (twice its smallest standard deviation) or reaches beyond
+    the border of the cut, location columns `D K D^T` take the place of the Gaussian, in the layers near the
+    cut whose columns cost at most two vectors (`NearColumns`); where Sigma has an eigenvalue below 0.05
+    pixel^2, it is raised to that. `details` say at which share of the locations.
+
+    What the start's own channels still show (T of theorem `origin-overlap`) is not in the prediction, so it
+    is a floor where they do: near the start, and in residual blocks. `details` say which share of the tail
+    they add, and which share of the tail lies in the span of G: by three white starts, each split into
+    `s(q) c(q)` and the rest, from a stream that no measurement draws from. Of three channels or fewer c and G
+    span everything, so that the second share is not given.
     """
 
     name = "origin"
     label = "origin"
+    squares = True
     by_default = False
     sampled = POSITIONS
+    details = schema.ORIGIN
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
@@ -54,69 +78,124 @@ class OriginLaw(SpectralTheory):
             )
         return reason
 
-    def __init__(self, start: str, **options: Any) -> None:
+    def __init__(self, start: str, *, draws: int = DRAWS, **options: Any) -> None:
         super().__init__(start, **options)
-        self._shares: dict[str, list[tuple[float, float]]] = {}
+        self.draws, self._cut = draws, ""
+        self._details: dict[tuple[str, str], list[np.ndarray]] = {}
 
     def passes(self, chain: RelevanceChain) -> int:
-        """Six vectors down, one covector up; the columns of a dense start over the short top not counted."""
-        return 7
+        """Six vectors and twice the draws down, two for columns, one covector up.
+
+        The columns of a dense start over the short top are not counted.
+        """
+        return 9 + 2 * self.draws
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
-        """The moments of every image of a chain."""
-        cut, state = first_state(chain, self.start)
-        grid = centred_grid(space(chain.shape(cut))).to(chain.device)
-        Ks = [_thin(K) for K in state.K]
-        wanted = [n for n in below(chain, cut) if n in set(below(chain, self.start, self.layers))]
-        for done, (layer, parts) in enumerate(self._images(chain, cut, state.c, grid, wanted), 1):
+        """The moments of every image of a chain, and the columns where Gaussians won't do."""
+        cut = first_cut(chain, self.start)
+        self._cut = f"{chain.graph.label(cut.name)} ({' x '.join(map(str, cut.size))})"
+        asked = set(below(chain, self.start, self.layers))
+        wanted = [n for n in below(chain, cut.name) if n in asked]
+        near = NearColumns.of(chain, cut)
+        waiting: dict[str, list[Locations]] = {}
+        for done, (layer, parts) in enumerate(self._images(chain, cut, wanted), 1):
             places = positions_of_images(chain, layer, self.positions, 1, self.seed, self.first_image)
-            total = parts.shape[-1]
-            for six, K in zip(picked(parts, places), Ks, strict=True):
-                self._record(layer, theory.moments(*six), K, grid, total)
+            rows = zip(picked(parts, places), places, cut.K, strict=True)
+            found = [self._looked_at(r, where, K, cut.grid, parts.shape[-1]) for r, where, K in rows]
+            if near is not None and layer in near.reach and any(_replaced(one).any() for one in found):
+                waiting[layer] = found
+            else:
+                self._record(layer, found)
             progress(self.label, done, len(wanted))
+        if waiting:
+            columns = near.spectra(
+                chain, {k: np.stack([one.places for one in v]) for k, v in waiting.items()}
+            )
+            for layer, found in waiting.items():
+                self._record(layer, [_with(*pair) for pair in zip(found, columns[layer], strict=True)])
 
-    @staticmethod
-    def _images(chain: RelevanceChain, cut: str, c: Tensor, grid: Tensor, wanted: Sequence[str]):
-        """The six images at each wanted layer, `(images, 6, channels, locations)`."""
-        x, y = grid.T.to(c.dtype)
+    def _images(self, chain: RelevanceChain, cut: Cut, wanted: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        """At each wanted layer the six images, then those of the draws' location parts and of their rests.
+
+        (images, vectors, channels, locations).
+        """
+        x, y = cut.grid.T.to(cut.c.dtype)
         fields = torch.stack([torch.ones_like(x), x, y, x * x, x * y, y * y])
-        vectors = (c[:, None] * fields[None, :, None]).reshape(len(c), 6, *chain.shape(cut))
-        for layer, parts in chain.sweep({cut: vectors}):
+        numbers = range(self.first_image, self.first_image + len(chain))
+        parts = cut.split(cut.draws(chain, self.draws, numbers, self.seed)) if self.draws else ()
+        vectors = torch.cat([cut.c[:, None] * fields[None, :, None], *parts], 1)
+        shaped = vectors.reshape(*vectors.shape[:2], *chain.shape(cut.name))
+        for layer, images in chain.sweep({cut.name: shaped}):
             if layer in wanted:
-                yield layer, flat(parts[cut])
+                yield layer, flat(images[cut.name])
 
-    def _record(self, layer: str, origin: theory.Origin, K: Tensor, grid: Tensor, total: int) -> None:
+    def _looked_at(self, r: Tensor, places: np.ndarray, K: Tensor, grid: Tensor, total: int) -> Locations:
+        """Of one image, r: (vectors, channels, locations)."""
+        origin = theory.moments(*r[:6])
         Sigma, repaired = theory.positive_part(origin.Sigma)
         L = theory.smoothing(origin.mean, Sigma, grid)
         values = theory.origin_spectrum(origin, theory.field_covariance(L, K))
-        live = origin.c.square().sum(1) > 0
-        self.spectra.add(layer, (values * live[:, None]).cpu().numpy(), total)
-        narrow = torch.linalg.eigvalsh(Sigma)[:, 0] < NARROW
-        shares = [float(mask[live].double().mean()) if live.any() else np.nan for mask in (narrow, repaired)]
-        self._shares.setdefault(layer, []).append(tuple(shares))
+        square = origin.c.square().sum(1)
+        live = square > 0
+        apart = (origin.G.square().sum((1, 2)) / torch.where(live, square, 1.0)).sqrt()
+        variances = torch.linalg.eigvalsh(Sigma)
+        details = {
+            schema.WIDTH: variances.mean(1).sqrt(),
+            schema.APART: apart,
+            "origin_narrow_share": variances[:, 0] < NARROW,
+            "origin_border_share": theory.cut_by_border(origin, grid),
+            "origin_columns_share": torch.zeros_like(live),
+            "origin_repaired_share": repaired,
+            **self._shares(origin, r[6:]),
+        }
+        return Locations(places, total, values * live[:, None], live, details)
 
-    def narrow(self, layer: str) -> float:
-        """The share of live locations whose origin is narrower than three pixels."""
-        return float(np.mean([share for share, _ in self._shares[layer]]))
+    def _shares(self, origin: theory.Origin, r: Tensor) -> dict[str, Tensor]:
+        """r: what the draws' location parts, then their deviations, become."""
+        if not len(r):
+            return {}
+        along, rest = r.split(self.draws)
+        (of_locations, _), (own, _) = (theory.tail_energies(origin, part) for part in (along, rest))
+        tail, inside = theory.tail_energies(origin, along + rest)
+        found = {schema.TRANSIENT: own / (own + of_locations)}
+        if r.shape[1] > 3:  # beside c and the span of G there is something
+            found[schema.GRADIENT] = inside / tail
+        return found
 
-    def repaired(self, layer: str) -> float:
-        """The share of live locations whose Sigma was raised to 0.05 pixel^2."""
-        return float(np.mean([share for _, share in self._shares[layer]]))
+    def _record(self, layer: str, found: Sequence[Locations]) -> None:
+        for one in found:
+            self.spectra.add(layer, one.values.cpu().numpy(), one.total)
+            for name, values in one.details.items():
+                kept = values[one.live].double().cpu().numpy()
+                self._details.setdefault((name, layer), []).append(kept)
+
+    def detail(self, name: str, layer: str) -> float:
+        """The mean over live locations of a share that counts them, the median of anything else."""
+        values = np.concatenate(self._details.get((name, layer), [np.empty(0)]))
+        values = values[np.isfinite(values)]
+        if not len(values):
+            return np.nan
+        counted = schema.variable(name).side == "exact"
+        return float(values.mean() if counted else np.median(values))
+
+    def note(self, name: str) -> str:
+        return self._cut if name == schema.CUT else ""
 
 
-def centred_grid(size: tuple[int, int]) -> Tensor:
-    """(x, y) of the flat locations of a map, from its middle: (locations, 2), float64."""
-    height, width = size
-    y, x = torch.meshgrid(
-        torch.arange(height, dtype=torch.float64) - (height - 1) / 2,
-        torch.arange(width, dtype=torch.float64) - (width - 1) / 2,
-        indexing="ij",
+def _replaced(found: Locations) -> Tensor:
+    """Where the origin is narrow or cut by a border."""
+    return found.live & (found.details["origin_narrow_share"] | found.details["origin_border_share"])
+
+
+def _with(found: Locations, columns: Tensor) -> Locations:
+    """With the spectra of location columns in place of those of Gaussians."""
+    mask = _replaced(found)
+    width = max(found.values.shape[1], columns.shape[1])
+    values, others = (
+        torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in (found.values, columns)
     )
-    return torch.stack([x.flatten(), y.flatten()], 1)
-
-
-def _thin(K: Tensor) -> Tensor:
-    """The diagonal of K where there is nothing else."""
-    diagonal = K.diagonal()
-    return diagonal if torch.equal(K, torch.diag(diagonal)) else K
+    details = found.details | {"origin_columns_share": mask}
+    return Locations(
+        found.places, found.total, torch.where(mask[:, None], others, values), found.live, details
+    )

@@ -34,10 +34,25 @@ def prediction(chain: RelevanceChain, found: Mapping[str, Sequence[Theory]]) -> 
                 values.setdefault(median, {})[start, layer] = theory.median(layer)
                 if np.isfinite(ends := theory.band(layer)).any():
                     values.setdefault(band, {})[start, layer] = ends
+                for name in (v.name for v in theory.details if v.side != "text"):
+                    values.setdefault(name, {})[start, layer] = theory.detail(name, layer)
     extra = {name: ("side", SIDES) for name in values if name.endswith("_band")}
     layers = [layer for entries in values.values() for _, layer in entries]
     dataset = frame(chain.graph, chain.method, list(found), layers, values, extra)
-    return Prediction(dataset.assign_attrs(provenance(chain.network)))
+    return Prediction(dataset.assign(_notes(found)).assign_attrs(provenance(chain.network)))
+
+
+def _notes(found: Mapping[str, Sequence[Theory]]) -> dict[str, Any]:
+    """What theories say in words, by start layer."""
+    said = {
+        start: {v.name: t.note(v.name) for t in each for v in t.details if v.side == "text"}
+        for start, each in found.items()
+    }
+    names = dict.fromkeys(name for notes in said.values() for name in notes)
+    return {
+        name: (("method", "start"), np.array([[notes.get(name, "") for notes in said.values()]], object))
+        for name in names
+    }
 
 
 def predict_csc(

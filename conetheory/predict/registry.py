@@ -23,7 +23,7 @@ from conetheory.theory.records import NotApplicable
 
 BUILTIN = (  # in rank
     *("local_spectrum", "two_scale", "mean_field"),
-    *("second_moment", "location_columns", "origin", "sampled_spectrum"),
+    *("second_moment", "location_columns", "origin", "sampled_spectrum", "walk", "active_walk"),
 )
 PLUGINS = "conetheory.theories"
 
@@ -40,13 +40,14 @@ def register(theory: type[Theory]) -> type[Theory]:
     others = [rank + 1 for rank in _RANKS.values()]
     _RANKS[theory.name] = BUILTIN.index(module) if own else max([len(BUILTIN), *others])
     _THEORIES[theory.name] = theory
-    schema.declare(described(theory).variables)
+    schema.declare((*described(theory).variables, *theory.details))
     return theory
 
 
 def unregister(name: str) -> None:
     """Take a theory back."""
-    schema.withdraw(described(_THEORIES.pop(name)).variables)
+    theory = _THEORIES.pop(name)
+    schema.withdraw((*described(theory).variables, *theory.details))
     del _RANKS[name]
 
 

@@ -15,8 +15,8 @@ from conetheory.chain.supply import Supply
 from conetheory.errors import InputError
 from conetheory.measure.meter import draw, drawn_name
 from conetheory.predict.registry import register
-from conetheory.predict.second_moment import POSITIONS, flat, picked
 from conetheory.predict.spectra import SpectralTheory
+from conetheory.predict.states import POSITIONS, flat, picked
 from conetheory.progress import Progress
 from conetheory.rules.registry import Method
 from conetheory.theory import sampledspectrum as theory

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from conetheory.chain.layers import below, state_cuts
-from conetheory.chain.local import ENUMERABLE, LAYER_NUMBERS, positions_of_images
+from conetheory.chain.layers import below
+from conetheory.chain.local import LAYER_NUMBERS, positions_of_images
 from conetheory.chain.local import singular_values as exact_values
 from conetheory.chain.reach import Reach, colours, heard, periods, reaches, space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.networks.graph import INPUT, Graph
-from conetheory.networks.ops import Conv2d, Linear
 from conetheory.predict.registry import register
 from conetheory.predict.spectra import SpectralTheory
+from conetheory.predict.states import (
+    NUMBERS,
+    POSITIONS,
+    State,
+    applies_to_relevance,
+    columns_between,
+    dense_cuts,
+    first_map,
+    flat,
+    picked,
+    state_of_columns,
+    white_state,
+)
 from conetheory.progress import Progress
-from conetheory.rules.base import Rule
 from conetheory.rules.carried import carried_variances
 from conetheory.rules.registry import Method
 from conetheory.theory import secondmoment as theory
 from conetheory.theory.records import NotApplicable
-
-DENSE = 3200  # locations up to which K is kept
-POSITIONS = 256  # locations a layer and image whose spectra enter the mixture
-NUMBERS = 2**25  # numbers of the largest tensor that one sweep of coloured vectors may hold
-
-
-@dataclass(frozen=True)
-class State:
-    """What is kept at a cut: c and v `(images, channels, locations)`, and K of every image.
-
-    free: the variances of the units before the condition `<b, eta> = 0`, where they are known (white starts).
-    """
-
-    c: Tensor
-    v: Tensor
-    K: Sequence[Tensor]
-    free: Tensor | None = None
 
 
 @register
@@ -60,6 +53,7 @@ class SecondMoment(SpectralTheory):
 
     name = "second-moment"
     label = "second moments"
+    squares = True
     by_default = False
     sampled = POSITIONS
 
@@ -170,121 +164,6 @@ class SecondMoment(SpectralTheory):
             near = theory.neighbours(K, index[:, here])
             values = theory.local_spectrum(one, near, variance[:, here])
             self.spectra.add(name, values.cpu().numpy(), v.shape[-1])
-
-
-def applies_to_relevance(method: Method) -> NotApplicable | None:
-    """Why a theory of linear chains that goes from cut to cut says nothing about a method."""
-    if not method.backpropagated:
-        return NotApplicable(f"{method.name} is not backpropagated layer by layer")
-    if not method.linear:
-        return NotApplicable(f"{method.name} is not linear in the relevance")
-    kind = type(method.rule)
-    if kind.entrance is not Rule.entrance or kind.exit is not Rule.exit:
-        return NotApplicable(f"{method.name} carries more than relevance from layer to layer")
-    return None
-
-
-def flat(r: Tensor) -> Tensor:
-    """Relevance `(images, vectors, channels, locations)`; one location where there are none."""
-    return r.flatten(3) if r.ndim > 3 else r.unsqueeze(-1)
-
-
-def picked(r: Tensor, places: np.ndarray) -> Tensor:
-    """Flat relevance at the places of each image, `(images, places)`."""
-    return torch.stack(
-        [one[..., torch.as_tensor(where, device=r.device)] for one, where in zip(r, places, strict=True)]
-    )
-
-
-def dense_cuts(chain: RelevanceChain, start: str) -> list[str]:
-    """The cuts from the start down that have no more locations than K is kept for, and the input."""
-    cuts = state_cuts(chain, start)
-    return [cuts[0], *(c for c in cuts[1:-1] if np.prod(space(chain.shape(c))) <= DENSE), INPUT]
-
-
-def first_map(chain: RelevanceChain, cuts: Sequence[str]) -> str | None:
-    """Of a dense start that is followed exactly, the cut to which: the first map with mixed locations.
-
-    A layer mixes locations that is a convolution of more than one tap, or dense on a flattened map.
-    """
-    top, graph = cuts[0], chain.graph
-    if space(chain.shape(top)) != (1, 1) or np.prod(chain.shape(top)) > ENUMERABLE:
-        return None
-    mixed = False
-    for above, cut in pairwise(cuts):
-        mixed = mixed or any(_mixes(graph, node.name) for node in graph.between(above, cut))
-        if mixed and np.prod(space(graph.shape(cut))) > 1:
-            return None if cut == INPUT else cut
-    return None
-
-
-def _mixes(graph: Graph, name: str) -> bool:
-    node = graph.nodes[name]
-    if isinstance(node.op, Conv2d):
-        return max(node.op.weight.shape[2:]) > 1
-    (source, *_) = node.inputs
-    before = graph.nodes.get(source)
-    reshaped = before is not None and space(graph.shape(before.inputs[0])) != (1, 1)
-    return isinstance(node.op, Linear) and reshaped and len(graph.shape(source)) == 1
-
-
-def white_state(chain: RelevanceChain, top: str) -> State:
-    """The state of independent N(0, 1) starts: c is the vector of column sums."""
-    ones = torch.ones((len(chain), 1, *chain.shape(INPUT)), dtype=chain.dtype, device=chain.device)
-    h = flat(chain.up(ones, INPUT, top))[:, 0]
-    size = h.abs().amax((1, 2), keepdim=True)
-    c = torch.where(h.abs() > 1e-6 * size, h, 0.0)
-    made = [theory.white_start(one, theory.covector(one, chain.method.nonnegative)) for one in c]
-    return State(c, torch.stack([v for _, v in made]), [K for K, _ in made], (c != 0).to(c.dtype))
-
-
-def columns_between(
-    chain: RelevanceChain, top: str, cut: str, places: Mapping[str, np.ndarray]
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """One column for each unit of a start: whole at a cut, at some places of the layers above it.
-
-    `(images, units, channels, locations)` each.
-    """
-    units = int(np.prod(chain.shape(top)))
-    widest = max(int(np.prod(chain.shape(n))) for node in chain.graph.between(top, cut) for n in node.inputs)
-    whole, sampled = [], {name: [] for name in places}
-    for block in torch.arange(units).split(max(1, NUMBERS // (widest * len(chain)))):
-        for name, parts in chain.sweep({top: chain.one_hot(top, block.tolist())}, cut):
-            if name in places:
-                sampled[name].append(picked(flat(parts[top]), places[name]))
-            if name == cut:
-                whole.append(flat(parts[top]))
-    return torch.cat(whole, 1), {name: torch.cat(found, 1) for name, found in sampled.items()}
-
-
-def state_of_columns(columns: Tensor, nonnegative: bool) -> State:
-    """The exact state at a cut below white starts, from one column for each of their units."""
-    made = [_from_columns(one, nonnegative) for one in columns]
-    return State(*(torch.stack([part[i] for part in made]) for i in (0, 1)), [K for *_, K in made])
-
-
-def first_state(chain: RelevanceChain, start: str) -> tuple[str, State]:
-    """The first cut with locations, and the exact state there: the start itself, or below a dense one.
-
-    A start without locations and with too many units for columns is itself the cut.
-    """
-    cuts = dense_cuts(chain, start)
-    cut = first_map(chain, cuts)
-    if cut is None:
-        return cuts[0], white_state(chain, cuts[0])
-    columns, _ = columns_between(chain, cuts[0], cut, {})
-    return cut, state_of_columns(columns, chain.method.nonnegative)
-
-
-def _from_columns(C: Tensor, nonnegative: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """c, v and K of white starts from all columns `(units, channels, locations)`: exact."""
-    c = C.sum(0)
-    s = (C * theory.covector(c, nonnegative)).sum(1)
-    v = torch.zeros_like(c)
-    for column, weight in zip(C, s, strict=True):
-        v += (column - weight * c) ** 2
-    rows = s.to(torch.float64)
-    return c, v, rows.T @ rows
 
 
 def variances(

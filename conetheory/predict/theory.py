@@ -8,10 +8,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from conetheory.chain.local import checked_positions
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
+from conetheory.chain.watch import Watch
+from conetheory.counts import VECTORS, checked_seed, checked_whole
 from conetheory.progress import Progress, silent
 from conetheory.rules.registry import Method
+from conetheory.schema import Variable
 from conetheory.theory.records import NotApplicable
 
 
@@ -21,7 +25,9 @@ class Theory(ABC):
     name: what a user types; the variable is `predicted_NAME`. label: in tables and figures. needs: what it
     wants of `chain.supply`, each computed once for all theories that ask. of_drawn_vectors: whether it
     predicts for the very vectors that are measured, so that it sees every measured image. by_default: whether
-    it is run where no theory is named.
+    it is run where no theory is named. squares: whether it squares relevance in the chain's own dtype.
+    details: variables of its own beside the prediction, by layer (`detail`), or texts by method and start
+    (`note`).
 
     vectors and seed are those of the measurement, positions the locations per layer and image (None: what
     is affordable).
@@ -32,6 +38,8 @@ class Theory(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     of_drawn_vectors: ClassVar[bool] = False
     by_default: ClassVar[bool] = True
+    squares: ClassVar[bool] = False
+    details: ClassVar[tuple[Variable, ...]] = ()
 
     def __init__(
         self,
@@ -43,7 +51,8 @@ class Theory(ABC):
         positions: int | None = None,
     ) -> None:
         self.start, self.layers = start, layers
-        self.vectors, self.seed, self.positions = vectors, seed, positions
+        self.vectors, self.seed = checked_whole(vectors, "vectors", 2, VECTORS), checked_seed(seed)
+        self.positions = checked_positions(positions)
         self.images = self.first_image = 0
 
     @classmethod
@@ -57,10 +66,14 @@ class Theory(ABC):
         return Supply(chain, self.start, self.layers, **options, progress=progress)
 
     def add(self, chain: RelevanceChain, supply: Supply | None = None, progress: Progress = silent) -> None:
-        """See every image of a chain, in any order. supply: what others know of them (None: nothing)."""
+        """See every image of a chain, in any order. supply: what others know of them (None: nothing).
+
+        Raises `InputError` where relevance leaves the range of the dtype.
+        """
         supply = supply or self.supply(chain, progress)
         self.first_image = supply.first_image
-        self.observe(chain, supply, progress)
+        with supply.watch, Watch("image", squares=self.squares) as watch:
+            self.observe(chain.watched(watch), supply, progress)
         self.images = max(self.images, supply.first_image + len(chain))
 
     @abstractmethod
@@ -74,6 +87,14 @@ class Theory(ABC):
     def band(self, layer: str) -> tuple[float, float]:
         """A 95% band of the median; NaN where the theory has none."""
         return np.nan, np.nan
+
+    def detail(self, name: str, layer: str) -> float:
+        """The value of one of its `details` at a layer; NaN where there is none."""
+        return np.nan
+
+    def note(self, name: str) -> str:
+        """The text of one of its `details`."""
+        return ""
 
     def passes(self, chain: RelevanceChain) -> int:
         """What `add` costs, in vectors sent down or up one image of the chain, `needs` included."""

@@ -52,6 +52,7 @@ class TwoScale(Theory):
     """
 
     name, label = "two-scale", "two-scale"
+    squares = True
     of_drawn_vectors = True
 
     def __init__(self, start: str, **options: Any) -> None:

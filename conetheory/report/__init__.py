@@ -39,7 +39,7 @@ def write(networks: Sequence[Findings], path: Path, format: str | None = None) -
 
 
 def html_of(findings: Findings) -> str:
-    """The headline and the verdicts of one network as HTML, for a notebook."""
+    """The headline, the verdicts and the explanations of one network as HTML, for a notebook."""
     from conetheory.report.verdict_tables import MARKS, cells, used_columns
 
     columns = used_columns(findings.verdicts)
@@ -50,7 +50,10 @@ def html_of(findings: Findings) -> str:
         + "</tr>"
         for v in findings.verdicts
     )
-    return f"<p>{findings.headline}</p><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    said = "".join(f"<p><b>{e.method} from {e.start}.</b> {e.text}</p>" for e in findings.explanations)
+    return (
+        f"<p>{findings.headline}</p><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{said}"
+    )
 
 
 def _writer(format: str) -> Callable[[Sequence[Findings], Path], None]:

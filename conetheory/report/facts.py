@@ -6,6 +6,7 @@ from typing import Any
 
 from conetheory.report.comparison_tables import comparison_tables
 from conetheory.report.findings import Findings
+from conetheory.report.origin_tables import origin_tables
 
 FIRST = (
     "conetheory",
@@ -31,7 +32,8 @@ def provenance_rows(findings: Findings) -> tuple[list[str], list[list[str]]]:
 
 def number_tables(findings: Findings) -> list[dict[str, Any]]:
     """The comparison's tables as plain cells."""
-    found = comparison_tables(findings.comparison) if findings.comparison else ()
+    known = findings.comparison
+    found = (*comparison_tables(known), *origin_tables(known)) if known else ()
     return [
         {
             "title": table.title,

@@ -14,6 +14,7 @@ from conetheory import schema
 from conetheory.errors import InputError
 from conetheory.results.comparison import Comparison, compare
 from conetheory.results.dataset import Result
+from conetheory.results.explanation import Explanation
 from conetheory.results.joining import join_methods
 from conetheory.results.verdict import Outcome, Verdict, verdicts
 from conetheory.schema import WEIGHTS
@@ -48,6 +49,10 @@ class Findings:
         comparison = None if self.comparison is None else self.comparison.dataset
         return verdicts(comparison, self.sanity, self.classes)
 
+    @cached_property
+    def explanations(self) -> list[Explanation]:
+        return [] if self.comparison is None else self.comparison.explanations
+
     @property
     def methods(self) -> list[str]:
         """All methods that any of the results knows, in their order."""
@@ -64,6 +69,7 @@ class Findings:
             Outcome.DEPENDS: ("depends on the decision", "depend on the decision"),
             Outcome.SPATIAL: ("keeps only a spatial weighting of it", "keep only a spatial weighting of it"),
             Outcome.BLIND: ("does not depend on it", "do not depend on it"),
+            Outcome.BORDERLINE: ("is borderline", "are borderline"),
             Outcome.OPEN: ("is not decided", "are not decided"),
         }
         found = [(words[o][len(vs) > 1], vs) for o, vs in groups.items() if vs]

@@ -13,6 +13,7 @@ from conetheory.report import verdict_tables as rows
 from conetheory.report.comparison_tables import summary_lines
 from conetheory.report.facts import number_tables, provenance_rows
 from conetheory.report.findings import Findings
+from conetheory.report.origin_tables import origin_legend
 from conetheory.report.payload import payload
 from conetheory.results.evidence import FORGOTTEN, SIMILAR, STILL
 from conetheory.results.verdict import Outcome
@@ -21,6 +22,7 @@ EXPLAINED = {
     Outcome.DEPENDS: "another decision gives another map",
     Outcome.SPATIAL: "another decision only brightens and darkens regions of the same map",
     Outcome.BLIND: "another decision gives the same map",
+    Outcome.BORDERLINE: "the threshold lies inside the 95% band of the measurement",
     Outcome.OPEN: "more evidence is needed",
 }
 
@@ -58,7 +60,8 @@ def _context(findings: Findings, identity: str) -> dict[str, Any]:
     columns = rows.used_columns(findings.verdicts)
     memory = partial(drawings.memory_svg, exponent=data["exponent"])
     panels = data["csc"]
-    lines = summary_lines(findings.comparison) if findings.comparison else []
+    known = findings.comparison
+    lines = [*summary_lines(known), *origin_legend(known)] if known else []
     return {
         "id": identity,
         "findings": findings,
@@ -84,6 +87,7 @@ def _context(findings: Findings, identity: str) -> dict[str, Any]:
             "mode": _pairs(key.split("|")[0] for p in data["sanity"] for key in p["curves"]),
             "measure": _pairs(key.split("|")[1] for p in data["sanity"] for key in p["curves"]),
         },
+        "explanations": findings.explanations,
         "lead": next((line for line in lines if line.startswith("measured")), ""),
         "facts": [line for line in lines if not line.startswith("measured")],
         "structure": any("structure" in c for p in data["sanity"] for c in p["curves"].values()),
@@ -95,6 +99,7 @@ def _context(findings: Findings, identity: str) -> dict[str, Any]:
         if _has(findings.classes, "class_distance_median")
         else "",
         "directions": list(pictures.directions(findings)),
+        "origins": list(pictures.origins(findings)),
         "gallery": list(pictures.gallery(findings)),
         "provenance": provenance_rows(findings),
     }

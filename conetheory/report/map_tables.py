@@ -25,34 +25,43 @@ Record = dict[str, Any]
 
 def sanity_records(sanity: Sanity) -> list[Record]:
     """By method: median SSIM after each cascade and what the chain below leaves of it, both by layer; the
-    same with another logit; the rise of complexity (efficient MPRT).
+    same with another logit; the rise of complexity (efficient MPRT). Where maps have no SSIM, as those of
+    vectors, the first measure that there is (`shown_measure`), under its own name.
     """
-    found = []
+    found, measure = [], shown_measure(sanity)
     for name in sanity.dataset["method"].values:
         one = sanity.dataset.sel({"method": name})
-        curve = one["similarity_median"].sel({"mode": "cascading", "measure": "ssim"})
+        curve = one["similarity_median"].sel({"mode": "cascading", "measure": measure})
         found.append(
             {
                 "method": str(name),
-                "ssim_median": _along(curve, "layer"),
-                "rank_one_bound": _along(one["rank_one_bound"].sel({"measure": "ssim"}), "layer"),
-                "random_logit_ssim_median": _number(one["random_logit_median"].sel({"measure": "ssim"})),
+                f"{measure}_median": _along(curve, "layer"),
+                "rank_one_bound": _along(one["rank_one_bound"].sel({"measure": measure}), "layer"),
+                f"random_logit_{measure}_median": _number(
+                    one["random_logit_median"].sel({"measure": measure})
+                ),
                 "efficient_mprt_median": _number(one["efficient_mprt_median"]),
             }
         )
     return found
 
 
+def shown_measure(sanity: Sanity) -> str:
+    """SSIM, or the first measure of those that there are."""
+    names = [str(name) for name in sanity.dataset["measure"].values]
+    return "ssim" if "ssim" in names else names[0]
+
+
 def sanity_rows(sanity: Sanity) -> list[dict[str, str]]:
     """The records as text, with what the chain below leaves in brackets."""
-    rows = []
+    rows, measure = [], shown_measure(sanity)
     for record in sanity_records(sanity):
         bounds = record["rank_one_bound"]
         cells = {
             f"from {layer}": f"{_text(value, '.3f')} ({_text(bounds[layer], '.2f')})"
-            for layer, value in record["ssim_median"].items()
+            for layer, value in record[f"{measure}_median"].items()
         }
-        logit, rise = record["random_logit_ssim_median"], record["efficient_mprt_median"]
+        logit, rise = record[f"random_logit_{measure}_median"], record["efficient_mprt_median"]
         rows.append(
             {
                 "method": record["method"],

@@ -9,6 +9,7 @@ from conetheory.report.comparison_tables import summary_lines
 from conetheory.report.facts import number_tables, provenance_rows
 from conetheory.report.figures import figures
 from conetheory.report.findings import Findings
+from conetheory.report.origin_tables import origin_legend
 from conetheory.report.verdict_tables import MARKS, cells, notes, used_columns
 
 
@@ -29,8 +30,10 @@ def _findings(findings: Findings, path: Path, number: int) -> Iterator[str]:
     yield from table(["method", "verdict", *columns], rows)
     yield from (f"- {v.method}: {note}" for v in findings.verdicts for note in notes(v))
     yield from ("", *(f"- {name}: {text}." for name, text in columns.items()), "")
+    yield from _in_words(findings)
     if findings.comparison is not None:
-        yield from (f"- {line}" for line in summary_lines(findings.comparison))
+        known = findings.comparison
+        yield from (f"- {line}" for line in (*summary_lines(known), *origin_legend(known)))
     for name, title, figure in figures(findings):
         picture = path.with_name(f"{path.stem}-{number}-{name}.png")
         figure.savefig(picture, dpi=130)
@@ -40,6 +43,13 @@ def _findings(findings: Findings, path: Path, number: int) -> Iterator[str]:
         yield from (f"### {found['title']}", "", *table(found["head"], found["rows"]), "")
     paths, values = provenance_rows(findings)
     yield from ("## Where the numbers come from", "", *table(["", *paths], values), "")
+
+
+def _in_words(findings: Findings) -> Iterator[str]:
+    if findings.explanations:
+        yield from ("## In words", "")
+    for said in findings.explanations:
+        yield from (f"**{said.method} from {said.start}.** {said.text}", "")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
 
@@ -17,12 +17,15 @@ from conetheory.report.verdict_tables import cells, notes, used_columns
 
 PAPER = (11.69, 8.27)  # A4, inches
 ROWS = 16  # of a table on a page
+WIDTH, LINE = 140, 0.026  # letters of a line of text, and its height in pages
 
 
 def write(networks: Sequence[Findings], path: Path) -> None:
     with PdfPages(path, metadata={"Title": "conetheory report"}) as pdf:
         for findings in networks:
             for page in _verdicts(findings):
+                pdf.savefig(page)
+            for page in _in_words(findings):
                 pdf.savefig(page)
             for _, title, figure in figures(findings):
                 figure.suptitle(f"{title}\n", x=0.01, ha="left", size=17, family="serif")
@@ -42,6 +45,19 @@ def _verdicts(findings: Findings) -> list[Figure]:
         0.06, 0.05, "\n".join(fill(s, 150) for s in said[:14]), size=8, color="#555555", va="bottom"
     )
     return pages
+
+
+def _in_words(findings: Findings) -> Iterator[Figure]:
+    """The explanations, some on each page."""
+    texts = [fill(f"{one.method} from {one.start}. {one.text}", WIDTH) for one in findings.explanations]
+    while texts:
+        page, y = Figure(figsize=PAPER), 0.86
+        page.text(0.06, 0.93, "In words", size=17, family="serif", va="top")
+        while texts and (y == 0.86 or y - LINE * texts[0].count("\n") > 0.08):
+            text = texts.pop(0)
+            page.text(0.06, y, text, size=10, va="top", linespacing=1.5)
+            y -= LINE * (text.count("\n") + 2)
+        yield page
 
 
 def _provenance(findings: Findings) -> Figure:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from conetheory.plotting.maps import rgb, scaled
+from conetheory.plotting.origins import density_panel, drawn_methods, field_panel
 from conetheory.report.findings import Findings
+from conetheory.schema import CUT
 
 ENLARGED = 128  # pixels that a picture's longer side has at least
 
@@ -42,7 +46,7 @@ def _png(pixels: np.ndarray) -> str:
 def gallery(findings: Findings) -> Iterator[dict[str, Any]]:
     """For each image of the maps: its name, its picture, and a row of maps for each target that it has."""
     data = findings.maps
-    for image in () if data is None else data["image"].values:
+    for image in () if data is None or not drawable(data["map"]) else data["image"].values:
         one = data.sel(image=image)
         methods = [str(m) for m in data["method"].values]
         rows = [(str(t), _row(one.sel(target=t), methods)) for t in one["target"].values]
@@ -54,6 +58,46 @@ def gallery(findings: Findings) -> Iterator[dict[str, Any]]:
         }
 
 
+def drawable(values: xr.DataArray) -> bool:
+    """Whether they are pictures: the maps of vectors have features, and no height and width."""
+    return {"y", "x"} <= set(values.dims)
+
+
+def origins(findings: Findings) -> Iterator[dict[str, Any]]:
+    """For each image and method whose origins are known: the densities over the picture, and for each target
+    the field of location weights and the map.
+    """
+    data = findings.maps
+    for method in () if data is None else drawn_methods(data):
+        for image in data["image"].values:
+            one = data.sel({"method": method, "image": image})
+            if "picture" not in one or not one["origin_density"].notnull().any():
+                continue
+            each = [(str(t), one.sel(target=t)) for t in one["target"].values]
+            yield {
+                "method": method,
+                "image": str(image),
+                "layer": data.attrs.get("origin_layer", ""),
+                "cut": str(one[CUT].item()) if CUT in one else "",
+                "channels": [int(c) for c in one["origin_channel"].values if np.isfinite(c)],
+                "density": _panel_uri(density_panel, one),
+                "targets": [
+                    (t, _panel_uri(field_panel, of), map_uri(of["map"].values))
+                    for t, of in each
+                    if of["location_field"].notnull().all()
+                ],
+            }
+
+
+def _panel_uri(draw: Callable[[Axes, xr.Dataset], None], one: xr.Dataset) -> str:
+    """One panel without words or paper, so that it stands on any page."""
+    figure = Figure(figsize=(2.4, 2.4))
+    draw(figure.add_axes((0, 0, 1, 1)), one)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130, transparent=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
 def _row(one: xr.Dataset, methods: Sequence[str]) -> list[tuple[str, str | None]]:
     maps = [one["map"].sel({"method": method}).values for method in methods]
     uris = [map_uri(values) if np.isfinite(values).any() else None for values in maps]
@@ -63,7 +107,7 @@ def _row(one: xr.Dataset, methods: Sequence[str]) -> list[tuple[str, str | None]
 def directions(findings: Findings, most: int = 3) -> Iterator[tuple[str, str, list[str], float | None]]:
     """(method, image, pictures of the directions in which the class moves the map, movable share)."""
     data = findings.classes
-    if data is None or "directions" not in data:
+    if data is None or "directions" not in data or not drawable(data["directions"]):
         return
     image = data["image"].values[0]
     for method in data["method"].values:

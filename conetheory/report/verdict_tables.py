@@ -16,14 +16,20 @@ from conetheory.report.comparison_tables import STYLE
 from conetheory.results.evidence import Evidence
 from conetheory.results.verdict import Outcome, Verdict
 
-MARKS = {Outcome.DEPENDS: "●", Outcome.SPATIAL: "◐", Outcome.BLIND: "○", Outcome.OPEN: "?"}
+MARKS = {
+    Outcome.DEPENDS: "●",
+    Outcome.SPATIAL: "◐",
+    Outcome.BLIND: "○",
+    Outcome.BORDERLINE: "~",
+    Outcome.OPEN: "?",
+}
 COLUMNS = {
     "measured": "Median of 1 − |cos| of the maps of two starts, over the channels at a location of "
     "the input, of that of random vectors, which have forgotten nothing",
     "predicted": "What theory gives for the measured column, and by how many decades it is off",
     "certified": "Lower bound of the cosine of two nonnegative starts that arrive, at the worst certified "
     "location",
-    "forgotten by": "From this layer down the channels have forgotten the start",
+    "forgotten by": "From this layer down the channels have forgotten the start, by all of the 95% band",
     "blind above": "The lowest start layer that the input knows nothing of",
     "variance moved": "Share of a map's variance over the pixels that the class can move",
     "whole maps": "1 − |cos| of the whole maps of two starts",
@@ -60,12 +66,14 @@ def used_columns(verdicts: Sequence[Verdict]) -> dict[str, str]:
 
 
 def notes(verdict: Verdict) -> list[str]:
-    """What speaks against the verdict, and which evidence there was not."""
+    """What makes a verdict borderline, what speaks against it, and which evidence there was not."""
+    held = [f"the {e.label} is {_number(e)}, but its {_band(e)}" for e in verdict.borderline]
+    held += [f"by the value alone: {verdict.leans}"] if verdict.borderline else []
     against = [
         f"against it: {e.label} {formats.scientific(e.value, 1) if e.value < 0.01 else f'{e.value:.2f}'}"
         for e in verdict.against
     ]
-    return [*against, *([f"without {', '.join(verdict.missing)}"] if verdict.missing else [])]
+    return [*held, *against, *([f"without {', '.join(verdict.missing)}"] if verdict.missing else [])]
 
 
 def verdict_tables(verdicts: Sequence[Verdict], title: str | None = None) -> Group:
@@ -103,6 +111,11 @@ def _number(evidence: Evidence | None) -> str:
     if evidence is None:
         return ""
     return formats.scientific(evidence.value, 1) if evidence.value < 0.01 else f"{evidence.value:.3f}"
+
+
+def _band(evidence: Evidence) -> str:
+    lower, upper = evidence.band
+    return f"95% band {lower:.2g} to {upper:.2g} holds the threshold {evidence.threshold:.2g}"
 
 
 def _off(predicted: Evidence | None, measured: Evidence | None) -> str:

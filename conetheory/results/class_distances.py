@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from conetheory.counts import checked_seed, checked_whole
 from conetheory.results.dataset import Result
 
 
@@ -38,7 +39,8 @@ def tracking(classes: Classes, *, resamples: int = 2000, seed: int = 0) -> Track
     x, y, count = x[live], y[live], int(live.sum())
     if count < 3:
         return Tracking(float("nan"), float("nan"), float("nan"), count)
-    rng, found = np.random.default_rng(seed), []
+    rng, found = np.random.default_rng(checked_seed(seed)), []
+    resamples = checked_whole(resamples, "resamples", 1)
     while len(found) < resamples:
         drawn = rng.integers(count, size=count)
         if len(np.unique(drawn)) > 2:

@@ -14,6 +14,7 @@ import xarray as xr
 from conetheory import schema
 from conetheory.errors import InputError
 from conetheory.results.dataset import Result
+from conetheory.results.explanation import Explanation, explanations
 from conetheory.schema import DEFICIT, DIMS, WEIGHTS, Theory, Variable
 from conetheory.theory.enclosure import round_down
 
@@ -91,17 +92,24 @@ class Comparison(Result):
         found = zip(reasons["method"].values, reasons.values, strict=True)
         return {str(m): r for m, r in found if isinstance(r, str) and r}
 
+    @property
+    def explanations(self) -> list[Explanation]:
+        """What the numbers say in words of each method and start layer (`results.explanation`)."""
+        return explanations(self.dataset)
+
     def total(self, name: str) -> int | None:
         """The sum of a count over methods, starts and layers; None where it was not counted."""
         return int(self.dataset[name].sum()) if name in self.dataset else None
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """`{"layers": [...], "summary": {...}, "provenance": {...}}`, without NaN."""
+        """`{"layers": [...], "summary": {...}, "provenance": {...}, "explanation": [...]}`, without NaN."""
         content = {
             "layers": list(self.rows()),
             "summary": self.summary,
             "provenance": _plain(self.dataset.attrs),
         }
+        if said := self.explanations:
+            content["explanation"] = [one.record() for one in said]
         if self.not_applicable:
             content["not_applicable"] = self.not_applicable
         if self.not_predicted:

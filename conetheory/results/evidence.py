@@ -2,15 +2,18 @@
 
 A result says something about the *channels* at a location of the input, about the whole *map*, or it is a
 *check* by randomisation. Within each the strongest evidence comes first. An estimate speaks both ways; an
-upper bound of a deficit says that something is forgotten, or nothing.
+upper bound of a deficit says that something is forgotten, or nothing. Where a number has a 95% band, what its
+ends would say is kept with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import takewhile
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -32,6 +35,8 @@ stays, under the second it changes, between them it can't be said."""
 LAST_LAYERS = 2
 """How many layers count as the last: the one that makes the logits and the one that feeds it."""
 
+_BANDS = {MEASURED: "measured_band", WHOLE_MAPS: "measured_flattened_band"}  # of others NAME_band
+
 
 class Says(StrEnum):
     FORGETS = "forgets"
@@ -44,7 +49,8 @@ class Evidence:
     """A number and what it says of `about`: the channels, the map or the check.
 
     name: its variable. label: in words. kind: of `schema.KINDS`. reference: what it is read against; for
-    channels the deficit of random vectors, else the threshold.
+    channels the deficit of random vectors, else the threshold. threshold: where it would say otherwise.
+    band: the 95% band of the value, where it has one; ends: what its ends say.
     """
 
     name: str
@@ -54,6 +60,38 @@ class Evidence:
     value: float
     reference: float
     says: Says
+    threshold: float = math.nan
+    band: tuple[float, float] | None = None
+    ends: tuple[Says, ...] = ()
+
+    @property
+    def borderline(self) -> bool:
+        """Whether the threshold lies inside the band: its ends do not both say what the value says."""
+        return any(end is not self.says for end in self.ends)
+
+    def record(self) -> dict[str, Any]:
+        """Plain data."""
+        kept = {name: value for name, value in vars(self).items() if name not in ("says", "ends")}
+        return {**kept, "says": str(self.says), "borderline": self.borderline}
+
+
+def _judged(
+    name: str,
+    label: str,
+    kind: str,
+    about: str,
+    value: float,
+    threshold: float,
+    judge: Callable[[float], Says],
+    reference: float | None = None,
+    band: tuple[float, float] | None = None,
+) -> Evidence:
+    """Evidence whose value, and the ends of whose band, are judged alike."""
+    if band is not None and not np.isfinite(band).all():
+        band = None
+    ends = tuple(judge(end) for end in band or ())
+    against = threshold if reference is None else reference
+    return Evidence(name, label, kind, about, value, against, judge(value), threshold, band, ends)
 
 
 def of_channels(data: xr.Dataset | None) -> Iterator[Evidence]:
@@ -80,17 +118,19 @@ def estimates(data: xr.Dataset) -> list[tuple[str, str, str]]:
 def of_the_map(comparison: xr.Dataset | None, classes: xr.Dataset | None) -> Iterator[Evidence]:
     """How far the whole map moves: with real classes where they were looked at, else with random starts."""
     limit = STILL**2 / 2
+    share, distance = (median_over_images(classes, name) for name in ("movable_share", DISTANCE))
+    (whole, band), (bound, _) = (_lowest(comparison, name) for name in (WHOLE_MAPS, MAP_UPPER))
     known = (
-        ("movable_share", "movable share", "classes", median_over_images(classes, "movable_share"), STILL**2),
-        (DISTANCE, "class distance", "classes", median_over_images(classes, DISTANCE), limit),
-        (WHOLE_MAPS, "deficit of whole maps", "measured", _lowest(comparison, WHOLE_MAPS), limit),
+        ("movable_share", "movable share", "classes", share, STILL**2, None),
+        (DISTANCE, "class distance", "classes", distance, limit, None),
+        (WHOLE_MAPS, "deficit of whole maps", "measured", whole, limit, band),
     )
-    for name, label, kind, value, threshold in known:
+    for name, label, kind, value, threshold, ends in known:
         if value is not None:
-            yield Evidence(name, label, kind, "map", value, threshold, _says(value <= threshold))
-    bound, label = _lowest(comparison, MAP_UPPER), "certified deficit of whole maps"
+            yield _judged(name, label, kind, "map", value, threshold, _at_most(threshold), band=ends)
     if bound is not None:
-        yield _bound(Evidence(MAP_UPPER, label, "certified", "map", bound, limit, _says(bound <= limit)))
+        label = "certified deficit of whole maps"
+        yield _bound(_judged(MAP_UPPER, label, "certified", "map", bound, limit, _at_most(limit)))
 
 
 def dead_from(comparison: xr.Dataset | None) -> str | None:
@@ -121,22 +161,32 @@ def of_the_check(sanity: xr.Dataset | None) -> Iterator[Evidence]:
     if sanity is None or "similarity_median" not in sanity:
         return
     measure, mode = _first(sanity, "measure", "ssim"), _first(sanity, "mode", "cascading")
-    curve = sanity["similarity_median"].sel({"mode": mode, "measure": measure}).values.ravel()
+    chosen = {"mode": mode, "measure": measure}
+    curve = sanity["similarity_median"].sel(chosen).values.ravel()
     depth = sanity["depth"].values if "depth" in sanity else np.arange(1, len(curve) + 1)
-    live = curve[np.isfinite(curve) & (depth <= LAST_LAYERS)]
+    live = np.flatnonzero(np.isfinite(curve) & (depth <= LAST_LAYERS))
     if len(live):
-        value = float(live[-1])
-        says = Says.FORGETS if value >= SIMILAR else Says.REMEMBERS if value <= CHANGED else Says.NOTHING
-        label = f"{measure} after randomising the last layers"
-        yield Evidence("similarity_median", label, "randomised", "check", value, SIMILAR, says)
+        value, label = float(curve[live[-1]]), f"{measure} after randomising the last layers"
+        band = None
+        if "similarity_band" in sanity:
+            ends = sanity["similarity_band"].sel(chosen).transpose(..., "side").values
+            band = _ends(ends.reshape(-1, 2)[live[-1]])
+        given = {"reference": SIMILAR, "band": band}
+        near = SIMILAR if band is None or band[1] >= SIMILAR else CHANGED
+        yield _judged("similarity_median", label, "randomised", "check", value, near, _similar, **given)
 
 
 def forgotten(one: xr.Dataset) -> list[bool | None]:
-    """Whether the channels of each layer have forgotten the start; None where nothing is known."""
+    """Whether the channels of each layer have forgotten the start, by all of the 95% band where there is one;
+    None where nothing is known.
+    """
     name = next((name for name, *_ in estimates(one) if np.isfinite(one[name]).any()), None)
     if name is None:
         return [None] * one.sizes["layer"]
-    pairs = zip(one[name].values, _baseline(one), strict=True)
+    values = one[name].values
+    if (banded := _BANDS.get(name, f"{name}_band")) in one:
+        values = np.fmax(values, one[banded].sel(side="upper").values)
+    pairs = zip(values, _baseline(one), strict=True)
     return [bool(v <= FORGOTTEN) if np.isfinite(v) and b > FORGOTTEN else None for v, b in pairs]
 
 
@@ -166,8 +216,9 @@ def _at_the_input(one: xr.Dataset, name: str, label: str, kind: str) -> Iterator
     values, baseline = one[name].values, _baseline(one)
     lowest = max((k for k, b in enumerate(baseline) if b > FORGOTTEN), default=None)
     if lowest is not None and np.isfinite(values[lowest]):
-        value, says = float(values[lowest]), _says(values[lowest] <= FORGOTTEN)
-        yield Evidence(name, label, kind, "channels", value, float(baseline[lowest]), says)
+        given = {"reference": float(baseline[lowest]), "band": _band(one, name, lowest)}
+        value, judge = float(values[lowest]), _at_most(FORGOTTEN)
+        yield _judged(name, label, kind, "channels", value, FORGOTTEN, judge, **given)
 
 
 def _bound(found: Evidence) -> Evidence:
@@ -178,13 +229,24 @@ def _baseline(one: xr.Dataset) -> np.ndarray:
     return one[BASELINE].values if BASELINE in one else np.ones(one.sizes["layer"])
 
 
-def _lowest(data: xr.Dataset | None, name: str) -> float | None:
-    """The value at the lowest layer that has one, from the highest start."""
+def _lowest(data: xr.Dataset | None, name: str) -> tuple[float | None, tuple[float, float] | None]:
+    """The value at the lowest layer that has one, from the highest start, and its band; None where not."""
     if data is None or name not in data:
-        return None
-    values = from_the_top(data)[name].values
-    live = values[np.isfinite(values)]
-    return float(live[-1]) if len(live) else None
+        return None, None
+    one = from_the_top(data)
+    live = np.flatnonzero(np.isfinite(one[name].values))
+    return (float(one[name].values[live[-1]]), _band(one, name, live[-1])) if len(live) else (None, None)
+
+
+def _band(one: xr.Dataset, name: str, layer: int) -> tuple[float, float] | None:
+    """The 95% band of a variable at a layer."""
+    banded = _BANDS.get(name, f"{name}_band")
+    return _ends(one[banded].isel(layer=layer).values) if banded in one else None
+
+
+def _ends(band: np.ndarray) -> tuple[float, float]:
+    lower, upper = (float(end) for end in band)
+    return lower, upper
 
 
 def _first(data: xr.Dataset, dim: str, wanted: str) -> str:
@@ -192,5 +254,9 @@ def _first(data: xr.Dataset, dim: str, wanted: str) -> str:
     return wanted if wanted in values else values[0]
 
 
-def _says(forgets: bool) -> Says:
-    return Says.FORGETS if forgets else Says.REMEMBERS
+def _at_most(threshold: float) -> Callable[[float], Says]:
+    return lambda value: Says.FORGETS if value <= threshold else Says.REMEMBERS
+
+
+def _similar(value: float) -> Says:
+    return Says.FORGETS if value >= SIMILAR else Says.REMEMBERS if value <= CHANGED else Says.NOTHING

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 
-from conetheory.schema import DIMS, INPUT
+from conetheory.schema import ABOVE, CROSSING, DIMS, INPUT
 from conetheory.version import __version__
 
 
@@ -56,6 +56,7 @@ def frame(
             "layer": order,
             "label": ("layer", [graph.label(name) for name in order]),
             "depth": ("layer", [places.index(name) for name in order]),
+            **_crossings(graph, order),
         }
     )
     for name, entries in values.items():
@@ -69,6 +70,16 @@ def frame(
         if dim:
             dataset = dataset.assign_coords({dim: list(coordinates)})
     return dataset
+
+
+def _crossings(graph: Layers, order: Sequence[str]) -> dict[str, Any]:
+    """Of each layer the one above it and what lies between (`Graph.crossings`), where the network knows."""
+    known = getattr(graph, "crossings", None)
+    if known is None:
+        return {}
+    found = known(order)
+    columns = zip(*(found.get(name, ("", "")) for name in order), strict=True)
+    return {name: ("layer", list(texts)) for name, texts in zip((ABOVE, CROSSING), columns, strict=True)}
 
 
 def method_axis(method: Any) -> dict[str, Any]:

@@ -12,15 +12,19 @@ Randomising the last layers decides only one way: a map that changes with them d
 stays similar may do so for other reasons (Binder et al., Shortcomings of top-down randomization-based sanity
 checks for evaluations of deep neural network explanations, CVPR 2023). Evidence that says otherwise than the
 verdict is kept and shown beside it.
+
+A number that was measured has a 95% band, where its result has one. Where the verdict is not the same at both
+ends of the bands that it rests on, it is borderline, and is given with them.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import product
 from typing import Any
 
 import xarray as xr
@@ -34,6 +38,7 @@ class Outcome(StrEnum):
     DEPENDS = "depends on the decision"
     SPATIAL = "only through a spatial weighting"
     BLIND = "does not depend on the decision"
+    BORDERLINE = "borderline"
     OPEN = "not decided by this evidence"
 
 
@@ -42,10 +47,11 @@ class Verdict:
     """The outcome for one method and network with what it rests on.
 
     rank: dimensions that the maps of all classes fill, rounded up, where that was measured. collapsed_by:
-    from this layer down the channels have forgotten the start. blind_above: the lowest start layer that is
-    forgotten at the input; nothing above it is seen in the map, a spatial weighting aside. dead_from: at this
-    layer and below there is no relevance, so that there is no map to judge. missing: kinds of evidence that
-    there was not.
+    from this layer down the channels have forgotten the start, by all of the 95% band where there is one.
+    blind_above: the lowest start layer that is so at the input; nothing above it is seen in the map, a
+    spatial weighting aside. dead_from: at this layer and below there is no relevance, so that there is no map
+    to judge. missing: kinds of evidence that there was not. leans, borderline: of a borderline verdict, the
+    outcome without bands, and the evidence in whose bands its thresholds lie.
     """
 
     network: str
@@ -57,23 +63,28 @@ class Verdict:
     dead_from: str | None = None
     evidence: tuple[Evidence, ...] = ()
     missing: tuple[str, ...] = ()
+    leans: Outcome | None = None
+    borderline: tuple[Evidence, ...] = ()
 
     @property
     def text(self) -> str:
         if self.dead_from is not None:
             return f"no verdict: no relevance arrives at {self.dead_from}"
+        if self.outcome is Outcome.BORDERLINE:
+            return f"{self.outcome}: {' and '.join(map(_held, self.borderline))}"
         ranked = self.outcome is Outcome.SPATIAL and self.rank is not None
         return f"{self.outcome} of rank {self.rank}" if ranked else str(self.outcome)
 
     @property
     def against(self) -> tuple[Evidence, ...]:
         """Evidence that by itself says otherwise."""
-        if self.outcome is Outcome.OPEN:
+        said = self.leans or self.outcome
+        if said is Outcome.OPEN:
             return ()
         forgets = {
-            "channels": self.outcome is not Outcome.DEPENDS,
-            "map": self.outcome is Outcome.BLIND,
-            "check": self.outcome is not Outcome.DEPENDS,
+            "channels": said is not Outcome.DEPENDS,
+            "map": said is Outcome.BLIND,
+            "check": said is not Outcome.DEPENDS,
         }
         other = {about: Says.REMEMBERS if it_does else Says.FORGETS for about, it_does in forgets.items()}
         return tuple(e for e in self.evidence if e.says is other[e.about])
@@ -89,7 +100,9 @@ class Verdict:
             **{name: getattr(self, name) for name in kept},
             "verdict": self.text,
             "outcome": self.outcome.name.lower(),
-            "evidence": [{**vars(e), "says": str(e.says)} for e in self.evidence],
+            "leans": self.leans and self.leans.name.lower(),
+            "borderline": [e.record() for e in self.borderline],
+            "evidence": [e.record() for e in self.evidence],
             "against": [e.label for e in self.against],
             "missing": list(self.missing),
         }
@@ -128,8 +141,10 @@ def decide(
         *evidence.of_the_check(sanity),
     )
     missing = tuple(text for kind, text in KINDS.items() if kind not in {e.kind for e in found})
-    outcome = _outcome(found, one_valued)
+    outcome, held = _outcome(found, one_valued), _borderline(found, one_valued)
     verdict = Verdict(network, method, outcome, evidence=found, missing=missing)
+    if held:
+        verdict = replace(verdict, outcome=Outcome.BORDERLINE, leans=outcome, borderline=held)
     if comparison is not None:
         verdict = replace(
             verdict, collapsed_by=_collapsed_by(comparison), blind_above=_blind_above(comparison)
@@ -154,6 +169,29 @@ def _outcome(found: Sequence[Evidence], one_valued: bool = False) -> Outcome:
     if Says.REMEMBERS in (channels, check) or (one_valued and whole is Says.REMEMBERS):
         return Outcome.DEPENDS
     return Outcome.OPEN
+
+
+def _borderline(found: Sequence[Evidence], one_valued: bool = False) -> tuple[Evidence, ...]:
+    """The evidence on whose band the outcome hangs: that changes it alone, else that does so together."""
+    outcome = _outcome(found, one_valued)
+    held = [e for e in found if e.borderline]
+    alone = [e for e in held if any(_outcome(one, one_valued) is not outcome for one in _varied(found, [e]))]
+    if alone:
+        return tuple(alone)
+    other = any(_outcome(one, one_valued) is not outcome for one in _varied(found, held))
+    return tuple(held) if other else ()
+
+
+def _varied(found: Sequence[Evidence], held: Sequence[Evidence]) -> Iterator[list[Evidence]]:
+    """The evidence with some of it saying what the ends of its bands say."""
+    for says in product(*({e.says, *e.ends} for e in held)):
+        chosen = {id(e): said for e, said in zip(held, says, strict=True)}
+        yield [replace(e, says=chosen.get(id(e), e.says)) for e in found]
+
+
+def _held(e: Evidence) -> str:
+    lower, upper = e.band
+    return f"95% band [{lower:.2g}, {upper:.2g}] holds {e.threshold:.2g}"
 
 
 def _vote(found: Sequence[Evidence], about: str) -> Says:

@@ -45,7 +45,7 @@ FORMAT = "conetheory patterns 1"
 class Patterns:
     """A pattern for each unit of each layer that has weights.
 
-    patterns, weights: A and the W it was fitted to, by the layer's name in the graph, of one shape.
+    patterns, weights: A, float64, and the W it was fitted to, by the layer's name in the graph, of one shape.
     made: `network`, `weights_sha256`, `images`, `estimator`, `bias`, as text.
     """
 
@@ -149,7 +149,7 @@ class Moments:
         self.x, self.xy = self.x + sum_x.double(), self.xy + sum_xy.double()
 
     def pattern(self, W: Tensor, b: Tensor | None = None) -> Tensor:
-        """a of each unit, with b as an input; 0 where it is never active or y constant to rounding."""
+        """a of each unit, float64, with b as an input; 0 where never active or y constant to rounding."""
         per_unit = (-1,) + (1,) * (W.ndim - 1)
         active, mean_y = self.active.clamp(min=1).view(per_unit), self.y / self.count
         mean_x, mean_xy = self.x / active, self.xy / active
@@ -160,7 +160,7 @@ class Moments:
             scale = scale + b.double() * (along(mean_x) - mean_y)
         known = scale.abs() > torch.finfo(W.dtype).eps * square.abs()
         scale = torch.where(known, scale, 1.0).view(per_unit)
-        return torch.where(known.view(per_unit), covariance / scale, 0.0).to(W.dtype)
+        return torch.where(known.view(per_unit), covariance / scale, 0.0)
 
 
 def fit_patterns(
@@ -174,8 +174,8 @@ def fit_patterns(
     """Patterns of every convolution and dense layer of a `Network` or `Graph`.
 
     images: `(N, C, H, W)`, preprocessed, taken `batch` at a time, or an iterable of such batches. It is
-    computed in their dtype, on their device; sums over batches are float64. A layer that runs twice has
-    patterns for each run. estimator, bias: see the module docstring. Raises `InputError`.
+    computed in their dtype, on their device; sums over batches and patterns are float64. A layer that runs
+    twice has patterns for each run. estimator, bias: see the module docstring. Raises `InputError`.
     """
     for name, value, kind in (("estimator", estimator, Estimator), ("bias", bias, Bias)):
         if value not in get_args(kind):

@@ -12,11 +12,14 @@ import pandas as pd
 from torch import Tensor, nn
 
 from conetheory import networks
+from conetheory.chain.checks import checked_images
+from conetheory.counts import checked_whole
 from conetheory.networks import Images, Network
 from conetheory.report import html_of, write
 from conetheory.report.findings import Findings
 from conetheory.report.verdict_tables import MARKS
 from conetheory.results.comparison import Comparison
+from conetheory.results.explanation import Explanation
 from conetheory.results.verdict import Verdict
 from conetheory.runs import store
 from conetheory.runs.methods import ALL, chosen_methods
@@ -48,6 +51,15 @@ class Verdicts(Mapping[str, Verdict]):
     __repr__ = __str__
 
 
+class Explanations(tuple[Explanation, ...]):
+    """One for each method and start layer; as text, a paragraph for each."""
+
+    def __str__(self) -> str:
+        return "\n".join(f"{one.method} from {one.start}: {one.text}" for one in self)
+
+    __repr__ = __str__
+
+
 @dataclass(frozen=True, eq=False)
 class Audit:
     """What was found of each method: numbers by layer in `comparison`, and what they say in `verdict`."""
@@ -61,6 +73,11 @@ class Audit:
     @property
     def verdict(self) -> Verdicts:
         return Verdicts(self._findings.verdicts)
+
+    @property
+    def explanation(self) -> Explanations:
+        """What the numbers say in words: where the decision is lost, to what, what is left, what helps."""
+        return Explanations(self._findings.explanations)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -80,7 +97,7 @@ class Audit:
         return write([self._findings], Path(path))
 
     def __str__(self) -> str:
-        return f"{self._findings.headline}\n{self.verdict}"
+        return f"{self._findings.headline}\n{self.verdict}\n\n{self.explanation}".rstrip()
 
     __repr__ = __str__
 
@@ -142,7 +159,9 @@ def audit(
 def _network(model: str | nn.Module | Network, weights: Any, images: Any) -> Network:
     if isinstance(model, Network):
         return model
-    shape = tuple(images.shape[1:]) if isinstance(images, Tensor) and images.ndim == 4 else None
+    shape = None
+    if isinstance(images, Tensor):  # a batch of pictures or vectors, or one of them
+        shape = tuple(images.shape[1:] if images.ndim in (2, 4) else images.shape)
     return networks.load(model, weights, shape)
 
 
@@ -150,6 +169,7 @@ def _images(images: Any, network: Network, limit: int | None) -> Images:
     if isinstance(images, Images):
         return images
     if isinstance(images, Tensor):
-        kept = (images if images.ndim == 4 else images[None])[:limit]
+        limit = None if limit is None else checked_whole(limit, "limit", 1)
+        kept = checked_images(images, network.graph.input_shape)[:limit]
         return Images(kept, tuple(str(number) for number in range(len(kept))))
     return networks.load_images(images, network, limit)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from conetheory.counts import VECTORS, checked_seed, checked_whole
 from conetheory.errors import InputError
 from conetheory.predict.registry import applies, find, theories, usual
 from conetheory.rules.registry import Method
@@ -41,8 +42,17 @@ class Settings:
     batch: int = 1
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise InputError(f"a batch holds at least 1 image, not {self.batch}")
+        plain = {
+            "vectors": checked_whole(self.vectors, "vectors", 2, VECTORS),
+            "seed": checked_seed(self.seed),
+        }
+        least = {"bootstrap": 0, "batch": 1, "predict": 0, "certify": 0, "positions": 1}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if value is not None or name in ("bootstrap", "batch"):
+                plain[name] = checked_whole(value, name, lowest)
+        for name, value in plain.items():  # numpy's own integers are no JSON
+            object.__setattr__(self, name, value)
         if not self.measure and not self.theories and self.certify == 0:
             raise InputError("nothing is asked for: neither to measure nor to predict nor to certify")
         for name in self.theories:

@@ -16,6 +16,7 @@ from conetheory.chain.explained import ExplainerChain
 from conetheory.chain.local import is_enumerable
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import UNITS, Supply
+from conetheory.counts import SEEDS
 from conetheory.measure.meter import CscMeter
 from conetheory.predict.predictions import prediction, predictors
 from conetheory.predict.registry import applies
@@ -163,7 +164,7 @@ class Check:
     def add(self, case: Case) -> None:
         if case.double is None:
             return
-        options = {"vectors": self.settings.vectors, "seed": self.settings.seed + case.number}
+        options = {"vectors": self.settings.vectors, "seed": (self.settings.seed + case.number) % (SEEDS + 1)}
         for start, certifier in self.certify.certifiers.items():
             found = check_certificates(certifier, case.double, **options, progress=case.progress)
             for layer, held in found.items():

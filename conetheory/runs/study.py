@@ -24,13 +24,16 @@ class Study(Request):
     """What `conetheory compare` and its parts do, for the command line and for a notebook.
 
     command: by which results are told apart in a folder. Raises `InputError` where nothing that is asked for
-    says anything of a method, and where `out` holds other results.
+    says anything of a method, where `logits` are asked for of a trunk, which has none, and where `out` holds
+    other results.
     """
 
     settings: Settings = field(default_factory=Settings)
     command: str = "compare"
 
     def __post_init__(self) -> None:
+        if "logits" in self.settings.starts:
+            _ = self.network.graph.classes
         for name in self.methods if not self.lenient else ():
             method = reproduced(name, self.settings.repro, **self.methods[name])
             check_applies(method, self.settings)

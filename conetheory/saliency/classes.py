@@ -20,13 +20,18 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from conetheory.chain.checks import checked_images
 from conetheory.chain.explained import ExplainerChain, open_chain
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.watch import Watch
+from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError
 from conetheory.progress import Progress, silent
 from conetheory.results.class_distances import Classes
 from conetheory.results.layout import method_axis, provenance
 from conetheory.rules.registry import Method, get_method
+from conetheory.saliency.explain import one_hot
+from conetheory.saliency.pictures import not_drawn, space_dims, space_of, with_channels
 from conetheory.theory.columns import column_deficit_estimate
 from conetheory.theory.cosine import pairwise_deficits
 from conetheory.theory.spectrum import effective_rank, leading_singular_values
@@ -54,17 +59,21 @@ class ClassSettings:
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if min(self.top, self.sampled) < 2 or self.ranks < 1 or self.probes < 1:
-            raise InputError("class sensitivity needs at least 2 classes, 1 direction and 1 probe")
+        for name, least in (("top", 2), ("sampled", 2), ("ranks", 1), ("probes", 1)):
+            checked_whole(getattr(self, name), name, least)
+        if self.whole is not None:
+            checked_whole(self.whole, "whole")
+        checked_seed(self.seed)
+        if any(len(pair) != 2 for pair in self.pairs):
+            raise InputError(f"pairs are of two classes each, not {self.pairs}")
 
 
 def class_maps(chain: RelevanceChain | ExplainerChain, classes: Sequence[int]) -> Tensor:
-    """The maps of these classes, channels summed: `(classes, H, W)`, for a chain of one image."""
-    outputs = chain.logits.shape[1]
+    """The maps of these classes, channels summed: `(classes, *space)`, for a chain of one image."""
     found = []
     for block in torch.as_tensor(classes, device=chain.device).split(BLOCK):
-        hot = torch.nn.functional.one_hot(block, outputs).to(chain.dtype)
-        found.append(chain.down(hot[None], "logits")[0].sum(1))
+        maps = chain.down(one_hot(chain.logits, block[None]), "logits")[0]
+        found.append(with_channels(maps, chain.shape("input")).sum(1))
     return torch.cat(found)
 
 
@@ -78,22 +87,26 @@ def class_spectrum(
     all columns at once; the values come from block Lanczos with `probes` random starts, and what they leave
     from as many fresh ones (with at most `probes` classes they are all there, and nothing is left).
     """
-    classes, shape = chain.logits.shape[1], chain.shape("input")
-    generator = torch.Generator().manual_seed(seed)
+    classes, shape = chain.graph.classes, chain.shape("input")
+    space = space_of(shape)
+    probes, steps = checked_whole(probes, "probes", 1), checked_whole(steps, "steps", 1)
+    generator = torch.Generator().manual_seed(checked_seed(seed))
 
     def drawn(*size: int) -> Tensor:
         return torch.randn(size, generator=generator, dtype=torch.float64).to(chain.device)
 
     def up(h: Tensor) -> Tensor:
-        spread = h.T.to(chain.dtype).view(1, -1, 1, *shape[1:]).expand(1, -1, *shape)
+        spread = h.T.to(chain.dtype).reshape(1, -1, *[1] * (len(shape) - len(space)), *space)
+        spread = spread.expand(1, -1, *shape)
         return chain.up(spread, "input", "logits")[0].T.to(torch.float64)
 
-    lengths = up(drawn(math.prod(shape[1:]), 2 * probes)).square().mean(1, keepdim=True).sqrt()
+    lengths = up(drawn(math.prod(space), 2 * probes)).square().mean(1, keepdim=True).sqrt()
     scale = torch.where(lengths > 0, 1 / lengths, 0.0)
 
     def down(v: Tensor) -> Tensor:
         scaled = (scale * v).T[None].to(chain.dtype)
-        return chain.down(scaled, "logits")[0].sum(1).flatten(1).T.to(torch.float64)
+        maps = with_channels(chain.down(scaled, "logits")[0], shape)
+        return maps.sum(1).flatten(1).T.to(torch.float64)
 
     width = min(probes, classes)
     options = {"count": width * steps, "max_steps": steps}
@@ -108,10 +121,10 @@ def class_spectrum(
 
 @dataclass(frozen=True)
 class Spread:
-    """How maps `(k, H, W)` of several classes differ, after centring over the pixels and scaling to length 1.
+    """How maps `(k, *space)` of classes differ, after centring over the pixels and scaling to length 1.
 
     movable_share: `1 - s_1^2 / sum s_i^2`, the share of a map's variance outside of what all have in common.
-    effective_rank: of the singular values. directions: `(ranks, H, W)`, the left singular vectors.
+    effective_rank: of the singular values. directions: `(ranks, *space)`, the left singular vectors.
     """
 
     movable_share: float
@@ -135,7 +148,7 @@ class Spread:
 
 
 def worst_pair(maps: Tensor) -> tuple[float, tuple[int, int]]:
-    """The largest `1 - |cos|` of two maps `(classes, H, W)` and the two; maps of zero are left out.
+    """The largest `1 - |cos|` of two maps `(classes, *space)` and the two; maps of zero are left out.
 
     NaN and (-1, -1) where fewer than two are left. By the chords of unit maps, as differences to one of them:
     what is lost is relative to the farthest, not to 1. Some pixels at a time, since all maps in float64 would
@@ -169,21 +182,36 @@ def class_sensitivity(
     progress: Progress = silent,
     names: Sequence[str] | None = None,
 ) -> Classes:
-    """Class sensitivity of one method on `(N, C, H, W)` images, one image at a time (see `ClassSettings`)."""
+    """Class sensitivity of one method on images `(N, C, H, W)` or `(N, features)`, one at a time (see
+    `ClassSettings`). Raises `InputError` where the network has no two classes, and where a map leaves the
+    range of the dtype on its way.
+    """
     settings = settings or ClassSettings()
     method = get_method(method, **settings.parameters) if isinstance(method, str) else method
+    graph = getattr(network, "graph", network)
+    if graph.classes < 2:
+        raise InputError("the network has one output: there is no other class whose map could differ")
+    dims, images = space_dims(graph.input_shape), checked_images(images, graph.input_shape)
     rows = []
     for number, image in enumerate(images):
         rows.append(_one(network, image, method, settings, number))
         progress(method.name, number + 1, len(images))
-    return Classes(_dataset(network, method, settings, rows, names or [str(i) for i in range(len(rows))]))
+    names = names or [str(i) for i in range(len(rows))]
+    data = _dataset(network, method, settings, rows, names, dims)
+    left_out = not_drawn(graph.input_shape)
+    return Classes(data if left_out is None else data.assign_attrs(left_out=left_out))
 
 
 def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: int) -> dict[str, Any]:
-    chain = open_chain(network, image[None], method, dtype=s.dtype, device=s.device)
+    with Watch("map") as watch:
+        chain = open_chain(network, image[None], method, dtype=s.dtype, device=s.device).watched(watch)
+        return _row(chain, s, number, watch)
+
+
+def _row(
+    chain: RelevanceChain | ExplainerChain, s: ClassSettings, number: int, watch: Watch
+) -> dict[str, Any]:
     classes = chain.logits.shape[1]
-    if classes < 2:
-        raise InputError("the network has one output: there is no other class whose map could differ")
     top = chain.logits[0].topk(min(s.top, classes)).indices.tolist()
     maps = class_maps(chain, top)
     spread = Spread.of(maps, s.ranks)
@@ -200,7 +228,8 @@ def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: 
         "pair_distance": [_distance(class_maps(chain, pair)) for pair in s.pairs],
         "top_classes": top,
     }
-    if isinstance(chain, RelevanceChain) and method.linear:
+    watch.check()  # a spectrum divides by the columns' lengths
+    if isinstance(chain, RelevanceChain) and chain.method.linear:
         values, rest = class_spectrum(chain, probes=s.probes, seed=s.seed)
         row["predicted_class_distance"] = float(column_deficit_estimate(values, classes, rest))
     if classes <= s.top or s.whole is None or number < s.whole:
@@ -209,18 +238,23 @@ def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: 
 
 
 def _distance(maps: Tensor) -> float:
-    """The median of `1 - |cos|` over all pairs of maps `(classes, H, W)`; maps of zero are left out."""
+    """The median of `1 - |cos|` over all pairs of maps `(classes, *space)`; maps of zero are left out."""
     values = pairwise_deficits(maps.flatten(1).to(torch.float64))
     return float(torch.nanquantile(values, 0.5))
 
 
 def _dataset(
-    network: Any, method: Method, s: ClassSettings, rows: list[dict[str, Any]], names: Sequence[str]
+    network: Any,
+    method: Method,
+    s: ClassSettings,
+    rows: list[dict[str, Any]],
+    names: Sequence[str],
+    space: tuple[str, ...],
 ) -> xr.Dataset:
     data = xr.Dataset(coords={**method_axis(method), "image": list(names)})
     for name in rows[0]:
         values = np.array([row[name] for row in rows])[None]
-        dims = ("method", "image", *_DIMS.get(name, ()))
+        dims = ("method", "image", *_DIMS.get(name, ()), *(space if name == "directions" else ()))
         if values.size:
             data[name] = (dims, values.astype(np.float32) if name == "directions" else values)
     if s.pairs:
@@ -233,7 +267,7 @@ def _dataset(
 
 _DIMS = {
     "worst_pair": ("two",),
-    "directions": ("rank", "y", "x"),
+    "directions": ("rank",),
     "pair_distance": ("pair",),
     "top_classes": ("top",),
 }

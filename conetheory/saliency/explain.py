@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from conetheory.chain.explained import open_chain
+from conetheory.chain.watch import Watch
 from conetheory.errors import InputError
 from conetheory.rules.registry import Method
 
@@ -21,20 +22,26 @@ def explain(
     start: str = "one",
     **options: Any,
 ) -> Tensor:
-    """Maps `(images, targets, C, H, W)`: relevance at the input of one output or several.
+    """Maps `(images, targets, *input shape)`: relevance at the input of one output or several.
 
     targets: class indices `(images, k)`, one class for all images, or None: each image's predicted class.
-    start: `one` sends down 1 from the explained output, `logit` its value.
+    start: `one` sends down 1 from the explained output, `logit` its value. Raises `InputError` where the
+    network ends in a feature map, which has no classes, and where a map leaves the range of the dtype on its
+    way.
     """
     if start not in ("one", "logit"):
         raise InputError(f"start must be one or logit, not {start!r}")
-    chain = open_chain(network, images, method, **options)
-    vectors = one_hot(chain.logits, targets)
-    return chain.down(vectors * chain.logits.unsqueeze(1) if start == "logit" else vectors, "logits")
+    _ = getattr(network, "graph", network).classes
+    with Watch("map") as watch:
+        chain = open_chain(network, images, method, **options).watched(watch)
+        vectors = one_hot(chain.logits, targets)
+        return chain.down(vectors * chain.logits.unsqueeze(1) if start == "logit" else vectors, "logits")
 
 
 def one_hot(logits: Tensor, targets: Tensor | int | None = None) -> Tensor:
     """Start vectors `(images, k, classes)` for class indices (see `explain`)."""
+    if logits.ndim != 2:
+        raise InputError(f"outputs of shape {tuple(logits.shape[1:])} are no logits (classes,)")
     images, classes = logits.shape
     if targets is None:
         targets = logits.argmax(1, keepdim=True)

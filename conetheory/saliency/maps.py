@@ -10,10 +10,18 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from conetheory.chain.checks import checked_images
 from conetheory.results.dataset import Maps
 from conetheory.results.layout import method_axis, provenance
 from conetheory.rules.registry import Method, get_method
-from conetheory.saliency.pictures import PREDICTED, class_name, saliency, target_classes
+from conetheory.saliency.pictures import (
+    PREDICTED,
+    class_name,
+    not_drawn,
+    saliency,
+    space_dims,
+    target_classes,
+)
 
 
 def explain_maps(
@@ -29,17 +37,24 @@ def explain_maps(
 ) -> Maps:
     """`map(method, image, target, y, x)` of one method, channels reduced as the method's source does.
 
+    Of vectors `(N, features)` it is `map(method, image, target, feature)`, one value for each feature.
     targets: `predicted`, class indices or class names. Beside the maps: the pictures `(image, y, x, rgb)` in
-    [0, 1], the explained classes and their names.
+    [0, 1], of inputs that are pictures, the explained classes and their names.
     """
+    shape = getattr(network, "graph", network).input_shape
+    dims, images = space_dims(shape), checked_images(images, shape)
     method = get_method(method, **parameters) if isinstance(method, str) else method
     classes = target_classes(network, images, targets, dtype=dtype, device=device)
     maps = saliency(network, images, method, classes, dtype=dtype, device=device)
+    maps = maps.astype(
+        np.float64 if dtype == torch.float64 else np.float32
+    )  # float32 may not hold the former
     titles = [[class_name(network, int(c)) for c in row] for row in classes]
+    shown = {"picture": (("image", *dims, "rgb"), photographs(network, images))} if len(shape) == 3 else {}
     data = xr.Dataset(
         {
-            "map": (("method", "image", "target", "y", "x"), maps[None].astype(np.float32)),
-            "picture": (("image", "y", "x", "rgb"), photographs(network, images)),
+            "map": (("method", "image", "target", *dims), maps[None]),
+            **shown,
             "class_index": (("image", "target"), classes.numpy()),
         },
         {
@@ -50,7 +65,7 @@ def explain_maps(
             "reduce": ("method", [method.rule.reduce]),
         },
     )
-    return Maps(data.assign_attrs(provenance(network)))
+    return Maps(data.assign_attrs(provenance(network, left_out=not_drawn(shape))))
 
 
 def photographs(network: Any, images: Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Saliency maps as pictures: one number for each pixel; classes by number, name or prediction."""
+"""Saliency maps: one number for each pixel, or feature of a vector; classes by number, name or prediction."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory.chain.checks import checked_images
+from conetheory.counts import checked_whole
 from conetheory.errors import InputError
 from conetheory.networks.images import plain_name
+from conetheory.networks.ops import Shape
 from conetheory.rules.registry import Method
 from conetheory.saliency.explain import explain
 
@@ -20,33 +23,64 @@ PREDICTED = "predicted"
 
 
 def attributions(network: Any, images: Tensor, method: Method, targets: Tensor, **options: Any) -> Tensor:
-    """`attribution.explain`, some images at a time: maps `(images, k, C, H, W)` of classes `(images, k)`."""
+    """`explain`, some images at a time: maps `(images, k, *input shape)` of classes `(images, k)`."""
+    images = checked_images(images, getattr(network, "graph", network).input_shape)
     pairs = zip(images.split(BATCH), targets.split(BATCH), strict=True)
     return torch.cat([explain(network, x, method, t, **options).cpu() for x, t in pairs])
 
 
-def pictures(maps: Tensor, reduce: str) -> np.ndarray:
-    """`(..., C, H, W)` to `(..., H, W)`: the sum over the channels, or the largest absolute value.
+def space_of(shape: Shape) -> Shape:
+    """The shape of a map of inputs of this shape: without the channels, `(H, W)`; a vector has none."""
+    return tuple(shape[1:]) if len(shape) > 1 else tuple(shape)
 
-    reduce: `sum` or `absmax`, which a rule says of itself; the choices of Sixt et al. (2020).
+
+def with_channels(maps: Tensor, shape: Shape) -> Tensor:
+    """Maps `(..., *shape)` of inputs of this shape as `(..., C, *space)`; a vector is one channel."""
+    return maps if len(shape) > 1 else maps.unsqueeze(-2)
+
+
+def space_dims(shape: Shape) -> tuple[str, ...]:
+    """The dimensions of a map in a result: `y, x`; `feature` of a vector, `position` of a sequence."""
+    if len(shape) < 3:
+        return ("feature",) if len(shape) == 1 else ("position",)
+    if len(shape) == 3:
+        return ("y", "x")
+    raise InputError(f"inputs of shape {shape} are neither vectors nor pictures: there are no maps of them")
+
+
+def not_drawn(shape: Shape) -> str | None:
+    """What reports say of maps that are no pictures."""
+    return None if len(shape) == 3 else f"pictures of maps: the inputs have shape {tuple(shape)}"
+
+
+def pictures(maps: Tensor, reduce: str, shape: Shape = (3, 1, 1)) -> np.ndarray:
+    """`(..., C, *space)` to `(..., *space)`: the sum over the channels, or the largest absolute value.
+
+    reduce: `sum` or `absmax`, which a rule says of itself; the choices of Sixt et al. (2020). shape: of the
+    network's input, of which its length counts; the features of a vector `(features,)` are locations of one
+    channel, as pixels of a grey picture are.
     """
     if reduce not in ("sum", "absmax"):
         raise InputError(f"channels are reduced by sum or absmax, not {reduce!r}")
-    flat = maps.sum(-3) if reduce == "sum" else maps.abs().amax(-3)
+    maps, axis = with_channels(maps, shape), -1 - len(space_of(shape))
+    flat = maps.sum(axis) if reduce == "sum" else maps.abs().amax(axis)
     return flat.to(torch.float64).cpu().numpy()
 
 
 def saliency(network: Any, images: Tensor, method: Method, targets: Tensor, **options: Any) -> np.ndarray:
-    """Pictures `(images, k, H, W)` of a method for classes `(images, k)`."""
-    return pictures(attributions(network, images, method, targets, **options), method.rule.reduce)
+    """Pictures `(images, k, *space)` of a method for classes `(images, k)`."""
+    shape = getattr(network, "graph", network).input_shape
+    return pictures(attributions(network, images, method, targets, **options), method.rule.reduce, shape)
 
 
 def predicted_classes(network: Any, images: Tensor, count: int = 1, **placed: Any) -> Tensor:
     """The `count` classes of largest logit, `(images, count)`, largest first."""
     graph = getattr(network, "graph", network).to(**placed)
+    images = checked_images(images, graph.input_shape)
+    count = min(checked_whole(count, "count", 1), graph.classes)
     batches = [graph.forward(x.to(**placed)) for x in images.split(BATCH)]
     logits = torch.cat(batches)
-    return logits.topk(min(count, logits.shape[1]), 1).indices.cpu()
+    return logits.topk(count, 1).indices.cpu()
 
 
 def target_classes(network: Any, images: Tensor, targets: Sequence[str | int], **placed: Any) -> Tensor:
@@ -63,7 +97,9 @@ def target_classes(network: Any, images: Tensor, targets: Sequence[str | int], *
 def class_index(network: Any, name: str | int) -> int:
     """The output that an index or a class name stands for; case and underscores don't matter."""
     graph = getattr(network, "graph", network)
-    (outputs,) = graph.shape(graph.output)
+    outputs = graph.classes
+    if isinstance(name, bool) or not isinstance(name, int | np.integer | str):
+        raise InputError(f"a class is a number, {PREDICTED} or a name, not {name!r}")
     if isinstance(name, int | np.integer) or name.isdecimal():
         if not 0 <= int(name) < outputs:
             raise InputError(f"class {name} is not one of the classes 0 to {outputs - 1}")

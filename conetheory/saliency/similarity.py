@@ -1,9 +1,10 @@
 """How similar two saliency maps are: SSIM, rank correlations, HOG and cosine, and their medians over images.
 
-Maps are `(images, height, width)`, one number for a pixel, compared in pairs. What the paper (Sixt et al.
+Maps are `(images, height, width)`, one number for a pixel, compared in pairs; those of vectors, `(images,
+features)`, by the measures that need no picture (`PLAIN`). What the paper (Sixt et al.
 2020) chose is an option and is written down: 5 x 5 windows, maps clipped at percentiles, the sign of a map
 disregarded. A map of one value alone has no shape to compare: its similarities are NaN, which medians leave
-out. Everything is two-dimensional: a map is never flattened before its SSIM is taken.
+out. A map is never flattened before its SSIM or its HOG is taken.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from scipy.stats import rankdata
 from skimage.feature import hog
 from skimage.metrics import structural_similarity
 
+from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError
 
 MEASURES = ("ssim", "spearman", "abs_spearman", "hog", "cosine")
+PLAIN = ("spearman", "abs_spearman", "cosine")  # which don't ask where in a picture a value is
 CELLS = (
     14  # HOG cells along the shorter side, at least 4 pixels each: 16 x 16 pixels at 224, as Adebayo et al.
 )
@@ -52,14 +55,18 @@ PAPER = Ssim(inverted=True, data_range=2.0)
 
 
 def similarity(x: np.ndarray, y: np.ndarray, measure: str, ssim: Ssim | None = None) -> np.ndarray:
-    """The similarity `(images,)` of maps x and y `(images, height, width)` by one of `MEASURES`.
+    """The similarity `(images,)` of maps x and y `(images, height, width)` by one of `MEASURES`, or of maps
+    `(images, features)` by one of `PLAIN`.
 
     `ssim`: mean structural similarity (Wang et al. 2004). `spearman`, `abs_spearman`: the correlation of the
     ranks of the values and of the absolute values. `hog`: the correlation of histograms of oriented
     gradients (9 orientations). `cosine`: |cos| of the maps as vectors, the sign disregarded as in SSIM.
-    NaN where a map is constant (for `cosine`, zero).
+    NaN where a map is constant (for `cosine`, zero). Raises `InputError` for others.
     """
     x, y = _checked(x, y)
+    if measure in MEASURES and measure not in PLAIN and x.ndim != 3:
+        usable = ", ".join(PLAIN)
+        raise InputError(f"{measure} compares pictures, not maps of shape {x.shape[1:]}: use {usable}")
     match measure:
         case "ssim":
             return _ssim(x, y, ssim or Ssim())
@@ -98,6 +105,7 @@ def median_band(
 
     Images are resampled with replacement; NaN are left out. The band of fewer than two images is NaN.
     """
+    resamples, seed = checked_whole(resamples, "resamples", 1), checked_seed(seed)
     flat = np.asarray(values, dtype=float).reshape(-1, np.shape(values)[-1])
     medians, bands = np.full(len(flat), np.nan), np.full((len(flat), 2), np.nan)
     tail = (1 - level) / 2
@@ -114,7 +122,7 @@ def median_band(
 
 def _checked(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if x.shape != y.shape or x.ndim != 3:
+    if x.shape != y.shape or x.ndim < 2 or x.size == 0:
         raise InputError(f"maps are (images, height, width) and of one shape, not {x.shape} and {y.shape}")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise InputError("the maps hold NaN or infinite values")

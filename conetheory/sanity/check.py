@@ -3,7 +3,8 @@
 Protocol of Adebayo et al. (2018) with the choices of Sixt et al. (2020): the parameters of layers are drawn
 anew, from the output down to a layer (`cascading`) or those of one layer alone (`independent`); the class
 that the untouched network predicts is explained before and after, and the two maps are compared. The
-comparison of the untouched network with itself is no part of any result.
+comparison of the untouched network with itself is no part of any result. Maps of vectors `(features,)` are
+compared by the measures that need no picture; the others are left out, and the result's `left_out` says so.
 
 A randomised network may have no map: where its logits are rectified, the explained one can be zero for good.
 Such images have no similarity and are left out of the medians; `live_images` counts the others.
@@ -20,17 +21,21 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from conetheory.chain.checks import checked_images
 from conetheory.chain.explained import open_chain
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.watch import Watch
+from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph
+from conetheory.networks.ops import Shape
 from conetheory.networks.randomise import Level, Scheme, default_layers, levels, randomised, weighted
 from conetheory.progress import Progress, silent
 from conetheory.results.dataset import Sanity
 from conetheory.results.layout import method_axis, provenance
 from conetheory.rules.registry import Method, get_method
 from conetheory.saliency.pictures import BATCH, pictures, predicted_classes, saliency
-from conetheory.saliency.similarity import MEASURES, Ssim, median_band, similarities
+from conetheory.saliency.similarity import MEASURES, PLAIN, Ssim, median_band, similarities
 from conetheory.sanity.structure import shuffled_maps
 from conetheory.sanity.successors import complexity_rise, other_classes, smooth_maps
 from conetheory.schema import SIDES
@@ -61,8 +66,12 @@ class SanitySettings:
             raise InputError(
                 f"unknown mode or measure {min(unknown)!r}; known: {', '.join(MODES + MEASURES)}"
             )
-        if self.smooth < 0 or not self.noise > 0:
-            raise InputError("smooth MPRT needs a number of samples >= 0 and positive noise")
+        checked_whole(self.smooth, "smooth")
+        checked_seed(self.seed)
+        if not self.noise > 0:
+            raise InputError("smooth MPRT needs positive noise")
+        if not self.modes or not self.measures:
+            raise InputError("randomisation needs a mode and a measure")
 
 
 def sanity_check(
@@ -76,13 +85,16 @@ def sanity_check(
     names: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> Sanity:
-    """Randomise a network layer by layer and compare one method's maps of `(N, C, H, W)` images.
+    """Randomise a network layer by layer and compare one method's maps of images `(N, C, H, W)`, or of
+    vectors `(N, features)`.
 
     targets: the explained classes `(N, 1)` (None: what the untouched network predicts). fresh: for the
-    scheme `model`, the same network with its authors' initialisation.
+    scheme `model`, the same network with its authors' initialisation. Raises `InputError` where the network
+    has no classes, and where no measure that is asked for takes such maps.
     """
     settings = settings or SanitySettings()
     method = get_method(method, **settings.parameters) if isinstance(method, str) else method
+    images = checked_images(images, getattr(network, "graph", network).input_shape)
     check = _Check(network, images, method, settings, targets, fresh, progress)
     return Sanity(check.dataset(names or [str(n) for n in range(len(images))]))
 
@@ -98,11 +110,14 @@ class _Check:
         fresh: Graph | None,
         progress: Progress,
     ) -> None:
-        self.network, self.images, self.method, self.s = network, images, method, settings
         self.graph: Graph = getattr(network, "graph", network)
+        settings, self.left_out = _comparable(settings, self.graph.input_shape)
+        self.network, self.images, self.method, self.s = network, images, method, settings
         self.fresh, self.progress = fresh, progress
         self.placed = {"dtype": settings.dtype, "device": settings.device}
         self.levels = levels(self.graph, settings.layers or default_layers(network))
+        if not self.levels:
+            raise InputError("the network has no layer with parameters to randomise")
         found = predicted_classes(network, images, **self.placed) if targets is None else targets
         self.targets = found.cpu()
         self.maps = self._maps(network, self.targets)
@@ -140,7 +155,7 @@ class _Check:
         data["live_images"] = (("method", "mode", "layer"), found["live"][None])
         if "smooth" in found:
             self._put(data, "smooth_similarity", found["smooth"], ("layer", "measure"))
-        other = other_classes(self.targets, self.graph.shape(self.graph.output)[0], self.s.seed)
+        other = other_classes(self.targets, self.graph.classes, self.s.seed)
         logit = self._compared(self._maps(self.network, other))
         logit[:, (other == self.targets)[:, 0].numpy()] = np.nan
         self._put(data, "random_logit", logit, ("measure",))
@@ -151,7 +166,7 @@ class _Check:
             data[variable] = ("image", classes[:, 0].numpy())
         kept = ("scheme", "seed", "smooth", "noise")
         settings = {k: getattr(self.s, k) for k in kept} | {"ssim": str(self.s.ssim)}
-        return data.assign_attrs(provenance(self.network, **settings))
+        return data.assign_attrs(provenance(self.network, **settings, left_out=self.left_out))
 
     def _put(self, data: xr.Dataset, name: str, values: np.ndarray, dims: tuple[str, ...]) -> None:
         """Values by image, their medians and the medians' bands."""
@@ -197,7 +212,7 @@ class _Check:
             chain = open_chain(self.network, self.images[here], self.method, **self.placed)
             maps = self._shuffled(chain, self.targets[here], cuts, first)
             for row, level in zip(found, self.levels, strict=True):
-                known = np.isfinite(maps[level.cut]).all((1, 2))
+                known = np.isfinite(maps[level.cut]).reshape(len(maps[level.cut]), -1).all(1)
                 if known.any():
                     index = first + np.flatnonzero(known)
                     row[:, index] = self._compared(maps[level.cut][known], self.maps[index])
@@ -206,10 +221,25 @@ class _Check:
     def _shuffled(
         self, chain: RelevanceChain, targets: Tensor, cuts: Sequence[str], first: int
     ) -> dict[str, np.ndarray]:
-        maps = shuffled_maps(chain, targets.to(chain.device), cuts, seed=self.s.seed, first=first)
-        return {cut: pictures(found, self.method.rule.reduce) for cut, found in maps.items()}
+        with Watch("map") as watch:
+            placed = targets.to(chain.device)
+            maps = shuffled_maps(chain.watched(watch), placed, cuts, seed=self.s.seed, first=first)
+        reduce, shape = self.method.rule.reduce, self.graph.input_shape
+        return {cut: pictures(found, reduce, shape) for cut, found in maps.items()}
 
 
 def _alive(maps: np.ndarray) -> np.ndarray:
     """Which images have a map: of more than one value."""
-    return np.ptp(maps, axis=(1, 2)) > 0
+    return np.ptp(maps.reshape(len(maps), -1), axis=1) > 0
+
+
+def _comparable(settings: SanitySettings, shape: Shape) -> tuple[SanitySettings, str | None]:
+    """The settings with the measures that maps of such inputs have, and why others are left out."""
+    if len(shape) == 3:
+        return settings, None
+    usable = tuple(name for name in settings.measures if name in PLAIN)
+    absent = [name for name in settings.measures if name not in PLAIN]
+    reason = f"{', '.join(absent)}: for pictures, and the input has shape {shape}"
+    if not usable:
+        raise InputError(f"no measure is left without {reason}")
+    return replace(settings, measures=usable), reason if absent else None

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.counts import checked_seed
 from conetheory.networks.graph import INPUT
 from conetheory.saliency.explain import one_hot
 
@@ -30,12 +31,13 @@ TOLERANCE = 1e-3  # of the map, by which what is sent down again from a cut may 
 def shuffled_maps(
     chain: RelevanceChain, targets: Tensor, cuts: Sequence[str], *, seed: int, first: int = 0
 ) -> dict[str, Tensor]:
-    """Maps `(images, C, H, W)` of shuffled relevance at each cut; NaN where a method can't be taken up there.
+    """Maps `(images, *input shape)` of shuffled relevance at each cut; NaN where a method can't be taken up.
 
     A method whose relevance at a hidden layer is not what it sends on (DeepLIFT) does not give its own map
     when its relevance at the cut is sent down again; that is checked, image by image. The order
     is drawn from (seed, number of the image), of which `first` is the first.
     """
+    seed = checked_seed(seed)
     relevance, activations = _at_cuts(chain, targets, set(cuts))
     starts, whole = {}, relevance[INPUT]
     for cut in cuts:
@@ -79,4 +81,4 @@ def _trusted(parts: Tensor, whole: Tensor) -> Tensor:
     own, other = parts[:, 0].flatten(1), parts[:, 1]
     error = (own - whole.flatten(1)).norm(dim=1)
     good = error <= TOLERANCE * whole.flatten(1).norm(dim=1)
-    return torch.where(good.view(-1, 1, 1, 1), other, torch.nan)
+    return torch.where(good.view(-1, *[1] * (other.ndim - 1)), other, torch.nan)

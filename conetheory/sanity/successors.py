@@ -1,6 +1,6 @@
 """The successors of the randomisation test: smooth and efficient MPRT, and the random-logit check.
 
-Hedstroem et al. (2023) mend model parameter randomisation (MPRT) twice: smooth MPRT compares maps averaged
+Hedström et al. (2023) mend model parameter randomisation (MPRT) twice: smooth MPRT compares maps averaged
 over noisy copies of the image, since the comparison of single maps mostly measures their noise; efficient
 MPRT does not compare maps at all but asks whether a map's complexity rises when the network is randomised.
 The random-logit check (Sixt et al. 2020) keeps the network and explains another class.
@@ -15,6 +15,8 @@ import torch
 from scipy.stats import entropy
 from torch import Tensor
 
+from conetheory.chain.checks import checked_images
+from conetheory.counts import checked_seed, checked_whole
 from conetheory.rules.registry import Method
 from conetheory.saliency.pictures import attributions, pictures
 
@@ -46,24 +48,28 @@ def smooth_maps(
     seed: int = 0,
     **options: Any,
 ) -> np.ndarray:
-    """Pictures `(images, H, W)` of the mean attribution over noisy copies of each image.
+    """Pictures `(images, *space)` of the mean attribution over noisy copies of each image.
 
     The noise is Gaussian with `noise` times the image's range as its deviation, and the same for every
     network: it is drawn from (seed, image, sample).
     """
-    spread = noise * (images.flatten(1).amax(1) - images.flatten(1).amin(1)).view(-1, 1, 1, 1)
+    samples, seed = checked_whole(samples, "samples", 1), checked_seed(seed)
+    shape = getattr(network, "graph", network).input_shape
+    images = checked_images(images, shape)
+    spread = noise * (images.flatten(1).amax(1) - images.flatten(1).amin(1)).view(-1, *[1] * len(shape))
     total: Tensor | None = None
     for sample in range(samples):
         drawn = torch.stack([_normal(x.shape, [seed, n, sample]) for n, x in enumerate(images)])
         found = attributions(network, images + spread * drawn.to(images), method, targets, **options)[:, 0]
         total = found if total is None else total + found
-    return pictures(total / samples, method.rule.reduce)
+    return pictures(total / samples, method.rule.reduce, shape)
 
 
 def other_classes(targets: Tensor, outputs: int, seed: int = 0) -> Tensor:
     """For each image another class than its target `(images, 1)`, uniform over all others; the target itself
     where the network has one output.
     """
+    seed = checked_seed(seed)
     shifts = [np.random.default_rng([seed, n]).integers(1, max(outputs, 2)) for n in range(len(targets))]
     return (targets + torch.tensor(shifts).view(-1, 1)) % outputs
 

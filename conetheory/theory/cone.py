@@ -33,7 +33,7 @@ def hilbert_distance(x: Any, y: Any) -> Any:
     """d(x, y) along the last axis: zero for proportional vectors, inf where their zeros differ.
 
     x, y: (..., n), nonnegative, broadcast. NaN where a vector is zero. Raises InputError for negative
-    entries. Source: Birkhoff 1957; theory.md B1.
+    entries. Source: Birkhoff 1957; fact F1 (proofs/README.md).
     """
     xp = array_namespace(x, y)
     x, y = xp.broadcast_arrays(_nonnegative(xp, x), _nonnegative(xp, y))
@@ -58,7 +58,7 @@ def projective_diameter(A: Any) -> Any:
     and positive entries on the rows that are not zero, NaN for a zero matrix. Taken over pairs of the
     shorter axis, in O(min(m, n) m n) time and bounded memory; a scipy sparse A is inf without a dense copy
     unless its live rows and columns have no zero. Raises InputError for negative entries or values that
-    aren't finite. Source: Birkhoff 1957, Hopf 1963; Seneta 1981, p. 108; theory.md B1.
+    aren't finite. Source: Birkhoff 1957, Hopf 1963; Seneta 1981, p. 108; theorem `birkhoff-hopf`.
     """
     if sparse.issparse(A):
         A = sparsematrix.live_part(A)
@@ -141,7 +141,7 @@ def _spreads(xp: Any, logs: Any) -> Any:
 def birkhoff_rate(diameter: Any) -> Any:
     """-log tau = 2 artanh(exp(-Delta / 2)) = -log tanh(Delta / 4): what one application contracts, in nats.
 
-    Zero for an infinite diameter, inf for rank one. Source: Birkhoff-Hopf; theory.md B1.
+    Zero for an infinite diameter, inf for rank one. Source: theorem `birkhoff-hopf`.
     """
     return _minus_log_tanh_half(diameter / 2)
 
@@ -207,7 +207,7 @@ def cosine_lower_from_rates(rates: Any) -> Any:
     """The half-angle theorem: cos(P x, P y) >= (1 - T^2) / (1 + T^2) = tanh(sum of rates), T = prod tau.
 
     rates: (..., L), -log tau of the factors of P; x, y any nonnegative vectors that P does not kill.
-    Rounded down. Source: theory.md B2 (proofs/test_half_angle.py).
+    Rounded down. Source: new here, theorem `half-angle`.
     """
     xp = array_namespace(rates)
     return xp.clip(round_down(xp.tanh(_total_lower(rates)), 4), min=0.0)
@@ -226,7 +226,7 @@ def cosine_lower_from_diameter(diameter: Any) -> Any:
     """The sech lemma: cos(u, v) >= 1 / cosh(d / 2) for nonnegative u, v at Hilbert distance <= d. Sharp.
     Rounded down.
 
-    Source: Kantorovich; Cassels; theory.md B2 (proofs/test_metric_to_cosine.py).
+    Source: Kantorovich 1948; Watson 1955 (Cassels); theorem `metric-to-cosine`.
     """
     xp, d = _checked_diameter(diameter)
     e = xp.exp(-d / 2)
@@ -293,7 +293,7 @@ def worst_pair_cosine(A: Any) -> WorstPair:
     It is the smallest cosine of any A x, A y with x, y >= 0 (exact, not a bound): x = sum x_k a_k, |x| <=
     sum x_k for unit a_k, so <x, y> >= c |x| |y| if all <a_k, a_l> >= c >= 0. A: (..., m, n), nonnegative.
     cosine 1, deficit 0 and the same column twice where one column is live; NaN and -1 where none is. O(m
-    n^2) by matrix products. Source: theory.md B2, Fact (proofs/test_generators.py).
+    n^2) by matrix products. Source: theorem `generators`.
     """
     xp, A = matrix(A, nonnegative=True)
     batch, (rows, count) = A.shape[:-2], A.shape[-2:]

@@ -9,9 +9,10 @@ channels of the new layer are independent and alike, with mean `m n sum_delta s_
 
     T'_xy(p) = (kappa / n) sum_delta t_x t_y (1 + T_xy(p + delta)),
 
-which is what T tends to for many channels below (there s' tends to its mean). The deficit of x and y is `1
-- (1 + T_xy)/sqrt((1 + T_xx)(1 + T_yy))`, and `n deficit -> (kappa/2) |t_x - t_y|^2` as n grows. Theorem:
-conv-two-scales.
+which is what T tends to for many channels below (there s' tends to its mean). A tap that finds nothing,
+beyond a border of zeros or between the places of a layer with a stride, has the share 0. The deficit of x
+and y is `1 - (1 + T_xy)/sqrt((1 + T_xx)(1 + T_yy))`, and `n deficit -> (kappa/2) |t_x - t_y|^2` as n grows.
+Theorems: conv-two-scales, power-law.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from conetheory.errors import InputError
+
+Border = Literal["periodic", "zero"]
+BORDERS = {"periodic": "wrap", "zero": "constant"}  # and what numpy calls padding by them
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,17 @@ class Walk:
 
     @property
     def deficits(self) -> Any:
-        """`1 - |cos|` of all pairs x < y at every location, (pairs, *space)."""
+        """`1 - |cos|` of all pairs x < y at every location, (pairs, *space); right down to 1e-16 times T.
+
+        With A = 1 + T_xx, B = 1 + T_yy, C = |1 + T_xy| and D = A + B - 2 C, taken from T itself, it is `(A B
+        - C^2) / (sqrt(A B) (sqrt(A B) + C))`, where `4 (A B - C^2) = 2 (A + B) D - D^2 - (A - B)^2`.
+        """
         x, y = np.triu_indices(len(self.s), 1)
-        cosine = (1 + self.T[x, y]) / np.sqrt((1 + self.T[x, x]) * (1 + self.T[y, y]))
-        return 1 - np.abs(cosine)
+        own, other, shared = self.T[x, x], self.T[y, y], self.T[x, y]
+        A, B, C = 1 + own, 1 + other, np.abs(1 + shared)
+        D = own + other - 2 * np.where(shared >= -1, shared, -2 - shared)
+        root = np.sqrt(A * B)
+        return (2 * (A + B) * D - D**2 - (own - other) ** 2) / (4 * root * (root + C))
 
 
 def white_walk(starts: Any) -> Walk:
@@ -49,20 +60,72 @@ def white_walk(starts: Any) -> Walk:
     return Walk(s, second / (s[:, None] * s[None]) - 1)
 
 
-def walk_layers(walk: Walk, layers: int, channels: int, kappa: float, reach: int = 1) -> Iterator[Walk]:
-    """The state after each of the layers, of n channels and `(2 reach + 1)^d` taps, on a periodic grid."""
+def neighbours(values: Any, dimensions: int, reach: int, border: Border = "periodic") -> list[Any]:
+    """`values(..., p + delta)` for the `(2 reach + 1)^d` taps delta, as views; space is the last d axes."""
+    if border not in BORDERS:
+        raise InputError(f"a border is one of {', '.join(BORDERS)}, not {border!r}")
+    lead = values.ndim - dimensions
+    padded = np.pad(values, [(0, 0)] * lead + [(reach, reach)] * dimensions, mode=BORDERS[border])
+    return [
+        padded[(..., *(slice(at, at + side) for at, side in zip(tap, values.shape[lead:], strict=True)))]
+        for tap in product(range(2 * reach + 1), repeat=dimensions)
+    ]
+
+
+def tap_sums(values: Any, dimensions: int, reach: int, border: Border = "periodic") -> Any:
+    """`sum_delta values(..., p + delta)`: the sum of `neighbours`, an axis at a time."""
+    for axis in range(-dimensions, 0):
+        values = np.moveaxis(sum(neighbours(np.moveaxis(values, axis, -1), 1, reach, border)), -1, axis)
+    return values
+
+
+def between_zeros(values: Any, dimensions: int, stride: int) -> Any:
+    """The places of a layer with a stride on the finer grid below it: every stride-th, zeros between."""
+    lead = values.ndim - dimensions
+    fine = np.zeros((*values.shape[:lead], *(side * stride for side in values.shape[lead:])), values.dtype)
+    fine[(..., *[slice(None, None, stride)] * dimensions)] = values
+    return fine
+
+
+def walk_layer(
+    walk: Walk, channels: int, kappa: float, reach: int = 1, stride: int = 1, border: Border = "periodic"
+) -> Walk:
+    """The state below one layer of n channels and `(2 reach + 1)^d` taps; a stride s makes the side s times.
+
+    Raises InputError where taps don't reach every place below the stride, and for what is no layer.
+    """
     if channels < 1 or not kappa >= 0 or reach < 0:
         raise InputError(f"a layer has channels, kappa >= 0 and a reach, not {channels}, {kappa}, {reach}")
-    s, T = walk.s, walk.T
-    space = tuple(range(1, s.ndim))
-    taps = list(product(range(-reach, reach + 1), repeat=len(space)))
+    if not 1 <= stride <= 2 * reach + 1:
+        raise InputError(f"a stride is between 1 and the {2 * reach + 1} taps of an axis, not {stride}")
+    d = walk.s.ndim - 1
+    s, T = (
+        (between_zeros(values, d, stride) for values in (walk.s, walk.T)) if stride > 1 else (walk.s, walk.T)
+    )
+    total = tap_sums(s, d, reach, border)
+    spread = tap_sums(s[:, None] * s[None] * (1 + T), d, reach, border)
+    T = (kappa / channels) * spread / (total[:, None] * total[None])
+    return Walk(total / np.abs(total).max(axis=tuple(range(1, s.ndim)), keepdims=True), T)
+
+
+def walk_layers(
+    walk: Walk, layers: int, channels: int, kappa: float, reach: int = 1, border: Border = "periodic"
+) -> Iterator[Walk]:
+    """The state after each of so many layers of stride 1, all alike (`walk_layer`)."""
     for _ in range(layers):
-        moved = [np.roll(s, [-d for d in tap], space) for tap in taps]
-        total = sum(moved)
-        shares = [part / total for part in moved]
-        T = (kappa / channels) * sum(
-            t[:, None] * t[None] * (1 + np.roll(T, [-d for d in tap], [a + 1 for a in space]))
-            for t, tap in zip(shares, taps, strict=True)
-        )
-        s = total / np.abs(total).max(axis=space, keepdims=True)
-        yield Walk(s, T)
+        walk = walk_layer(walk, channels, kappa, reach, border=border)
+        yield walk
+
+
+def deficit_exponent(dimensions: int, zero_mean: bool) -> float:
+    """The power of the depth that deficits fall by within a resolution (theorem power-law)."""
+    return -1.0 if zero_mean else -(1 + dimensions / 2)
+
+
+def slowest_rate(side: int, reach: int = 1) -> float:
+    """The factor of the deficit per layer far beyond side^2 layers: `w(2 pi / side)^2` for equal taps.
+
+    `w(x) = (1 + 2 sum_(j <= reach) cos(j x)) / (2 reach + 1)`, on a periodic grid (theorem power-law).
+    """
+    steps = 2 * np.pi / side * np.arange(-reach, reach + 1)
+    return float(np.cos(steps).mean() ** 2)

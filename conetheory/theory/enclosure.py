@@ -1,10 +1,10 @@
 """Rigour in floating point: outward rounding, the a-priori factor of chains that never subtract, inflation.
 
 Sums and products of nonnegative numbers are accurate relative to each entry: for a chain of nonnegative
-matrices whose computation never subtracts, |fl(P) - P| <= g P entry by entry, g = gamma_K (theory.md B15).
-The functions below turn a quantity of the computed matrix into a bound for the exact one. They hold for
-the matrices of the activations as computed, without underflow, and for elementary functions with errors of
-at most two ulps.
+matrices whose computation never subtracts, |fl(P) - P| <= g P entry by entry, g = gamma_K (fact F3 of
+proofs/README.md). The functions below turn a quantity of the computed matrix into a bound for the exact one.
+They hold for the matrices of the activations as computed, without underflow, and for elementary functions
+with errors of at most two ulps.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def gamma(k: int, unit_roundoff: float = 2.0**-53) -> float:
     """gamma_k = k u / (1 - k u), rounded up: a product of k factors (1 + d)^(+-1), |d| <= u, is within 1
     +- gamma_k.
 
-    Raises InputError if k is negative or k u >= 1. Source: Higham, Accuracy and Stability, Lemma 3.1.
+    Raises InputError if k is negative or k u >= 1. Source: Higham 2002, Lemma 3.1.
     """
     ku = Fraction(float(unit_roundoff)) * k
     if k < 0 or ku >= 1:
@@ -62,8 +62,8 @@ def subtraction_free_factor(fans: Iterable[tuple[int, int]], unit_roundoff: floa
     """g = gamma_K, K = sum over layers of (fan_in + fan_out + 3), with |fl(P) - P| <= g P for a z+ chain.
 
     fans: (fan_in, fan_out) of each layer: the numbers of terms in its denominators and in its transposed
-    product. Hypotheses: nothing is subtracted (no Winograd, no FFT), nothing underflows. Source: theory.md
-    B15.
+    product. Hypotheses: nothing is subtracted (no Winograd, no FFT), nothing underflows. Source: fact F3
+    (proofs/README.md).
     """
     return gamma(sum(i + o + 3 for i, o in fans), unit_roundoff)
 
@@ -73,8 +73,8 @@ def diameter_upper(diameter: Any, g: float, largest_log: Any) -> Any:
 
     largest_log: the largest |log| of a positive entry of fl(P) (the logarithms are rounded relative to it).
     Delta(P) <= Delta_fl + 2 log((1 + g) / (1 - g)) + 32 u largest_log: each cross ratio has four entries,
-    four logarithms of at most two ulps, and three subtractions. Source: theory.md B15, with the constant
-    made explicit.
+    four logarithms of at most two ulps, and three subtractions. Source: fact F4 (proofs/README.md),
+    with the constant made explicit.
     """
     _check_factor(g)
     entries = round_up(2 * math.log1p(2 * g / (1 - g)), 8) if g else 0.0
@@ -107,7 +107,7 @@ def cosine_inflated_lower(cosine: Any, g: float, terms: int) -> Any:
     float64.
 
     Every product and sum is of nonnegative numbers: cos(P) >= cos_fl ((1 - g) / (1 + g))^2 (1 - gamma_{2
-    terms + 8}). Source: theory.md B15.
+    terms + 8}). Source: fact F4 (proofs/README.md).
     """
     _check_factor(g)
     ratio = round_down((1 - g) / (1 + g), 4) ** 2
@@ -119,7 +119,7 @@ def tau_1_upper(tau: Any, g: float, rows: int, largest_sum: float = 1.0) -> Any:
     largest_sum.
 
     Half the l1 distance of two columns moves by at most g largest_sum; its sum of `rows` terms is off by a
-    relative gamma_{rows + 1}. Source: theory.md B15.
+    relative gamma_{rows + 1}. Source: fact F4 (proofs/README.md).
     """
     _check_factor(g)
     return round_up(tau * (1 + gamma(rows + 2)) + round_up(g * largest_sum), 3)

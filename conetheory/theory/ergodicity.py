@@ -41,8 +41,8 @@ def tau_1(A: Any) -> Any:
     It is exactly the largest |A x|_1 / |x|_1 over x of sum zero, because the extreme points of that set's
     unit ball are (e_j - e_k) / 2. A: (..., m, n); returns (...); zero with one live column, NaN with none.
     O(m n^2), tiled; for a scipy sparse A at most O(n nnz), and O(nnz) where two columns of the largest sums
-    have disjoint supports. Source: Dobrushin 1956; Seneta 1981; for signed matrices theory.md B3
-    (proofs/test_tau1.py).
+    have disjoint supports. Source: Dobrushin 1956; Seneta 1981; for signed matrices new here,
+    theorem `tau1`.
     """
     if sparse.issparse(A):
         return sparsematrix.farthest(sparsematrix.finite_columns(A)[0])
@@ -55,7 +55,7 @@ def tau_1_weighted(A: Any, row_weights: Any, column_weights: Any) -> Any:
     |x_i|.
 
     A: (..., m, n), or scipy sparse; row_weights: (..., m) and column_weights: (..., n), positive. Exact, as
-    `tau_1`, which it is for weights of one. Source: theory.md B5 (proofs/test_tau1.py).
+    `tau_1`, which it is for weights of one. Source: new here, theorem `tau1`.
     """
     xp, rows, columns = floats(row_weights, column_weights)
     if bool(xp.any(~(rows > 0))) or bool(xp.any(~(columns > 0))):
@@ -113,7 +113,7 @@ def doeblin_upper(A: Any) -> Any:
     """tau_1(A) <= 1 - sum_i min_j a_ij, the Doeblin bound, O(m n). Rounded up.
 
     A: (..., m, n), or scipy sparse, nonnegative, columns of sum one or zero (NotApplicable otherwise).
-    Source: Doeblin 1937; theory.md B3.
+    Source: Doeblin 1937; theorem `tau1`.
     """
     if sparse.issparse(A):
         xp, (A, _) = np, sparsematrix.finite_columns(A)
@@ -133,7 +133,7 @@ def tau_1_signed_upper(alpha: float) -> float:
 
     An equality iff for two columns j, k the supports of Z+_j + Z-_k and of Z+_k + Z-_j are disjoint, as
     those of two units without a common input are: above alpha = 1 one convolution certifies nothing.
-    Theorem: tau1.
+    Theorem `tau1`.
     """
     if alpha < 1:
         raise InputError(f"alpha - beta = 1 with beta >= 0 needs alpha >= 1, not {alpha}")
@@ -160,8 +160,8 @@ def chi_square_contraction(A: Any, w: Any) -> Any:
 
     A: (..., m, n), nonnegative with columns of sum one or zero (NotApplicable otherwise); w: (..., n),
     nonnegative; NaN where it is zero on all live columns. Its sigma_1 is one, with vectors sqrt(w) and
-    sqrt(A w), and is taken out exactly. sigma_2^2 <= tau_1 and sigma_2 <= tau. Source: theory.md B6; Cohen
-    et al. 1993.
+    sqrt(A w), and is taken out exactly. sigma_2^2 <= tau_1 and sigma_2 <= tau. Source: Cohen et al.
+    1993; fact F6 (proofs/README.md).
     """
     xp, vectors = _columns(A)
     refused = _not_stochastic(xp, vectors, xp.sum(vectors, axis=-1), A.shape[-2])

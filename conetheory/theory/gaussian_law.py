@@ -44,7 +44,8 @@ _METHOD = "rotation-conditioned quasi-Monte Carlo"
 def stable_rank_excess(singular_values: Any) -> Any:
     """S = sum_{i >= 2} (s_i / s_1)^2, the stable rank minus one, without the subtraction.
 
-    singular_values: (..., r), in any order. Returns (...); NaN where all are zero. Source: theory.md B9.
+    singular_values: (..., r), in any order. Returns (...); NaN where all are zero. Source: theorem
+    `gaussian-law`.
     """
     xp, weights = _squared_ratios(singular_values)
     return xp.sum(weights[..., 1:], axis=-1) + 0 * weights[..., 0]  # the second term carries the NaN

@@ -30,8 +30,8 @@ def worst_deficit_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> float:
     P: (m, n) numpy array, nonnegative, the computed matrix of an exact one with |fl(P) - P| <= g P. With at
     most `keep` live columns it is the worst pair, rounded outward; else the larger of the worst pair among
     the `keep` columns farthest from the mean direction c, and the angle t_1 + t_{keep + 1} of the largest
-    and the first left-out angle to c. NaN for a zero matrix. Source: theory.md B2 (theorem `generators`)
-    and the triangle inequality of angles.
+    and the first left-out angle to c. NaN for a zero matrix. Source: theorem `generators` and the
+    triangle inequality of angles, fact F2 (proofs/README.md).
     """
     return worst_pair_upper(P, g, keep)[0]
 
@@ -68,8 +68,8 @@ def diameter_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> float:
     """An upper bound of the projective diameter of P, (m, n), nonnegative, |fl(P) - P| <= g P.
 
     As `worst_deficit_upper`, in Hilbert's metric, the center being the geometric mean of the columns. inf
-    where two live columns have different zeros, NaN for a zero matrix. Source: theory.md B1 and the triangle
-    inequality of Hilbert's metric.
+    where two live columns have different zeros, NaN for a zero matrix. Source: facts F1 and F2
+    (proofs/README.md).
     """
     P = _live(P)
     if P.shape[1] == 0:

@@ -27,7 +27,7 @@ from typing import Any
 
 from array_api_compat import array_namespace, device
 
-NARROW = 0.05  # pixel^2 added to the variances on a grid: no Gaussian is narrower than the grid shows
+NARROW = 0.05  # pixel^2 that a variance has at least on a grid, which shows no narrower Gaussian
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,39 @@ def positive_part(Sigma: Any, least: float = NARROW) -> tuple[Any, Any]:
     repaired = xp.clip(values, min=least)
     mended = (vectors * repaired[..., None, :]) @ xp.permute_dims(vectors, (*range(vectors.ndim - 2), -1, -2))
     return mended, values[..., 0] < least
+
+
+def cut_by_border(origin: Origin, grid: Any, widths: float = 2.0) -> Any:
+    """Where the origin reaches the border of a grid: its mean plus or minus `widths` standard deviations lies
+    more than half a pixel beyond the outermost points along an axis. (locations,); grid: (points, 2).
+    """
+    xp = array_namespace(origin.mean)
+    variances = xp.stack([origin.Sigma[..., 0, 0], origin.Sigma[..., 1, 1]], axis=-1)
+    half = widths * xp.sqrt(xp.clip(variances, min=0.0))
+    low, high = xp.min(grid, axis=0) - 0.5, xp.max(grid, axis=0) + 0.5
+    return xp.any((origin.mean - half < low) | (origin.mean + half > high), axis=-1)
+
+
+def tail_energies(origin: Origin, r: Any) -> tuple[Any, Any]:
+    """How much of relevance lies beside c, and how much of that in the span of G: (locations,) each.
+
+    r: (vectors, channels, locations). `|r - c <c, r> / |c|^2|^2` and the squared length of its projection on
+    the columns of G (which are orthogonal to c), means over the vectors; zero where c is.
+    """
+    xp = array_namespace(origin.c)
+    r = xp.permute_dims(xp.astype(r, xp.float64), (2, 1, 0))  # locations, channels, vectors
+    c = origin.c[:, :, None]
+    length = xp.sum(c * c, axis=1, keepdims=True)
+    live = length > 0
+    safe = xp.where(live, length, xp.ones_like(length))
+    rest = xp.where(live, r - c * (xp.sum(c * r, axis=1, keepdims=True) / safe), xp.zeros_like(r))
+    across = xp.matrix_transpose(origin.G)
+    values, vectors = xp.linalg.eigh(across @ origin.G)
+    inside = xp.matrix_transpose(vectors) @ (across @ rest)
+    there = values > 1e-12 * xp.max(values, axis=-1, keepdims=True)  # one direction may be all there is
+    weight = xp.where(there, 1 / xp.where(there, values, xp.ones_like(values)), xp.zeros_like(values))
+    in_span = xp.sum(inside * inside * weight[:, :, None], axis=1)
+    return xp.mean(xp.sum(rest * rest, axis=1), axis=-1), xp.mean(in_span, axis=-1)
 
 
 def origin_squares(origin: Origin, Sigma: Any = None) -> Any:

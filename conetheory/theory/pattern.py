@@ -102,7 +102,7 @@ def scrambling(A: Any) -> Scrambling:
     """Do every two columns of A share a positive row? For nonnegative A: are no two columns orthogonal?
 
     A zero column shares nothing, not even with itself. For column-stochastic A it is equivalent to tau_1(A)
-    < 1. Source: Hajnal 1958; theory.md 0.4 and B3 (proofs/test_scrambling.py).
+    < 1. Source: Hajnal 1958; theorem `scrambling`.
     """
     A = pattern_of(A)
     lonely = _lonely(A) if sparse.issparse(A) else np.argwhere(np.triu(~_times(A.T, A)))
@@ -145,8 +145,8 @@ def scrambling_index(A: Any) -> ScramblingIndex:
 
     Hypothesis: no zero column (else no power scrambles, and the witness is that column, twice). Two columns
     of A^k meet iff two walks of k steps end at one unit; walks that have met can go on together, so the
-    property stays, and a shortest pair of walks visits no pair of units twice. Source: theory.md B3;
-    Akelbek and Kirkland 2009.
+    property stays, and a shortest pair of walks visits no pair of units twice. Source: Akelbek
+    and Kirkland 2009.
     """
     A = _square(A)
     dead = np.flatnonzero(~A.any(axis=0))
@@ -234,7 +234,7 @@ def local_scrambling_time(patterns: Sequence[Any], positions: Any) -> LocalScram
     P_p holds the rows of position p: those that are alive must have the same support. That stays so in every
     longer block, so all local diameters are finite from length k on, and certificates start there.
     patterns: those of Z_1, Z_2, ..., dense or scipy sparse; positions: (rows of Z_1,), the position of each
-    row. Source: theory.md B12, D2 item 5.
+    row. Source: new here, fact F7 (proofs/README.md).
     """
     positions = (
         np.asarray(to_device(positions, "cpu")) if is_array_api_obj(positions) else np.asarray(positions)

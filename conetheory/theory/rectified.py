@@ -11,7 +11,7 @@ g = E(a - b)^2 / 2 = V - cov(a, b). With psi(x) = x for x > t, else 0, and h = (
 and E[psi' psi'] is the probability that both exceed t (Owen's T), plus the densities at t that the jump of
 psi brings. The integrand is positive, so that nothing cancels: the gap stays right however small it is. For
 M = t = 0 this is the arc-cosine map (Cho and Saul 2009, n = 1); weight means add M. It is the case of one
-mean of theorem relu-pair (`theory.relupair`), unit by unit and with a quarter of the nodes.
+mean of theorem `relu-pair` (`theory.relupair`), unit by unit and with a quarter of the nodes.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ _ENTRIES = (
         title="From the Hilbert metric to the cosine",
         statement="cos(u, v) >= 1/cosh(d/2) for nonnegative u, v at Hilbert distance d; attained.",
         hypotheses="u, v nonnegative, not zero, of one support.",
-        source="Kantorovich's inequality (Cassels; Polya and Szego); as an angle, the first antieigenvalue "
-        "of diag(u/v): Gustafson 1968; in Hilbert's metric new here",
+        source="the inequality of Kantorovich 1948 (Cassels in Watson 1955; Polya and Szego 1925); as an "
+        "angle, the first antieigenvalue of diag(u/v): Gustafson 1968; in Hilbert's metric new here",
     ),
     _entry(
         "half-angle",
@@ -133,7 +133,7 @@ _ENTRIES = (
         statement="With h_0 = 1, h_l = Z_l^T h_(l-1): S_l = D(h_(l-1)) Z_l D(h_l)^-1 is column-stochastic "
         "and Z_1 ... Z_L = S_1 ... S_L D(h_L).",
         hypotheses="Z_l nonnegative; columns with h_l = 0 are dropped.",
-        source="Doob's h-transform; for relevance chains new here",
+        source="the h-transform of Doob 1957; for relevance chains new here",
     ),
     _entry(
         "gaussian-law",
@@ -284,7 +284,7 @@ _ENTRIES = (
         hypotheses="n >= 2 columns, none of them zero. For the maps of classes: the chain with its channels "
         "summed, for any method that is linear in the relevance.",
         source="new here; for columns of one length sum s_k^4 is the frame potential of Benedetto and "
-        "Fickus 2003, and Welch's bound (1974) follows",
+        "Fickus 2003, and the bound of Welch 1974 follows",
     ),
     _entry(
         "second-moment",
@@ -335,8 +335,21 @@ _ENTRIES = (
         source="new here; the Gaussian shape of receptive fields: Luo et al. 2016",
     ),
     _entry(
+        "origin-walk",
+        "walk walk.walk_step walk.kernel_variances walk.thinned_kappa",
+        "../predict/test_walk.py",
+        title="Where kernels are the same everywhere, relevance walks",
+        statement="The moments c, X, Y, XX, XY, YY of the origin, counted from each place, close in every "
+        "layer: six numbers a channel and phase. A nonnegative chain's origin is a random walk of the "
+        "kernels' steps; where channels mix those above alike, each layer adds its step's variance, and only "
+        "the lowest layer's mean steps differ between channels.",
+        hypotheses="kernels the same everywhere: flat activations, away from borders; the walk: a "
+        "nonnegative chain. That a network's activations are flat is no part of it.",
+        source="new here; receptive fields as walks: Luo et al. 2016",
+    ),
+    _entry(
         "conv-two-scales",
-        "convchains.walk_layers convchains.white_walk",
+        "convchains.walk_layer convchains.walk_layers convchains.white_walk",
         "test_convchains.py",
         title="Random convolutions: location weights walk, channels spread by kappa/n and follow",
         statement="Given the layer above, channels are independent with mean m n sum s_x and covariance v "
@@ -348,7 +361,7 @@ _ENTRIES = (
     ),
     _entry(
         "power-law",
-        "convchains convchains.walk_layers",
+        "convchains.deficit_exponent convchains.slowest_rate convchains.walk_layers",
         "test_convchains.py",
         title="A power law within a resolution",
         statement="Location weights of a walk with step variance a have variance ~ (4 pi a l)^(-d/2), their "

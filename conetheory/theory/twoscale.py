@@ -140,7 +140,8 @@ def mixing_layers_estimate(side: int, step_variance: float) -> float:
     """Layers after which the slowest spatial mode of a side x side map has shrunk by 1/e.
 
     `2 side^2 / (pi^2 v)` for a reflecting walk whose step has variance v per axis (2/3 for three equal
-    taps). An estimate: real location chains have unequal weights. Source: theory of the reflecting walk.
+    taps). An estimate: real location chains have unequal weights. Source: elementary,
+    as cosines are the modes of a reflecting walk.
     """
     if side < 1 or not step_variance > 0:
         raise InputError(f"a map has locations and a step a variance; got {side}, {step_variance}")

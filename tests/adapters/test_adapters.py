@@ -326,6 +326,20 @@ def test_results_name_the_module_and_its_weights(adapter):
         compare(measured, measure_csc(RelevanceChain(theirs, images()), "8", vectors=2, layers=["8"]))
 
 
+@pytest.mark.parametrize("adapter", [ZennitChain, CaptumChain])
+def test_exported_modules_are_refused_in_words(adapter):
+    """They refuse `eval()`, and the modules that hold their parameters are never called."""
+    x = torch.rand(2, 4)
+    body = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3)).eval()
+    exported = torch.export.export(body, (x,)).module()
+    message = r"refuses eval\(\), .*: give the module that was exported"
+    with pytest.raises(InputError, match=message), modules.undisturbed(exported):
+        pass
+    with pytest.raises((InputError, UnsupportedLayerError)):
+        adapter(exported, x)
+    adapter(body, x)
+
+
 def test_batches_of_vjp_chains_are_pooled():
     meter = CscMeter(["logits"], vectors=3)
     eye = {"logits": lambda v: {INPUT: v}}

@@ -66,6 +66,12 @@ from tests.cli.commands import CIFAR, QUICK, SMOKE, complaint
         (["simulate", "--seed", "-1"], "--seed"),
         (["theorems", "fermat"], "no theorem 'fermat'"),
         (["simulate", "--matrices", "diagonal"], "unknown variant diagonal"),
+        (["simulate", "--conv", "--matrices", "positive"], "--matrices are of dense chains"),
+        (["simulate", "--channels", "8"], "--channels is an option of --conv"),
+        (["simulate", "--conv", "--dimensions", "3"], "--dimensions"),
+        (["simulate", "--conv", "--side", "1"], "--side"),
+        (["simulate", "--conv", "--kappa", "-1"], "kappa"),
+        (["simulate", "--conv", "--border", "mirror"], "a border is one of periodic, zero"),
         (["dance"], "dance"),
         ([*CIFAR, "--colour"], "--colour"),
         (["csc"], "MODEL"),
@@ -248,7 +254,8 @@ def test_one_theorem_in_full(capsys):
     entry = json.loads(capsys.readouterr().out)
     assert entry["id"] == "generators"
     assert main(["theorems", "generators"]) == 0
-    assert "proofs/test_generators.py" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert all(part in printed for part in ("proofs/test_generators.py", "Orlitzky, Michael", "**Proof.**"))
 
 
 def test_simulate_writes_the_figure_and_the_errors(capsys):
@@ -257,6 +264,23 @@ def test_simulate_writes_the_figure_and_the_errors(capsys):
     assert {p.name for p in Path("out/simulate").iterdir()} == {
         f"simulation.{s}" for s in ("nc", "json", "png")
     }
+
+
+def test_simulate_conv_writes_the_same_files(capsys):
+    """Of the grids that were asked for, with a table for the terminal or the errors as JSON."""
+    small = ["simulate", "--conv", "--side", "12", "--depth", "4", "--channels", "8", "--repeats", "1"]
+    assert main([*small, "--dimensions", "2", "--json"]) == 0
+    (zero_mean, positive) = json.loads(capsys.readouterr().out)["chains"]
+    assert (zero_mean["starts"], positive["starts"]) == ("zero-mean", "positive")
+    assert positive["dimensions"] == 2
+    assert {p.name for p in Path("out/simulate").iterdir()} == {
+        f"simulation.{s}" for s in ("nc", "json", "png")
+    }
+    assert main(small) == 0
+    printed = capsys.readouterr().out
+    assert "12x12" in printed
+    assert printed.index("zero-mean") < printed.index("positive")
+    assert len(json.loads(Path("out/simulate/simulation.json").read_text())["chains"]) == 4
 
 
 def test_help_and_version_do_not_import_torch():

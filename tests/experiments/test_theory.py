@@ -15,10 +15,19 @@ from PIL import Image
 from conetheory.plotting.simulation import simulation
 from conetheory.simulate import simulate
 from conetheory.theory.randomlayers import critical_alpha
-from experiments import cone_picture, rate_depth_width, simulate_chains, spatial_mixing
+from experiments import (
+    cone_picture,
+    random_conv_chains,
+    rate_depth_width,
+    real_curves,
+    simulate_chains,
+    spatial_mixing,
+    spectrum_tail,
+)
 from experiments import critical_alpha as critical
 
-EXPERIMENTS = [simulate_chains, rate_depth_width, critical, cone_picture, spatial_mixing]
+CHAINS = [simulate_chains, rate_depth_width, critical, cone_picture, random_conv_chains]
+EXPERIMENTS = [*CHAINS, spatial_mixing, spectrum_tail, real_curves]
 
 
 @pytest.fixture(scope="module")

@@ -241,7 +241,10 @@ REFUSED = {
         "layer 'relu_': it overwrites in place a part of 'stem', which is used again later",
     ),
     "two inputs": (TwoInputs, "the network takes a second input, 'y'; only one is supported"),
-    "two outputs": (TwoOutputs, "the network's output is not one tensor of logits"),
+    "two outputs": (
+        TwoOutputs,
+        "the network's output is a dict, not one tensor of logits; give a module that returns that",
+    ),
     "control flow": (
         Branching,
         "Branching can't be traced with torch.fx:"

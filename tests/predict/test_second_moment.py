@@ -17,7 +17,8 @@ from conetheory.networks import trace
 from conetheory.networks.graph import INPUT
 from conetheory.predict import second_moment
 from conetheory.predict.local_spectrum import LocalSpectrum
-from conetheory.predict.second_moment import SecondMoment, dense_cuts, first_map
+from conetheory.predict.second_moment import SecondMoment
+from conetheory.predict.states import dense_cuts, first_map
 from conetheory.rules.carried import carried_variances
 from conetheory.rules.maps import Same
 from conetheory.rules.registry import get_method

@@ -165,7 +165,7 @@ def test_the_layer_of_collapse_is_the_first_of_those_that_stay_forgotten():
 
 def test_a_single_channel_is_not_asked():
     """The cosine of two numbers is always 1: the layer above is the lowest that can tell."""
-    data = one_method(folders.comparison(), "gradient").copy(deep=True)
+    data = one_method(folders.comparison(), "gradient").drop_vars("measured_band").copy(deep=True)
     data["measured_deficit_median"].loc[{"layer": "input"}] = 0.0
     assert decide("toy", "gradient", data).outcome is Outcome.SPATIAL
     data["baseline_deficit"].loc[{"layer": "input"}] = 0.0
@@ -214,7 +214,7 @@ def test_evidence_against_the_verdict_is_kept():
 
 @pytest.mark.parametrize(("factor", "outcome"), [(0.999, Outcome.BLIND), (1.001, Outcome.SPATIAL)])
 def test_the_thresholds_are_where_they_are_said_to_be(factor, outcome):
-    comparison = one_method(folders.comparison(), "lrp-alpha1beta0")
+    comparison = one_method(folders.comparison(), "lrp-alpha1beta0").drop_vars("measured_band")
     classes = one_method(folders.classes(), "lrp-alpha1beta0").copy(deep=True)
     classes["movable_share"] = classes["movable_share"] * 0 + STILL**2 * factor
     assert decide("toy", "z+", comparison, classes=classes).outcome is outcome

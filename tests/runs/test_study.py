@@ -83,7 +83,7 @@ def test_images_share_chains_where_nothing_but_the_measurement_sees_them(network
 def test_a_batch_holds_an_image():
     with pytest.raises(InputError, match="nothing is asked for"):
         Settings(measure=False, theories=(), certify=0)
-    with pytest.raises(InputError, match="a batch holds at least 1 image, not 0"):
+    with pytest.raises(InputError, match="batch must be at least 1, not 0"):
         Settings(batch=0)
 
 

@@ -213,6 +213,8 @@ SINGLE: dict[str, Callable[[Any], Any]] = {
 # What takes no array, and what only says what the other functions say.
 SCALAR = {
     "bundle.reduced_layer",
+    "convchains.deficit_exponent",
+    "convchains.slowest_rate",
     "cosine.random_baseline_deficit",
     "enclosure.floats",
     "enclosure.gamma",
@@ -226,6 +228,8 @@ SCALAR = {
     "relupair.relu_rate",
     "theorems.theorem",
     "twoscale.mixing_layers_estimate",
+    "walk.slowest_mode_estimate",
+    "walk.thinned_kappa",
     *(f"randomlayers.{name}" for name in ("vanilla", "positive", "nonnegative", "column_stochastic")),
     *(
         f"randomlayers.{name}"
@@ -235,10 +239,12 @@ SCALAR = {
 }
 # What takes the arrays of sweeps, several of one shape; not held against odd ones here.
 OF_SWEEPS = {
-    *(f"convchains.{name}" for name in ("white_walk", "walk_layers")),
+    *(f"convchains.{name}" for name in ("white_walk", "walk_layer", "walk_layers", "neighbours")),
+    *(f"convchains.{name}" for name in ("tap_sums", "between_zeros")),
     *(f"origin.{name}" for name in ("moments", "positive_part", "origin_squares", "white_field_covariance")),
     *(f"origin.{name}" for name in ("smoothing", "field_covariance", "origin_spectrum", "overlap")),
-    "origin.remainder_upper",
+    *(f"walk.{name}" for name in ("point", "walk_step", "joined", "variances", "kernel_variances")),
+    *(f"origin.{name}" for name in ("remainder_upper", "cut_by_border", "tail_energies")),
     *(f"secondmoment.{name}" for name in ("covector", "white_start", "location_weights", "neighbours")),
     *(f"secondmoment.{name}" for name in ("transported", "injected", "handed_over", "local_spectrum")),
     "secondmoment.shortened",

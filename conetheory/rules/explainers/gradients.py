@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from conetheory.counts import checked_seed
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph
 from conetheory.rules.explainer import Explainer
@@ -75,6 +76,7 @@ class SmoothGrad(Explainer):
         super().__post_init__()
         if self.samples < 1 or self.noise < 0:
             raise InputError("samples must be at least 1 and noise at least 0")
+        checked_seed(self.seed)
 
     def maps(self, graph: Graph, images: Tensor, outputs: Tensor) -> Tensor:
         attr = forward.captum("attr")

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.functional import gaussian_blur
 
+from conetheory.counts import checked_seed
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.rules.explainer import Explainer
@@ -61,6 +62,17 @@ class InformationBottleneck(Explainer):
         super().__post_init__()
         if self.samples < 1 or self.steps < 0 or self.sigma < 0:
             raise InputError("samples must be at least 1, steps and sigma at least 0")
+        checked_seed(self.seed)
+
+    def bind(self, graph: Graph) -> InformationBottleneck:
+        layer = self.layer or middle_layer(graph)
+        for what, shape in (
+            ("input", graph.input_shape),
+            (f"layer {layer!r}", graph.shape(graph.resolve(layer))),
+        ):
+            if len(shape) != 3:
+                raise InputError(f"iba needs height and width, and the {what} has shape {shape}")
+        return self
 
     def maps(self, graph: Graph, images: Tensor, outputs: Tensor) -> Tensor:
         below, above = forward.split_at(graph, self.layer or middle_layer(graph))

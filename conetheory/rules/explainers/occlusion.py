@@ -24,9 +24,10 @@ from conetheory.rules.registry import register
 class Occlusion(Explainer):
     """`f(x) - f(x with the window set to the baseline)`, at a pixel the mean over the windows that hold it.
 
-    window: side in pixels; None is a sixteenth of the image's, 14 at 224 (as in Schulz et al. 2020).
-    stride: from window to window; None is the window. baseline: the covering value in preprocessed units.
-    per_channel: cover one channel at a time; otherwise all, and the map has one value for each location.
+    window: side in pixels; None is a sixteenth of the image's, 14 at 224 (as in Schulz et al. 2020), and one
+    feature of a vector. stride: from window to window; None is the window. baseline: the covering value in
+    preprocessed units. per_channel: cover one channel at a time; otherwise all, and the map has one value for
+    each location.
     """
 
     window: int | None = None
@@ -46,16 +47,17 @@ class Occlusion(Explainer):
                 )
                 found.append(occlusion.attribute(x, windows, strides, float(self.baseline)))
         maps = torch.cat(found).to(outputs).unflatten(0, outputs.shape[:2])  # captum averages in float32
-        return maps if self.per_channel else maps[:, :, :1]
+        return maps if self.per_channel or len(graph.input_shape) == 1 else maps[:, :, :1]
 
     def _geometry(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Sizes of the window and of its steps."""
-        channels, height, width = shape
-        window = max(1, min(height, width) // 16) if self.window is None else self.window
+        channels, *space = shape if len(shape) > 1 else (1, *shape)
+        usual = max(1, min(space) // 16) if len(shape) > 1 else 1
+        window = usual if self.window is None else self.window
         stride = window if self.stride is None else self.stride
-        if not 1 <= window <= min(height, width) or not 1 <= stride <= window:
-            raise InputError(
-                f"window {window} and stride {stride} don't cover images of {height} x {width} pixels"
-            )
-        depth = 1 if self.per_channel else channels
-        return (depth, window, window), (depth, stride, stride)
+        if not 1 <= window <= min(space) or not 1 <= stride <= window:
+            size = " x ".join(map(str, space))
+            what = f"images of {size} pixels" if len(space) == 2 else f"inputs of {size} values"
+            raise InputError(f"window {window} and stride {stride} don't cover {what}")
+        depth = [] if len(shape) == 1 else [1 if self.per_channel else channels]
+        return (*depth, *[window] * len(space)), (*depth, *[stride] * len(space))

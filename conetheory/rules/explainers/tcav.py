@@ -25,6 +25,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from torch import Tensor, nn
 
+from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph
 from conetheory.networks.images import load_images
@@ -80,6 +81,7 @@ def tcav_scores(
     `accuracy` (concept, run) of the classifier on the third of the examples that it was not fitted to.
     Raises `InputError` where the network can't be cut at the layer and where the examples are too few.
     """
+    runs, seed = checked_whole(runs, "runs"), checked_seed(seed)
     if runs < 1 or not concepts or RANDOM in concepts:
         raise InputError(f"tcav needs a run and a concept, none of them called {RANDOM!r}")
     model = _Cut(getattr(network, "graph", network), layer)

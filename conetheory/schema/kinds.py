@@ -1,0 +1,79 @@
+"""What a variable of a result is, and what a theory is to results; the names of dimensions and units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+VERSION = 2  # of what files say; 1 are those without attributes
+INPUT = "input"  # the layer that is the image
+DIMS = ("method", "start", "layer")
+SIDES = ("lower", "upper")
+BANDED = (*DIMS, "side")
+ABOVE, CROSSING = "above", "crossing"  # of a layer: the one whose relevance it gets, and what lies between
+# coordinates that describe others, and number nothing
+LABELS = ("label", "depth", "rule", "family", ABOVE, CROSSING)
+RESIDUAL, PROJECTION, STRIDE = "residual block", "projection block", ", stride "  # in crossings
+WEIGHTS = "network_weights_sha256"  # the attribute that tells networks apart
+DEFICIT, DECADES, COUNT, SHARE, NUMBER = "1 - |cos|", "decades", "count", "share", "1"
+
+Side = Literal["measured", "estimate", "upper", "exact", "text"]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """label: at the head of a column. meaning: in a sentence. dims: beside what its dataset always has.
+
+    side: `measured` from a sample, `estimate` without a guarantee, `upper` a bound that is certain or holds
+    with the stated probability, `exact` a count or what was asked for, `text` a reason.
+    part: of `KINDS`, for what a comparison is made of. theory, rank: of a prediction, the theory's name and
+    its place among theories.
+    """
+
+    name: str
+    label: str
+    meaning: str
+    dims: tuple[str, ...] = DIMS
+    unit: str = DEFICIT
+    side: Side = "measured"
+    part: str = ""
+    theory: str = ""
+    rank: int = -1
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """As files carry it."""
+        said = {"long_name": self.meaning, "units": self.unit, "label": self.label, "side": self.side}
+        said |= {"part": self.part} if self.part else {}
+        return said | ({"theory": self.theory, "rank": self.rank} if self.theory else {})
+
+
+@dataclass(frozen=True)
+class Theory:
+    """What results say of a theory: its name as a user types it, its label, its place among theories."""
+
+    name: str
+    label: str
+    rank: int
+
+    @property
+    def key(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def predicted(self) -> str:
+        return f"predicted_{self.key}"
+
+    @property
+    def error(self) -> str:
+        return f"error_decades_{self.key}"
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        common = {"side": "estimate", "part": "predicted", "theory": self.name, "rank": self.rank}
+        median = f"median deficit by {self.label}"
+        return (
+            Variable(self.predicted, self.label, median, **common),
+            Variable(f"{self.predicted}_band", self.label, f"95% band of the {median}", BANDED, **common),
+            Variable(self.error, self.label, "log10(predicted / measured)", unit=DECADES, **common),
+        )

@@ -1,0 +1,84 @@
+"""What is known of a variable: as it is declared, or as a file says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import xarray as xr
+
+from conetheory.schema.declared import (
+    BEFORE,
+    CERTIFIED,
+    CLASSES,
+    MAPS,
+    MEASURED_VARIABLES,
+    NOT_PREDICTED,
+    ORIGIN,
+    REASONS,
+    SANITY,
+)
+from conetheory.schema.kinds import DIMS, VERSION, Theory, Variable
+
+_PARTS = {"measured": MEASURED_VARIABLES, "certified": CERTIFIED}
+_DECLARED: dict[str, Variable] = {
+    v.name: v
+    for v in (
+        *(replace(v, part=part) for part, group in _PARTS.items() for v in group),
+        *(*REASONS, NOT_PREDICTED, *ORIGIN, *CLASSES, *SANITY, *MAPS),
+        *(v for theory in BEFORE for v in theory.variables),
+    )
+}
+
+
+def declare(variables: Sequence[Variable]) -> None:
+    """Add what a theory, or another room, writes into results."""
+    _DECLARED.update({v.name: v for v in variables})
+
+
+def withdraw(variables: Sequence[Variable]) -> None:
+    """Take back what was declared."""
+    for v in variables:
+        _DECLARED.pop(v.name, None)
+
+
+def variable(name: str, attributes: Mapping[str, Any] | None = None) -> Variable | None:
+    """What is known of a variable: as declared, else by its attributes in a file; None where nothing is."""
+    said = attributes or {}
+    if "side" in said and name not in _DECLARED:
+        texts = {k: str(said[k]) for k in ("label", "side", "part") if k in said}
+        place = {"theory": str(said["theory"]), "rank": int(said["rank"])} if "theory" in said else {}
+        return Variable(name, meaning=str(said["long_name"]), unit=str(said["units"]), **texts, **place)
+    return _DECLARED.get(name)
+
+
+def annotated(data: xr.Dataset) -> xr.Dataset:
+    """The dataset with what is declared of its variables in their attributes; others keep their own."""
+    found = data.copy()
+    for name in found.data_vars:
+        if name in _DECLARED:
+            found[name].attrs = found[name].attrs | _DECLARED[name].attributes
+    return found.assign_attrs(schema=VERSION)
+
+
+def known(data: xr.Dataset) -> dict[str, Variable]:
+    """The variables of a dataset of which anything is known."""
+    found = {str(name): variable(str(name), values.attrs) for name, values in data.data_vars.items()}
+    return {name: said for name, said in found.items() if said is not None}
+
+
+def theories(data: xr.Dataset) -> list[Theory]:
+    """The theories that a dataset holds predictions of, the first in rank first."""
+    said = [Theory(v.theory, v.label, v.rank) for v in known(data).values() if v.theory]
+    found = {theory.name: theory for theory in said if theory.predicted in data}
+    return sorted(found.values(), key=lambda theory: (theory.rank, theory.name))
+
+
+def numbers(data: xr.Dataset) -> dict[str, Variable]:
+    """The variables that are numbers along method, start and layer, or some of them."""
+    return {
+        name: said
+        for name, said in known(data).items()
+        if set(data[name].dims) <= set(DIMS) and data[name].dtype.kind == "f"
+    }

@@ -1,0 +1,87 @@
+"""The wheel, installed outside the checkout: theorems with their sources and proofs, one version."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import conetheory
+from conetheory.references import proof_prose
+from conetheory.theory.theorems import THEOREMS
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow  # a build, an installation and two starts
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def site(wheel):
+    pip("install", "--no-deps", "--target", wheel.parent / "site", wheel)
+    return wheel.parent / "site"
+
+
+def pip(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--disable-pip-version-check", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def installed(site, tmp_path, *arguments):
+    """What the installed package prints, in a folder from which the checkout can't be seen."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(site)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_wheel_has_the_proofs_once(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert len(names) == len(set(names))
+    assert {f"conetheory/{entry.proof}" for entry in THEOREMS.values()} <= set(names)
+    assert {
+        f"conetheory/{entry.machine_checked}" for entry in THEOREMS.values() if entry.machine_checked
+    } <= set(names)
+    assert {"conetheory/proofs/references.bib", "conetheory/proofs/README.md"} <= set(names)
+    assert not [name for name in names if name.endswith(".pyc")]
+    assert {name.split("/")[0] for name in names} == {
+        "conetheory",
+        f"conetheory-{conetheory.__version__}.dist-info",
+    }
+
+
+def test_it_says_its_licence_and_version(wheel):
+    folder = f"conetheory-{conetheory.__version__}.dist-info"
+    with zipfile.ZipFile(wheel) as held:
+        metadata = held.read(f"{folder}/METADATA").decode()
+        assert held.read(f"{folder}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+    assert "License-Expression: BSD-3-Clause" in metadata
+    assert f"\nVersion: {conetheory.__version__}\n" in metadata
+    assert conetheory.__version__ not in (ROOT / "pyproject.toml").read_text()
+
+
+def test_a_theorem_outside_the_checkout(site, tmp_path):
+    where = installed(site, tmp_path, "-c", "import conetheory; print(conetheory.__file__)")
+    assert Path(where.strip()).is_relative_to(site)
+    said = installed(site, tmp_path, str(site / "bin" / "conetheory"), "theorems", "gaussian-law")
+    assert "depends in law on the singular values of P only" in " ".join(said.split())
+    assert "Statistical Analysis for the Angular Central Gaussian Distribution" in " ".join(said.split())
+    assert proof_prose("proofs/test_gaussian_law.py") in said
