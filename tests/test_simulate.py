@@ -189,5 +189,5 @@ class TestSimulate:
         with pytest.raises(InputError, match="there are: vanilla"):
             simulate(["normal"])
         for bad in ({"starts": 1}, {"repeats": 0}, {"widths": (4,)}, {"widths": (4, 1)}):
-            with pytest.raises(InputError, match="need at least"):
+            with pytest.raises(InputError, match="at least"):
                 simulate(["vanilla"], **bad)

@@ -13,7 +13,7 @@ from conetheory.chain.layers import state_cuts
 from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks.graph import INPUT
-from conetheory.predict.origin import centred_grid
+from conetheory.predict.origin_cut import centred_grid
 from conetheory.predict.states import flat, white_state
 from conetheory.theory.origin import moments
 from conetheory.theory.walk import slowest_mode_estimate
