@@ -209,14 +209,15 @@ def test_levels_are_what_a_layer_hands_on():
     ("toy", "method"), [*((toy, RULES[0]) for toy in TOYS), *(("small vgg", rule) for rule in RULES[1:])]
 )
 def test_any_rule_and_structure(kind, toy, method):
-    """Finite numbers between 0 and 1, or none; on flat activations no rule's locations are all dead."""
+    """Spectra of every layer are finite, and not all dead; the median at the image is one, or none."""
     found = chain(toy, method, count=1)
     predictor = kind("logits", positions=6)
     predictor.add(found)
-    medians = [predictor.median(layer) for layer in below(found, "logits")]
-    known = [m for m in medians if np.isfinite(m)]
-    assert all(0 <= m <= 1 for m in known)
-    assert known
+    layers = below(found, "logits")
+    assert set(predictor.spectra.layers) == set(layers)
+    assert all(np.isfinite(predictor.spectra.live(layer)).all() for layer in layers)
+    assert any(len(predictor.spectra.live(layer)) for layer in layers)
+    assert 0 <= np.nan_to_num(predictor.median("input")) <= 1
 
 
 def test_it_is_the_second_moments_of_the_flat_chain():
