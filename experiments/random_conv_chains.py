@@ -56,15 +56,15 @@ def stride_factors(data: xr.Dataset) -> list[dict]:
     return found
 
 
-def deep_powers(chain: ConvChain, starts: int, seed: int) -> list[dict]:
-    """The power of the recursion alone."""
+def deep_powers(chain: ConvChain, pairs: int, seed: int) -> list[dict]:
+    """The power of the recursion alone, of the geometric mean over pairs of starts."""
     rng = np.random.default_rng(seed)
     found = []
     for kind in KINDS:
-        curve = recursion_medians(chain, draw_starts(kind, starts, chain, rng))
+        curves = [recursion_medians(chain, draw_starts(kind, 2, chain, rng)) for _ in range(pairs)]
         theory = deficit_exponent(chain.dimensions, kind == "zero-mean")
-        power = fitted_exponent(curve)
-        found.append({"starts": kind, "side": chain.side, "depth": chain.depth})
+        power = fitted_exponent(np.exp(np.log(curves).mean(0)))
+        found.append({"starts": kind, "pairs": pairs, "side": chain.side, "depth": chain.depth})
         found[-1] |= {"exponent_recursion": power, "exponent_theory": theory}
     return found
 
@@ -143,7 +143,7 @@ def main(
     if not smoke:
         ring, torus = ConvChain(1, 768, 48, 64), ConvChain(2, 40, 48, 32)
         strided = [ConvChain(d, side, 22, 32, strides=(11, 15, 19)) for d, side in ((1, 64), (2, 16))]
-        deep, sides = ConvChain(2, 192, 64, 64), (16, 32, 64)
+        deep, sides = ConvChain(2, 256, 96, 64), (16, 32, 64)
     with shown() as progress:
         plain = simulate_conv([ring, torus], repeats=repeats, seed=seed, progress=progress)
         through = simulate_conv(strided, repeats=repeats, seed=seed, progress=progress)
@@ -151,7 +151,7 @@ def main(
     late = {side: float((c[-1] / c[-1 - side]) ** (1 / side)) for side, c in curves.items()}
     made = {
         "chains": summary(plain),
-        "recursion_alone": deep_powers(deep, 3 if smoke else 6, seed),
+        "recursion_alone": deep_powers(deep, 1 if smoke else 4, seed),
         "strides": {"chains": summary(through), "factors": stride_factors(through)},
         "crossover": {
             str(side): {"late_factor": value, "slowest_mode": slowest_rate(side)}

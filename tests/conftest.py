@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 
 SLOW = [HealthCheck.too_slow]
@@ -18,7 +17,12 @@ settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True
 settings.register_profile("long", max_examples=2000, deadline=None, suppress_health_check=SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
-torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads() -> None:
+    import torch  # here, for the process that hands out the tests needs none
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
 def covered(indices: Sequence[int], sizes: Sequence[int]) -> bool:
@@ -35,15 +39,18 @@ def covered(indices: Sequence[int], sizes: Sequence[int]) -> bool:
 
 
 @pytest.hookimpl(tryfirst=True)  # before cases are chosen by their marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of tests marked `covering`, all cases but the covering ones are slow."""
-    sizes: dict[str, dict[str, int]] = {}
-    products = [item for item in items if item.get_closest_marker("covering")]
-    for item in products:
-        longest = sizes.setdefault(item.nodeid.partition("[")[0], {})
-        for name, index in item.callspec.indices.items():
-            longest[name] = max(longest.get(name, 0), index + 1)
-    for item in products:
-        of_all = sizes[item.nodeid.partition("[")[0]]
-        if not covered([*item.callspec.indices.values()], [of_all[n] for n in item.callspec.indices]):
-            item.add_marker(pytest.mark.slow)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of tests marked `covering` the covering cases are quick, the others slow; not if one is named."""
+    if any("[" in argument for argument in config.args):
+        return
+    functions: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("covering") and hasattr(item, "callspec"):
+            functions.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in functions.values():
+        names = [case.callspec._idlist for case in cases]  # one for each `parametrize`
+        axes = [list(dict.fromkeys(axis)) for axis in zip(*names, strict=True)]
+        for case, name in zip(cases, names, strict=True):
+            indices = [axis.index(value) for axis, value in zip(axes, name, strict=True)]
+            if not covered(indices, [len(axis) for axis in axes]):
+                case.add_marker(pytest.mark.slow)

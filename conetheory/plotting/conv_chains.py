@@ -27,10 +27,9 @@ def conv_chain(dataset: xr.Dataset, axes: Axes) -> Axes:
             line = float(one["recursion"].sel(layer=middle)) * (layers / middle) ** power
             axes.plot(layers, line, color="#444444", lw=0.9, ls=(0, (4, 3)), zorder=1)
             label += f", $\\ell^{{{power:g}}}$"
-        end = (layers[-1], float(one["recursion"][-1]))
-        axes.annotate(
-            label, end, (-4, -16), textcoords="offset points", color=colour, fontsize=8.5, ha="right"
-        )
+        early = layers[int(len(layers) ** 0.5)]  # a falling curve has room above what comes after
+        place = (early, float(one["recursion"].sel(layer=early)))
+        axes.annotate(label, place, (4, 8), textcoords="offset points", color=colour, fontsize=8.5)
     for layer in str(dataset["strides"].values).split():
         axes.axvline(int(layer), color="#bbbbbb", lw=0.8, zorder=0)
     axes.set_xscale("log")

@@ -21,6 +21,7 @@ from conetheory.predict.registry import register
 from conetheory.predict.second_moment import SecondMoment
 from conetheory.progress import Progress
 from conetheory.rules.base import Rule
+from conetheory.rules.reference import DeepLift
 from conetheory.rules.registry import Method
 from conetheory.theory.records import NotApplicable
 
@@ -48,9 +49,12 @@ class Walk(SecondMoment):
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
         """Why it says nothing about a method: as second moments, or that compares with a reference input."""
-        if method.backpropagated and type(method.rule).inputs is not Rule.inputs:
+        reason = super().applies(method)
+        if reason is None and (
+            isinstance(method.rule, DeepLift) or type(method.rule).inputs is not Rule.inputs
+        ):
             return NotApplicable(f"{method.name} compares activations with others: flat ones do not differ")
-        return super().applies(method)
+        return reason
 
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
         """Of the first chain its weights, of the others nothing."""

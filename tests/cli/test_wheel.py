@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hatchling.build import build_editable
 
 import conetheory
 from conetheory.references import proof_prose
@@ -61,11 +62,19 @@ def test_a_wheel_has_the_proofs_once(wheel):
         f"conetheory/{entry.machine_checked}" for entry in THEOREMS.values() if entry.machine_checked
     } <= set(names)
     assert {"conetheory/proofs/references.bib", "conetheory/proofs/README.md"} <= set(names)
-    assert not [name for name in names if name.endswith(".pyc")]
+    assert not [name for name in names if name.endswith(".pyc") or "/." in name]
     assert {name.split("/")[0] for name in names} == {
         "conetheory",
         f"conetheory-{conetheory.__version__}.dist-info",
     }
+
+
+def test_an_editable_installation_copies_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with zipfile.ZipFile(tmp_path / build_editable(str(tmp_path))) as held:
+        code = {name for name in held.namelist() if ".dist-info/" not in name}
+        assert code == {"_conetheory.pth"}
+        assert Path(held.read("_conetheory.pth").decode()) == ROOT
 
 
 def test_it_says_its_licence_and_version(wheel):

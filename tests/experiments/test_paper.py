@@ -123,6 +123,7 @@ def test_the_clip_is_applied_where_there_are_sums(case, monkeypatch):
     assert list(found[1].theorised(SIGNED)) == []
 
 
+@pytest.mark.slow
 def test_the_command_runs_all_starts_of_the_bundled_network(tmp_path):
     options = {"limit": 2, "few": 1, "many": 4, "positions": 2, "rows": 1, "method": [SIGNED]}
     found = paper_csc.main(

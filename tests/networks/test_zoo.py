@@ -183,7 +183,7 @@ def test_the_picture_comes_back_from_a_tensor():
     )
 
 
-@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+@pytest.mark.parametrize("name", ["googlenet", pytest.param("inception_v3", marks=pytest.mark.slow)])
 def test_transform_input_moves_into_the_preprocessing(name):
     torch.manual_seed(0)
     build = getattr(models, name)
@@ -321,7 +321,12 @@ def test_what_torch_says_of_a_download_is_no_result(monkeypatch, capsys):
     assert "Downloading" in printed.err
 
 
-@pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "DEFAULT", None, "GoogLeNet_Weights.IMAGENET1K_V1"])
+SPELLED = ("DEFAULT", "GoogLeNet_Weights.IMAGENET1K_V1")
+
+
+@pytest.mark.parametrize(
+    "weights", ["IMAGENET1K_V1", None, *(pytest.param(name, marks=pytest.mark.slow) for name in SPELLED)]
+)
 def test_weights_by_torchvisions_name(monkeypatch, weights):
     """The file that torchvision would download, auxiliary heads included."""
     torch.manual_seed(0)

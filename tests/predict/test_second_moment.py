@@ -24,7 +24,7 @@ from conetheory.rules.maps import Same
 from conetheory.rules.registry import get_method
 from conetheory.theory import secondmoment as theory
 from tests.networks.toys import random_images, seeded
-from tests.toys import TOYS, chain, conv
+from tests.toys import TOYS, chain, conv, typical
 
 toys = pytest.mark.parametrize("toy", TOYS)
 methods = pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1", "lrp-gamma"])
@@ -151,7 +151,7 @@ def test_columns_of_a_dense_start_are_followed_to_the_first_mixed_map():
 
 @pytest.mark.covering
 @pytest.mark.parametrize(("start", "method"), [("logits", "lrp-alpha2beta1"), ("2", "lrp-alpha1beta0")])
-@toys
+@pytest.mark.parametrize("toy", typical())
 def test_every_toy_has_a_prediction(toy, method, start):
     found = chain(toy, method, count=2)
     if start not in found.graph.nodes:

@@ -37,13 +37,12 @@ from tests.strategies import SIZES
 from tests.toys import TOYS as ALL_TOYS
 from tests.toys import graph, images
 
-toys = pytest.mark.parametrize("toy", TOYS)
+toys, pytestmark = pytest.mark.parametrize("toy", TOYS), pytest.mark.covering
 
 
 # ---------------------------------------------------------------- the textbook
 
 
-@pytest.mark.covering
 @toys
 @pytest.mark.parametrize(("bias", "eps"), [("signed", 0.0), ("none", 0.0), ("signed", 1e-2)])
 def test_epsilon(toy, bias, eps):
@@ -54,7 +53,6 @@ def test_epsilon(toy, bias, eps):
     assert_textbook(Epsilon(eps, bias), toy, contributions)
 
 
-@pytest.mark.covering
 @toys
 @pytest.mark.parametrize(("bias", "eps"), [("gamma", 0.0), ("signed", 0.0), ("none", 0.0), ("gamma", 1e-2)])
 def test_gamma_raises_contributions_of_the_outputs_sign(toy, bias, eps):
@@ -68,7 +66,6 @@ def test_gamma_raises_contributions_of_the_outputs_sign(toy, bias, eps):
     assert_textbook(Gamma(0.5, bias=bias, stabiliser=eps), toy, contributions)
 
 
-@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("bias", ["gamma", "signed", "none"])
 def test_simple_gamma_is_its_formula(toy, bias):
@@ -188,7 +185,6 @@ CONSERVING = {"lrp-0": BIAS_FREE, "lrp-gamma": BIAS_FREE}
 CONSERVING |= {name: {} for name in ("w-square", "flat", "z-box", "excitation-bp")}
 
 
-@pytest.mark.covering
 @toys
 @pytest.mark.parametrize("name", CONSERVING)
 def test_columns_sum_to_one_where_anything_contributes(toy, name):
