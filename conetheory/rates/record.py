@@ -87,8 +87,13 @@ class Record:
 
 def number(value: float, side: str, **more: Any) -> dict[str, Any]:
     """As JSON has a number: infinities as text, NaN as null."""
-    known = None if math.isnan(value) else ("inf" if math.isinf(value) else value)
-    return {"value": known, "side": "absent" if known is None else side, **more}
+    known = _plain(value)
+    said = {key: _plain(found) if isinstance(found, float) else found for key, found in more.items()}
+    return {"value": known, "side": "absent" if known is None else side, **said}
+
+
+def _plain(value: float) -> float | str | None:
+    return None if math.isnan(value) else ("inf" if math.isinf(value) else value)
 
 
 def _left_out() -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 Side = Literal["exact", "upper", "lower", "estimate", "measured", "absent"]
 
@@ -16,13 +16,6 @@ class Sided:
     value: float
     side: Side
     why: str = ""
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """As JSON has it: infinities as text, a missing value as null."""
-        value = self.value
-        known = None if math.isnan(value) else ("inf" if math.isinf(value) else value)
-        return {"value": known, "side": self.side, **({"why": self.why} if self.why else {})}
 
 
 def absent(why: str) -> Sided:

@@ -99,10 +99,8 @@ class Study:
                 record.lost[source] = _lost(curve, record)
 
     def _medians(self, names: Sequence[str]) -> dict[str, Mapping[str, float]]:
-        meter = CscMeter([self.start], vectors=self.vectors, seed=self.seed, layers=names)
-        self.budget.spent += self.vectors
-        meter.add(self.chain)
-        found = {"measured": _along(meter.result().dataset["measured_deficit_median"])}
+        curve = self.budget.afford("measurement", self.vectors, lambda: self._measured(names))
+        found = {} if curve is None else {"measured": curve}
         for name in THEORIES:
             theory = theories().get(name)
             if theory is None or isinstance(applies(name, self.chain.method), NotApplicable):
@@ -114,6 +112,11 @@ class Study:
             if curve is not None:
                 found[name] = curve
         return found
+
+    def _measured(self, names: Sequence[str]) -> Mapping[str, float]:
+        meter = CscMeter([self.start], vectors=self.vectors, seed=self.seed, layers=names)
+        meter.add(self.chain)
+        return _along(meter.result().dataset["measured_deficit_median"])
 
     def _predicted(self, name: str, names: Sequence[str]) -> Mapping[str, float]:
         options = {"theory": name, "vectors": self.vectors, "seed": self.seed, "layers": names}

@@ -75,7 +75,9 @@ def test_columns_that_never_meet_are_found_with_a_witness(case):
         assert found.holds == meets
         if not meets:
             j, k = found.columns
-            assert pattern[:, j].any() and pattern[:, k].any() and not (pattern[:, j] & pattern[:, k]).any()
+            assert pattern[:, j].any()
+            assert pattern[:, k].any()
+            assert not (pattern[:, j] & pattern[:, k]).any()
 
 
 def test_sigma_is_enclosed(case):
@@ -86,7 +88,8 @@ def test_sigma_is_enclosed(case):
             assert len(values) < 2 or values[0] == 0
             continue
         true = values[1] / values[0]
-        assert found.lower <= true * (1 + 1e-12) and true <= found.upper * (1 + 1e-12)
+        assert found.lower <= true * (1 + 1e-12)
+        assert true <= found.upper * (1 + 1e-12)
         assert found.estimate <= found.upper
         assert np.abs(values / values[0] - found.estimate).min() <= found.residual + 1e-12
 
@@ -203,9 +206,8 @@ def _columns(c: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 def test_origins_spread_as_exact_moments_say():
     found = chain("small vgg", "lrp-alpha1beta0")
     spread = origins.spreads(found, "logits")
-    assert spread and all(
-        s.between <= s.variance + 1e-9 for s in spread.values() if not math.isnan(s.variance)
-    )
+    assert spread
+    assert all(s.between <= s.variance + 1e-9 for s in spread.values() if not math.isnan(s.variance))
 
 
 def test_a_result_holds_a_record_for_each_operation(tmp_path):
@@ -223,7 +225,8 @@ def test_a_result_holds_a_record_for_each_operation(tmp_path):
 
 def test_a_budget_leaves_out_what_it_can_not_pay_and_names_it():
     found = rates(chain("small vgg", "lrp-alpha1beta0"), passes=12)
-    assert found.left_out and all(cost > 0 for cost in found.left_out.values())
+    assert found.left_out
+    assert all(cost > 0 for cost in found.left_out.values())
     assert found.dataset.attrs["passes_spent"] <= 12
     everything = rates(chain("small vgg", "lrp-alpha1beta0"), passes=math.inf)
     assert not everything.left_out
