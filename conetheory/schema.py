@@ -333,6 +333,7 @@ _MAPS = (
     Variable(
         "origin_place", "location", "whose channels they are, in shares of the map", (), NUMBER, "exact"
     ),
+    Variable("origin_layer", "layer", "the layer whose relevance it is", ("method",), "", "text"),
     Variable("location_field", "s", "location weights of a target over their mean", (), NUMBER, "exact"),
 )
 

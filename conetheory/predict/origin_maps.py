@@ -65,10 +65,11 @@ def origin_maps(
             "origin_place": ((*dims, "axis"), np.stack(place)[None]),
             "location_field": ((*dims, "target", "v", "u"), np.stack(field)[None].astype(np.float32)),
             "origin_cut": (("method",), np.array([cut[0]], object)),
+            "origin_layer": (("method",), np.array([layer], object)),
         },
         {"method": [method.name], "image": list(names), "target": list(targets), "axis": ["y", "x"]},
     )
-    return data.assign_attrs(origin_layer=layer)
+    return data
 
 
 @torch.inference_mode()
