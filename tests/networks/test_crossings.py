@@ -48,7 +48,7 @@ def test_blocks_strides_and_what_lies_inside_them():
 
 def test_between_layers_far_apart_operations_are_counted():
     found = trace(seeded(Blocks).eval(), (3, 32, 32))
-    assert found.crossings(["head", "input"]) == {"input": ("head", "10 operations, stride 8")}
+    assert found.crossings(["head", "input"]) == {"input": ("head", "11 operations, stride 8")}
 
 
 @pytest.mark.parametrize("toy", TOYS)
@@ -70,4 +70,4 @@ def test_results_say_it_where_the_network_knows():
     data = frame(found, get_method("lrp-zplus"), ["logits"], ["input", "3", "11"], {})
     assert list(data["layer"].values) == ["11", "3", "input"]
     assert list(data[ABOVE].values) == ["", "11", "3"]
-    assert list(data[CROSSING].values) == ["", "4 operations, stride 4", "convolution 3 x 3"]
+    assert list(data[CROSSING].values) == ["", "5 operations, stride 4", "convolution 3 x 3"]
