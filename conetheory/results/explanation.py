@@ -182,9 +182,10 @@ def _field(curve: Curve, layer: str, inside: float, own: float) -> Iterator[Sent
         yield Sentence("left", text, SAMPLED)
     elif inside >= MAINLY and cut and width is not None and apart is not None:
         text = (
-            f"Two maps differ there by the value and the gradient of one field, the location weights on "
-            f"{cut}: the value times what all maps share, the gradient times G; an origin is {width:.2g} of "
-            f"its pixels wide (standard deviation), and channels' mean origins lie {apart:.1g} apart (rms)"
+            f"Two maps differ there by the value and, to that share, by the gradient of one field, the "
+            f"location weights on {cut}: the value times what all maps share, the gradient times G; an "
+            f"origin is {width:.2g} of its pixels wide (standard deviation), and channels' mean origins lie "
+            f"{apart:.1g} from their mean (rms)"
         )
         yield Sentence("left", text, "theorem gradient-expansion; origin")
 

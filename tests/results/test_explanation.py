@@ -82,6 +82,25 @@ def test_what_is_lost_is_split_by_the_shares_of_t():
     assert "gradient of one field" not in found.text  # which field it is, is not known
 
 
+def test_the_field_is_named_where_its_gradient_is_most_of_what_differs():
+    numbers = {schema.TRANSIENT: 0.1, schema.GRADIENT: 0.97, schema.WIDTH: 1.23, schema.APART: 0.02}
+    more = {name: [np.nan, *[value] * 4] for name, value in numbers.items()}
+    data = made({"m": FALLING}, PLAIN, **more)
+    data[schema.CUT] = ("method", "start"), np.array([["c3 (8 x 8)"]], object)
+    (found,) = explanations(data)
+    text = said(found, "left")
+    assert "by the gradient of one field, the location weights on c3 (8 x 8)" in text
+    assert "an origin is 1.2 of its pixels wide" in text
+    assert "0.02 from their mean (rms) (theorem gradient-expansion; origin)." in text
+    for own, words in (
+        (0.5, "on c3 (8 x 8) and by the start's own channels"),
+        (0.9, "mostly by what the start's"),
+    ):
+        (found,) = explanations(data.assign({schema.TRANSIENT: 0 * data[schema.TRANSIENT] + own}))
+        assert words in said(found, "left")
+        assert "one field" not in found.text
+
+
 def test_other_methods_and_starts_that_remember_are_what_brings_it_back():
     found = explanations(made({"m": FALLING, "n": [0.5, 0.4, 0.3, 0.3, 0.2], "o": FALLING}, PLAIN))
     assert "Other methods from top remember: n 0.2 at input (measured)." in said(found[0], "back")
