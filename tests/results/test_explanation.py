@@ -92,6 +92,10 @@ def test_the_field_is_named_where_its_gradient_is_most_of_what_differs():
     assert "by the gradient of one field, the location weights on c3 (8 x 8)" in text
     assert "an origin is 1.2 of its pixels wide" in text
     assert "0.02 from their mean (rms) (theorem gradient-expansion; origin)." in text
+    data[schema.CUT] = ("method", "start"), np.array([[np.nan]], object)  # joined with what has none
+    (found,) = explanations(data)
+    assert "one field" not in found.text
+    data[schema.CUT] = ("method", "start"), np.array([["c3 (8 x 8)"]], object)
     for own, words in (
         (0.5, "on c3 (8 x 8) and by the start's own channels"),
         (0.9, "mostly by what the start's"),
