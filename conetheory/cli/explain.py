@@ -81,7 +81,7 @@ def _with_origins(maps: Maps, layer: str, given: tuple[Any, ...], options: dict[
     if isinstance(found, NotApplicable):
         note(f"no origins: {found.reason}")
         return maps
-    return Maps(data.merge(found).assign_attrs(found.attrs))
+    return Maps(data.merge(found))
 
 
 def _note_empty(maps: Maps) -> None:

@@ -27,6 +27,8 @@ THEORY_STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#8C6D31", "ls": (0, (3, 1, 1, 1)), "marker": "^"},
     {"color": "#5A4FCF", "ls": (0, (6, 2)), "marker": "v"},
     {"color": "#B2182B", "ls": (0, (1, 1)), "marker": "P"},
+    {"color": "#117A65", "ls": (0, (9, 1.5, 1, 1.5)), "marker": "X"},
+    {"color": "#6E6E6E", "ls": (0, (5, 1, 1, 1, 1, 1)), "marker": "*"},
 )
 ORDER = ("measured", "95%", "5 to", "predicted", "certified", "random")  # of the legend, by first word
 MAX_COLUMNS = 3

@@ -29,7 +29,7 @@ def origins_figure(data: xr.Dataset, image: str) -> Figure:
     axes = figure.subplots(len(methods), 1 + 2 * len(targets), squeeze=False)
     for row, method in zip(axes, methods, strict=True):
         found = one.sel({"method": method})
-        density_panel(row[0], found, f"{method}\norigins at {data.attrs.get('origin_layer', 'a location')}")
+        density_panel(row[0], found, f"{method}\norigins at {found['origin_layer'].item()}")
         for number, target in enumerate(targets):
             of = found.sel({"target": target})
             field_panel(row[1 + 2 * number], of, f"{target}\nweights on {found['origin_cut'].item()}")

@@ -158,9 +158,10 @@ class OriginLaw(SpectralTheory):
         along, rest = r.split(self.draws)
         (of_locations, _), (own, _) = (theory.tail_energies(origin, part) for part in (along, rest))
         tail, inside = theory.tail_energies(origin, along + rest)
-        found = {schema.TRANSIENT: own / (own + of_locations)}
+        known = tail > _rounding(r.dtype) * (along + rest).double().square().sum(1).mean(0)
+        found = {schema.TRANSIENT: torch.where(known, own / (own + of_locations), torch.nan)}
         if r.shape[1] > 3:  # beside c and the span of G there is something
-            found[schema.GRADIENT] = inside / tail
+            found[schema.GRADIENT] = torch.where(known, inside / tail, torch.nan)
         return found
 
     def _record(self, layer: str, found: Sequence[Locations]) -> None:
@@ -181,6 +182,11 @@ class OriginLaw(SpectralTheory):
 
     def note(self, name: str) -> str:
         return self._cut if name == schema.CUT else ""
+
+
+def _rounding(dtype: torch.dtype) -> float:
+    """The share of the energy of relevance below which what lies beside c is rounding."""
+    return (8 * torch.finfo(dtype).eps) ** 2
 
 
 def _replaced(found: Locations) -> Tensor:

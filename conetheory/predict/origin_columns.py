@@ -37,8 +37,9 @@ class NearColumns:
     period: tuple[int, int]
 
     @classmethod
-    def of(cls, chain: RelevanceChain, cut: Cut, sweeps: float = SWEEPS) -> Self | None:
-        """Down to the lowest cut that `sweeps` vectors from the cut to the input pay for; None for none."""
+    def of(cls, chain: RelevanceChain, cut: Cut, sweeps: float | None = None) -> Self | None:
+        """Down to the lowest cut that `sweeps` vectors (`SWEEPS`) to the input pay for; None for none."""
+        sweeps = SWEEPS if sweeps is None else sweeps
         graph, found = chain.graph, None
         whole = max(1, graph.multiplications(cut.name, INPUT))
         for bottom in state_cuts(chain, cut.name)[1:]:

@@ -61,14 +61,15 @@ def origin_maps(
     data = xr.Dataset(
         {
             "origin_density": ((*dims, "channel", "v", "u"), np.stack(density)[None].astype(np.float32)),
-            "origin_channel": ((*dims, "channel"), np.stack(channels)[None].astype(float)),
+            "origin_channel": ((*dims, "channel"), np.stack(channels)[None]),
             "origin_place": ((*dims, "axis"), np.stack(place)[None]),
             "location_field": ((*dims, "target", "v", "u"), np.stack(field)[None].astype(np.float32)),
             "origin_cut": (("method",), np.array([cut[0]], object)),
+            "origin_layer": (("method",), np.array([layer], object)),
         },
         {"method": [method.name], "image": list(names), "target": list(targets), "axis": ["y", "x"]},
     )
-    return data.assign_attrs(origin_layer=layer)
+    return data
 
 
 @torch.inference_mode()
@@ -92,6 +93,7 @@ def _of_image(chain: RelevanceChain, start: str, layer: str, classes: Sequence[i
     height, width = chain.shape(bottom)[1:]
     place = np.array([(at // width + 0.5) / height, (at % width + 0.5) / width])
     label = f"{chain.graph.label(cut.name)} ({' x '.join(map(str, cut.size))})"
+    channels = np.pad(channels.astype(float), (0, CHANNELS - len(channels)), constant_values=np.nan)
     return density.cpu().numpy(), channels, place, field.cpu().numpy(), label
 
 

@@ -13,7 +13,7 @@ from conetheory import schema
 from conetheory.report.findings import Findings
 
 MARKS = ("circle", "diamond", "square")
-STYLES = 6  # that the page has for theories
+STYLES = 8  # that the page has for theories
 BOUNDS = {
     "certified": (schema.WORST, "certified, worst certified location"),
     "certified-median": (schema.TYPICAL, "certified, median of them"),

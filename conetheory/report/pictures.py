@@ -77,8 +77,8 @@ def origins(findings: Findings) -> Iterator[dict[str, Any]]:
             yield {
                 "method": method,
                 "image": str(image),
-                "layer": data.attrs.get("origin_layer", ""),
-                "cut": str(one[CUT].item()) if CUT in one else "",
+                "layer": str(one["origin_layer"].item()),
+                "cut": str(one[CUT].item()),
                 "channels": [int(c) for c in one["origin_channel"].values if np.isfinite(c)],
                 "density": _panel_uri(density_panel, one),
                 "targets": [

@@ -93,7 +93,9 @@ class Curve:
         return self._column(name).get(layer)
 
     def text(self, name: str) -> str:
-        return str(self.data[name].item() or "") if name in self.data else ""
+        """A text of this method and start, empty where there is none."""
+        value = _text(self.data[name].item()) if name in self.data else ""
+        return value if isinstance(value, str) else ""
 
     def lowest_with(self, name: str) -> str | None:
         """The lowest layer down to `lowest` at which a variable is known."""

@@ -6,7 +6,9 @@ was not run is not spoken of.
     lost   the layer from which on the deficit is at most `evidence.FORGOTTEN`, or that there is none
     to     the falls of the deficit between a layer and the one whose relevance it gets, in decades, and what
            lies between; each split into the start's own channels (T) and the origins (A): with tau the share
-           of T in the tail and d the deficit, `(tau_above d_above - tau d) / (d_above - d)` of a fall is T's
+           of T in the tail and d the deficit, `(tau_above d_above - tau d) / (d_above - d)` of a fall is T's.
+           A goes with (apart / width)^2 of the origins (theorem origin-law): where channels are averaged
+           their mean origins come together, where locations are mixed they widen; which does more is said
     left   shares of the tail at the lowest layer: in the span of G, of T; the field that is left
     back   what was measured to remember: other methods, other starts, layers further up
 """
@@ -119,7 +121,7 @@ def _to(curve: Curve) -> Iterator[Sentence]:
     text = f"Of {total:.1f} decades from {curve.label(curve.falls[0].above)} down the largest {verb} {named}"
     sources = [curve.source, *([SAMPLED] if any(curve.split(f) is not None for f in largest) else [])]
     yield Sentence("to", text, "; ".join(dict.fromkeys(sources)))
-    yield from _blocks(curve, total)
+    yield from _blocks(curve)
 
 
 def _said(curve: Curve, fall: Fall) -> str:
@@ -133,21 +135,36 @@ def _said(curve: Curve, fall: Fall) -> str:
     if share >= MAINLY:
         return f"{where}{crossing}, channels averaged: {_part(share)} of it is the start's own channels"
     if share <= 1 - MAINLY:
-        return f"{where}{crossing}, locations mixed: {_part(1 - share)} of it is the overlap of origins"
-    return f"{where}{crossing}, channels averaged ({_part(share)}) and locations mixed ({_part(1 - share)})"
+        return f"{where}{crossing}, {_overlap(curve, fall, _part(1 - share))}"
+    return (
+        f"{where}{crossing}, {_part(share)} of it the start's own channels that are averaged, "
+        f"{_part(1 - share)} the overlap of origins"
+    )
 
 
-def _blocks(curve: Curve, total: float) -> Iterator[Sentence]:
+def _overlap(curve: Curve, fall: Fall, part: str) -> str:
+    """How origins come to overlap: averaged channels bring means together, mixed locations widen them."""
+    said = f"{part} of it is the overlap of origins"
+    ends = [[curve.at(name, layer) for layer in (fall.above, fall.layer)] for name in (APART, WIDTH)]
+    if not all(value for pair in ends for value in pair):
+        return said
+    (apart, now_apart), (wide, now_wide) = ends
+    if apart / now_apart >= now_wide / wide:
+        return f"channels averaged: {said}, whose means come together ({apart:.2g} to {now_apart:.2g} pixels)"
+    return f"locations mixed: {said}, which widen ({wide:.2g} to {now_wide:.2g} pixels)"
+
+
+def _blocks(curve: Curve) -> Iterator[Sentence]:
     """What all projection blocks and all other strides cost together."""
     projections = [f for f in curve.falls if f.crossing.startswith(PROJECTION)]
     strides = [f for f in curve.falls if STRIDE in f.crossing and f not in projections]
-    said = [
-        f"{sum(f.decades for f in group):.1f} across {len(group)} {name}{'s' if len(group) > 1 else ''}"
-        for name, group in (("projection block", projections), ("stride", strides))
-        if group and all(math.isfinite(f.decades) for f in group)
-    ]
-    if said:
-        yield Sentence("to", f"Of these {total:.1f} decades there are {' and '.join(said)}", curve.source)
+    for name, group in (("projection block", projections), ("stride", strides)):
+        total = sum(f.decades for f in group)
+        if group and math.isfinite(total):
+            named = f"{len(group)} {name}{'s' if len(group) > 1 else ''}"
+            verb = "falls" if total >= 0 else "rises"
+            text = f"Across {named} 1 - |cos| {verb} by {abs(total):.1f} decades"
+            yield Sentence("to", text, curve.source)
 
 
 # ---------------------------------------------------------------- left
@@ -182,9 +199,10 @@ def _field(curve: Curve, layer: str, inside: float, own: float) -> Iterator[Sent
         yield Sentence("left", text, SAMPLED)
     elif inside >= MAINLY and cut and width is not None and apart is not None:
         text = (
-            f"Two maps differ there by the value and the gradient of one field, the location weights on "
-            f"{cut}: the value times what all maps share, the gradient times G; an origin is {width:.2g} of "
-            f"its pixels wide (standard deviation), and channels' mean origins lie {apart:.1g} apart (rms)"
+            f"Two maps differ there by the value and, to that share, by the gradient of one field, the "
+            f"location weights on {cut}: the value times what all maps share, the gradient times G; an "
+            f"origin is {width:.2g} of its pixels wide (standard deviation), and channels' mean origins lie "
+            f"{apart:.1g} from their mean (rms)"
         )
         yield Sentence("left", text, "theorem gradient-expansion; origin")
 

@@ -138,45 +138,18 @@ NOT_PREDICTED = Variable("not_predicted", "no theory here", "why no theory appli
 # What the theory `origin` says of each layer beside its prediction; pixels are locations of its cut.
 TRANSIENT, GRADIENT = "origin_transient_share", "origin_gradient_share"
 WIDTH, APART, CUT = "origin_width", "origin_apart", "origin_cut"
+_ORIGIN = (
+    (TRANSIENT, "T", "tail that the start's own channels add, at the median location", SHARE, "measured"),
+    (GRADIENT, "in G", "tail in the span of G, at the median location", SHARE, "measured"),
+    (WIDTH, "width", "standard deviation of the origin, median", "pixel", "estimate"),
+    (APART, "apart", "distance of channels' mean origins from the mean, rms, median", "pixel", "estimate"),
+    ("origin_narrow_share", "narrow", "locations with an origin narrower than three pixels", SHARE, "exact"),
+    ("origin_border_share", "border", "locations whose origin the map's border cuts", SHARE, "exact"),
+    ("origin_columns_share", "columns", "locations where columns replace the Gaussian", SHARE, "exact"),
+    ("origin_repaired_share", "repaired", "locations whose Sigma was raised to 0.05 pixel^2", SHARE, "exact"),
+)
 ORIGIN = (
-    Variable(TRANSIENT, "T", "tail that the start's own channels add, at the median location", unit=SHARE),
-    Variable(GRADIENT, "in G", "tail in the span of G, at the median location", unit=SHARE),
-    Variable(WIDTH, "width", "standard deviation of the origin, median", unit="pixel", side="estimate"),
-    Variable(
-        APART,
-        "apart",
-        "distance of channels' mean origins from the mean, rms, median",
-        unit="pixel",
-        side="estimate",
-    ),
-    Variable(
-        "origin_narrow_share",
-        "narrow",
-        "locations with an origin narrower than three pixels",
-        unit=SHARE,
-        side="exact",
-    ),
-    Variable(
-        "origin_border_share",
-        "border",
-        "locations whose origin the map's border cuts",
-        unit=SHARE,
-        side="exact",
-    ),
-    Variable(
-        "origin_columns_share",
-        "columns",
-        "locations where location columns replace the Gaussian",
-        unit=SHARE,
-        side="exact",
-    ),
-    Variable(
-        "origin_repaired_share",
-        "repaired",
-        "locations whose Sigma had an eigenvalue raised to 0.05 pixel^2",
-        unit=SHARE,
-        side="exact",
-    ),
+    *(Variable(name, label, said, unit=unit, side=side) for name, label, said, unit, side in _ORIGIN),
     Variable(CUT, "origins on", "the map on whose locations origins are counted", _STARTS, "", "text"),
 )
 
@@ -248,6 +221,7 @@ MAPS = (
     Variable(
         "origin_place", "location", "whose channels they are, in shares of the map", (), NUMBER, "exact"
     ),
+    Variable("origin_layer", "layer", "the layer whose relevance it is", ("method",), "", "text"),
     Variable("location_field", "s", "location weights of a target over their mean", (), NUMBER, "exact"),
 )
 

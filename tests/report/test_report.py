@@ -86,6 +86,7 @@ def test_the_verdict_comes_first_and_everything_is_there(page):
         "guided-backprop does not depend on it."
     )
     order = [headline, "Verdict", "Predicted over measured", "The cone closes", "Randomising the network"]
+    order[2:2] = ["In words", "lrp-alpha1beta0 from logits", "The decision is lost from"]
     order += ["Another class, another map?", "Maps, side by side", "Where the numbers come from"]
     places = [text.index(words) for words in order]
     assert places == sorted(places)
@@ -185,10 +186,10 @@ def test_markdown_links_to_figures_that_are_there(folder, tmp_path):
     assert folders.SHA in text
 
 
-def test_the_pdf_has_a_page_for_the_verdict_each_figure_and_the_provenance(folder, tmp_path):
+def test_the_pdf_has_a_page_for_the_verdict_the_words_each_figure_and_the_provenance(folder, tmp_path):
     content = write_report(folder, tmp_path / "report.pdf", "pdf").read_bytes()
     assert content.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type /Page\b", content)) == 6
+    assert len(re.findall(rb"/Type /Page\b", content)) == 7
 
 
 def test_networks_have_sections_of_their_own_and_methods_are_taken_once(tmp_path):

@@ -57,7 +57,8 @@ def test_without_theories_or_crossings_less_is_said():
     assert said(bare, "back") == ""  # nothing says which layer lies above which
     (placed,) = explanations(made({"m": FALLING}, PLAIN))
     assert "3.0 between c1 and input (projection block, stride 2)" in said(placed, "to")
-    assert "3.0 across 1 projection block and 1.3 across 1 stride (measured)" in said(placed, "to")
+    assert "Across 1 projection block 1 - |cos| falls by 3.0 decades (measured)." in said(placed, "to")
+    assert "Across 1 stride 1 - |cos| falls by 1.3 decades (measured)." in said(placed, "to")
     assert "averaged" not in placed.text
     assert "mixed" not in placed.text
     assert said(placed, "back") == "Read at c2 it still has 1 - |cos| 0.08 (measured)."
@@ -72,14 +73,63 @@ def test_what_is_lost_is_split_by_the_shares_of_t():
     )
     text = said(found, "to")
     assert "channels averaged: all of it is the start's own channels" in text  # 0.32 of 0.32
-    assert "channels averaged (50%) and locations mixed (50%)" in text
+    assert "50% of it the start's own channels that are averaged, 50% the overlap of origins" in text
     shares = [np.nan, 0.1, 0.1, 0.1, 0.1]
     (found,) = explanations(
         made({"m": FALLING}, PLAIN, **{schema.TRANSIENT: shares, schema.GRADIENT: inside})
     )
-    assert said(found, "to").count("locations mixed: 90% of it is the overlap of origins") == 3
+    assert said(found, "to").count("90% of it is the overlap of origins") == 3
+    assert "averaged" not in said(found, "to")  # how they come to overlap is not known
+    assert "mixed" not in said(found, "to")
     assert "Of what still differs at input 97% lies in the span of G and 10% comes" in said(found, "left")
     assert "gradient of one field" not in found.text  # which field it is, is not known
+
+
+def test_channels_are_averaged_where_origins_come_together_and_locations_mixed_where_they_widen():
+    numbers = {
+        schema.TRANSIENT: [np.nan, 0, 0, 0, 0],
+        schema.APART: [np.nan, 0.1, 0.1, 0.02, 0.01],
+        schema.WIDTH: [np.nan, 0.5, 1.0, 1.1, 3.0],
+    }
+    (found,) = explanations(made({"m": FALLING}, PLAIN, **numbers))
+    between = dict(zip(("c3", "c2", "c1"), ("c2", "c1", "input"), strict=True))
+    parts = {
+        a: next(p for p in said(found, "to").split(";") if f"between {a} and {b}" in p)
+        for a, b in between.items()
+    }
+    assert (
+        "locations mixed: all of it is the overlap of origins, which widen (0.5 to 1 pixels)" in parts["c3"]
+    )
+    assert "channels averaged: all of it is the overlap of origins, whose means come together" in parts["c2"]
+    assert "locations mixed: " in parts["c1"]
+
+
+def test_what_rises_is_said_to_rise():
+    (found,) = explanations(made({"m": [0.5, 0.01, 4e-5, 4e-4, 4e-6]}, PLAIN))
+    assert "Across 1 stride 1 - |cos| rises by 1.0 decades (measured)." in said(found, "to")
+
+
+def test_the_field_is_named_where_its_gradient_is_most_of_what_differs():
+    numbers = {schema.TRANSIENT: 0.1, schema.GRADIENT: 0.97, schema.WIDTH: 1.23, schema.APART: 0.02}
+    more = {name: [np.nan, *[value] * 4] for name, value in numbers.items()}
+    data = made({"m": FALLING}, PLAIN, **more)
+    data[schema.CUT] = ("method", "start"), np.array([["c3 (8 x 8)"]], object)
+    (found,) = explanations(data)
+    text = said(found, "left")
+    assert "by the gradient of one field, the location weights on c3 (8 x 8)" in text
+    assert "an origin is 1.2 of its pixels wide" in text
+    assert "0.02 from their mean (rms) (theorem gradient-expansion; origin)." in text
+    data[schema.CUT] = ("method", "start"), np.array([[np.nan]], object)  # joined with what has none
+    (found,) = explanations(data)
+    assert "one field" not in found.text
+    data[schema.CUT] = ("method", "start"), np.array([["c3 (8 x 8)"]], object)
+    for own, words in (
+        (0.5, "on c3 (8 x 8) and by the start's own channels"),
+        (0.9, "mostly by what the start's"),
+    ):
+        (found,) = explanations(data.assign({schema.TRANSIENT: 0 * data[schema.TRANSIENT] + own}))
+        assert words in said(found, "left")
+        assert "one field" not in found.text
 
 
 def test_other_methods_and_starts_that_remember_are_what_brings_it_back():
@@ -162,7 +212,7 @@ def test_a_stride_is_named():
 
     found = explained(build, "5", theories=())
     assert "between 3 and 1 (convolution 2 x 2, stride 2)" in largest(found)
-    assert "across 1 stride " in said(found, "to")
+    assert "Across 1 stride 1 - |cos| falls by " in said(found, "to")
 
 
 class Residual(nn.Module):
@@ -186,10 +236,10 @@ class Residual(nn.Module):
 def test_a_projection_block_is_where_a_residual_network_forgets():
     found = explained(Residual, "add_1", size=6, theories=())
     assert "(projection block)" in largest(found)
-    assert "across 1 projection block" in said(found, "to")
+    assert "Across 1 projection block 1 - |cos| falls by " in said(found, "to")
 
 
-def test_a_pointwise_layer_averages_channels_and_a_start_of_one_channel_mixes_locations():
+def test_a_pointwise_layer_averages_the_starts_channels_of_which_a_start_of_one_has_none():
     def pointwise() -> nn.Module:
         body = [kept(3), nn.ReLU(), alike(nn.Conv2d(3, 8, 1)), nn.ReLU(), kept(8), nn.ReLU()]
         return nn.Sequential(*body, nn.Flatten(), nn.Linear(8 * 144, 4))
@@ -207,8 +257,8 @@ def test_a_pointwise_layer_averages_channels_and_a_start_of_one_channel_mixes_lo
         return model
 
     found = explained(one, "5", theories=("origin",))
-    assert "channels averaged" not in found.text
-    assert "locations mixed: 100% of it is the overlap of origins" in said(found, "to")
+    assert said(found, "to").count("100% of it is the overlap of origins") == 2
+    assert "start's own" not in said(found, "to")
     assert "0% comes from the start's own channels" in said(found, "left")
 
 

@@ -45,6 +45,8 @@ def test_a_module_of_ones_own_gets_verdicts_numbers_a_figure_and_a_page(tmp_path
     assert list(found.verdict) == ["lrp-alpha1beta0", "gradient"]
     assert "lrp-alpha1beta0" in str(found.verdict)
     assert found.verdict["gradient"].text in str(found)
+    assert [one.method for one in found.explanation] == ["lrp-alpha1beta0", "gradient"]
+    assert all(one.text in str(found) for one in found.explanation)
     table = found.to_dataframe()
     assert {"method", "layer", "measured_deficit_median", "predicted_local_spectrum"} <= set(table)
     assert found.summary["violations"] == 0
