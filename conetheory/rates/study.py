@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from conetheory.chain.cost import passes
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
@@ -19,7 +18,7 @@ from conetheory.predict.registry import applies, theories
 from conetheory.progress import Progress, silent
 from conetheory.rates import layer, sofar
 from conetheory.rates.block import finite_block
-from conetheory.rates.budget import Budget
+from conetheory.rates.budget import Budget, passes
 from conetheory.rates.operation import Operation, is_own
 from conetheory.rates.origins import PASSES as ORIGIN
 from conetheory.rates.origins import Spread, spreads
