@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from conetheory import networks
     from conetheory.certify import certify_csc
     from conetheory.chain import RelevanceChain
+    from conetheory.contraction import rates
     from conetheory.measure import measure_csc
     from conetheory.predict import predict_csc
     from conetheory.results import Result, compare
@@ -25,6 +26,7 @@ __all__ = [
     "measure_csc",
     "networks",
     "predict_csc",
+    "rates",
 ]
 
 # torch's side is imported on first use: `conetheory.theory` works without torch
@@ -41,5 +43,6 @@ __getattr__, __dir__ = attach(
         "measure_csc": "conetheory.measure",
         "networks": "conetheory.networks",
         "predict_csc": "conetheory.predict",
+        "rates": "conetheory.contraction",
     },
 )

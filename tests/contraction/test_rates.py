@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -11,9 +12,9 @@ import pytest
 import torch
 
 from conetheory.chain.layers import state_cuts
-from conetheory.rates import Operation, Rates, block, layer, origins, rates, sofar
-from conetheory.rates.budget import passes
-from conetheory.rates.operation import is_own
+from conetheory.contraction import Operation, Rates, block, layer, origins, rates, sofar
+from conetheory.contraction.budget import passes
+from conetheory.contraction.operation import is_own
 from conetheory.theory import cone, ergodicity
 from tests.toys import chain as toy_chain
 
@@ -21,6 +22,7 @@ METHODS = ("lrp-alpha1beta0", "lrp-alpha2beta1", "lrp-gamma", "gradient")
 NETWORKS = ("small vgg", "residual with a signed branch", "average pool padded", "max pool overlapping")
 
 
+@cache
 def chain(network: str, method: str):
     return toy_chain(network, method, count=1).double()
 

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from conetheory.rates.block import Block
-from conetheory.rates.layer import Meeting, Ratio, Size
-from conetheory.rates.sided import Sided
-from conetheory.rates.sofar import RitzRatio
+from conetheory.contraction.block import Block
+from conetheory.contraction.layer import Meeting, Ratio, Size
+from conetheory.contraction.sided import Sided
+from conetheory.contraction.sofar import RitzRatio
 
 
 @dataclass

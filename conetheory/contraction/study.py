@@ -12,18 +12,18 @@ import numpy as np
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.contraction import layer, sofar
+from conetheory.contraction.block import finite_block
+from conetheory.contraction.budget import Budget, passes
+from conetheory.contraction.operation import Operation, is_own
+from conetheory.contraction.origins import PASSES as ORIGIN
+from conetheory.contraction.origins import Spread, spreads
+from conetheory.contraction.record import Record
+from conetheory.contraction.sided import Sided
 from conetheory.measure.meter import CscMeter
 from conetheory.predict.predictions import predict_csc
 from conetheory.predict.registry import applies, theories
 from conetheory.progress import Progress, silent
-from conetheory.rates import layer, sofar
-from conetheory.rates.block import finite_block
-from conetheory.rates.budget import Budget, passes
-from conetheory.rates.operation import Operation, is_own
-from conetheory.rates.origins import PASSES as ORIGIN
-from conetheory.rates.origins import Spread, spreads
-from conetheory.rates.record import Record
-from conetheory.rates.sided import Sided
 from conetheory.theory import cone
 from conetheory.theory.records import NotApplicable
 

@@ -5,7 +5,7 @@ above it whose cone is bounded at a location, `sofar` and `origins` what the cha
 spends a budget on them, `record` and `result` keep what came out.
 """
 
-from conetheory.rates.operation import Operation
-from conetheory.rates.result import Rates, rates
+from conetheory.contraction.operation import Operation
+from conetheory.contraction.result import Rates, rates
 
 __all__ = ["Operation", "Rates", "rates"]

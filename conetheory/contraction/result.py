@@ -11,11 +11,11 @@ import numpy as np
 
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.contraction import variables
+from conetheory.contraction.layer import Ratio
+from conetheory.contraction.record import Record
+from conetheory.contraction.study import PASSES, Study
 from conetheory.progress import Progress, silent
-from conetheory.rates import variables
-from conetheory.rates.layer import Ratio
-from conetheory.rates.record import Record
-from conetheory.rates.study import PASSES, Study
 from conetheory.results.dataset import Result
 from conetheory.results.layout import frame, provenance
 from conetheory.schema import DIMS, SIDES

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.relevance import RelevanceChain
-from conetheory.rates.sided import Sided, absent
+from conetheory.contraction.sided import Sided, absent
 from conetheory.theory import cone
 
 PAIRS = 2**32  # operations that the comparison of all pairs of rows may take

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from conetheory.rates.operation import Operation
-from conetheory.rates.sided import Sided, absent
+from conetheory.contraction.operation import Operation
+from conetheory.contraction.sided import Sided, absent
 from conetheory.rules.base import Rule
 from conetheory.theory import cone, ergodicity
 from conetheory.theory.spectrum import leading_singular_values, perron_root
