@@ -2,122 +2,62 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from conetheory.cli.explain import run_explain
 from conetheory.cli.listings import list_methods, list_models, show_theorems
-from conetheory.cli.options import OPTIONS, Task
 from conetheory.cli.report import run_report
 from conetheory.cli.sanity import run_classes, run_sanity
 from conetheory.cli.simulation import run_simulation
+from conetheory.cli.tasks import certify, compare, csc, demo, predict
+from conetheory.cli.values import shown_default
 from conetheory.errors import ConeTheoryError
+from conetheory.version import __version__
 
-# typer has its own copy of click in some versions, so the class is found through one that typer exports
-CLICK_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 BAD_INPUT, INTERRUPTED = 2, 130
+HELP = "How fast, why, and with what guarantee modified-backprop attributions forget the network's decision."
 
-app = typer.Typer(
+# A command is a function, found here by its name. Its docstring is its help, its parameters are its options
+# (groups of them are in `options`); what is slow to import (torch) it imports when it is called.
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "compare": compare,
+    "csc": csc,
+    "predict": predict,
+    "certify": certify,
+    "explain": run_explain,
+    "sanity": run_sanity,
+    "classes": run_classes,
+    "simulate": run_simulation,
+    "report": run_report,
+    "methods": list_methods,
+    "models": list_models,
+    "theorems": show_theorems,
+}
+
+app = App(
     name="conetheory",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    help=HELP,
+    help_flags=["-h", "--help"],
+    help_format="plaintext",
+    version=f"conetheory {__version__}",
+    version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
+    default_parameter=Parameter(negative=(), allow_repeating=True, show_default=shown_default),
 )
-
-COMMON = ["weights", "images", "limit", "method", "start", "vectors", "seed", "device", "dtype"]
-RULE = ["bias", "stabiliser", "empty_pool", "set", "repro"]
-OUTPUT = ["out", "resume", "json"]
-PREDICT, CERTIFY = ["theory", "predict_images"], ["certify_images"]
-
-TASKS = (
-    Task("compare", "Measure CSC, predict it, certify it, and lay the three over each other."),
-    Task("csc", "Measure cosine similarity convergence (CSC).", predicts=False, certifies=False),
-    Task("predict", "Predict the CSC deficit without measuring it.", measures=False, certifies=False),
-    Task("certify", "Certify which cosine any two starts have at least.", measures=False, predicts=False),
-)
-DEMO = Task("demo", "The main job on the bundled network and photographs; downloads nothing.", folder="demo")
-
-
-def _job_command(task: Task, run: str, names: Sequence[str], **defaults: Any) -> None:
-    """Register a command with the options called `names`; `defaults` replace those of their table.
-
-    run: `module:function`, imported when the command is called.
-    """
-
-    def command(**given: Any) -> None:
-        module, _, function = run.partition(":")
-        getattr(import_module(f"conetheory.cli.{module}"), function)(task, given)
-
-    parameters = [_parameter(name, defaults) for name in names]
-    command.__signature__ = inspect.Signature(parameters)
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    command.__name__ = task.name
-    app.command(task.name, help=task.help)(command)
-
-
-def _parameter(name: str, defaults: dict[str, Any]) -> inspect.Parameter:
-    annotation, usual = OPTIONS[name]
-    default = defaults.get(name, usual)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-_job_command(
-    DEMO, "demo:run_demo", ["limit", "vectors", "seed", "device", "dtype", "positions", *OUTPUT], limit=4
-)
-for _task in TASKS:
-    _job_command(
-        _task,
-        "compare:run_task",
-        [
-            "model",
-            *COMMON,
-            *(PREDICT if _task.predicts else []),
-            *(CERTIFY if _task.certifies else []),
-            *(["positions"] if _task.predicts or _task.certifies else []),
-            *RULE,
-            *OUTPUT,
-        ],
-    )
-app.command("explain")(run_explain)
-app.command("sanity")(run_sanity)
-app.command("classes")(run_classes)
-app.command("simulate")(run_simulation)
-app.command("report")(run_report)
-app.command("methods")(list_methods)
-app.command("models")(list_models)
-app.command("theorems")(show_theorems)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from conetheory.version import __version__
-
-        typer.echo(f"conetheory {__version__}")
-        raise typer.Exit
-
-
-@app.callback(invoke_without_command=True)
-def _root(
-    context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
-    ] = False,
-) -> None:
-    """How fast, why, and with what guarantee modified-backprop attributions forget the network's decision."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+for _order, (_name, _command) in enumerate(COMMANDS.items()):
+    app.command(_command, name=_name, sort_key=_order)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code: 0, 2 after bad input, 130 after an interruption."""
     argv = sys.argv[1:] if arguments is None else list(arguments)
     _write_what_can_be_written()
-    code = _guarded(lambda: app(args=argv, prog_name="conetheory", standalone_mode=False))
+    code = _guarded(lambda: app(argv, result_action="return_value", exit_on_error=False, print_error=False))
     if code == INTERRUPTED:
         _complain("interrupted; --resume takes up the methods that were done")
     return code
@@ -136,9 +76,9 @@ def _guarded(run: Callable[[], Any]) -> int:
         code = run()
     except ConeTheoryError as error:
         return _complain(str(error))
-    except CLICK_ERROR as error:
-        return _complain(error.format_message())
-    except (typer.Abort, KeyboardInterrupt):
+    except CycloptsError as error:
+        return _complain(_said(error))
+    except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:  # a full disk, a folder where a file should be, ...
         return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
@@ -151,11 +91,18 @@ def _guarded(run: Callable[[], Any]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _said(error: CycloptsError) -> str:
+    """What was wrong with the arguments."""
+    if isinstance(error, UnusedCliTokensError):
+        return f"unexpected argument {(error.unused_tokens or ['?'])[0]!r}"
+    return str(error)
+
+
 def _out_of_memory(error: Exception) -> bool:
     """torch raises RuntimeError where it can't allocate, numpy MemoryError."""
     return isinstance(error, MemoryError) or "allocate" in str(error)
 
 
 def _complain(message: str) -> int:
-    typer.echo(f"conetheory: {' '.join(message.split())}", err=True)
+    print(f"conetheory: {' '.join(message.split())}", file=sys.stderr)
     return BAD_INPUT

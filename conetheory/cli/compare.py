@@ -5,15 +5,14 @@ from __future__ import annotations
 import json as json_format
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import typer
 
 from conetheory import networks
 from conetheory.chain.checks import device_of
 from conetheory.cli import console
-from conetheory.cli.options import Task, distinct
-from conetheory.cli.request import DTYPES, given_parameters, one_of, read_images
+from conetheory.cli.job import COMPARE, CSC, Job, Task
+from conetheory.cli.options import CertifyOptions, TheoryOptions
+from conetheory.cli.request import dtype_of, read_images
+from conetheory.cli.values import distinct
 from conetheory.errors import InputError
 from conetheory.networks import Network
 from conetheory.predict.registry import find, theories, usual
@@ -31,36 +30,37 @@ from conetheory.runs.study import Study
 MANY = 3  # methods above which there is one row a method in place of a table each
 
 
-def run_task(task: Task, given: dict[str, Any]) -> None:
+def run_task(task: Task, job: Job) -> None:
     """Run one of the commands with the options that were given."""
-    study = study_of(task, given)
+    study = study_of(task, job)
     comparison = study.run()
-    present(task, comparison, store.write_all(comparison, study.out), given["json"])
+    present(task, comparison, store.write_all(comparison, study.out), job.options.output.json)
 
 
-def study_of(task: Task, given: dict[str, Any]) -> Study:
+def study_of(task: Task, job: Job) -> Study:
     """Check the cheap options first, then the network, its layers, the images and the folder."""
-    device, dtype = device_of(given["device"]), one_of("dtype", given["dtype"], DTYPES)
-    asked, predicted = given["method"], _theories(task, given)
-    methods = chosen_methods(asked, given_parameters(given))
-    network = networks.load(given["model"], given.get("weights")).to(device=device)
-    images = read_images(network, given)
+    asked, output = job.options, job.options.output
+    device, dtype = device_of(asked.placement.device), dtype_of(asked.placement.dtype)
+    predicted = _theories(task, job.theories)
+    methods = chosen_methods(asked.methods.method, asked.methods.parameters)
+    network = networks.load(job.model, asked.network.weights).to(device=device)
+    images = read_images(network, asked.images)
     settings = Settings(
-        starts=_starts(task, network, given.get("start")),
-        vectors=given["vectors"],
-        seed=given["seed"],
+        starts=_starts(task, network, asked.start),
+        vectors=asked.drawing.vectors,
+        seed=asked.drawing.seed,
         theories=predicted,
-        predict=given.get("predict_images"),
-        certify=_certified(task, given),
-        positions=given.get("positions"),
+        predict=job.theories.predict_images,
+        certify=_certified(task, job.certified),
+        positions=job.sample.positions,
         device=device,
         dtype=dtype,
         measure=task.measures,
-        repro=chosen(given.get("repro")),
+        repro=chosen(asked.methods.repro),
     )
-    out = store.folder(given["out"] or Path("out") / (task.folder or f"{task.name}-{network.name}"))
-    options = {"settings": settings, "command": task.name}
-    return Study(network, images, methods, out, given["resume"], ALL in asked, **options)
+    out = store.folder(output.out or Path("out") / (task.folder or f"{task.name}-{network.name}"))
+    lenient = ALL in asked.methods.method
+    return Study(network, images, methods, out, output.resume, lenient, settings=settings, command=task.name)
 
 
 def present(
@@ -71,7 +71,7 @@ def present(
         whole = task.measures and task.predicts
         said = {"explanation": [one.record() for one in comparison.explanations]}
         short = comparison.summary | said
-        typer.echo(json_format.dumps(short, indent=2) if whole else comparison.to_json())
+        print(json_format.dumps(short, indent=2) if whole else comparison.to_json())
         return
     stdout = console.out()
     many = comparison.dataset.sizes["method"] > MANY
@@ -89,26 +89,25 @@ def present(
         stdout.print(line, soft_wrap=True, markup=False)
 
 
-def _theories(task: Task, given: dict[str, Any]) -> tuple[str, ...]:
+def _theories(task: Task, asked: TheoryOptions) -> tuple[str, ...]:
     if not task.predicts:
         return ()
-    asked = [find(name).name for name in given.get("theory") or usual()]
-    return tuple(name for name in theories() if name in asked)
+    names = [find(name).name for name in asked.theory or usual()]
+    return tuple(name for name in theories() if name in names)
 
 
-def _starts(task: Task, network: Network, asked: list[str] | None) -> tuple[str, ...]:
-    starts = asked or (network.starts if task.name == "csc" else ("logits",))
+def _starts(task: Task, network: Network, asked: Sequence[str]) -> tuple[str, ...]:
+    starts = asked or (network.starts if task is CSC else ("logits",))
     for start in starts:
         if network.resolve(start) == "input":
             raise InputError(f"start {start!r} has no layer below it")
     return tuple(distinct(starts, network.resolve))
 
 
-def _certified(task: Task, given: dict[str, Any]) -> int | None:
+def _certified(task: Task, asked: CertifyOptions) -> int | None:
     """Images to certify: none, all (None), or so many."""
     if not task.certifies:
         return 0
-    asked = given.get("certify_images")
-    if asked == 0 and not task.measures:
+    if asked.certify_images == 0 and not task.measures:
         raise InputError("--certify-images must be at least 1 where nothing else is done, not 0")
-    return 1 if asked is None and task.name == "compare" else asked
+    return 1 if asked.certify_images is None and task is COMPARE else asked.certify_images

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from conetheory.cli.compare import present, study_of
-from conetheory.cli.options import Task
+from conetheory.cli.job import Job, Task
 from conetheory.report import write_report
 from conetheory.report.comparison_tables import sentence
 from conetheory.results.dataset import Result
@@ -20,7 +19,7 @@ from conetheory.saliency.maps import explain_maps
 from conetheory.sanity import sanity_check
 
 MODEL = "cifar10_cnn"
-METHODS = ["lrp-alpha1beta0", "lrp-alpha2beta1", "gradient"]
+METHODS = ("lrp-alpha1beta0", "lrp-alpha2beta1", "gradient")
 PARTS: dict[str, Callable[..., Result]] = {
     "maps": explain_maps,
     "classes": class_sensitivity,
@@ -28,13 +27,13 @@ PARTS: dict[str, Callable[..., Result]] = {
 }
 
 
-def run_demo(task: Task, given: dict[str, Any]) -> None:
+def run_demo(task: Task, job: Job) -> None:
     """Measure, predict and certify three methods; then all the rest, and one page of it."""
-    study = study_of(task, given | {"model": MODEL, "method": METHODS})
+    study = study_of(task, job)
     store.refuse_others([_path(study, part) for part in PARTS], study.origin)
     comparison = study.run()
     paths = [*store.write_all(comparison, study.out), *_rest(study), write_report(study.out)]
-    present(task, comparison, paths, given["json"], sentence(comparison))
+    present(task, comparison, paths, job.options.output.json, sentence(comparison))
 
 
 def _rest(study: Study) -> list[Path]:

@@ -8,62 +8,52 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import Parameter
 
-from conetheory.cli.options import OPTIONS, distinct
+from conetheory.cli.options import Model, SeriesOptions
+from conetheory.cli.values import distinct
 
 if TYPE_CHECKING:
     from conetheory.progress import Progress
     from conetheory.results.dataset import Maps
     from conetheory.runs.series import Series
 
-Model, Weights, Images, Limit = (OPTIONS[n][0] for n in ("model", "weights", "images", "limit"))
-Method, Parameter, Device, Dtype = (OPTIONS[n][0] for n in ("method", "set", "device", "dtype"))
-Out, Resume, Json = (OPTIONS[n][0] for n in ("out", "resume", "json"))
 ORIGIN = "Draw as well where relevance at this layer comes from, at the location where it has the most."
 TARGET = "predicted, a class's number or its name (repeatable)."
 
 
 def run_explain(
     model: Model,
-    weights: Weights = None,
-    images: Images = None,
-    limit: Limit = None,
-    method: Method = ["lrp-alpha1beta0"],  # noqa: B006 (typer copies it)
-    target: Annotated[list[str], typer.Option(metavar="CLASS", help=TARGET)] = ["predicted"],  # noqa: B006
-    set: Parameter = None,
-    origin: Annotated[str | None, typer.Option(metavar="LAYER", help=ORIGIN, show_default=False)] = None,
-    device: Device = "auto",
-    dtype: Dtype = "float32",
-    out: Out = None,
-    resume: Resume = False,
-    json: Json = False,
+    /,
+    *,
+    target: Annotated[tuple[str, ...], Parameter(metavar="CLASS", help=TARGET)] = ("predicted",),
+    origin: Annotated[str | None, Parameter(metavar="LAYER", help=ORIGIN)] = None,
+    options: SeriesOptions = SeriesOptions(),
 ) -> None:
     """Saliency maps: what each method says of an image's predicted or any other class."""
-    given = locals()
     from conetheory.cli.request import request
     from conetheory.results.dataset import Maps
     from conetheory.runs.series import run_series
     from conetheory.saliency.maps import explain_maps
     from conetheory.saliency.pictures import PREDICTED, class_index
 
-    asked = request("explain", given)
-    target = distinct(target, lambda t: t if t == PREDICTED else class_index(asked.network, t))
+    asked = request("explain", model, options)
+    targets = distinct(target, lambda t: t if t == PREDICTED else class_index(asked.network, t))
 
     def compute(method: str, progress: Progress) -> Maps:
         placed = {"device": asked.device, "dtype": asked.dtype, "names": asked.names}
         given = asked.network, asked.images.tensor, method
-        maps = explain_maps(*given, target, **placed, **asked.methods[method])
+        maps = explain_maps(*given, targets, **placed, **asked.methods[method])
         return maps if origin is None else _with_origins(maps, origin, given, placed | asked.methods[method])
 
-    settings = {"target": target} | ({} if origin is None else {"origin": origin})
+    settings = {"target": targets} | ({} if origin is None else {"origin": origin})
     maps = run_series(asked, Maps, settings, compute)
     _note_empty(maps)
     paths = _draw(asked, maps)
-    if json:
-        typer.echo(json_format.dumps(_summary(maps, paths), indent=2))
+    if options.output.json:
+        print(json_format.dumps(_summary(maps, paths), indent=2))
     else:
-        typer.echo(f"Written: {', '.join(map(str, [asked.out / 'maps.nc', *paths]))}")
+        print(f"Written: {', '.join(map(str, [asked.out / 'maps.nc', *paths]))}")
 
 
 def _with_origins(maps: Maps, layer: str, given: tuple[Any, ...], options: dict[str, Any]) -> Maps:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import Parameter
 from rich.table import Table
 
 from conetheory.cli.console import out
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from conetheory.rules.registry import Method
     from conetheory.theory.theorems import Theorem
 
-Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+Json = Annotated[bool, Parameter(help="Print as JSON.")]
+Entry = Annotated[str | None, Parameter(metavar="ID", help="One entry, in full.")]
+Markdown = Annotated[bool, Parameter(help="Print the README's table.")]
 PLAIN = (int, float, str, bool, type(None))
 # the architectures that the tests run; any feed-forward torchvision classification CNN is accepted
 TESTED = {
@@ -33,25 +35,25 @@ TESTED = {
 }
 
 
-def list_models(json: Json = False) -> None:
+def list_models(*, json: Json = False) -> None:
     """The tested networks; any other feed-forward torchvision classification CNN is tried as well."""
     if json:
-        typer.echo(json_format.dumps(TESTED, indent=2))
+        print(json_format.dumps(TESTED, indent=2))
         return
     table = Table("model", "weights and names")
     for name, text in TESTED.items():
         table.add_row(name, text)
     out().print(table)
-    typer.echo("Other feed-forward torchvision classification CNNs are accepted by their torchvision names.")
+    print("Other feed-forward torchvision classification CNNs are accepted by their torchvision names.")
 
 
-def list_methods(json: Json = False) -> None:
+def list_methods(*, json: Json = False) -> None:
     """The registry of methods: parameters with defaults, properties, the theories that apply, sources."""
     from conetheory.rules.registry import methods
 
     found = [_described(method) for method in methods()]
     if json:
-        typer.echo(json_format.dumps(found, indent=2))
+        print(json_format.dumps(found, indent=2))
         return
     flags = ("linear", "nonnegative", "sum_preserving")
     headings = ("method", "family", *(f.replace("_", "-") for f in flags), "theory", "parameters")
@@ -63,7 +65,7 @@ def list_methods(json: Json = False) -> None:
         text = (entry["description"], entry["source"])
         table.add_row(entry["name"], entry["family"], *marks, theory, parameters or "-", *text)
     out().print(table)
-    typer.echo(
+    print(
         "Also any lrp-alphaAbetaB with A - B = 1, such as lrp-alpha1.5beta0.5; lrp-zplus is lrp-alpha1beta0. "
         "Parameters are set with --set NAME=VALUE."
     )
@@ -87,13 +89,7 @@ def _described(method: Method) -> dict[str, Any]:
     }
 
 
-def show_theorems(
-    id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="One entry, in full.", show_default=False)
-    ] = None,
-    json: Json = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the README's table.")] = False,
-) -> None:
+def show_theorems(id: Entry = None, /, *, json: Json = False, markdown: Markdown = False) -> None:
     """The theorems: what they say, where they are from, coded and tested; with an ID, the proof too."""
     from conetheory.references import proof_prose
     from conetheory.theory.theorems import THEOREMS, theorem
@@ -101,9 +97,9 @@ def show_theorems(
     entries = list(THEOREMS.values()) if id is None else [theorem(id)]
     if json:
         found = [_with_references(entry) for entry in entries]
-        typer.echo(json_format.dumps(found if id is None else found[0], indent=2, ensure_ascii=False))
+        print(json_format.dumps(found if id is None else found[0], indent=2, ensure_ascii=False))
     elif markdown:
-        typer.echo(theorem_markdown(entries))
+        print(theorem_markdown(entries))
     elif id is None:
         table = Table("id", "title", "status", "proof", "machine-checked")
         for entry in entries:
@@ -112,7 +108,7 @@ def show_theorems(
         out().print(table)
     else:
         out().print(_full(entries[0]))
-        typer.echo("\n" + proof_prose(entries[0].proof))
+        print("\n" + proof_prose(entries[0].proof))
 
 
 def theorem_markdown(entries: Sequence[Theorem]) -> str:

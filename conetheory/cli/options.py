@@ -1,89 +1,183 @@
-"""The options of the commands: one table, from which each command takes its own."""
+"""Groups of options that commands share. A command takes each as one parameter, and the help as one panel.
+
+A dataclass that is decorated with `group(title)` is written flat on the command line: each of its fields is
+an option of the field's name. What it inherits and what it holds is written flat too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from typer import Argument, Option
+from cyclopts import Group, Parameter
 
+from conetheory.cli.values import named_value, whole
 from conetheory.counts import SEEDS, VECTORS
 
-
-@dataclass(frozen=True)
-class Task:
-    """A command of the main job, which of its parts it does, and a folder of its own under `out`."""
-
-    name: str
-    help: str
-    measures: bool = True
-    predicts: bool = True
-    certifies: bool = True
-    folder: str = ""
+Kind = TypeVar("Kind")
+# the panels of the help, in this order
+NETWORK, METHODS = Group("Network and images", sort_key=1), Group("Methods", sort_key=2)
+DRAWN, THEORIES = Group("Starts and draws", sort_key=3), Group("Theories and certificates", sort_key=4)
+COMPUTATION, OUTPUT = Group("Computation", sort_key=5), Group("Output", sort_key=6)
 
 
-MODEL = Argument(
-    metavar="MODEL", help="A network's name; `conetheory models` lists them.", show_default=False
-)
+def group(panel: Group | None = None) -> Callable[[type[Kind]], type[Kind]]:
+    """Make a dataclass a group of options, in a panel of the help."""
+    return Parameter(name="*", group=panel)
+
+
+Model = Annotated[str, Parameter(metavar="MODEL", help="A network's name; `conetheory models` lists them.")]
+Limit = Annotated[int | None, whole("N", "Take the first N images.", 1)]
+Json = Annotated[bool, Parameter(help="Print the results as JSON, and nothing else.")]
+
 WEIGHTS = "torchvision weights name, .safetensors or .pth file, or random:SEED. (default: the model's own)"
-IMAGES = "A picture, a folder or an ImageFolder tree (repeatable). (default: the bundled photographs)"
-START = "Start layer (repeatable). (default: the paper's for csc, else logits)"
+PICTURES = "A picture, a folder or an ImageFolder tree (repeatable). (default: the bundled photographs)"
 METHOD = "Method (repeatable), or all: every registered one that the network allows."
-THEORY = "A theory, such as second-moment (repeatable). (default: local-spectrum, two-scale, mean-field)"
-PREDICT = "Images that theories see, but for those of the very vectors. (default: all)"
-CERTIFY = "Images to certify. (default: 1 for compare, else all)"
-POSITIONS = "Locations per layer and image for theories and certificates. (default: what is affordable)"
+SET = "A parameter of the methods that have it, such as percentile=90 (repeatable)."
 BIAS = "What the rule does with biases: none, bach or signed, where it has the choice. (default: its own)"
 EMPTY = "An output with one empty pool: drop its share, or renormalise. (default: drop)"
 STABILISER = "Added to the pools, with their sign. (default: 0)"
 REPRO = "A choice of the paper's own code, or icml2020 for all of them (repeatable)."
-SET = "A parameter of the methods that have it, such as percentile=90 (repeatable)."
+START = "Start layer (repeatable). (default: the paper's for csc, else logits)"
+THEORY = "A theory, such as second-moment (repeatable). (default: local-spectrum, two-scale, mean-field)"
+PREDICT = "Images that theories see, but for those of the very vectors. (default: all)"
+CERTIFY = "Images to certify. (default: 1 for compare, else all)"
+POSITIONS = "Locations per layer and image for theories and certificates. (default: what is affordable)"
 RESUME = "Take up the methods that OUT holds already with the same settings."
 
-OPTIONS: dict[str, tuple[Any, Any]] = {
-    "model": (Annotated[str, MODEL], ...),
-    "weights": (Annotated[str | None, Option(metavar="W", help=WEIGHTS, show_default=False)], None),
-    "images": (Annotated[list[str] | None, Option(metavar="DIR", help=IMAGES, show_default=False)], None),
-    "limit": (Annotated[int | None, Option(metavar="N", min=1, help="Take the first N images.")], None),
-    "method": (Annotated[list[str], Option(help=METHOD)], ["lrp-alpha1beta0"]),
-    "start": (Annotated[list[str] | None, Option(metavar="LAYER", help=START, show_default=False)], None),
-    "vectors": (
-        Annotated[
-            int, Option(metavar="K", min=2, max=VECTORS, help="Random vectors per image and start layer.")
-        ],
-        10,
-    ),
-    "seed": (
-        Annotated[
-            int, Option(metavar="S", min=0, max=SEEDS, help="Seed of the vectors and the sampled locations.")
-        ],
-        0,
-    ),
-    "device": (Annotated[str, Option(help="auto, cpu or cuda.")], "auto"),
-    "dtype": (Annotated[str, Option(help="float32 or float64.")], "float32"),
-    "theory": (Annotated[list[str] | None, Option(help=THEORY, show_default=False)], None),
-    "predict_images": (Annotated[int | None, Option(metavar="N", min=1, help=PREDICT)], None),
-    "certify_images": (Annotated[int | None, Option(metavar="N", min=0, help=CERTIFY)], None),
-    "positions": (Annotated[int | None, Option(metavar="P", min=1, help=POSITIONS)], None),
-    "bias": (Annotated[str | None, Option(help=BIAS, show_default=False)], None),
-    "stabiliser": (Annotated[float | None, Option(metavar="EPS", help=STABILISER, show_default=False)], None),
-    "empty_pool": (Annotated[str | None, Option(help=EMPTY, show_default=False)], None),
-    "set": (Annotated[list[str] | None, Option(metavar="NAME=VALUE", help=SET, show_default=False)], None),
-    "repro": (Annotated[list[str] | None, Option(metavar="CHOICE", help=REPRO, show_default=False)], None),
-    "out": (
-        Annotated[Path | None, Option(metavar="DIR", help="Folder for the results. (default: ./out/...)")],
-        None,
-    ),
-    "resume": (Annotated[bool, Option("--resume", help=RESUME)], False),
-    "json": (Annotated[bool, Option("--json", help="Print the results as JSON, and nothing else.")], False),
-}
+
+@group(NETWORK)
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Which weights."""
+
+    weights: Annotated[str | None, Parameter(metavar="W", help=WEIGHTS)] = None
 
 
-def distinct(names: Iterable[str], meaning: Callable[[str], Hashable]) -> list[str]:
-    """The names without later ones that mean the same."""
-    found: dict[Hashable, str] = {}
-    for name in names:
-        found.setdefault(meaning(name), name)
-    return list(found.values())
+@group(NETWORK)
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """Which pictures."""
+
+    images: Annotated[tuple[str, ...], Parameter(metavar="DIR", help=PICTURES)] = ()
+    limit: Limit = None
+
+
+@group(METHODS)
+@dataclass(frozen=True, kw_only=True)
+class MethodOptions:
+    """Which methods, with which parameters."""
+
+    method: Annotated[tuple[str, ...], Parameter(metavar="METHOD", help=METHOD)] = ("lrp-alpha1beta0",)
+    set: Annotated[tuple[str, ...], Parameter(metavar="NAME=VALUE", help=SET)] = ()
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters that were given, for the methods that have them. Raises `InputError`."""
+        return dict(map(named_value, self.set))
+
+
+@group(METHODS)
+@dataclass(frozen=True, kw_only=True)
+class RuleOptions(MethodOptions):
+    """Which methods, and how their rules treat biases and empty pools."""
+
+    bias: Annotated[str | None, Parameter(metavar="BIAS", help=BIAS)] = None
+    stabiliser: Annotated[float | None, Parameter(metavar="EPS", help=STABILISER)] = None
+    empty_pool: Annotated[str | None, Parameter(metavar="SHARE", help=EMPTY)] = None
+    repro: Annotated[tuple[str, ...], Parameter(metavar="CHOICE", help=REPRO)] = ()
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Those of options of their own, and those of `--set`, which win. Raises `InputError`."""
+        own = {"bias": self.bias, "stabiliser": self.stabiliser, "empty_pool": self.empty_pool}
+        return {name: value for name, value in own.items() if value is not None} | super().parameters
+
+
+@group(DRAWN)
+@dataclass(frozen=True, kw_only=True)
+class SeedOptions:
+    """What is drawn at random."""
+
+    seed: Annotated[int, whole("S", "Seed of all that is drawn.", 0, SEEDS)] = 0
+
+
+@group(DRAWN)
+@dataclass(frozen=True, kw_only=True)
+class Drawing(SeedOptions):
+    """Which vectors are drawn."""
+
+    vectors: Annotated[int, whole("K", "Random vectors per image and start layer.", 2, VECTORS)] = 10
+
+
+@group(THEORIES)
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions:
+    """How much of a layer theories and certificates look at."""
+
+    positions: Annotated[int | None, whole("P", POSITIONS, 1)] = None
+
+
+@group(THEORIES)
+@dataclass(frozen=True, kw_only=True)
+class TheoryOptions:
+    """What is predicted."""
+
+    theory: Annotated[tuple[str, ...], Parameter(metavar="THEORY", help=THEORY)] = ()
+    predict_images: Annotated[int | None, whole("N", PREDICT, 1)] = None
+
+
+@group(THEORIES)
+@dataclass(frozen=True, kw_only=True)
+class CertifyOptions:
+    """What is certified."""
+
+    certify_images: Annotated[int | None, whole("N", CERTIFY)] = None
+
+
+@group(COMPUTATION)
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where and how precisely it is computed."""
+
+    device: Annotated[str, Parameter(metavar="DEVICE", help="auto, cpu or cuda.")] = "auto"
+    dtype: Annotated[str, Parameter(metavar="DTYPE", help="float32 or float64.")] = "float32"
+
+
+@group(OUTPUT)
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What is kept and what is printed."""
+
+    out: Annotated[
+        Path | None, Parameter(metavar="DIR", help="Folder for the results. (default: ./out/...)")
+    ] = None
+    resume: Annotated[bool, Parameter(help=RESUME)] = False
+    json: Json = False
+
+
+@group()
+@dataclass(frozen=True, kw_only=True)
+class SeriesOptions:
+    """What every command asks that gives results of methods on a network's images."""
+
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    images: ImageOptions = field(default_factory=ImageOptions)
+    methods: MethodOptions = field(default_factory=MethodOptions)
+    placement: Placement = field(default_factory=Placement)
+    output: Output = field(default_factory=Output)
+
+
+@group()
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions(SeriesOptions):
+    """What the commands of the main job ask."""
+
+    methods: RuleOptions = field(default_factory=RuleOptions)
+    drawing: Drawing = field(default_factory=Drawing)
+    start: Annotated[
+        tuple[str, ...],
+        Parameter(metavar="LAYER", help=START, group=DRAWN),
+    ] = ()

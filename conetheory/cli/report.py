@@ -5,22 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import Parameter
 
 from conetheory.cli import console
 
-Folder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="A folder with results of any commands.", show_default=False)
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="The report. (default: DIR/report.FORMAT)", show_default=False),
-]
-Format = Annotated[str, typer.Option(help="html, md (with PNG figures beside it) or pdf.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON, and nothing else.")]
+Folder = Annotated[Path, Parameter(name="DIR", help="A folder with results of any commands.")]
+Out = Annotated[Path | None, Parameter(metavar="FILE", help="The report. (default: DIR/report.FORMAT)")]
+Format = Annotated[str, Parameter(metavar="FORMAT", help="html, md (with PNG figures beside it) or pdf.")]
+Json = Annotated[bool, Parameter(help="Print the verdicts as JSON, and nothing else.")]
 
 
-def run_report(folder: Folder, out: Out = None, format: Format = "html", json: Json = False) -> None:
+def run_report(folder: Folder, /, *, out: Out = None, format: Format = "html", json: Json = False) -> None:
     """Verdicts, curves, cones, sanity checks and maps of a folder of results, as one page."""
     from conetheory.report import load_findings, write_report
     from conetheory.report.verdict_tables import verdict_tables
@@ -29,7 +24,7 @@ def run_report(folder: Folder, out: Out = None, format: Format = "html", json: J
     path = write_report(folder, out, format)
     networks = load_findings(folder)
     if json:
-        typer.echo(to_json([v for findings in networks for v in findings.verdicts]))
+        print(to_json([v for findings in networks for v in findings.verdicts]))
         return
     stdout = console.out()
     for findings in networks:

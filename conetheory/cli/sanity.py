@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json as json_format
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
+from cyclopts import Parameter
 
 from conetheory.cli import console
-from conetheory.cli.options import OPTIONS, distinct
+from conetheory.cli.options import Model, SeedOptions, SeriesOptions
+from conetheory.cli.values import distinct, whole
 
 if TYPE_CHECKING:
     import torch
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from conetheory.results.dataset import Sanity
     from conetheory.runs.series import Series
 
-Model, Weights, Images, Limit = (OPTIONS[n][0] for n in ("model", "weights", "images", "limit"))
-Method, Parameter, Seed = (OPTIONS[n][0] for n in ("method", "set", "seed"))
-Device, Dtype, Out, Resume, Json = (OPTIONS[n][0] for n in ("device", "dtype", "out", "resume", "json"))
 LAYER = "Layer to randomise (repeatable). (default: the paper's, else at most 9 of the network's)"
 SCHEME = "How: reset (as torch initialises the layer), permute, or model (as the network's authors do)."
 TARGET = "The explained class: predicted, or label where the folders of the images name it."
@@ -31,29 +29,23 @@ PAIR = "Two classes A,B (numbers or names) to compare on every image (repeatable
 WHOLE = "Images for which the maps of all classes are compared. (default: 1)"
 
 
+Scheme = Literal["reset", "permute", "model"]
+Target = Literal["predicted", "label"]
+
+
 def run_sanity(
     model: Model,
-    weights: Weights = None,
-    images: Images = None,
-    limit: Limit = None,
-    method: Method = ["lrp-alpha1beta0"],  # noqa: B006 (typer copies it)
-    layer: Annotated[list[str] | None, typer.Option(help=LAYER, show_default=False)] = None,
-    scheme: Annotated[str, typer.Option(help=SCHEME)] = "reset",
-    target: Annotated[str, typer.Option(help=TARGET)] = "predicted",
-    smooth: Annotated[int, typer.Option(metavar="N", min=0, help=SMOOTH)] = 0,
-    paper_ssim: Annotated[
-        bool, typer.Option("--paper-ssim", help="SSIM as the paper's code has it.")
-    ] = False,
-    set: Parameter = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    dtype: Dtype = "float32",
-    out: Out = None,
-    resume: Resume = False,
-    json: Json = False,
+    /,
+    *,
+    layer: Annotated[tuple[str, ...], Parameter(metavar="LAYER", help=LAYER)] = (),
+    scheme: Annotated[Scheme, Parameter(metavar="SCHEME", help=SCHEME)] = "reset",
+    target: Annotated[Target, Parameter(metavar="CLASS", help=TARGET)] = "predicted",
+    smooth: Annotated[int, whole("N", SMOOTH)] = 0,
+    paper_ssim: Annotated[bool, Parameter(help="SSIM as the paper's code has it.")] = False,
+    random: SeedOptions = SeedOptions(),
+    options: SeriesOptions = SeriesOptions(),
 ) -> None:
     """Randomise the network layer by layer: do the maps change? (Adebayo et al. 2018)"""
-    given = locals()
     from conetheory.cli.request import request
     from conetheory.report.map_tables import sanity_records, sanity_rows, shown_measure
     from conetheory.runs.progress import note
@@ -61,27 +53,27 @@ def run_sanity(
     from conetheory.saliency.similarity import PAPER, Ssim
     from conetheory.sanity import Sanity, SanitySettings, sanity_check
 
-    asked = request("sanity", given)
+    asked = request("sanity", model, options)
     settings = SanitySettings(
         layers=_layers(asked, layer),
         scheme=scheme,
-        seed=seed,
+        seed=random.seed,
         smooth=smooth,
         ssim=PAPER if paper_ssim else Ssim(),
         device=asked.device,
         dtype=asked.dtype,
     )
-    options = {"targets": _targets(asked, target), "fresh": _fresh(asked, model, scheme, seed)}
+    drawn = {"targets": _targets(asked, target), "fresh": _fresh(asked, model, scheme, random.seed)}
 
     def compute(name: str, progress: Progress) -> Sanity:
         mine = SanitySettings(**{**vars(settings), "parameters": asked.methods[name]})
         return sanity_check(
-            asked.network, asked.images.tensor, name, mine, names=asked.names, progress=progress, **options
+            asked.network, asked.images.tensor, name, mine, names=asked.names, progress=progress, **drawn
         )
 
     sanity = run_series(asked, Sanity, _described(settings) | {"target": target}, compute)
-    if json:
-        typer.echo(json_format.dumps(sanity_records(sanity), indent=2))
+    if options.output.json:
+        print(json_format.dumps(sanity_records(sanity), indent=2))
     else:
         _report(sanity_rows(sanity), asked, "sanity.nc", shown_measure(sanity))
     if "left_out" in sanity.dataset.attrs:
@@ -95,33 +87,25 @@ def run_sanity(
 
 def run_classes(
     model: Model,
-    weights: Weights = None,
-    images: Images = None,
-    limit: Limit = None,
-    method: Method = ["lrp-alpha1beta0"],  # noqa: B006 (typer copies it)
-    top: Annotated[int, typer.Option(metavar="K", min=2, help="Classes of largest logit to compare.")] = 10,
-    whole: Annotated[int, typer.Option(metavar="N", min=0, help=WHOLE, show_default=False)] = 1,
-    pair: Annotated[list[str] | None, typer.Option(metavar="A,B", help=PAIR, show_default=False)] = None,
-    set: Parameter = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    dtype: Dtype = "float32",
-    out: Out = None,
-    resume: Resume = False,
-    json: Json = False,
+    /,
+    *,
+    top: Annotated[int, whole("K", "Classes of largest logit to compare.", 2)] = 10,
+    whole_images: Annotated[int, whole("N", WHOLE), Parameter(name="--whole", show_default=False)] = 1,
+    pair: Annotated[tuple[str, ...], Parameter(metavar="A,B", help=PAIR)] = (),
+    random: SeedOptions = SeedOptions(),
+    options: SeriesOptions = SeriesOptions(),
 ) -> None:
     """Explain other classes of the same image: does the map change?"""
-    given = locals()
     from conetheory.cli.request import request
     from conetheory.report.map_tables import class_records, class_rows, tracking_sentence
     from conetheory.results.class_distances import Classes
     from conetheory.runs.series import run_series
     from conetheory.saliency.classes import ClassSettings, class_sensitivity
 
-    asked = request("classes", given)
-    pairs = tuple(dict.fromkeys(_pair(asked, text) for text in pair or ()))
+    asked = request("classes", model, options)
+    pairs = tuple(dict.fromkeys(_pair(asked, text) for text in pair))
     settings = ClassSettings(
-        top=top, whole=whole, pairs=pairs, seed=seed, device=asked.device, dtype=asked.dtype
+        top=top, whole=whole_images, pairs=pairs, seed=random.seed, device=asked.device, dtype=asked.dtype
     )
 
     def compute(name: str, progress: Progress) -> Classes:
@@ -131,11 +115,11 @@ def run_classes(
         )
 
     classes = run_series(asked, Classes, _described(settings), compute)
-    if json:
-        typer.echo(json_format.dumps(class_records(classes), indent=2))
+    if options.output.json:
+        print(json_format.dumps(class_records(classes), indent=2))
     else:
         _report(class_rows(classes), asked, "classes.nc")
-        typer.echo(tracking_sentence(classes))
+        print(tracking_sentence(classes))
 
 
 def _report(rows: list[dict[str, str]], asked: Series, file: str, measure: str = "") -> None:
@@ -149,10 +133,10 @@ def _report(rows: list[dict[str, str]], asked: Series, file: str, measure: str =
     console.out().print(table)
     if measure:
         said = "SSIM" if measure == "ssim" else measure
-        typer.echo(
+        print(
             f"Median {said} with the untouched map; in brackets what the chain below leaves of any relevance."
         )
-    typer.echo(f"Written: {asked.out / file}")
+    print(f"Written: {asked.out / file}")
 
 
 def _described(settings: Any) -> dict[str, Any]:
@@ -161,20 +145,18 @@ def _described(settings: Any) -> dict[str, Any]:
     return json_format.loads(json_format.dumps(plain))
 
 
-def _layers(asked: Series, names: list[str] | None) -> tuple[str, ...] | None:
+def _layers(asked: Series, names: tuple[str, ...]) -> tuple[str, ...] | None:
     """The asked layers, each once, whatever it was called; None for the usual ones."""
     from conetheory.networks.randomise import own_operations
 
-    return tuple(distinct(names or (), lambda name: own_operations(asked.network.graph, name))) or None
+    return tuple(distinct(names, lambda name: own_operations(asked.network.graph, name))) or None
 
 
-def _targets(asked: Series, target: str) -> torch.Tensor | None:
+def _targets(asked: Series, target: Target) -> torch.Tensor | None:
     import torch
 
     from conetheory.errors import InputError
 
-    if target not in ("predicted", "label"):
-        raise InputError(f"--target is predicted or label, not {target!r}")
     if target == "predicted":
         return None
     if asked.images.labels is None:

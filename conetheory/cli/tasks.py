@@ -1,0 +1,90 @@
+"""The commands of the main job: `compare` and its parts, and the demo."""
+
+from __future__ import annotations
+
+from conetheory.cli.job import CERTIFY, COMPARE, CSC, DEMO, PREDICT, Job
+from conetheory.cli.options import (
+    CertifyOptions,
+    Drawing,
+    ImageOptions,
+    Limit,
+    Model,
+    Output,
+    Placement,
+    RuleOptions,
+    SampleOptions,
+    StudyOptions,
+    TheoryOptions,
+)
+
+
+def compare(
+    model: Model,
+    /,
+    *,
+    theories: TheoryOptions = TheoryOptions(),
+    certified: CertifyOptions = CertifyOptions(),
+    sample: SampleOptions = SampleOptions(),
+    options: StudyOptions = StudyOptions(),
+) -> None:
+    """Measure CSC, predict it, certify it, and lay the three over each other."""
+    from conetheory.cli.compare import run_task
+
+    job = Job(model=model, options=options, theories=theories, certified=certified, sample=sample)
+    run_task(COMPARE, job)
+
+
+def csc(model: Model, /, *, options: StudyOptions = StudyOptions()) -> None:
+    """Measure cosine similarity convergence (CSC)."""
+    from conetheory.cli.compare import run_task
+
+    run_task(CSC, Job(model=model, options=options))
+
+
+def predict(
+    model: Model,
+    /,
+    *,
+    theories: TheoryOptions = TheoryOptions(),
+    sample: SampleOptions = SampleOptions(),
+    options: StudyOptions = StudyOptions(),
+) -> None:
+    """Predict the CSC deficit without measuring it."""
+    from conetheory.cli.compare import run_task
+
+    run_task(PREDICT, Job(model=model, options=options, theories=theories, sample=sample))
+
+
+def certify(
+    model: Model,
+    /,
+    *,
+    certified: CertifyOptions = CertifyOptions(),
+    sample: SampleOptions = SampleOptions(),
+    options: StudyOptions = StudyOptions(),
+) -> None:
+    """Certify which cosine any two starts have at least."""
+    from conetheory.cli.compare import run_task
+
+    run_task(CERTIFY, Job(model=model, options=options, certified=certified, sample=sample))
+
+
+def demo(
+    *,
+    limit: Limit = 4,
+    drawing: Drawing = Drawing(),
+    sample: SampleOptions = SampleOptions(),
+    placement: Placement = Placement(),
+    output: Output = Output(),
+) -> None:
+    """The main job on the bundled network and photographs; downloads nothing."""
+    from conetheory.cli.demo import METHODS, MODEL, run_demo
+
+    options = StudyOptions(
+        images=ImageOptions(limit=limit),
+        methods=RuleOptions(method=METHODS),
+        drawing=drawing,
+        placement=placement,
+        output=output,
+    )
+    run_demo(DEMO, Job(model=MODEL, options=options, sample=sample))
