@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from conetheory.cli.explain import run_explain
 from conetheory.cli.listings import list_methods, list_models, show_theorems
+from conetheory.cli.rates import run_rates
 from conetheory.cli.report import run_report
 from conetheory.cli.sanity import run_classes, run_sanity
 from conetheory.cli.simulation import run_simulation
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "csc": csc,
     "predict": predict,
     "certify": certify,
+    "rates": run_rates,
     "explain": run_explain,
     "sanity": run_sanity,
     "classes": run_classes,

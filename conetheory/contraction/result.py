@@ -35,7 +35,12 @@ class Rates(Result):
     @property
     def left_out(self) -> dict[str, float]:
         """What was left out for its cost, and that cost in vectors through the chain."""
-        return json.loads(self.dataset.attrs["left_out"])
+        return json.loads(str(self.dataset["rate_left_out"].values[0]))
+
+    @property
+    def spent(self) -> float:
+        """Vectors through the chain that were spent."""
+        return float(self.dataset["rate_passes"].values[0])
 
 
 def rates(
@@ -62,9 +67,10 @@ def rates(
     data = frame(chain.graph, chain.method, [start], names, values, extra)
     texts = {r.name: json.dumps(r.as_json()) for r in records}
     data["rate_record"] = (DIMS, np.array([[[texts[name] for name in data["layer"].values]]]))
-    settings = {"vectors": vectors, "seed": seed, "passes": passes, "passes_spent": study.budget.spent}
-    left_out = json.dumps(study.budget.left_out)
-    data = data.assign_attrs(provenance(chain.network, left_out=left_out, **settings))
+    settings = {"vectors": vectors, "seed": seed, "passes": passes}
+    data["rate_left_out"] = ("method", [json.dumps(study.budget.left_out)])
+    data["rate_passes"] = ("method", [study.budget.spent])
+    data = data.assign_attrs(provenance(chain.network, **settings))
     return Rates(data)
 
 

@@ -62,6 +62,8 @@ RATES = (
     ),
     Variable("rate_variance", "+Sigma", "variance that it adds to the origin", unit="pixel^2"),
     Variable("rate_between", "+G", "variance that it adds between channels' mean origins", unit="pixel^2"),
+    Variable("rate_left_out", "left out", "what was left out for its cost", ("method",), "", "text"),
+    Variable("rate_passes", "passes", "vectors through the chain spent", ("method",), COUNT, "exact"),
     Variable("rate_record", "record", "everything that is known of the operation, as JSON", DIMS, "", "text"),
 )
 

@@ -1,0 +1,82 @@
+"""`conetheory rates`: how fast each operation of a network contracts, analytic beside power iteration."""
+
+from __future__ import annotations
+
+import json as json_format
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from conetheory.cli import console
+from conetheory.cli.options import DRAWN, THEORIES, Drawing, Model, SeriesOptions
+from conetheory.cli.values import whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conetheory.contraction import Rates
+    from conetheory.progress import Progress
+
+BUDGET = "Vectors through the chain that may be spent; what is left out is named with its cost."
+EVERYTHING = "Leave nothing out, whatever it costs."
+
+
+def run_rates(
+    model: Model,
+    /,
+    *,
+    start: Annotated[str, Parameter(metavar="LAYER", help="Start layer.", group=DRAWN)] = "logits",
+    budget: Annotated[int, whole("N", BUDGET, 1), Parameter(group=THEORIES)] = 1000,
+    everything: Annotated[bool, Parameter(help=EVERYTHING, group=THEORIES)] = False,
+    drawing: Drawing = Drawing(),
+    options: SeriesOptions = SeriesOptions(),
+) -> None:
+    """Rates of contraction, operation by operation, at the first image: where is the decision forgotten?"""
+    from conetheory.chain import RelevanceChain
+    from conetheory.cli.request import request
+    from conetheory.contraction import Rates, rates
+    from conetheory.runs.series import run_series
+
+    asked = request("rates", model, options)
+    passes = float("inf") if everything else float(budget)
+    settings = {"start": start, "vectors": drawing.vectors, "seed": drawing.seed, "passes": passes}
+
+    def compute(name: str, progress: Progress) -> Rates:
+        placed = {"device": asked.device, "dtype": asked.dtype}
+        chain = RelevanceChain(asked.network, asked.images.tensor[:1], name, **placed, **asked.methods[name])
+        return rates(chain, **settings, progress=progress)
+
+    found = run_series(asked, Rates, settings, compute)
+    records = {name: found.of(name).records for name in map(str, found.dataset["method"].values)}
+    (asked.out / "rates.json").write_text(json_format.dumps(records, indent=1) + "\n")
+    paths = [asked.out / "rates.nc", asked.out / "rates.json", *_drawn(found, asked.out)]
+    if options.output.json:
+        print(json_format.dumps(records, indent=2))
+        return
+    _present(found)
+    print(f"Written: {', '.join(map(str, paths))}")
+
+
+def _present(found: Rates) -> None:
+    from conetheory.report.rate_tables import left_out_line, rate_legend, rate_sentence, rate_tables
+
+    stdout = console.out()
+    for name in map(str, found.dataset["method"].values):
+        one = found.of(name)
+        start = str(one.dataset["start"].values[0])
+        for table in rate_tables(one.records, f"{name} from {start}"):
+            stdout.print(table)
+        for line in [*rate_legend(one.records), rate_sentence(one.records)]:
+            stdout.print(line, soft_wrap=True, markup=False)
+        if line := left_out_line(one.left_out, one.spent):
+            stdout.print(line, soft_wrap=True, markup=False)
+
+
+def _drawn(found: Rates, out: Path) -> list[Path]:
+    from conetheory.plotting.rates import rates_figure
+
+    paths = []
+    for name in map(str, found.dataset["method"].values):
+        paths.append(out / f"rates-{name}.png")
+        rates_figure(found.of(name).dataset).savefig(paths[-1], dpi=150)
+    return paths
