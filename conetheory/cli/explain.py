@@ -51,10 +51,11 @@ def run_explain(
     target = distinct(target, lambda t: t if t == PREDICTED else class_index(asked.network, t))
 
     def compute(method: str, progress: Progress) -> Maps:
-        placed = {"device": asked.device, "dtype": asked.dtype, "names": asked.names}
+        options = {"device": asked.device, "dtype": asked.dtype, "names": asked.names}
+        options |= {"parameters": asked.methods[method]}
         given = asked.network, asked.images.tensor, method
-        maps = explain_maps(*given, target, **placed, **asked.methods[method])
-        return maps if origin is None else _with_origins(maps, origin, given, placed | asked.methods[method])
+        maps = explain_maps(*given, target, **options)
+        return maps if origin is None else _with_origins(maps, origin, given, options)
 
     settings = {"target": target} | ({} if origin is None else {"origin": origin})
     maps = run_series(asked, Maps, settings, compute)

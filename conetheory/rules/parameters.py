@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from math import isfinite
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from conetheory.errors import InputError
 
+P, R = ParamSpec("P"), TypeVar("R")
 INTEGERS = 2**63  # those of torch and of netCDF lie below
 WORDS = {
     float: "a finite number",
@@ -20,6 +23,23 @@ WORDS = {
     str: "text",
     Sequence: "a list of finite numbers",
 }
+
+
+def takes_parameters(function: Callable[P, R]) -> Callable[P, R]:
+    """A function with `parameters=`, for whose unknown keywords the error says that a rule's go there."""
+    known = inspect.signature(function).parameters
+
+    @wraps(function)
+    def checked(*args: P.args, **given: P.kwargs) -> R:
+        unknown = next((key for key in given if key not in known), None)
+        if unknown is not None:
+            name = function.__qualname__.removesuffix(".__init__")
+            raise TypeError(
+                f"{name} takes no argument {unknown!r}; a rule's own are parameters={{{unknown!r}: ...}}"
+            )
+        return function(*args, **given)
+
+    return checked
 
 
 def check_parameters(method: str, build: Callable[..., Any], given: Mapping[str, Any]) -> None:

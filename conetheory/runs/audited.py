@@ -15,6 +15,7 @@ from conetheory import networks
 from conetheory.chain.checks import checked_images
 from conetheory.counts import checked_whole
 from conetheory.networks import Images, Network
+from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.report import html_of, write
 from conetheory.report.findings import Findings
 from conetheory.report.verdict_tables import MARKS
@@ -106,7 +107,7 @@ class Audit:
 
 
 def audit(
-    model: str | nn.Module | Network,
+    model: str | Model,
     images: Tensor | Images | str | Path | Sequence[str | Path] | None = None,
     methods: str | Sequence[str] = METHODS,
     *,
@@ -123,7 +124,7 @@ def audit(
     Parameters
     ----------
     model
-        a name, a module of yours (which is traced), or a `Network` (see `networks.load`).
+        a name, a module of yours (which is traced), a `Network` (see `networks.load`) or a `Graph`.
     images
         preprocessed `(N, C, H, W)`, or pictures: files or folders; None: the bundled photographs.
     methods
@@ -156,13 +157,11 @@ def audit(
     return Audit(study.run())
 
 
-def _network(model: str | nn.Module | Network, weights: Any, images: Any) -> Network:
-    if isinstance(model, Network):
-        return model
-    shape = None
-    if isinstance(images, Tensor):  # a batch of pictures or vectors, or one of them
-        shape = tuple(images.shape[1:] if images.ndim in (2, 4) else images.shape)
-    return networks.load(model, weights, shape)
+def _network(model: str | Model, weights: Any, images: Any) -> Network:
+    if isinstance(model, str | nn.Module):
+        shape = shape_of(images.tensor if isinstance(images, Images) else images)
+        return networks.load(model, weights, shape)
+    return as_network(model)
 
 
 def _images(images: Any, network: Network, limit: int | None) -> Images:
