@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import wraps
 from math import isfinite
 from numbers import Integral, Real
@@ -27,19 +27,23 @@ WORDS = {
 
 def takes_parameters(function: Callable[P, R]) -> Callable[P, R]:
     """A function with `parameters=`, for whose unknown keywords the error says that a rule's go there."""
-    known = inspect.signature(function).parameters
+    name, known = function.__qualname__.removesuffix(".__init__"), inspect.signature(function).parameters
 
     @wraps(function)
     def checked(*args: P.args, **given: P.kwargs) -> R:
-        unknown = next((key for key in given if key not in known), None)
-        if unknown is not None:
-            name = function.__qualname__.removesuffix(".__init__")
-            raise TypeError(
-                f"{name} takes no argument {unknown!r}; a rule's own are parameters={{{unknown!r}: ...}}"
-            )
+        refuse_unknown(name, given, known)
         return function(*args, **given)
 
     return checked
+
+
+def refuse_unknown(function: str, given: Iterable[str], known: Container[str]) -> None:
+    """Raise `TypeError` for the first keyword that is not known, and say where a rule's parameters go."""
+    for key in given:
+        if key not in known:
+            raise TypeError(
+                f"{function} takes no argument {key!r}; a rule's own are parameters={{{key!r}: ...}}"
+            )
 
 
 def check_parameters(method: str, build: Callable[..., Any], given: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from conetheory.report.verdict_tables import MARKS
 from conetheory.results.comparison import Comparison
 from conetheory.results.explanation import Explanation
 from conetheory.results.verdict import Verdict
+from conetheory.rules.parameters import refuse_unknown
 from conetheory.runs import store
 from conetheory.runs.methods import ALL, chosen_methods
 from conetheory.runs.settings import Settings
@@ -142,6 +143,7 @@ def audit(
 
     Raises `InputError` for what can't be used as it is.
     """
+    refuse_unknown("audit", settings, {each.name for each in fields(Settings)})
     network = _network(model, weights, images)
     starts = (start,) if isinstance(start, str) else tuple(start)
     names = [methods] if isinstance(methods, str) else list(methods)
