@@ -60,9 +60,9 @@ def concepts(network: Any) -> np.ndarray:
     return tcav_scores(network, X, {"one": images(4, 3)}, **given)["derivative"].values
 
 
-def origins(network: Any) -> np.ndarray:
-    names = {"names": ["0"], "targets": ["0"], "start": "9", "dtype": torch.float64}
-    return origin_maps(network, X[:1], "lrp-zplus", FIRST[:1], "3", **names)["location_field"].values
+def origins(network: Any) -> str:
+    """Why there are none of the gradient; of methods that have some the chain is the same."""
+    return origin_maps(network, X, "gradient", FIRST, "3", names=["0", "1"], targets=["0"]).reason
 
 
 ENTRIES: dict[str, Callable[[Any], Any]] = {
@@ -95,7 +95,7 @@ entry = pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
 def test_a_network_a_graph_and_a_module_give_the_same(entry):
     found = {kind: np.asarray(entry(given)) for kind, given in kinds().items()}
     assert found["network"].size
-    assert np.isfinite(found["network"]).any()
+    assert found["network"].dtype.kind == "U" or np.isfinite(found["network"]).any()
     for kind in ("graph", "module"):
         np.testing.assert_array_equal(found[kind], found["network"])
 
