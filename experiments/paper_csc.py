@@ -112,7 +112,7 @@ class Case:
     def theorised(self, method: str) -> Iterator[Comparison]:
         """Predictions and certificates, one start layer after the other, over the same images measured."""
         p = self.protocol
-        rule = reproduced(method, self.repro, **parameters(method, self.protocol.patterns))
+        rule = reproduced(method, self.repro, parameters=parameters(method, self.protocol.patterns))
         if not rule.nonnegative and all(applies(theory, rule) is not None for theory in theories()):
             return
         main = method in p.main

@@ -95,8 +95,8 @@ def two_classes(asked: Series, pair: tuple[str, str]) -> list[Path]:
         class_index(asked.network, name)
 
     def compute(name: str, report: Any) -> Maps:
-        placed = {"device": asked.device, "names": asked.names}
-        return explain_maps(asked.network, asked.images.tensor, name, pair, **placed, **asked.methods[name])
+        options = {"device": asked.device, "names": asked.names, "parameters": asked.methods[name]}
+        return explain_maps(asked.network, asked.images.tensor, name, pair, **options)
 
     maps, paths = run_series(asked, Maps, {"target": list(pair)}, compute), []
     for number, image in enumerate(maps.dataset["image"].values):

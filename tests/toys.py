@@ -61,8 +61,17 @@ def images(count: int = 2, seed: int = 1) -> Tensor:
     return torch.where(x.abs() < 0.2, 0.0, x)
 
 
-def chain(name: str, method: str = "lrp-alpha1beta0", count: int = 2, **options: Any) -> RelevanceChain:
-    return RelevanceChain(graph(name), images(count), method, **options)
+def chain(
+    name: str,
+    method: str = "lrp-alpha1beta0",
+    count: int = 2,
+    *,
+    dtype: torch.dtype | None = None,
+    device: str | None = None,
+    **parameters: Any,
+) -> RelevanceChain:
+    placed = {"dtype": dtype, "device": device}
+    return RelevanceChain(graph(name), images(count), method, parameters=parameters, **placed)
 
 
 def layered(layer: Callable[[], nn.Module]) -> nn.Module:

@@ -17,9 +17,11 @@ from conetheory.adapters import modules
 from conetheory.adapters.vjp import VjpChain, stacked
 from conetheory.chain.watch import peak
 from conetheory.errors import InputError, UnsupportedLayerError
+from conetheory.networks.edge import Model, as_network
 from conetheory.networks.graph import INPUT
 from conetheory.rules.explainers import forward
-from conetheory.rules.registry import get_method
+from conetheory.rules.parameters import takes_parameters
+from conetheory.rules.registry import Method, as_method
 from conetheory.saliency.explain import explain
 
 
@@ -122,11 +124,20 @@ def _ruled_modules(model: nn.Module, rules: Mapping[str, Any]) -> list[str]:
 class Attribution:
     """A registered method with captum's signature, for code that calls `attribute(inputs, target)`.
 
-    `parameters` are those of the method. The relevance of class k starts from 1 at its output.
+    `parameters` are those of the rule. The relevance of class k starts from 1 at its output. A module is
+    traced at each call, as it is then; `networks.load` does it once.
     """
 
-    def __init__(self, network: Any, method: str = "lrp-alpha1beta0", **parameters: Any) -> None:
-        self.network, self.method = network, get_method(method, **parameters)
+    @takes_parameters
+    def __init__(
+        self,
+        network: Model,
+        method: str | Method = "lrp-alpha1beta0",
+        *,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.network = network if isinstance(network, nn.Module) else as_network(network)
+        self.method = as_method(method, parameters)
 
     def attribute(
         self, inputs: Tensor | tuple[Tensor], target: int | Sequence[int] | Tensor | None = None

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +19,10 @@ from torch import Tensor, nn
 from conetheory.adapters.modules import Origin
 from conetheory.chain.checks import Start, checked_vectors
 from conetheory.errors import InputError
+from conetheory.networks.edge import Model, as_network
 from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import Shape
+from conetheory.results.layout import Named
 
 Vjp = Callable[[Tensor], Mapping[str, Tensor]]
 
@@ -90,13 +91,13 @@ class VjpChain:
         images: int,
         *,
         name: str = "vjp",
-        network: Any = None,
+        network: Model | None = None,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
     ) -> None:
         self.graph, self.images_count, self.method = Layers(shapes), images, External(name)
         self.vjps = {self.graph.resolve(start): vjp for start, vjp in vjps.items()}
-        self.network = Origin(network) if isinstance(network, nn.Module) else network
+        self.network = _named(network)
         self.dtype, self.device = dtype, torch.device(device)
 
     def __len__(self) -> int:
@@ -141,6 +142,12 @@ class VjpChain:
         if tuple(r.shape) != expected:
             raise InputError(f"{self.method.name} gives {tuple(r.shape)} at {layer!r}, not {expected}")
         return r
+
+
+def _named(network: Model | None) -> Named | None:
+    if network is None or isinstance(network, Origin):
+        return network
+    return Origin(network) if isinstance(network, nn.Module) else as_network(network)
 
 
 def stacked(found: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -14,6 +14,13 @@ from conetheory.errors import InputError, one_line
 from conetheory.networks.ops import Shape
 
 Start = Tensor | Callable[[Shape], Tensor]
+
+
+class Placement(TypedDict, total=False):
+    """In which dtype and on which device a chain is; those of the images where it isn't said."""
+
+    dtype: torch.dtype | None
+    device: str | torch.device | None
 
 
 def checked_dtype(dtype: Any) -> torch.dtype:

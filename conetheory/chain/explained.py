@@ -9,14 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conetheory.chain.checks import Start, checked_images, checked_vectors
+from conetheory.chain.checks import Placement, Start, checked_images, checked_vectors
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.watch import Watch, peak
 from conetheory.errors import InputError
-from conetheory.networks.graph import INPUT, Graph
+from conetheory.networks.edge import Model, as_network, shape_of
+from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import Shape
 from conetheory.rules.explainer import Explainer
-from conetheory.rules.registry import Method, get_method
+from conetheory.rules.parameters import takes_parameters
+from conetheory.rules.registry import Method, as_method
 
 
 class ExplainerChain:
@@ -24,16 +26,16 @@ class ExplainerChain:
 
     def __init__(
         self,
-        network: Any,
+        network: Model,
         images: Tensor,
         method: Method,
         *,
         dtype: torch.dtype | None = None,
         device: str | torch.device | None = None,
     ) -> None:
-        graph: Graph = getattr(network, "graph", network)
+        self.network, self.method = as_network(network, shape_of(images)), method
+        graph = self.network.graph
         images = checked_images(images, graph.input_shape)
-        self.method, self.network = method, network
         self.dtype, self.device = dtype or images.dtype, torch.device(device or images.device)
         self.graph = graph.to(dtype=self.dtype, device=self.device)
         self.images = images.to(dtype=self.dtype, device=self.device)
@@ -93,16 +95,21 @@ class ExplainerChain:
         """The same chain in float64."""
         if self.dtype == torch.float64:
             return self
-        options = {"dtype": torch.float64, "device": self.device}
-        return ExplainerChain(self.network, self.images, self.method, **options)
+        placed = Placement(dtype=torch.float64, device=self.device)
+        return ExplainerChain(self.network, self.images, self.method, **placed)
 
 
+@takes_parameters
 def open_chain(
-    network: Any, images: Tensor, method: str | Method = "lrp-alpha1beta0", **options: Any
+    network: Model,
+    images: Tensor,
+    method: str | Method = "lrp-alpha1beta0",
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+    device: str | torch.device | None = None,
 ) -> RelevanceChain | ExplainerChain:
-    """The chain of any registered method; `options` are those of `RelevanceChain`."""
-    if isinstance(method, str):
-        placed = {k: options.pop(k) for k in ("dtype", "device") if k in options}
-        method, options = get_method(method, **options), placed
+    """The chain of any registered method, as `RelevanceChain` takes them."""
+    method = as_method(method, parameters)
     kind = ExplainerChain if isinstance(method.rule, Explainer) else RelevanceChain
-    return kind(network, images, method, **options)
+    return kind(network, images, method, dtype=dtype, device=device)

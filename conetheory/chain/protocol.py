@@ -9,18 +9,20 @@ import torch
 from torch import Tensor
 
 from conetheory.networks.ops import Shape
+from conetheory.results.layout import Named
 
 
 class Chain(Protocol):
     """What CSC is measured on: a `RelevanceChain`, an `ExplainerChain`, or an adapter's `VjpChain`.
 
     Its length is the number of images. `graph` names the layers and knows their shapes (`nodes`,
-    `resolve`, `shape`, `label`, as `networks.Graph` or `adapters.vjp.Layers`); `method` has a name.
+    `resolve`, `shape`, `label`, as `networks.Graph` or `adapters.vjp.Layers`); `method` has a name, and
+    `network`, where it is known, what results say of it.
     """
 
     method: Any
     graph: Any
-    network: Any
+    network: Named | None
     device: torch.device
     layers: tuple[str, ...]
 

@@ -22,11 +22,13 @@ from conetheory.chain.checks import Start, checked_device, checked_dtype, checke
 from conetheory.chain.derived import Derived
 from conetheory.chain.watch import Watch, peak
 from conetheory.errors import InputError
-from conetheory.networks.graph import INPUT, Graph, Node
+from conetheory.networks.edge import Model, as_network, shape_of
+from conetheory.networks.graph import INPUT, Node
 from conetheory.networks.ops import Shape
 from conetheory.rules.base import Rule
 from conetheory.rules.maps import LocalMap
-from conetheory.rules.registry import Method, get_method
+from conetheory.rules.parameters import takes_parameters
+from conetheory.rules.registry import Method, as_method
 
 MAX_ENTRIES = 2**28
 
@@ -34,25 +36,27 @@ MAX_ENTRIES = 2**28
 class RelevanceChain:
     """The relevance map of `method` on `network` at `images`.
 
-    network: a `Network` (from `networks.load`) or a `Graph`. images: `(N, C, H, W)`, preprocessed, or
-    one image without the first axis. method: a name or a `Method`; `parameters` go to the rule. dtype
-    and device default to those of the images.
+    network: a `Network` (from `networks.load`), a `Graph`, or a module, which is traced at the shape of the
+    images; `chain.network` is the `Network`. images: `(N, C, H, W)`, preprocessed, or one image without the
+    first axis. method: a `Method`, or its name, with the `parameters` of its rule. dtype and device default
+    to those of the images.
     """
 
+    @takes_parameters
     def __init__(
         self,
-        network: Any,
+        network: Model,
         images: Tensor,
         method: str | Method = "lrp-alpha1beta0",
         *,
+        parameters: Mapping[str, Any] | None = None,
         dtype: torch.dtype | None = None,
         device: str | torch.device | None = None,
-        **parameters: Any,
     ) -> None:
-        graph: Graph = getattr(network, "graph", network)
+        self.network = as_network(network, shape_of(images))
+        graph = self.network.graph
         images = checked_images(images, graph.input_shape)
-        self.method = get_method(method, **parameters) if isinstance(method, str) else method
-        self.network = network
+        self.method = as_method(method, parameters)
         self.dtype = checked_dtype(dtype or images.dtype)
         self.device = checked_device(device or images.device)
         self.graph = graph.to(dtype=self.dtype, device=self.device)

@@ -42,9 +42,10 @@ def run_explain(
 
     def compute(method: str, progress: Progress) -> Maps:
         placed = {"device": asked.device, "dtype": asked.dtype, "names": asked.names}
+        placed |= {"parameters": asked.methods[method]}
         given = asked.network, asked.images.tensor, method
-        maps = explain_maps(*given, targets, **placed, **asked.methods[method])
-        return maps if origin is None else _with_origins(maps, origin, given, placed | asked.methods[method])
+        maps = explain_maps(*given, targets, **placed)
+        return maps if origin is None else _with_origins(maps, origin, given, placed)
 
     settings = {"target": targets} | ({} if origin is None else {"origin": origin})
     maps = run_series(asked, Maps, settings, compute)

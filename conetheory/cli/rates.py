@@ -42,8 +42,8 @@ def run_rates(
     settings = {"start": start, "vectors": drawing.vectors, "seed": drawing.seed, "passes": passes}
 
     def compute(name: str, progress: Progress) -> Rates:
-        placed = {"device": asked.device, "dtype": asked.dtype}
-        chain = RelevanceChain(asked.network, asked.images.tensor[:1], name, **placed, **asked.methods[name])
+        placed = {"device": asked.device, "dtype": asked.dtype, "parameters": asked.methods[name]}
+        chain = RelevanceChain(asked.network, asked.images.tensor[:1], name, **placed)
         return rates(chain, **settings, progress=progress)
 
     found = run_series(asked, Rates, settings, compute)

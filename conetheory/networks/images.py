@@ -16,6 +16,7 @@ from torch import Tensor
 
 from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError, one_line
+from conetheory.networks.edge import Model, as_network
 from conetheory.networks.preprocess import to_rgb
 from conetheory.networks.zoo import Network
 
@@ -61,7 +62,7 @@ class _Entry:
 
 def load_images(
     paths: Path | str | Sequence[Path | str] | None,
-    network: Network,
+    network: Model,
     limit: int | None = None,
     seed: int | None = None,
 ) -> Images:
@@ -78,6 +79,7 @@ def load_images(
     A broken picture in a folder is skipped and listed. Raises `InputError` for one that was named itself,
     for a folder without readable pictures, and for a path that doesn't exist.
     """
+    network = as_network(network)
     if paths is None:
         return bundled_images(network, limit)
     if limit is not None:
@@ -104,7 +106,7 @@ def load_images(
     )
 
 
-def bundled_images(network: Network, limit: int | None = None) -> Images:
+def bundled_images(network: Model, limit: int | None = None) -> Images:
     """The colour photographs that scikit-image's wheel carries (no download), everyday scenes first."""
     folder = Path(find_spec("skimage").submodule_search_locations[0]) / "data"
     present = [folder / name for name in PHOTOGRAPHS if (folder / name).is_file()]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from conetheory.counts import checked_seed
 from conetheory.errors import InputError
+from conetheory.networks.edge import Model, as_network
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import Affine, LinearOp, Op, PassThrough
 
@@ -72,11 +73,12 @@ def own_operations(graph: Graph, layer: str) -> tuple[str, ...]:
     return inside
 
 
-def default_layers(network: Any) -> tuple[str, ...]:
+def default_layers(network: Model) -> tuple[str, ...]:
     """The paper's layers, for VGG-16 and ResNet-50; else all with weights, or 9 of them spread evenly."""
-    graph: Graph = getattr(network, "graph", network)
-    if (name := getattr(network, "name", None)) in PAPER_LAYERS:
-        return PAPER_LAYERS[name]
+    network = as_network(network)
+    if network.name in PAPER_LAYERS:
+        return PAPER_LAYERS[network.name]
+    graph = network.graph
     names = [n for n in weighted(graph) if isinstance(graph.nodes[n].op, LinearOp)]
     chosen = np.linspace(0, len(names) - 1, min(MOST, len(names))).round().astype(int)
     return tuple(names[i] for i in chosen)

@@ -40,6 +40,11 @@ class Network:
     def layers(self) -> tuple[str, ...]:
         return self.graph.layers
 
+    @property
+    def undo(self) -> Callable[[Tensor], Tensor] | None:
+        """From inputs `(N, C, H, W)` to pictures `(N, H, W, C)` in [0, 1], where `preprocess` knows how."""
+        return getattr(self.preprocess, "undo", None)
+
     def resolve(self, layer: str) -> str:
         """The tensor that a layer's name stands for; `InputError` where there is none."""
         return self.graph.resolve(layer)

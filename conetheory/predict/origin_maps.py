@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,22 @@ from torch import Tensor
 
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
+from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.networks.graph import INPUT
 from conetheory.predict.origin import OriginLaw
 from conetheory.predict.origin_cut import Cut, first_cut
 from conetheory.predict.states import flat
-from conetheory.rules.registry import Method, get_method
+from conetheory.rules.parameters import takes_parameters
+from conetheory.rules.registry import Method, as_method
 from conetheory.theory import origin as theory
 from conetheory.theory.records import NotApplicable
 
 CHANNELS = 4  # whose origins are drawn: those that differ the most
 
 
+@takes_parameters
 def origin_maps(
-    network: Any,
+    network: Model,
     images: Tensor,
     method: str | Method,
     classes: Tensor,
@@ -33,9 +36,9 @@ def origin_maps(
     names: Sequence[str],
     targets: Sequence[str],
     start: str = "logits",
+    parameters: Mapping[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
-    **parameters: Any,
 ) -> xr.Dataset | NotApplicable:
     """`origin_density(method, image, channel, v, u)` and `location_field(method, image, target, v, u)`.
 
@@ -48,7 +51,7 @@ def origin_maps(
     NotApplicable where the theory `origin` says nothing of the method; InputError for a layer that is not
     below the cut, and for a start above which there is no map.
     """
-    method = get_method(method, **parameters) if isinstance(method, str) else method
+    network, method = as_network(network, shape_of(images)), as_method(method, parameters)
     reason = OriginLaw.applies(method)
     if reason is not None:
         return reason

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 
-from conetheory.schema import ABOVE, CROSSING, DIMS, INPUT
+from conetheory.schema import ABOVE, CROSSING, DIMS, INPUT, UNNAMED
 from conetheory.version import __version__
 
 
@@ -26,6 +26,18 @@ class Layers(Protocol):
     def resolve(self, name: str) -> str: ...
 
     def label(self, name: str) -> str: ...
+
+
+class Named(Protocol):
+    """What results say of a network: a `networks.Network`, or an adapter's `Origin`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """Where its weights are from, with their sha256 where that is known."""
+        ...
 
 
 def layer_order(graph: Layers, starts: Iterable[str], layers: Sequence[str]) -> list[str]:
@@ -91,15 +103,16 @@ def method_axis(method: Any) -> dict[str, Any]:
     return {"method": [method.name], **{name: ("method", [text]) for name, text in said.items()}}
 
 
-def provenance(network: Any = None, **settings: Any) -> dict[str, Any]:
+def provenance(network: Named | None = None, **settings: Any) -> dict[str, Any]:
     """Where a result comes from: versions, weights, settings."""
     given = {
         k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items() if v is not None
     }
-    weights = {f"network_{k}": str(v) for k, v in getattr(network, "provenance", {}).items()}
+    name, known = (UNNAMED, {}) if network is None else (network.name, network.provenance)
+    weights = {f"network_{k}": str(v) for k, v in known.items()}
     return {
         "conetheory": __version__,
-        "network": getattr(network, "name", "unnamed"),
+        "network": name,
         "torch": version("torch"),
         "numpy": np.__version__,
         "machine": platform.machine(),

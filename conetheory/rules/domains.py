@@ -163,7 +163,7 @@ def _text(value: Bound) -> str:
 def pixel_box(preprocess: Any) -> dict[str, tuple[float, ...]]:
     """`low` and `high` of a `Preprocess`: what becomes of black and white, for each channel.
 
-    `RelevanceChain(net, images, "deep-taylor", **pixel_box(net.preprocess))`.
+    `RelevanceChain(net, images, "deep-taylor", parameters=pixel_box(net.preprocess))`.
     """
     try:
         channels = list(zip(preprocess.mean, preprocess.std, strict=True))

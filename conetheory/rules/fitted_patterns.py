@@ -22,8 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -31,9 +32,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from conetheory.errors import InputError, one_line
+from conetheory.networks.edge import Model, as_network
 from conetheory.networks.graph import Graph
 from conetheory.networks.ops import LinearOp
 from conetheory.networks.weights import check_finite
+from conetheory.schema import UNNAMED
 from conetheory.theory.patternlayers import PatternLayer, pattern_layer
 
 Estimator = Literal["two-component", "linear"]
@@ -164,14 +167,14 @@ class Moments:
 
 
 def fit_patterns(
-    network: Any,
+    network: Model,
     images: Tensor | Iterable[Tensor],
     *,
     batch: int = 32,
     estimator: Estimator = "two-component",
     bias: Bias = "none",
 ) -> Patterns:
-    """Patterns of every convolution and dense layer of a `Network` or `Graph`.
+    """Patterns of every convolution and dense layer of a network.
 
     images: `(N, C, H, W)`, preprocessed, taken `batch` at a time, or an iterable of such batches. It is
     computed in their dtype, on their device; sums over batches and patterns are float64. A layer that runs
@@ -182,11 +185,16 @@ def fit_patterns(
             raise InputError(f"{name} must be {' or '.join(get_args(kind))}, not {value!r}")
     if batch < 1:
         raise InputError(f"a batch needs at least one image, not {batch}")
-    graph: Graph = getattr(network, "graph", network)
+    batches = iter(images.split(batch) if isinstance(images, Tensor) else images)
+    first = next(batches, None)
+    if first is None:
+        raise InputError("patterns are fitted to images: there are none")
+    network = as_network(network, tuple(first.shape[1:]))
+    graph = network.graph
     moments = {name: Moments() for name in weighted(graph)}
     count, moved = 0, None
     with torch.no_grad():
-        for x in images.split(batch) if isinstance(images, Tensor) else images:
+        for x in chain([first], batches):
             if tuple(x.shape[1:]) != tuple(graph.input_shape) or not bool(torch.isfinite(x).all()):
                 raise InputError(f"images must be finite and (N, {', '.join(map(str, graph.input_shape))})")
             moved = moved or graph.to(dtype=x.dtype, device=x.device)
@@ -200,6 +208,7 @@ def fit_patterns(
     for name, op in weighted(moved).items():
         weights[name] = op.weight.detach().clone()
         found[name] = moments[name].pattern(weights[name], op.bias if bias == "input" else None)
-    sha256 = getattr(network, "provenance", {}).get("weights_sha256", "unknown")
-    made = {"network": getattr(network, "name", "a graph"), "weights_sha256": sha256, "images": str(count)}
+    sha256 = network.provenance.get("weights_sha256", "unknown")
+    name = "a graph" if network.name == UNNAMED else network.name
+    made = {"network": name, "weights_sha256": sha256, "images": str(count)}
     return Patterns(found, weights, made | {"estimator": estimator, "bias": bias})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from functools import wraps
 from math import isfinite
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from conetheory.errors import InputError
 
+P, R = ParamSpec("P"), TypeVar("R")
 INTEGERS = 2**63  # those of torch and of netCDF lie below
 WORDS = {
     float: "a finite number",
@@ -20,6 +23,27 @@ WORDS = {
     str: "text",
     Sequence: "a list of finite numbers",
 }
+
+
+def takes_parameters(function: Callable[P, R]) -> Callable[P, R]:
+    """A function with `parameters=`, for whose unknown keywords the error says that a rule's go there."""
+    name, known = function.__qualname__.removesuffix(".__init__"), inspect.signature(function).parameters
+
+    @wraps(function)
+    def checked(*args: P.args, **given: P.kwargs) -> R:
+        refuse_unknown(name, given, known)
+        return function(*args, **given)
+
+    return checked
+
+
+def refuse_unknown(function: str, given: Iterable[str], known: Container[str]) -> None:
+    """Raise `TypeError` for the first keyword that is not known, and say where a rule's parameters go."""
+    for key in given:
+        if key not in known:
+            raise TypeError(
+                f"{function} takes no argument {key!r}; a rule's own are parameters={{{key!r}: ...}}"
+            )
 
 
 def check_parameters(method: str, build: Callable[..., Any], given: Mapping[str, Any]) -> None:

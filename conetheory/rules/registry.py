@@ -152,10 +152,10 @@ def load_plugins(group: str, what: str) -> None:
             raise InputError(f"the {what} of {point.value} can't be loaded: {one_line(error)}") from error
 
 
-def get_method(name: str, **parameters: Any) -> Method:
-    """The method called `name`, its rule with these parameters. Raises `InputError`.
+def get_method(name: str, /, **parameters: Any) -> Method:
+    """The method called `name`, its rule with these parameters, whatever they are called.
 
-    `lrp-alphaAbetaB` is any A - B = 1; `lrp-zplus` is `lrp-alpha1beta0`.
+    `lrp-alphaAbetaB` is any A - B = 1; `lrp-zplus` is `lrp-alpha1beta0`. Raises `InputError`.
     """
     entry = find(name)
     if unknown := set(parameters) - set(entry.parameters):
@@ -163,6 +163,22 @@ def get_method(name: str, **parameters: Any) -> Method:
         raise InputError(f"method {name!r} has no parameter {sorted(unknown)[0]!r}; it has {has}")
     check_parameters(name, entry.build, parameters)
     return Method(entry.name, entry.build(**entry.fixed, **parameters), entry)
+
+
+def as_method(method: str | Method, parameters: Mapping[str, Any] | None = None) -> Method:
+    """The `Method` that a function was given, or the one of this name with these parameters.
+
+    Raises `InputError` for anything else, and for parameters beside a `Method`, whose rule has its own.
+    """
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise InputError(f"parameters= maps their names to values, and is no {type(parameters).__name__}")
+    if isinstance(method, str):
+        return get_method(method, **(parameters or {}))
+    if not isinstance(method, Method):
+        raise InputError(f"a method is a name or a Method (rules.get_method), not {type(method).__name__}")
+    if parameters:
+        raise InputError(f"{method.name} is given as a Method, whose rule has its parameters already")
+    return method
 
 
 def find(name: str) -> Entry:

@@ -6,20 +6,22 @@ The reference code of Sixt, Granz and Landgraf (2020) differs from the paper's t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from torch import Tensor
 
 from conetheory.errors import InputError
+from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import Add
 from conetheory.rules.alphabeta import AlphaBeta
 from conetheory.rules.base import Rule
 from conetheory.rules.maps import LocalMap
+from conetheory.rules.parameters import takes_parameters
 from conetheory.rules.rectifiers import OneWay
-from conetheory.rules.registry import Entry, Method, find, get_method
+from conetheory.rules.registry import Entry, Method, as_method, find
 
 CHOICES = {
     "signed-bias": "LRP's denominators hold the whole signed bias, empty ones 1e-7 (innvestigate 1.0.8)",
@@ -47,7 +49,10 @@ def chosen(names: Iterable[str] | str | None) -> tuple[str, ...]:
     return tuple(name for name in CHOICES if name in asked or ALL in asked)
 
 
-def reproduced(name: str, repro: Sequence[str] | str | None = ALL, **parameters: Any) -> Method:
+@takes_parameters
+def reproduced(
+    name: str, repro: Sequence[str] | str | None = ALL, *, parameters: Mapping[str, Any] | None = None
+) -> Method:
     """The method called `name` as the reference code has it; parameters given here win over its choices."""
     entry, choices = find(name), chosen(repro)
     changed = {
@@ -56,7 +61,7 @@ def reproduced(name: str, repro: Sequence[str] | str | None = ALL, **parameters:
         for key, value in PARAMETERS.get(choice, {}).items()
         if key in entry.parameters and (choice != "signed-bias" or _customised(entry))
     }
-    method = get_method(name, **(changed | parameters))
+    method = as_method(name, changed | dict(parameters or {}))
     if "clip-adds" in choices and _customised(entry):
         method = replace(method, rule=ClippedAdds(method.rule))
     return method
@@ -67,11 +72,11 @@ def _customised(entry: Entry) -> bool:
     return entry.build is AlphaBeta or entry.name in CUSTOMISED
 
 
-def reproduced_inputs(network: Any, images: Tensor, repro: Sequence[str]) -> Tensor:
+def reproduced_inputs(network: Model, images: Tensor, repro: Sequence[str]) -> Tensor:
     """The images as the reference code feeds them."""
     if "byte-inputs" not in chosen(repro):
         return images
-    undo = getattr(getattr(network, "preprocess", None), "undo", None)
+    undo = as_network(network, shape_of(images)).undo
     if undo is None:
         raise InputError("byte-inputs needs a network whose preprocessing can be undone")
     return undo(images).movedim(-1, -3) * 255

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from conetheory import networks
 from conetheory.chain.checks import checked_images
 from conetheory.counts import checked_whole
 from conetheory.networks import Images, Network
+from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.report import html_of, write
 from conetheory.report.findings import Findings
 from conetheory.report.verdict_tables import MARKS
 from conetheory.results.comparison import Comparison
 from conetheory.results.explanation import Explanation
 from conetheory.results.verdict import Verdict
+from conetheory.rules.parameters import refuse_unknown
 from conetheory.runs import store
 from conetheory.runs.methods import ALL, chosen_methods
 from conetheory.runs.settings import Settings
@@ -106,7 +108,7 @@ class Audit:
 
 
 def audit(
-    model: str | nn.Module | Network,
+    model: str | Model,
     images: Tensor | Images | str | Path | Sequence[str | Path] | None = None,
     methods: str | Sequence[str] = METHODS,
     *,
@@ -123,7 +125,7 @@ def audit(
     Parameters
     ----------
     model
-        a name, a module of yours (which is traced), or a `Network` (see `networks.load`).
+        a name, a module of yours (which is traced), a `Network` (see `networks.load`) or a `Graph`.
     images
         preprocessed `(N, C, H, W)`, or pictures: files or folders; None: the bundled photographs.
     methods
@@ -141,6 +143,7 @@ def audit(
 
     Raises `InputError` for what can't be used as it is.
     """
+    refuse_unknown("audit", settings, {each.name for each in fields(Settings)})
     network = _network(model, weights, images)
     starts = (start,) if isinstance(start, str) else tuple(start)
     names = [methods] if isinstance(methods, str) else list(methods)
@@ -156,13 +159,11 @@ def audit(
     return Audit(study.run())
 
 
-def _network(model: str | nn.Module | Network, weights: Any, images: Any) -> Network:
-    if isinstance(model, Network):
-        return model
-    shape = None
-    if isinstance(images, Tensor):  # a batch of pictures or vectors, or one of them
-        shape = tuple(images.shape[1:] if images.ndim in (2, 4) else images.shape)
-    return networks.load(model, weights, shape)
+def _network(model: str | Model, weights: Any, images: Any) -> Network:
+    if isinstance(model, str | nn.Module):
+        shape = shape_of(images.tensor if isinstance(images, Images) else images)
+        return networks.load(model, weights, shape)
+    return as_network(model)
 
 
 def _images(images: Any, network: Network, limit: int | None) -> Images:

@@ -13,6 +13,7 @@ from conetheory.certify.signed import bounded
 from conetheory.chain.explained import ExplainerChain, open_chain
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks import Network
+from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.progress import Progress, silent
 from conetheory.results.comparison import Comparison, compare
 from conetheory.results.dataset import Result
@@ -24,7 +25,7 @@ Save = Callable[[Comparison, tuple[str, ...]], Any]
 
 
 def run(
-    network: Network,
+    network: Model,
     images: Tensor,
     method: str,
     settings: Settings,
@@ -39,6 +40,7 @@ def run(
     save: is given what there is when a stage is done, and the names of those that are left. begun, left:
     such a pair of an earlier run with the same settings, which is then finished.
     """
+    network = as_network(network, shape_of(images))
     return _Run(network, images, method, settings, progress, begun).finished(left, save)
 
 
@@ -57,7 +59,7 @@ class _Run:
         s = self.settings = settings
         self.network, self.name, self.progress = network.to(device=s.device), method, progress
         self.images, self.begun = reproduced_inputs(self.network, images, s.repro), begun
-        self.method = reproduced(method, s.repro, **s.parameters)
+        self.method = reproduced(method, s.repro, parameters=s.parameters)
         check_applies(self.method, s)
         self.measure, self.predict = Measure(self.method, s), Predict(self.method, s)
         self.certify = Certify(self.method, s)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from conetheory.errors import InputError
 from conetheory.networks import Images, Network
+from conetheory.networks.edge import as_network, shape_of
 from conetheory.progress import Progress
 from conetheory.runs import store
 from conetheory.runs.progress import note, shown
-from conetheory.runs.store import Kind
+from conetheory.runs.store import SHA256, Kind
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,15 @@ class Request:
     out: Path | None = None
     resume: bool = False
     lenient: bool = False
+
+    def __post_init__(self) -> None:
+        network = as_network(self.network, shape_of(self.images.tensor))
+        if self.out is not None and SHA256 not in network.provenance:
+            raise InputError(
+                "files are told apart by the sha256 of the weights, which a Graph doesn't say: "
+                "give the module, a Network (networks.load), or no folder"
+            )
+        object.__setattr__(self, "network", network)
 
     @property
     def names(self) -> list[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from conetheory.results.dataset import Result
 
 Kind = TypeVar("Kind", bound="Result")
+SHA256 = "weights_sha256"  # in the provenance of a network
 LEFT = "unfinished"  # the attribute that names the stages that are left
 
 
@@ -33,7 +34,7 @@ def folder(path: Path) -> Path:
 
 def origin(command: str, network: Network) -> dict[str, str]:
     """What tells results apart that must not replace each other."""
-    weights = network.provenance["weights_sha256"]
+    weights = network.provenance.get(SHA256, "unknown")
     return {"command": command, "network": network.name, "weights_sha256": weights}
 
 

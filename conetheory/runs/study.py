@@ -32,10 +32,11 @@ class Study(Request):
     command: str = "compare"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if "logits" in self.settings.starts:
             _ = self.network.graph.classes
         for name in self.methods if not self.lenient else ():
-            method = reproduced(name, self.settings.repro, **self.methods[name])
+            method = reproduced(name, self.settings.repro, parameters=self.methods[name])
             check_applies(method, self.settings)
         if self.out is not None:
             store.refuse_others([self.out / "comparison.nc", *map(self.path, self.methods)], self.origin)

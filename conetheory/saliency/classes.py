@@ -26,10 +26,12 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.watch import Watch
 from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError
+from conetheory.networks import Network
+from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.progress import Progress, silent
 from conetheory.results.class_distances import Classes
 from conetheory.results.layout import method_axis, provenance
-from conetheory.rules.registry import Method, get_method
+from conetheory.rules.registry import Method, as_method
 from conetheory.saliency.explain import one_hot
 from conetheory.saliency.pictures import not_drawn, space_dims, space_of, with_channels
 from conetheory.theory.columns import column_deficit_estimate
@@ -175,7 +177,7 @@ def worst_pair(maps: Tensor) -> tuple[float, tuple[int, int]]:
 
 
 def class_sensitivity(
-    network: Any,
+    network: Model,
     images: Tensor,
     method: str | Method,
     settings: ClassSettings | None = None,
@@ -187,8 +189,8 @@ def class_sensitivity(
     range of the dtype on its way.
     """
     settings = settings or ClassSettings()
-    method = get_method(method, **settings.parameters) if isinstance(method, str) else method
-    graph = getattr(network, "graph", network)
+    network, method = as_network(network, shape_of(images)), as_method(method, settings.parameters)
+    graph = network.graph
     if graph.classes < 2:
         raise InputError("the network has one output: there is no other class whose map could differ")
     dims, images = space_dims(graph.input_shape), checked_images(images, graph.input_shape)
@@ -202,7 +204,7 @@ def class_sensitivity(
     return Classes(data if left_out is None else data.assign_attrs(left_out=left_out))
 
 
-def _one(network: Any, image: Tensor, method: Method, s: ClassSettings, number: int) -> dict[str, Any]:
+def _one(network: Network, image: Tensor, method: Method, s: ClassSettings, number: int) -> dict[str, Any]:
     with Watch("map") as watch:
         chain = open_chain(network, image[None], method, dtype=s.dtype, device=s.device).watched(watch)
         return _row(chain, s, number, watch)
@@ -244,7 +246,7 @@ def _distance(maps: Tensor) -> float:
 
 
 def _dataset(
-    network: Any,
+    network: Network,
     method: Method,
     s: ClassSettings,
     rows: list[dict[str, Any]],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,30 +11,36 @@ from torch import Tensor
 from conetheory.chain.explained import open_chain
 from conetheory.chain.watch import Watch
 from conetheory.errors import InputError
-from conetheory.rules.registry import Method
+from conetheory.networks.edge import Model, as_network, shape_of
+from conetheory.rules.parameters import takes_parameters
+from conetheory.rules.registry import Method, as_method
 
 
+@takes_parameters
 def explain(
-    network: Any,
+    network: Model,
     images: Tensor,
     method: str | Method,
     targets: Tensor | int | None = None,
     *,
     start: str = "one",
-    **options: Any,
+    parameters: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+    device: str | torch.device | None = None,
 ) -> Tensor:
     """Maps `(images, targets, *input shape)`: relevance at the input of one output or several.
 
     targets: class indices `(images, k)`, one class for all images, or None: each image's predicted class.
-    start: `one` sends down 1 from the explained output, `logit` its value. Raises `InputError` where the
-    network ends in a feature map, which has no classes, and where a map leaves the range of the dtype on its
-    way.
+    start: `one` sends down 1 from the explained output, `logit` its value. The other arguments are those of
+    `RelevanceChain`. Raises `InputError` where the network ends in a feature map, which has no
+    classes, and where a map leaves the range of the dtype on its way.
     """
     if start not in ("one", "logit"):
         raise InputError(f"start must be one or logit, not {start!r}")
-    _ = getattr(network, "graph", network).classes
+    network, method = as_network(network, shape_of(images)), as_method(method, parameters)
+    _ = network.graph.classes
     with Watch("map") as watch:
-        chain = open_chain(network, images, method, **options).watched(watch)
+        chain = open_chain(network, images, method, dtype=dtype, device=device).watched(watch)
         vectors = one_hot(chain.logits, targets)
         return chain.down(vectors * chain.logits.unsqueeze(1) if start == "logit" else vectors, "logits")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,12 @@ import xarray as xr
 from torch import Tensor
 
 from conetheory.chain.checks import checked_images
+from conetheory.networks import Network
+from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.results.dataset import Maps
 from conetheory.results.layout import method_axis, provenance
-from conetheory.rules.registry import Method, get_method
+from conetheory.rules.parameters import takes_parameters
+from conetheory.rules.registry import Method, as_method
 from conetheory.saliency.pictures import (
     PREDICTED,
     class_name,
@@ -24,16 +27,17 @@ from conetheory.saliency.pictures import (
 )
 
 
+@takes_parameters
 def explain_maps(
-    network: Any,
+    network: Model,
     images: Tensor,
     method: str | Method,
     targets: Sequence[str | int] = (PREDICTED,),
     *,
     names: Sequence[str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
-    **parameters: Any,
 ) -> Maps:
     """`map(method, image, target, y, x)` of one method, channels reduced as the method's source does.
 
@@ -41,9 +45,9 @@ def explain_maps(
     targets: `predicted`, class indices or class names. Beside the maps: the pictures `(image, y, x, rgb)` in
     [0, 1], of inputs that are pictures, the explained classes and their names.
     """
-    shape = getattr(network, "graph", network).input_shape
+    network, method = as_network(network, shape_of(images)), as_method(method, parameters)
+    shape = network.graph.input_shape
     dims, images = space_dims(shape), checked_images(images, shape)
-    method = get_method(method, **parameters) if isinstance(method, str) else method
     classes = target_classes(network, images, targets, dtype=dtype, device=device)
     maps = saliency(network, images, method, classes, dtype=dtype, device=device)
     maps = maps.astype(
@@ -68,10 +72,9 @@ def explain_maps(
     return Maps(data.assign_attrs(provenance(network, left_out=not_drawn(shape))))
 
 
-def photographs(network: Any, images: Tensor) -> np.ndarray:
+def photographs(network: Network, images: Tensor) -> np.ndarray:
     """The pictures back from the network's input, `(images, H, W, 3)` in [0, 1]; stretched if need be."""
-    undo = getattr(getattr(network, "preprocess", None), "undo", None)
-    if undo is not None:
+    if (undo := network.undo) is not None:
         return undo(images).cpu().numpy().astype(np.float32)
     shown = images[:, :3] if images.shape[1] >= 3 else images[:, :1].expand(-1, 3, -1, -1)
     low, high = shown.amin((1, 2, 3), keepdim=True), shown.amax((1, 2, 3), keepdim=True)

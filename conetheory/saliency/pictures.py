@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from conetheory.chain.checks import checked_images
+from conetheory.chain.checks import Placement, checked_images
 from conetheory.counts import checked_whole
 from conetheory.errors import InputError
+from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.networks.images import plain_name
 from conetheory.networks.ops import Shape
 from conetheory.rules.registry import Method
@@ -22,11 +23,14 @@ BATCH = 4  # images that go through a network at a time
 PREDICTED = "predicted"
 
 
-def attributions(network: Any, images: Tensor, method: Method, targets: Tensor, **options: Any) -> Tensor:
+def attributions(
+    network: Model, images: Tensor, method: Method, targets: Tensor, **placed: Unpack[Placement]
+) -> Tensor:
     """`explain`, some images at a time: maps `(images, k, *input shape)` of classes `(images, k)`."""
-    images = checked_images(images, getattr(network, "graph", network).input_shape)
+    network = as_network(network, shape_of(images))
+    images = checked_images(images, network.graph.input_shape)
     pairs = zip(images.split(BATCH), targets.split(BATCH), strict=True)
-    return torch.cat([explain(network, x, method, t, **options).cpu() for x, t in pairs])
+    return torch.cat([explain(network, x, method, t, **placed).cpu() for x, t in pairs])
 
 
 def space_of(shape: Shape) -> Shape:
@@ -67,15 +71,18 @@ def pictures(maps: Tensor, reduce: str, shape: Shape = (3, 1, 1)) -> np.ndarray:
     return flat.to(torch.float64).cpu().numpy()
 
 
-def saliency(network: Any, images: Tensor, method: Method, targets: Tensor, **options: Any) -> np.ndarray:
+def saliency(
+    network: Model, images: Tensor, method: Method, targets: Tensor, **placed: Unpack[Placement]
+) -> np.ndarray:
     """Pictures `(images, k, *space)` of a method for classes `(images, k)`."""
-    shape = getattr(network, "graph", network).input_shape
-    return pictures(attributions(network, images, method, targets, **options), method.rule.reduce, shape)
+    network = as_network(network, shape_of(images))
+    maps = attributions(network, images, method, targets, **placed)
+    return pictures(maps, method.rule.reduce, network.graph.input_shape)
 
 
-def predicted_classes(network: Any, images: Tensor, count: int = 1, **placed: Any) -> Tensor:
+def predicted_classes(network: Model, images: Tensor, count: int = 1, **placed: Unpack[Placement]) -> Tensor:
     """The `count` classes of largest logit, `(images, count)`, largest first."""
-    graph = getattr(network, "graph", network).to(**placed)
+    graph = as_network(network, shape_of(images)).graph.to(**placed)
     images = checked_images(images, graph.input_shape)
     count = min(checked_whole(count, "count", 1), graph.classes)
     batches = [graph.forward(x.to(**placed)) for x in images.split(BATCH)]
@@ -83,8 +90,11 @@ def predicted_classes(network: Any, images: Tensor, count: int = 1, **placed: An
     return logits.topk(count, 1).indices.cpu()
 
 
-def target_classes(network: Any, images: Tensor, targets: Sequence[str | int], **placed: Any) -> Tensor:
+def target_classes(
+    network: Model, images: Tensor, targets: Sequence[str | int], **placed: Unpack[Placement]
+) -> Tensor:
     """Class indices `(images, len(targets))` for `predicted`, an index or a class name each."""
+    network = as_network(network, shape_of(images))
     columns = []
     for target in targets:
         if target == PREDICTED:
@@ -94,17 +104,17 @@ def target_classes(network: Any, images: Tensor, targets: Sequence[str | int], *
     return torch.stack(columns, 1)
 
 
-def class_index(network: Any, name: str | int) -> int:
+def class_index(network: Model, name: str | int) -> int:
     """The output that an index or a class name stands for; case and underscores don't matter."""
-    graph = getattr(network, "graph", network)
-    outputs = graph.classes
+    network = as_network(network)
+    outputs = network.graph.classes
     if isinstance(name, bool) or not isinstance(name, int | np.integer | str):
         raise InputError(f"a class is a number, {PREDICTED} or a name, not {name!r}")
     if isinstance(name, int | np.integer) or name.isdecimal():
         if not 0 <= int(name) < outputs:
             raise InputError(f"class {name} is not one of the classes 0 to {outputs - 1}")
         return int(name)
-    known = [plain_name(c) for c in getattr(network, "classes", None) or ()]
+    known = [plain_name(c) for c in network.classes or ()]
     if known.count(plain_name(name)) == 1:
         return known.index(plain_name(name))
     close = difflib.get_close_matches(plain_name(name), known, 3, 0.4)
@@ -112,7 +122,7 @@ def class_index(network: Any, name: str | int) -> int:
     raise InputError(f"no class {name!r} in this network; give an index, {PREDICTED} or a name{hint}")
 
 
-def class_name(network: Any, index: int) -> str:
+def class_name(network: Model, index: int) -> str:
     """The name of an output, its number where it has none."""
-    classes = getattr(network, "classes", None)
+    classes = as_network(network).classes
     return classes[index] if classes else f"class {index}"

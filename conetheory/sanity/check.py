@@ -21,19 +21,21 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from conetheory.chain.checks import checked_images
+from conetheory.chain.checks import Placement, checked_images
 from conetheory.chain.explained import open_chain
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.watch import Watch
 from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError
+from conetheory.networks import Network
+from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.networks.graph import Graph
 from conetheory.networks.ops import Shape
 from conetheory.networks.randomise import Level, Scheme, default_layers, levels, randomised, weighted
 from conetheory.progress import Progress, silent
 from conetheory.results.dataset import Sanity
 from conetheory.results.layout import method_axis, provenance
-from conetheory.rules.registry import Method, get_method
+from conetheory.rules.registry import Method, as_method
 from conetheory.saliency.pictures import BATCH, pictures, predicted_classes, saliency
 from conetheory.saliency.similarity import MEASURES, PLAIN, Ssim, median_band, similarities
 from conetheory.sanity.structure import shuffled_maps
@@ -75,13 +77,13 @@ class SanitySettings:
 
 
 def sanity_check(
-    network: Any,
+    network: Model,
     images: Tensor,
     method: str | Method,
     settings: SanitySettings | None = None,
     *,
     targets: Tensor | None = None,
-    fresh: Graph | None = None,
+    fresh: Model | None = None,
     names: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> Sanity:
@@ -93,16 +95,17 @@ def sanity_check(
     has no classes, and where no measure that is asked for takes such maps.
     """
     settings = settings or SanitySettings()
-    method = get_method(method, **settings.parameters) if isinstance(method, str) else method
-    images = checked_images(images, getattr(network, "graph", network).input_shape)
-    check = _Check(network, images, method, settings, targets, fresh, progress)
+    network, method = as_network(network, shape_of(images)), as_method(method, settings.parameters)
+    images = checked_images(images, network.graph.input_shape)
+    other = None if fresh is None else as_network(fresh, network.graph.input_shape).graph
+    check = _Check(network, images, method, settings, targets, other, progress)
     return Sanity(check.dataset(names or [str(n) for n in range(len(images))]))
 
 
 class _Check:
     def __init__(
         self,
-        network: Any,
+        network: Network,
         images: Tensor,
         method: Method,
         settings: SanitySettings,
@@ -110,11 +113,11 @@ class _Check:
         fresh: Graph | None,
         progress: Progress,
     ) -> None:
-        self.graph: Graph = getattr(network, "graph", network)
+        self.graph = network.graph
         settings, self.left_out = _comparable(settings, self.graph.input_shape)
         self.network, self.images, self.method, self.s = network, images, method, settings
         self.fresh, self.progress = fresh, progress
-        self.placed = {"dtype": settings.dtype, "device": settings.device}
+        self.placed = Placement(dtype=settings.dtype, device=settings.device)
         self.levels = levels(self.graph, settings.layers or default_layers(network))
         if not self.levels:
             raise InputError("the network has no layer with parameters to randomise")
@@ -122,17 +125,17 @@ class _Check:
         self.targets = found.cpu()
         self.maps = self._maps(network, self.targets)
 
-    def _maps(self, network: Any, targets: Tensor) -> np.ndarray:
+    def _maps(self, network: Network, targets: Tensor) -> np.ndarray:
         return saliency(network, self.images, self.method, targets, **self.placed)[:, 0]
 
-    def _smooth(self, network: Any) -> np.ndarray:
+    def _smooth(self, network: Network) -> np.ndarray:
         options = {"samples": self.s.smooth, "noise": self.s.noise, "seed": self.s.seed, **self.placed}
         return smooth_maps(network, self.images, self.method, self.targets, **options)
 
-    def _randomised(self, names: Sequence[str]) -> Any:
-        """The network with new parameters; a network keeps its other attributes, a graph is a graph."""
+    def _randomised(self, names: Sequence[str]) -> Network:
+        """The network with new parameters, else as it is."""
         graph = randomised(self.graph, names, self.s.scheme, self.s.seed, self.fresh)
-        return graph if self.network is self.graph else replace(self.network, graph=graph)
+        return replace(self.network, graph=graph)
 
     def _compared(self, maps: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
         """Similarities `(measures, images)` to the maps of the untouched network (or to `others`)."""

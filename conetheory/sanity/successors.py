@@ -8,15 +8,16 @@ The random-logit check (Sixt et al. 2020) keeps the network and explains another
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torch
 from scipy.stats import entropy
 from torch import Tensor
 
-from conetheory.chain.checks import checked_images
+from conetheory.chain.checks import Placement, checked_images
 from conetheory.counts import checked_seed, checked_whole
+from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.rules.registry import Method
 from conetheory.saliency.pictures import attributions, pictures
 
@@ -38,7 +39,7 @@ def complexity_rise(maps: np.ndarray, randomised: np.ndarray, bins: int = BINS) 
 
 
 def smooth_maps(
-    network: Any,
+    network: Model,
     images: Tensor,
     method: Method,
     targets: Tensor,
@@ -46,7 +47,7 @@ def smooth_maps(
     samples: int,
     noise: float = 0.1,
     seed: int = 0,
-    **options: Any,
+    **placed: Unpack[Placement],
 ) -> np.ndarray:
     """Pictures `(images, *space)` of the mean attribution over noisy copies of each image.
 
@@ -54,13 +55,14 @@ def smooth_maps(
     network: it is drawn from (seed, image, sample).
     """
     samples, seed = checked_whole(samples, "samples", 1), checked_seed(seed)
-    shape = getattr(network, "graph", network).input_shape
+    network = as_network(network, shape_of(images))
+    shape = network.graph.input_shape
     images = checked_images(images, shape)
     spread = noise * (images.flatten(1).amax(1) - images.flatten(1).amin(1)).view(-1, *[1] * len(shape))
     total: Tensor | None = None
     for sample in range(samples):
         drawn = torch.stack([_normal(x.shape, [seed, n, sample]) for n, x in enumerate(images)])
-        found = attributions(network, images + spread * drawn.to(images), method, targets, **options)[:, 0]
+        found = attributions(network, images + spread * drawn.to(images), method, targets, **placed)[:, 0]
         total = found if total is None else total + found
     return pictures(total / samples, method.rule.reduce, shape)
 

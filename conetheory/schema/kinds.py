@@ -15,6 +15,7 @@ ABOVE, CROSSING = "above", "crossing"  # of a layer: the one whose relevance it 
 LABELS = ("label", "depth", "rule", "family", ABOVE, CROSSING)
 RESIDUAL, PROJECTION, STRIDE = "residual block", "projection block", ", stride "  # in crossings
 WEIGHTS = "network_weights_sha256"  # the attribute that tells networks apart
+UNNAMED = "unnamed"  # a network that nobody named
 DEFICIT, DECADES, COUNT, SHARE, NUMBER = "1 - |cos|", "decades", "count", "share", "1"
 
 Side = Literal["measured", "estimate", "upper", "exact", "text"]

@@ -75,7 +75,9 @@ def test_zennit_gives_the_measurement_of_our_own_chain(squeezenet):
     """z+ without biases on a torchvision network: one start at the output, one at a layer with a rule."""
     model, x = squeezenet
     starts = ["logits", "features.6.squeeze"]
-    ours = RelevanceChain(trace(model, (3, 48, 48)), x, "lrp-alpha1beta0", bias="none", stabiliser=EPS)
+    ours = RelevanceChain(
+        trace(model, (3, 48, 48)), x, "lrp-alpha1beta0", parameters={"bias": "none", "stabiliser": EPS}
+    )
     theirs = ZennitChain(model, x, zplus())
     for start in starts:
         v = random_images(1, 2, *theirs.shape(start), seed=2)
@@ -210,7 +212,7 @@ def test_captum_gives_the_measurement_of_our_own_chain():
     """Of nonnegative images, for which captum's rule is z+; it adds 1e-9 to denominators."""
     model = seeded(sequential)
     theirs = captum_chain(model)
-    ours = RelevanceChain(trace(model, SHAPE), images().abs(), "lrp-alpha1beta0", bias="none")
+    ours = RelevanceChain(trace(model, SHAPE), images().abs(), "lrp-alpha1beta0", parameters={"bias": "none"})
     assert theirs.layers == (INPUT, "0", "2", "3", "6", "7", "8")
     for start in ("logits", "3"):
         v = random_images(2, 2, *theirs.shape(start), seed=2)
@@ -258,8 +260,10 @@ def test_modules_that_captum_has_no_rule_for():
 def test_a_method_with_the_signature_of_captum(method):
     pytest.importorskip("captum", reason="captum is not installed")
     parameters = {"window": 2} if method == "occlusion" else {}
-    found = Attribution(graph("small vgg"), method, **parameters)
-    expected = explain(graph("small vgg"), images(3), method, torch.tensor([[1], [0], [4]]), **parameters)
+    found = Attribution(graph("small vgg"), method, parameters=parameters)
+    expected = explain(
+        graph("small vgg"), images(3), method, torch.tensor([[1], [0], [4]]), parameters=parameters
+    )
     maps = found.attribute(images(3), target=[1, 0, 4])
     assert torch.equal(maps, expected[:, 0].expand(3, *SHAPE))
     assert torch.equal(found.attribute(images(3), torch.tensor([1, 0, 4])), maps)

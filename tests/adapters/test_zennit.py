@@ -91,7 +91,9 @@ def zennit_relevance(name: str, method: str, bias: str, v: Tensor, start: str | 
 def disagreement(name: str, method: str, bias: str, start: str | None = None) -> float:
     """The largest difference at the input, relative to the largest relevance."""
     model, _, images = network(name)
-    chain = RelevanceChain(trace(model, images.shape[1:]), images, method, bias=bias, stabiliser=EPS)
+    chain = RelevanceChain(
+        trace(model, images.shape[1:]), images, method, parameters={"bias": bias, "stabiliser": EPS}
+    )
     layer = start or "logits"
     r = random_images(2, 1, *chain.shape(layer), seed=3)
     ours = chain.down(r, layer)[:, 0]

@@ -37,7 +37,7 @@ def convs(positive=True, relu=True, seed=0):
 
 
 def deep(method="lrp-alpha1beta0", positive=True, seed=0, **options):
-    return RelevanceChain(convs(positive, seed=seed), image(), method, dtype=F64, **options)
+    return RelevanceChain(convs(positive, seed=seed), image(), method, dtype=F64, parameters=options)
 
 
 def fraction_deficit_exceeds(x, y, bound):
@@ -66,7 +66,7 @@ def dense(method="lrp-alpha2beta1", widths=(40, 30, 20, 4), seed=0, mean=0.3, **
         if hasattr(node.op, "weight"):
             node.op.weight.add_(mean)
             node.op.bias.zero_()
-    return RelevanceChain(graph, image((widths[0], 1, 1)), method, dtype=F64, **options)
+    return RelevanceChain(graph, image((widths[0], 1, 1)), method, dtype=F64, parameters=options)
 
 
 def two_layers(positive=False, seed=0, head=None):
@@ -91,7 +91,7 @@ def layers(weights, values, biases=None, shape=None, **options):
         op.weight.copy_(torch.tensor(W, dtype=F64))
         if biases is not None:
             op.bias.copy_(torch.tensor(biases[k], dtype=F64))
-    return RelevanceChain(graph, torch.tensor(values, dtype=F64).view(shape), dtype=F64, **options)
+    return RelevanceChain(graph, torch.tensor(values, dtype=F64).view(shape), dtype=F64, parameters=options)
 
 
 def vanishing():

@@ -71,7 +71,9 @@ def boxed(value, **options):
     body = of_weights([[1.0, -1.0], [-1.0, 1.0]])
     graph = trace(nn.Sequential(*body, nn.ReLU(), nn.Flatten(), head).double().eval(), (2, 1, 1))
     pixel = torch.full((2, 1, 1), value, dtype=F64)
-    return RelevanceChain(graph, pixel, "deep-taylor", low=0.0, high=1.0, dtype=F64, **options)
+    return RelevanceChain(
+        graph, pixel, "deep-taylor", parameters={"low": 0.0, "high": 1.0, **options}, dtype=F64
+    )
 
 
 def ablated():

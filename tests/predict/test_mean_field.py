@@ -76,6 +76,6 @@ def test_rectgrad_keeps_the_predicted_share():
         options = {"percentile": 0.0} if isinstance(method, RectGrad) else {}
         name = "rectgrad" if options else method
         predictor = MeanField("logits")
-        predictor.add(ct.RelevanceChain(net, torch.ones(1, 400), name, **options))
+        predictor.add(ct.RelevanceChain(net, torch.ones(1, 400), name, parameters=options))
         medians.append(predictor.median("input"))
     assert medians[0] == pytest.approx(medians[1], rel=1e-9)

@@ -66,7 +66,9 @@ def test_results_of_other_weights_are_refused(network):
 
 
 def test_results_of_other_parameters_are_refused(network):
-    mild, strong = (RelevanceChain(network, pictures(), "lrp-gamma", gamma=g) for g in (0.25, 10.0))
+    mild, strong = (
+        RelevanceChain(network, pictures(), "lrp-gamma", parameters={"gamma": g}) for g in (0.25, 10.0)
+    )
     with pytest.raises(InputError, match=r"lrp-gamma with different parameters: .*=0\.25.* and .*=10\.0"):
         compare(measure_csc(mild, vectors=2), predict_csc(strong))
     unknown = Measurement(measure_csc(mild, vectors=2).dataset.drop_vars("rule"))

@@ -30,9 +30,9 @@ KINDS = {
 REFERENCE = random_images(*SHAPE, seed=9)
 
 
-def open_chain(net: nn.Module, x, method: str, **options) -> RelevanceChain:
+def open_chain(net: nn.Module, x, method: str, *, parameters=None) -> RelevanceChain:
     x = torch.as_tensor(x, dtype=torch.float64)
-    return RelevanceChain(trace(net.double().eval(), tuple(x.shape[1:])), x, method, **options)
+    return RelevanceChain(trace(net.double().eval(), tuple(x.shape[1:])), x, method, parameters=parameters)
 
 
 def every_output(chain: RelevanceChain) -> torch.Tensor:

@@ -84,7 +84,7 @@ def test_the_toys_have_empty_pools():
 @pytest.mark.parametrize("method", METHODS)
 def test_relevance_is_conserved_through_whole_networks(toy, method):
     """All of it, but for what starts at or passes through outputs that nothing contributes to."""
-    chain = RelevanceChain(graph(toy), images(), method, empty_pool="renormalise")
+    chain = RelevanceChain(graph(toy), images(), method, parameters={"empty_pool": "renormalise"})
     outputs = chain.shape("logits")
     h = chain.up(torch.ones(2, 1, *chain.graph.input_shape, dtype=torch.float64), "input", "logits")
     r = torch.randn(2, 3, *outputs, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -117,7 +117,9 @@ def relevance(weights, x, R, *, alpha, bias="none", b=0.0, **options) -> list[fl
         layer.weight.copy_(torch.tensor([weights]))
         layer.bias.fill_(b)
     rule = f"lrp-alpha{alpha}beta{alpha - 1}"
-    chain = RelevanceChain(trace(layer, (len(x),)), torch.tensor([x]).double(), rule, bias=bias, **options)
+    chain = RelevanceChain(
+        trace(layer, (len(x),)), torch.tensor([x]).double(), rule, parameters={"bias": bias, **options}
+    )
     return chain.down(torch.tensor([[[float(R)]]]), "logits")[0, 0].tolist()
 
 

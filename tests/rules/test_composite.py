@@ -98,7 +98,7 @@ def test_a_composite_has_what_all_of_its_parts_have():
 @pytest.mark.parametrize("box", [{}, {"low": (-5.0, -6.0), "high": 7.0}])
 def test_deep_taylor_of_a_small_vgg(box):
     """`z+` and `z^B` written out (Montavon et al. 2017): dense matrices of every operation, multiplied."""
-    found = RelevanceChain(graph("small vgg"), images(), "deep-taylor", **box)
+    found = RelevanceChain(graph("small vgg"), images(), "deep-taylor", parameters=box)
     for image in range(2):
         C = np.eye(5)
         for node, xs, y in reversed(activations("small vgg")):
@@ -137,7 +137,7 @@ def test_deep_taylor_is_stochastic_where_anything_contributes(toy):
 
 def test_values_outside_the_box_are_refused():
     with pytest.raises(InputError, match="lie outside the box"):
-        RelevanceChain(graph("small vgg"), images(), "deep-taylor", low=0.0, high=1.0)
+        RelevanceChain(graph("small vgg"), images(), "deep-taylor", parameters={"low": 0.0, "high": 1.0})
 
 
 # ---------------------------------------------------------------- zennit
@@ -178,7 +178,7 @@ def test_zennit(name, method):
     if "low" in theirs:
         theirs = {k: torch.full((1, *x.shape[1:]), v, dtype=x.dtype) for k, v in theirs.items()}
     composite = getattr(composites, kind)(stabilizer=EPS, canonizers=[SequentialMergeBatchNorm()], **theirs)
-    chain = RelevanceChain(traced, x, method, stabiliser=EPS, **options)
+    chain = RelevanceChain(traced, x, method, parameters={"stabiliser": EPS, **options})
     v = random_images(len(x), 1, *chain.shape("logits"), seed=3)
     expected = zennit_relevance(model, x, composite, v[:, 0])
     assert largest_difference(chain.down(v, "logits")[:, 0], expected) < 1e-9
@@ -195,7 +195,7 @@ def test_deep_taylor_is_zennits_z_plus_with_a_box():
     box = (torch.full((1, *x.shape[1:]), v, dtype=x.dtype) for v in (LOW, HIGH))
     layers = [*layer_map_base(EPS), (AnyLinear, ZPlus(EPS, zero_params="bias"))]
     composite = SpecialFirstLayerMapComposite(layers, [(AnyLinear, TheirBox(*box, EPS))])
-    chain = RelevanceChain(traced, x, "deep-taylor", low=LOW, high=HIGH, stabiliser=EPS)
+    chain = RelevanceChain(traced, x, "deep-taylor", parameters={"low": LOW, "high": HIGH, "stabiliser": EPS})
     v = random_images(len(x), 1, *chain.shape("logits"), seed=3)
     expected = zennit_relevance(model, x, composite, v[:, 0])
     assert largest_difference(chain.down(v, "logits")[:, 0], expected) < 1e-9

@@ -154,7 +154,7 @@ def test_zennit(name):
 
     own, model, x = network(name)
     x = x.abs()
-    chain = RelevanceChain(trace(own, x.shape[1:]), x, "cebp", stabiliser=1e-6)
+    chain = RelevanceChain(trace(own, x.shape[1:]), x, "cebp", parameters={"stabiliser": 1e-6})
     v = random_images(2, 1, *chain.shape("logits"), seed=3)
     composite = ExcitationBackprop(1e-6, zero_params="bias", canonizers=[SequentialMergeBatchNorm()])
     plain = zennit_relevance(model, x, composite, v[:, 0])
@@ -171,7 +171,7 @@ def test_zennit(name):
 @toys
 @pytest.mark.parametrize("base", ["deep-taylor", "lrp-alpha2beta1"])
 def test_clrp_1_is_a_class_minus_the_mean_of_the_others(toy, base):
-    found = RelevanceChain(graph(toy), images(), "clrp-1", base=base)
+    found = RelevanceChain(graph(toy), images(), "clrp-1", parameters={"base": base})
     plain = RelevanceChain(graph(toy), images(), base)
     units = int(np.prod(found.shape("logits")))
     for image in range(2):
@@ -222,7 +222,9 @@ def test_bases_that_do_not_fit_are_refused(method, base, message):
 def test_a_base_with_parameters(method):
     """The box of the image, by a rule as base; weights are read at the image right below the start too."""
     base = get_method("deep-taylor", low=-9.0, high=9.0).rule
-    given, default = (RelevanceChain(graph("small vgg"), images(), method, **o) for o in ({"base": base}, {}))
+    given, default = (
+        RelevanceChain(graph("small vgg"), images(), method, parameters=o) for o in ({"base": base}, {})
+    )
     v = vectors(given, "logits")
     assert largest_difference(given.down(v, "logits"), default.down(v, "logits")) > 1e-3
     if method == "clrp-2":
@@ -236,7 +238,7 @@ def test_a_base_with_parameters(method):
 @pytest.mark.parametrize("base", ["lrp-0", "lrp-epsilon", "lrp-gamma"])
 def test_bases_that_only_see_ratios_have_no_contrast(base):
     """M(-W) = M(W): CLRP-2's maps are zero."""
-    chain = RelevanceChain(graph("small vgg"), images(), "clrp-2", base=base)
+    chain = RelevanceChain(graph("small vgg"), images(), "clrp-2", parameters={"base": base})
     plain = RelevanceChain(graph("small vgg"), images(), base)
     v = vectors(chain, "logits")
     size = float(plain.down(v, "logits").abs().max())

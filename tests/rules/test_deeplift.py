@@ -44,7 +44,9 @@ def test_the_textbook_at_every_tensor(toy, kind):
     books = [Textbook(toy, kind, a, b) for a, b in zip(x, reference, strict=True)]
     expected = [(book, book.multipliers()) for book in books]
     for measure in ("multipliers", "contributions"):
-        chain = RelevanceChain(network(toy), x, method, reference=reference, measure=measure, **options)
+        chain = RelevanceChain(
+            network(toy), x, method, parameters={"reference": reference, "measure": measure, **options}
+        )
         for name, parts in chain.sweep({"logits": every_output(chain)}):
             for found, (book, m) in zip(parts["logits"].flatten(2).mT.numpy(), expected, strict=True):
                 if measure == "multipliers" and name != INPUT:
@@ -66,7 +68,9 @@ def test_the_textbook_at_every_tensor(toy, kind):
 @pytest.mark.parametrize("toy", [*TOYS, FLIPPED])
 def test_contributions_sum_to_the_difference(toy, method):
     for reference in (torch.zeros(SHAPE, dtype=torch.float64), REFERENCE):
-        chain = RelevanceChain(network(toy), images(), method, reference=reference, pool="rescale")
+        chain = RelevanceChain(
+            network(toy), images(), method, parameters={"reference": reference, "pool": "rescale"}
+        )
         found = chain.down(every_output(chain), "logits").flatten(2).sum(2)
         difference = chain.logits - network(toy).forward(reference[None])
         torch.testing.assert_close(found, difference.flatten(1), rtol=0, atol=1e-10)
@@ -79,7 +83,10 @@ def test_adjoints_and_linearity(toy, kind):
     method, options = KINDS[kind]
     measure, pool = [("multipliers", "gradient"), ("contributions", "rescale")][len(toy) % 2]
     chain = RelevanceChain(
-        graph(toy), images(), method, measure=measure, pool=pool, reference=REFERENCE, **options
+        graph(toy),
+        images(),
+        method,
+        parameters={"measure": measure, "pool": pool, "reference": REFERENCE, **options},
     )
     r = random_images(2, 3, *chain.shape("logits"), seed=3)
     for stop in (INPUT, chain.layers[1]):
@@ -115,7 +122,7 @@ def assert_decoupled(chain: RelevanceChain) -> None:
 
 @pytest.mark.parametrize("toy", [*TOYS, FLIPPED])
 def test_the_blocks_of_the_ablation_never_mix(toy):
-    chain = RelevanceChain(network(toy), images(), "deeplift-ablation", reference=REFERENCE)
+    chain = RelevanceChain(network(toy), images(), "deeplift-ablation", parameters={"reference": REFERENCE})
     assert chain.method.nonnegative
     assert_decoupled(chain)
 
@@ -130,7 +137,7 @@ def test_the_ablation_converges_and_deeplift_does_not():
     net, x, reference = seeded(build, seed=2), random_images(1, 12), random_images(12, seed=8)
     second = {}
     for kind, (method, options) in KINDS.items():
-        chain = open_chain(net, x, method, reference=reference, **options)
+        chain = open_chain(net, x, method, parameters={"reference": reference, **options})
         below = chain.layers[1]
         C = chain.as_matrix("logits", below)
         sigma = np.linalg.svd(C, compute_uv=False)
@@ -148,8 +155,8 @@ def test_the_ablation_converges_and_deeplift_does_not():
 
 def test_non_monotone_activations_keep_the_ablation_nonnegative():
     net, x = seeded(lambda: captum_net(nn.SiLU)), 9 * random_images(2, *SHAPE)
-    assert_decoupled(open_chain(net, x, METHODS[2], reference=9 * REFERENCE))
-    rescale = open_chain(net, x, METHODS[0], reference=9 * REFERENCE)
+    assert_decoupled(open_chain(net, x, METHODS[2], parameters={"reference": 9 * REFERENCE}))
+    rescale = open_chain(net, x, METHODS[0], parameters={"reference": 9 * REFERENCE})
     slopes = [m.scale for m in rescale._maps.values() if isinstance(m, Diagonal)]
     assert any(bool((s < 0).any()) for s in slopes), "else nothing is tested"
 
@@ -159,14 +166,14 @@ def test_non_monotone_activations_keep_the_ablation_nonnegative():
 
 def test_references():
     x = images(3)
-    base = RelevanceChain(graph("small vgg"), x, METHODS[1], reference=REFERENCE)
+    base = RelevanceChain(graph("small vgg"), x, METHODS[1], parameters={"reference": REFERENCE})
     rows = REFERENCE.expand(3, -1, -1, -1)
     r = every_output(base)
     for same in (REFERENCE[None], rows, rows.float().double()):
-        chain = RelevanceChain(graph("small vgg"), x, METHODS[1], reference=same)
+        chain = RelevanceChain(graph("small vgg"), x, METHODS[1], parameters={"reference": same})
         torch.testing.assert_close(chain.down(r, "logits"), base.down(r, "logits"), rtol=1e-5, atol=1e-5)
-    mean = RelevanceChain(graph("small vgg"), x, METHODS[1], reference="mean")
-    fixed = RelevanceChain(graph("small vgg"), x, METHODS[1], reference=x.mean(0))
+    mean = RelevanceChain(graph("small vgg"), x, METHODS[1], parameters={"reference": "mean"})
+    fixed = RelevanceChain(graph("small vgg"), x, METHODS[1], parameters={"reference": x.mean(0)})
     torch.testing.assert_close(mean.down(r, "logits"), fixed.down(r, "logits"))
 
 
@@ -174,7 +181,7 @@ def test_references():
 def test_one_image_of_a_batch_keeps_its_reference(reference):
     x = images(3)
     given_one = random_images(3, *SHAPE, seed=12) if reference == "rows" else "mean"
-    chain = RelevanceChain(graph("small vgg"), x, METHODS[0], reference=given_one)
+    chain = RelevanceChain(graph("small vgg"), x, METHODS[0], parameters={"reference": given_one})
     r = every_output(chain)
     expected = chain.down(r, "logits")[2].flatten(1).mT.numpy()
     np.testing.assert_allclose(chain.as_matrix("logits", image=2), expected, rtol=1e-12, atol=1e-14)
@@ -183,9 +190,9 @@ def test_one_image_of_a_batch_keeps_its_reference(reference):
 def test_float32_stays_close():
     x = images(2)
     for kind, (method, options) in KINDS.items():
-        exact = RelevanceChain(graph("small vgg"), x, method, reference=REFERENCE, **options)
+        exact = RelevanceChain(graph("small vgg"), x, method, parameters={"reference": REFERENCE, **options})
         single = RelevanceChain(
-            graph("small vgg"), x, method, dtype=torch.float32, reference=REFERENCE, **options
+            graph("small vgg"), x, method, dtype=torch.float32, parameters={"reference": REFERENCE, **options}
         )
         r = every_output(exact)
         a, b = exact.down(r, "logits"), single.down(r, "logits").double()
@@ -218,14 +225,14 @@ def test_secants_are_between_the_slopes(a, b, name):
 @pytest.mark.parametrize("method", METHODS)
 def test_parameters_out_of_range_are_refused(method, options, message):
     with pytest.raises(InputError, match=message):
-        RelevanceChain(graph("small vgg"), images(), method, **options)
+        RelevanceChain(graph("small vgg"), images(), method, parameters=options)
 
 
 def test_more_refusals():
     with pytest.raises(InputError, match=r"chains of .* must be"):
         get_method("deeplift-ablation", chains="three")
     with pytest.raises(InputError, match="mean of one image"):
-        RelevanceChain(graph("small vgg"), images(1), "deeplift-rescale", reference="mean")
+        RelevanceChain(graph("small vgg"), images(1), "deeplift-rescale", parameters={"reference": "mean"})
     assert not get_method("deeplift-ablation", measure="contributions").nonnegative
     assert not get_method("deeplift-ablation", chains="shared").nonnegative
     assert [get_method(m).nonnegative for m in METHODS] == [False, False, True]

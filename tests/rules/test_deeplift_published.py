@@ -29,7 +29,7 @@ def test_captum_rescale(activation):
     DeepLift = pytest.importorskip("captum.attr").DeepLift
     net, x = seeded(lambda: captum_net(activation)), random_images(3, *SHAPE)
     for reference in (torch.zeros_like(x), random_images(3, *SHAPE, seed=5)):
-        chain = open_chain(net, x, "deeplift-rescale", reference=reference, pool="rescale")
+        chain = open_chain(net, x, "deeplift-rescale", parameters={"reference": reference, "pool": "rescale"})
         ours = chain.down(every_output(chain), "logits")
         for output in range(4):
             theirs = DeepLift(net, eps=1e-12).attribute(x, reference, target=output)
@@ -64,7 +64,7 @@ def test_the_packages_max_pool(method):
     ).double()
     net = nn.Sequential(nn.MaxPool2d(2, 1), nn.Flatten(), layer([[2.0] * 9 + [3.0] * 9], [1.0]))
     # away from the reference everywhere, with the same winners, so that multipliers can be told
-    chain = open_chain(net, x[None], method, reference=reference - 100)
+    chain = open_chain(net, x[None], method, parameters={"reference": reference - 100})
     m = chain.down(every_output(chain), "logits")[0, 0] / (x - reference + 100)
     first = torch.tensor([[1, 0, 0, 0], [0, 0, 2, 0], [2, 1, 1, 0], [0, 0, 1, 1]]) * 2.0
     second = torch.tensor([[0, 0, 1, 1], [0, 1, 0, 0], [0, 2, 1, 0], [1, 0, 1, 1]]) * 3.0

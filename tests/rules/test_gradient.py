@@ -196,7 +196,7 @@ def rectgrad_loop(model: nn.Sequential, x: Tensor, v: Tensor, percentile: float)
 def test_rectgrad_is_the_formula(percentile):
     model, net = seeded(TOYS["small vgg"]), graph("small vgg")
     r = vectors(net)
-    found = RelevanceChain(net, images(), "rectgrad", percentile=percentile).down(r, "logits")
+    found = RelevanceChain(net, images(), "rectgrad", parameters={"percentile": percentile}).down(r, "logits")
     expected = [
         [rectgrad_loop(model, x, v, percentile) for v in vs] for x, vs in zip(images(), r, strict=True)
     ]
@@ -230,18 +230,18 @@ def test_rectgrad_gates_by_the_derivative():
         identity.bias.zero_()
     r = torch.tensor([[[1.0, -3.0, 0.1]]], dtype=torch.float64)
     net = trace(Toy(lambda m, x: m.fc(x).tanh(), fc=identity), (3,))
-    found = RelevanceChain(net, x, "rectgrad", percentile=50).down(r, "logits")
+    found = RelevanceChain(net, x, "rectgrad", parameters={"percentile": 50}).down(r, "logits")
     assert found.flatten().tolist() == pytest.approx([0, -3 * (1 - np.tanh(1.0) ** 2), 0])
     net = trace(Toy(lambda m, x: m.fc(x).relu(), fc=identity), (3,))
     r = torch.tensor([[[-1.0, 3.0, -0.1]]], dtype=torch.float64)  # a r = -1/2, 0, -1/5
-    found = RelevanceChain(net, x, "rectgrad", percentile=0).down(r, "logits")
+    found = RelevanceChain(net, x, "rectgrad", parameters={"percentile": 0}).down(r, "logits")
     assert found.flatten().tolist() == [0, 0, -0.1]
 
 
 @pytest.mark.parametrize("percentile", [-1, 100])
 def test_percentiles_out_of_range_are_refused(percentile):
     with pytest.raises(InputError, match="percentile must be from 0 to below 100"):
-        RelevanceChain(graph("small vgg"), images(), "rectgrad", percentile=percentile)
+        RelevanceChain(graph("small vgg"), images(), "rectgrad", parameters={"percentile": percentile})
 
 
 # ---------------------------------------------------------------- rectified methods as maps

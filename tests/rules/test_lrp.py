@@ -170,7 +170,7 @@ def test_large_gamma_is_z_plus(data):
     layer.weight.data = torch.tensor(weights).double().view(outputs, inputs)
     x = torch.tensor([data.draw(st.lists(numbers.map(abs), min_size=inputs, max_size=inputs))]).double()
     network = trace(layer, (inputs,))
-    gamma = RelevanceChain(network, x, "lrp-gamma", gamma=1e9)
+    gamma = RelevanceChain(network, x, "lrp-gamma", parameters={"gamma": 1e9})
     z_plus = RelevanceChain(network, x, "lrp-zplus")
     for output in range(outputs):
         if gamma.logits[0, output] > 0:
@@ -224,7 +224,9 @@ def one_unit(name: str, b: float, R: float = 3.0, **options) -> list[float]:
     layer = nn.Linear(3, 1).double()
     layer.weight.data = torch.tensor([[2.0, -1.0, 1.0]], dtype=torch.float64)
     layer.bias.data.fill_(b)
-    chain = RelevanceChain(trace(layer, (3,)), torch.ones(1, 3, dtype=torch.float64), name, **options)
+    chain = RelevanceChain(
+        trace(layer, (3,)), torch.ones(1, 3, dtype=torch.float64), name, parameters=options
+    )
     return chain.down(torch.tensor([[[R]]]), "logits")[0, 0].tolist()
 
 
@@ -358,6 +360,6 @@ def test_the_rounding_of_a_preprocessing_stays_in_its_box():
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (preprocess.mean, preprocess.std))
     conv = nn.Conv2d(3, 2, 1)
     chain = RelevanceChain(
-        trace(nn.Sequential(conv, nn.Flatten()), (3, 2, 2)), (ends - mean) / std, "z-box", **box
+        trace(nn.Sequential(conv, nn.Flatten()), (3, 2, 2)), (ends - mean) / std, "z-box", parameters=box
     )
     assert chain.columns("logits", range(8)).min() >= 0

@@ -44,4 +44,4 @@ def test_parameters_out_of_range_are_refused(name, options, message):
 )
 def test_a_box_that_does_not_fit_is_refused(options, message):
     with pytest.raises(InputError, match=message):
-        RelevanceChain(graph("max pool"), images(), "z-box", **options)
+        RelevanceChain(graph("max pool"), images(), "z-box", parameters=options)

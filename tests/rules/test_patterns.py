@@ -217,7 +217,7 @@ def dense(net, found: Patterns, method: str, image: int) -> np.ndarray:
 @pytest.mark.parametrize("method", RULES)
 def test_whole_networks_are_the_product_of_dense_matrices(fitted, method):
     net, found = fitted
-    chain = RelevanceChain(net, images(), method, patterns=found)
+    chain = RelevanceChain(net, images(), method, parameters={"patterns": found})
     for image in range(2):
         expected = dense(net, found, method, image)
         np.testing.assert_allclose(
@@ -228,7 +228,7 @@ def test_whole_networks_are_the_product_of_dense_matrices(fitted, method):
 @pytest.mark.parametrize("method", RULES)
 def test_linearity_and_the_adjoint(fitted, method):
     net, found = fitted
-    chain = RelevanceChain(net, images(), method, patterns=found)
+    chain = RelevanceChain(net, images(), method, parameters={"patterns": found})
     r, s = (random_images(2, 3, *chain.shape("logits"), seed=seed) for seed in (5, 6))
     h = random_images(2, 3, *SHAPE, seed=7)
     down = chain.down(r, "logits")
@@ -240,7 +240,7 @@ def test_linearity_and_the_adjoint(fitted, method):
 def test_columns_of_pattern_attribution_sum_to_one_away_from_padding():
     net = graph("conv no padding")
     found = fit_patterns(net, images(20))
-    chain = RelevanceChain(net, images(), "pattern-attribution", patterns=found)
+    chain = RelevanceChain(net, images(), "pattern-attribution", parameters={"patterns": found})
     name = next(n for n, node in net.nodes.items() if n in found.patterns and node.inputs != ("input",))
     M = chain.as_matrix(name, net.nodes[name].inputs[0])
     sums = M.sum(0).reshape(net.shape(name))
@@ -255,7 +255,7 @@ def test_a_gate_is_that_of_the_gradient():
     found = fit_patterns(net, images(6))
     weights = Patterns(found.weights, found.weights, found.made)
     r = random_images(2, 3, 5, seed=5)
-    ours = RelevanceChain(net, x, "pattern-net", patterns=weights).down(r, "logits")
+    ours = RelevanceChain(net, x, "pattern-net", parameters={"patterns": weights}).down(r, "logits")
     assert torch.equal(ours, RelevanceChain(net, x, "gradient").down(r, "logits"))
 
 
@@ -275,10 +275,10 @@ def test_patterns_of_other_weights_have_to_be_asked_for():
     found = fit_patterns(net, images(6))
     for method in RULES:
         with pytest.raises(InputError, match=f"fitted to other weights of layer '{name}'.*stale='patterns'"):
-            RelevanceChain(other, images(), method, patterns=found)
+            RelevanceChain(other, images(), method, parameters={"patterns": found})
 
     def lowest(method: str, **options) -> np.ndarray:
-        chain = RelevanceChain(other, images(), method, patterns=found, **options)
+        chain = RelevanceChain(other, images(), method, parameters={"patterns": found, **options})
         return chain.as_matrix(name, "input")
 
     A, trained, current = found.patterns[name], net.nodes[name].op.weight, other.nodes[name].op.weight
@@ -297,7 +297,7 @@ def test_patterns_of_other_weights_have_to_be_asked_for():
     for stale in ("patterns", "products"):
         np.testing.assert_allclose(lowest("pattern-net", stale=stale), matrix(A), atol=1e-12)
     refitted = fit_patterns(other, images(6))
-    RelevanceChain(other, images(), "pattern-attribution", patterns=refitted)
+    RelevanceChain(other, images(), "pattern-attribution", parameters={"patterns": refitted})
 
 
 def test_weights_changed_in_place_are_other_weights():
@@ -307,7 +307,7 @@ def test_weights_changed_in_place_are_other_weights():
     with torch.no_grad():
         model[1].weight.mul_(2)
     with pytest.raises(InputError, match="fitted to other weights"):
-        RelevanceChain(net, images(), "pattern-net", patterns=found)
+        RelevanceChain(net, images(), "pattern-net", parameters={"patterns": found})
 
 
 # ---------------------------------------------------------------- files
@@ -329,7 +329,7 @@ def test_saved_patterns_are_those_loaded(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     r = random_images(9, 2, 3).float()
     by_file, by_object, double = (
-        RelevanceChain(net, images, "pattern-attribution", patterns=given).down(r, "logits")
+        RelevanceChain(net, images, "pattern-attribution", parameters={"patterns": given}).down(r, "logits")
         for images, given in ((x, str(path)), (x, found), (x.double(), path))
     )
     assert torch.equal(by_file, by_object)
@@ -363,7 +363,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
 def test_patterns_of_another_network_are_refused():
     found = fit_patterns(graph("small vgg"), images())
     with pytest.raises(InputError, match=r"do not fit this network: layer .* in the patterns and"):
-        RelevanceChain(graph("nested branches"), images(), "pattern-net", patterns=found)
+        RelevanceChain(graph("nested branches"), images(), "pattern-net", parameters={"patterns": found})
 
 
 @pytest.mark.parametrize("method", RULES)
@@ -371,7 +371,7 @@ def test_without_patterns_one_line_says_how_to_fit_them(method):
     with pytest.raises(InputError, match=r"fit_patterns\(network, images\)"):
         RelevanceChain(graph("small vgg"), images(), method)
     with pytest.raises(InputError, match=r"stale of .* must be refuse, patterns or products"):
-        RelevanceChain(graph("small vgg"), images(), method, stale="yes")
+        RelevanceChain(graph("small vgg"), images(), method, parameters={"stale": "yes"})
 
 
 def test_the_experiment_fits_a_folder(tmp_path):
@@ -385,6 +385,9 @@ def test_the_experiment_fits_a_folder(tmp_path):
     assert set(made["layers"]) == set(Patterns.load(tmp_path / "p.safetensors").patterns)
     assert made["layers"]["fc6"]["fan"] == 10
     chain = RelevanceChain(
-        load("cifar10_cnn"), torch.rand(1, 3, 32, 32), "pattern-net", patterns=tmp_path / "p.safetensors"
+        load("cifar10_cnn"),
+        torch.rand(1, 3, 32, 32),
+        "pattern-net",
+        parameters={"patterns": tmp_path / "p.safetensors"},
     )
     assert chain.down(torch.ones(1, 1, 10), "logits").shape == (1, 1, 3, 32, 32)

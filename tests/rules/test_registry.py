@@ -65,7 +65,7 @@ def opened(name: str, toy: str, x: Tensor | None = None) -> RelevanceChain | Exp
     if name in WITHOUT_A_MAP:
         pytest.skip(f"{name}: {WITHOUT_A_MAP[name]}")
     try:
-        return open_chain(graph(toy), images() if x is None else x, name, **parameters(name, toy))
+        return open_chain(graph(toy), images() if x is None else x, name, parameters=parameters(name, toy))
     except (InputError, UnsupportedLayerError) as error:
         reason = str(error)
     assert len(reason.splitlines()) == 1
@@ -182,7 +182,7 @@ def test_most_methods_run_at_every_toy():
         refused = []
         for toy in TOYS:
             try:
-                open_chain(graph(toy), images(), name, **parameters(name, toy))
+                open_chain(graph(toy), images(), name, parameters=parameters(name, toy))
             except (InputError, UnsupportedLayerError) as error:
                 refused.append(f"{toy}: {error}")
         assert len(refused) <= len(TOYS) // 2, (name, refused)

@@ -72,7 +72,7 @@ def test_images_in_bytes():
 
 def test_deeplift_reads_contributions():
     assert reproduced("deeplift-rescale").rule.measure == "contributions"
-    assert reproduced("deeplift-rescale", measure="multipliers").rule.measure == "multipliers"
+    assert reproduced("deeplift-rescale", parameters={"measure": "multipliers"}).rule.measure == "multipliers"
 
 
 @pytest.mark.parametrize("method", [m.name for m in methods()])

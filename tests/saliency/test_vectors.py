@@ -196,6 +196,6 @@ def test_one_dimensional_occlusion_covers_runs_of_features():
     logits = network.graph.forward(x * (1 - torch.eye(FEATURES)))[:, target]
     torch.testing.assert_close(maps, network.graph.forward(x)[0, target] - logits)
     with pytest.raises(InputError, match="window 13 and stride 13 don't cover inputs of 12 values"):
-        explain(network, x, "occlusion", window=13)
+        explain(network, x, "occlusion", parameters={"window": 13})
     with pytest.raises(InputError, match="iba needs"):
-        explain(network, x, "iba", layer="0")
+        explain(network, x, "iba", parameters={"layer": "0"})

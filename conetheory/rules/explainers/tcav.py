@@ -27,8 +27,10 @@ from torch import Tensor, nn
 
 from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError
+from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.networks.graph import Graph
 from conetheory.networks.images import load_images
+from conetheory.networks.zoo import Network
 from conetheory.rules.explainer import Explainer
 from conetheory.rules.explainers import forward
 from conetheory.rules.registry import register
@@ -60,7 +62,7 @@ class Tcav(Explainer):
 
 
 def tcav_scores(
-    network: Any,
+    network: Model,
     images: Tensor,
     concepts: Mapping[str, Pictures],
     layer: str,
@@ -84,7 +86,8 @@ def tcav_scores(
     runs, seed = checked_whole(runs, "runs"), checked_seed(seed)
     if runs < 1 or not concepts or RANDOM in concepts:
         raise InputError(f"tcav needs a run and a concept, none of them called {RANDOM!r}")
-    model = _Cut(getattr(network, "graph", network), layer)
+    network = as_network(network, shape_of(images))
+    model = _Cut(network.graph, layer)
     examples = {name: _pictures(given, network) for name, given in concepts.items()}
     lots = _lots(_pictures(random, network), min(map(len, examples.values())), runs, seed)
     found = [
@@ -195,7 +198,7 @@ def logistic(x: np.ndarray, y: np.ndarray, penalty: float = PENALTY) -> tuple[np
     return found[:-1], float(found[-1])
 
 
-def _pictures(given: Pictures, network: Any) -> Tensor:
+def _pictures(given: Pictures, network: Network) -> Tensor:
     return given if isinstance(given, Tensor) else load_images(given, network).tensor
 
 

@@ -37,7 +37,7 @@ MAPS = [m.name for m in methods() if not m.backpropagated and m.name != "tcav"]
 
 def small(name: str, network: str | Graph = "small vgg", count: int = 2, **options) -> ExplainerChain:
     found = graph(network) if isinstance(network, str) else network
-    return open_chain(found, images(count), name, **{**SMALL[name], **options})
+    return open_chain(found, images(count), name, parameters={**SMALL[name], **options})
 
 
 def weights(chain: ExplainerChain, vectors: int = 3, seed: int = 4) -> Tensor:
@@ -81,7 +81,7 @@ CAPTUM = {"integrated-gradients": integrated, "smoothgrad": smoothed, "occlusion
 def test_maps_of_classes_are_those_of_captum(name, network):
     model, x = seeded(TOYS[network]), images()
     classes = torch.tensor([[0, 3], [2, 1]])
-    found = explain(graph(network), x, name, classes, **SMALL[name])
+    found = explain(graph(network), x, name, classes, parameters=SMALL[name])
     for image in range(2):
         for k, target in enumerate(classes[image]):
             expected = CAPTUM[name](model, x[image : image + 1].clone(), int(target))[0]
@@ -90,7 +90,9 @@ def test_maps_of_classes_are_those_of_captum(name, network):
 
 def test_occlusion_channel_by_channel_is_that_of_captum():
     model, x = seeded(TOYS["small vgg"]), images()
-    found = explain(graph("small vgg"), x, "occlusion", 1, per_channel=True, **SMALL["occlusion"])
+    found = explain(
+        graph("small vgg"), x, "occlusion", 1, parameters={"per_channel": True, **SMALL["occlusion"]}
+    )
     assert_same(found[:, 0], occluded(model, x, 1, channels=1))
 
 
@@ -182,7 +184,7 @@ def test_captum_absent(monkeypatch):
 )
 def test_wrong_parameters(name, wrong):
     with pytest.raises(InputError):
-        explain(graph("small vgg"), images(), name, **wrong)
+        explain(graph("small vgg"), images(), name, parameters=wrong)
 
 
 # ---------------------------------------------------------------- known answers
@@ -202,7 +204,7 @@ def test_integrated_gradients_are_complete():
         nn.Linear(24, 5),
     ]
     smooth = trace(seeded(lambda: nn.Sequential(*layers)), SHAPE)
-    chain = open_chain(smooth, images(), "integrated-gradients", steps=60, baseline=0.3)
+    chain = open_chain(smooth, images(), "integrated-gradients", parameters={"steps": 60, "baseline": 0.3})
     v = weights(chain)
     start = smooth.forward(torch.full_like(images(), 0.3))
     expected = torch.einsum("nkc,nc->nk", v, chain.logits - start)
@@ -221,7 +223,7 @@ def patch_network(rows: slice, columns: slice) -> tuple[Graph, Tensor]:
 
 def test_occlusion_finds_the_only_patch_that_counts():
     found, weight = patch_network(slice(2, 4), slice(4, 6))
-    chain = open_chain(found, images(), "occlusion", window=2)
+    chain = open_chain(found, images(), "occlusion", parameters={"window": 2})
     v = weights(chain)
     maps = chain.down(v)[:, :, 0]
     expected = torch.zeros_like(maps)
@@ -304,7 +306,7 @@ def bottleneck_by_hand(features: nn.Module, head: nn.Module, x: Tensor, target: 
 def test_iba_is_the_algorithm_of_the_paper():
     model = seeded(TOYS["small vgg"])
     options = {"layer": "3", "steps": 4, "samples": 3, "sigma": 0.0}
-    found = explain(graph("small vgg"), images(), "iba", torch.tensor([[1], [4]]), **options)
+    found = explain(graph("small vgg"), images(), "iba", torch.tensor([[1], [4]]), parameters=options)
     for image, target in enumerate((1, 4)):
         expected = bottleneck_by_hand(model[:4], model[4:], images()[image : image + 1], target)
         assert_same(found[image, 0], expected, 1e-10)
@@ -330,7 +332,7 @@ def test_iba_finds_the_quadrant_that_counts(objective, statistics):
     x = random_images(2, 2, 16, 16)
     reference = None if statistics == "channels" else random_images(20, 2, 16, 16, seed=9)
     network = trace(seeded(Quadrant), (2, 16, 16))
-    maps = explain(network, x, "iba", objective=objective, reference=reference)[:, 0, 0]
+    maps = explain(network, x, "iba", parameters={"objective": objective, "reference": reference})[:, 0, 0]
     assert maps.shape == (2, 16, 16)
     assert float(maps.min()) >= 0
     inside = maps[:, :8, :8].sum((1, 2)) / maps.sum((1, 2))
