@@ -105,12 +105,9 @@ class Units:
         path = self._path("measured", {"version": MEASURED, **about}, "npz")
         if not path.is_file():
             options = {"vectors": self.common["vectors"], "layers": self.common["layers"]}
-            start = self.common["start"]
-            meter = CscMeter([start], seed=seed, bootstrap=bootstrap, **options)
+            meter = CscMeter([self.common["start"]], seed=seed, bootstrap=bootstrap, **options)
             meter.images = number  # so that its vectors are those of a run over all the images
             meter.add(chain())
-            if any(each.overflown for each in meter.statistics.values()):
-                raise InputError(f"relevance from {start!r} overflows; use float64, or other parameters")
             found = {layer: each.counts.astype(np.uint32) for (_, layer), each in meter.statistics.items()}
             _written(path, lambda file: np.savez_compressed(file, **found))
         with np.load(path) as saved:

@@ -90,8 +90,8 @@ def _crossings(graph: Layers, order: Sequence[str]) -> dict[str, Any]:
     if known is None:
         return {}
     found = known(order)
-    columns = zip(*(found.get(name, ("", "")) for name in order), strict=True)
-    return {name: ("layer", list(texts)) for name, texts in zip((ABOVE, CROSSING), columns, strict=True)}
+    texts = [found.get(name, ("", "")) for name in order]
+    return {name: ("layer", [text[i] for text in texts]) for i, name in enumerate((ABOVE, CROSSING))}
 
 
 def method_axis(method: Any) -> dict[str, Any]:

@@ -30,14 +30,6 @@ class Rule(Traits):
 
     roundings: ClassVar[int] = 8  # two pools, bias, stabiliser, distance to a bound twice, two groups, W^2
 
-    @property
-    def mass(self) -> float | None:
-        """A bound of the absolute column sums of the pools that an operation's matrix is a combination of.
-
-        `alpha Z+ - beta Z-` has alpha + beta: what rounding is held against. None where none is known.
-        """
-        return 1.0 if self.is_linear and self.is_nonnegative and self.is_sum_preserving else None
-
     def at(self, node: Node) -> Rule:
         """The rule that `node` gets: this one, but for composites."""
         return self

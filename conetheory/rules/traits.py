@@ -30,6 +30,14 @@ class Traits:
     rectifies: ClassVar[bool] = False
     reduce: ClassVar[str] = "sum"
 
+    @property
+    def mass(self) -> float | None:
+        """A bound of the absolute column sums of the pools that an operation's matrix is a combination of.
+
+        `alpha Z+ - beta Z-` has alpha + beta: what rounding is held against. None where none is known.
+        """
+        return 1.0 if self.is_linear and self.is_nonnegative and self.is_sum_preserving else None
+
     def __post_init__(self) -> None:
         """Hold a dataclass's parameters against their annotations. Raises `InputError`."""
         if is_dataclass(self):

@@ -74,7 +74,7 @@ def test_resume_sees_another_version_and_what_is_in_a_file(capsys, monkeypatch, 
     fit_patterns(network, images).save(file)
     assert main(request) == 0
     assert "other settings" in capsys.readouterr().err
-    monkeypatch.setattr("conetheory.__version__", "0.0.0")
+    monkeypatch.setattr("conetheory.runs.store.__version__", "0.0.0")
     assert main(request) == 0
     assert "other settings" in capsys.readouterr().err
 

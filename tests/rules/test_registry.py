@@ -123,14 +123,14 @@ def test_no_list_above_is_empty():
         ("lrp-gamma", {"gamma": True}, "a finite number, not True"),
         ("lrp-gamma", {"gamma": float("inf")}, "a finite number, not inf"),
         ("lrp-gamma", {"gamma": 10**400}, "a finite number, not 1000"),
-        ("lrp-gamma", {"bias": ["signed"]}, "text, not"),
+        ("lrp-gamma", {"bias": ["signed"]}, "gamma, signed or none, not"),
         ("rectgrad", {"percentile": [1]}, "a finite number, not"),
         ("z-box", {"low": [1.0, [2.0]]}, "a finite number or a list of finite numbers, not"),
         ("z-box", {"high": [1.0, float("nan")]}, "a finite number or a list of finite numbers, not"),
         ("occlusion", {"window": 1.5}, "a whole number below 2^63, not 1.5"),
         ("occlusion", {"per_channel": 1}, "true or false, not 1"),
         ("smoothgrad", {"seed": 2**70}, "a whole number below 2^63, not"),
-        ("pattern-net", {"patterns": 3}, "Patterns or text or Path, not 3"),
+        ("pattern-net", {"patterns": 3}, "Patterns, text or Path, not 3"),
     ],
 )
 def test_a_parameter_of_the_wrong_type_is_named(name, given, words):

@@ -141,7 +141,7 @@ def test_maps_that_are_zero_almost_everywhere_are_scaled_by_their_extremes():
 def test_what_is_not_a_pair_of_maps_is_refused():
     with pytest.raises(InputError, match="one shape"):
         similarity(X, Y[:, :8], "ssim")
-    with pytest.raises(InputError, match="one shape"):
+    with pytest.raises(InputError, match="compares pictures"):
         similarity(X[0], Y[0], "ssim")
     with pytest.raises(InputError, match="NaN"):
         similarity(X * np.nan, Y, "ssim")

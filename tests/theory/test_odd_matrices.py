@@ -202,6 +202,9 @@ SINGLE: dict[str, Callable[[Any], Any]] = {
     "patternlayers.centre_tap": patternlayers.centre_tap,
     "patternlayers.leading": patternlayers.leading,
     "rectified.rectified": lambda A: rectified.rectified(rectified.Moments(A, A**2 + A, A)),
+    "rectified.threshold_keeping": lambda A: rectified.threshold_keeping(
+        rectified.Moments(0 * A, A**2, A), A, 0.1
+    ),
     "relupair.relu_pair_of": lambda A: relupair.relu_pair_of(A, A[..., ::-1]),
     "relupair.relu_pair_step": relu_step,
     "sparsematrix.finite_columns": lambda A: sparsematrix.finite_columns(A)[0].toarray(),
