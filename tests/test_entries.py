@@ -223,12 +223,12 @@ def test_parameters_of_any_name_go_with_every_call():
 @pytest.mark.parametrize(
     ("name", "call"),
     [
-        ("RelevanceChain", lambda **k: RelevanceChain(graph(TOY), X, "lrp-zplus", parameters=k)),
-        ("open_chain", lambda **k: open_chain(graph(TOY), X, "lrp-zplus", parameters=k)),
-        ("explain", lambda **k: explain(graph(TOY), X, "lrp-zplus", parameters=k)),
-        ("explain_maps", lambda **k: explain_maps(graph(TOY), X, "lrp-zplus", parameters=k)),
-        ("Attribution", lambda **k: Attribution(graph(TOY), "lrp-zplus", parameters=k)),
-        ("reproduced", lambda **k: reproduced("lrp-zplus", parameters=k)),
+        ("RelevanceChain", lambda **k: RelevanceChain(graph(TOY), X, "lrp-zplus", **k)),
+        ("open_chain", lambda **k: open_chain(graph(TOY), X, "lrp-zplus", **k)),
+        ("explain", lambda **k: explain(graph(TOY), X, "lrp-zplus", **k)),
+        ("explain_maps", lambda **k: explain_maps(graph(TOY), X, "lrp-zplus", **k)),
+        ("Attribution", lambda **k: Attribution(graph(TOY), "lrp-zplus", **k)),
+        ("reproduced", lambda **k: reproduced("lrp-zplus", **k)),
         ("explain", lambda **k: saliency(graph(TOY), X, Z_PLUS, FIRST, **k)),
         ("audit", lambda **k: audit(graph(TOY), X, "lrp-zplus", **k)),
     ],
