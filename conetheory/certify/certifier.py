@@ -206,7 +206,7 @@ def _signed(
     """`LOCAL` at the locations of a block of signed columns, which have no diameter."""
     worst, gaussian = location_bounds(chain, start, block, support)
     none, pairs = np.full_like(worst, np.nan), np.full((len(worst), 2), -1)
-    return worst, none, gaussian, _arriving(support.any(1)), pairs
+    return worst, none, gaussian, _arriving(np.any(support, 1)), pairs
 
 
 def _arriving(columns: np.ndarray) -> np.ndarray:

@@ -141,7 +141,7 @@ class Graph:
         if top not in below:
             raise InputError(f"layer {bottom!r} is not below {top!r}")
         above, crossed = {top}, []
-        for node in reversed(self.nodes.values()):
+        for node in reversed(list(self.nodes.values())):
             if node.name in above and node.name in below and node.name != bottom:
                 above.update(node.inputs)
                 crossed.append(node)

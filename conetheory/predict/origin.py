@@ -177,7 +177,7 @@ class OriginLaw(SpectralTheory):
         values = values[np.isfinite(values)]
         if not len(values):
             return np.nan
-        counted = schema.variable(name).side == "exact"
+        counted = schema.declared_as(name).side == "exact"
         return float(values.mean() if counted else np.median(values))
 
     def note(self, name: str) -> str:

@@ -36,7 +36,7 @@ def register(theory: type[Theory]) -> type[Theory]:
     if theory.name in _THEORIES:
         raise ValueError(f"a theory {theory.name!r} is registered already")
     module = theory.__module__.rpartition(".")[2]
-    own = theory.__module__.startswith(__package__) and module in BUILTIN
+    own = theory.__module__.startswith(str(__package__)) and module in BUILTIN
     others = [rank + 1 for rank in _RANKS.values()]
     _RANKS[theory.name] = BUILTIN.index(module) if own else max([len(BUILTIN), *others])
     _THEORIES[theory.name] = theory

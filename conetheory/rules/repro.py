@@ -57,7 +57,7 @@ def reproduced(name: str, repro: Sequence[str] | str | None = ALL, **parameters:
         if key in entry.parameters and (choice != "signed-bias" or _customised(entry))
     }
     method = get_method(name, **(changed | parameters))
-    if "clip-adds" in choices and _customised(entry):
+    if "clip-adds" in choices and _customised(entry) and isinstance(method.rule, Rule):
         method = replace(method, rule=ClippedAdds(method.rule))
     return method
 

@@ -116,9 +116,12 @@ class Predict:
     @property
     def reasons(self) -> str:
         """Why no theory that was asked for says anything; empty where one does."""
-        if None in self.refused.values():
-            return ""
-        return "; ".join(dict.fromkeys(found.reason for found in self.refused.values()))
+        refused = [found for found in self.refused.values() if found is not None]
+        return (
+            "; ".join(dict.fromkeys(found.reason for found in refused))
+            if len(refused) == len(self.refused)
+            else ""
+        )
 
 
 class Certify:
