@@ -17,10 +17,12 @@ import numpy as np
 
 from conetheory.certify.blocks import CONFIDENCE, check_double, rounding
 from conetheory.certify.known import EXTRA, matrix_loss
+from conetheory.chain.explained import ExplainerChain
 from conetheory.chain.local import LocalBlock
 from conetheory.chain.relevance import MAX_ENTRIES, RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks.ops import LinearOp
+from conetheory.rules.base import Rule
 from conetheory.theory import cosine, enclosure, ergodicity
 from conetheory.theory.enclosure import round_up
 from conetheory.theory.ergodicity import NormCone
@@ -138,9 +140,10 @@ def _support(chain: RelevanceChain, start: str, block: LocalBlock) -> np.ndarray
     return found[block.positions]
 
 
-def bounded(chain: RelevanceChain) -> NotApplicable | None:
+def bounded(chain: RelevanceChain | ExplainerChain) -> NotApplicable | None:
     """Why no bound on the columns, which rounding could be held against, is known; None where one is."""
-    if chain.method.layerwise.mass is not None:
+    rule = chain.method.rule
+    if isinstance(rule, Rule) and rule.mass is not None:
         return None
     return NotApplicable(f"no bound on the columns of {chain.method.name}'s layers is known")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from conetheory.errors import InputError
 from conetheory.networks import Images, Network
 from conetheory.progress import Progress
 from conetheory.runs import store
@@ -29,6 +30,13 @@ class Request:
     out: Path | None = None
     resume: bool = False
     lenient: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where what is found is kept. Raises `InputError` where nothing is."""
+        if self.out is None:
+            raise InputError("these results are kept: give a folder for them")
+        return self.out
 
     @property
     def names(self) -> list[str]:
