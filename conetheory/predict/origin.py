@@ -108,7 +108,7 @@ class OriginLaw(SpectralTheory):
             else:
                 self._record(layer, found)
             progress(self.label, done, len(wanted))
-        if waiting:
+        if near is not None and waiting:
             columns = near.spectra(
                 chain, {k: np.stack([one.places for one in v]) for k, v in waiting.items()}
             )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 from functools import cache
 from importlib import import_module
+from typing import TypeVar
 
 from conetheory import schema
 from conetheory.errors import InputError
@@ -26,12 +27,13 @@ BUILTIN = (  # in rank
     *("second_moment", "location_columns", "origin", "sampled_spectrum", "walk", "active_walk"),
 )
 PLUGINS = "conetheory.theories"
+Kind = TypeVar("Kind", bound=type[Theory])  # what is decorated keeps its type
 
 _THEORIES: dict[str, type[Theory]] = {}
 _RANKS: dict[str, int] = {}
 
 
-def register(theory: type[Theory]) -> type[Theory]:
+def register(theory: Kind) -> Kind:
     """Make an option, a column and a curve of a theory. Raises `ValueError` for a name that is taken."""
     if theory.name in _THEORIES:
         raise ValueError(f"a theory {theory.name!r} is registered already")

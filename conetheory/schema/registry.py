@@ -61,7 +61,7 @@ def declared_as(name: str) -> Variable:
 def annotated(data: xr.Dataset) -> xr.Dataset:
     """The dataset with what is declared of its variables in their attributes; others keep their own."""
     found = data.copy()
-    for name in found.data_vars:
+    for name in map(str, found.data_vars):
         if name in _DECLARED:
             found[name].attrs = found[name].attrs | _DECLARED[name].attributes
     return found.assign_attrs(schema=VERSION)
