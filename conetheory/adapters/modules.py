@@ -72,7 +72,7 @@ def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
             for name in before:
                 attributes.pop(name, None)
         for module in inplace:
-            module.inplace = True
+            module.inplace = True  # pyright: ignore[reportArgumentType]
         for module, training in modes.items():
             module.training = training
 

@@ -77,8 +77,8 @@ def signed_cone_certificate(
         own, cone = step
         tau, live = round_up(tau * own), (pattern.as_matrix(above, below)[:, live] > 0).any(axis=1)
     found = _certificate(names[0], names[-1], tau, cone)
-    bound = found.deficit_upper  # NotApplicable where tau_1 >= 1
-    return bound if isinstance(bound, NotApplicable) else found
+    bound = found.deficit_upper
+    return bound if tau >= 1 and isinstance(bound, NotApplicable) else found
 
 
 def whole_map_certificate(

@@ -22,7 +22,9 @@ class Chain(Protocol):
     graph: Any
     network: Any
     device: torch.device
-    layers: tuple[str, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]: ...
 
     def __len__(self) -> int: ...
 

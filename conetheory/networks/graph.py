@@ -113,7 +113,7 @@ class Graph:
         Above is the nearest of the layers that all relevance from the output crosses on its way to this one;
         layers that have none are left out.
         """
-        return crossings(self, layers)
+        return crossings(self, layers)  # pyright: ignore[reportArgumentType] (it misreads cached properties)
 
     @cached_property
     def cuts(self) -> tuple[str, ...]:

@@ -176,7 +176,7 @@ def _refuse_side_effects(item: fx.Node, name: str, traced: fx.GraphModule) -> No
     """Several tensors at once, or a change that gives no tensor, such as `x[0] = y`."""
     parts = item.meta["value"] if isinstance(item.meta["value"], tuple | list) else ()
     if item.meta["changed"] or any(isinstance(part, Tensor) for part in parts):
-        module = type(traced.get_submodule(item.target)) if item.op == "call_module" else item.target
+        module = type(traced.get_submodule(str(item.target))) if item.op == "call_module" else item.target
         kind = getattr(module, "__name__", str(module))
         raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for the operation {kind!r}")
 
@@ -229,7 +229,9 @@ def _folded(
 
 def _checked_shape(shape: Any) -> Shape:
     sizes = tuple(shape) if isinstance(shape, tuple | list | torch.Size) else (shape,)
-    if not sizes or not all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in sizes):
+    if not sizes or not all(
+        isinstance(n, Integral) and not isinstance(n, bool) and int(n) > 0 for n in sizes
+    ):
         raise InputError(f"an input shape is (channels, height, width), not {shape!r}")
     return tuple(map(int, sizes))
 

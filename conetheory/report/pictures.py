@@ -70,7 +70,9 @@ def origins(findings: Findings) -> Iterator[dict[str, Any]]:
     the field of location weights and the map.
     """
     data = findings.maps
-    for method in () if data is None else drawn_methods(data):
+    if data is None:
+        return
+    for method in drawn_methods(data):
         for image in data["image"].values:
             one = data.sel({"method": method, "image": image})
             if "picture" not in one or not one["origin_density"].notnull().any():

@@ -194,7 +194,7 @@ def fit_patterns(
                 if isinstance(node.op, Conv2d | Linear):
                     moments[node.name].add(node.op, xs[0], estimator)
             count += len(x)
-    if moved is None:
+    if moved is None or count == 0:
         raise InputError("patterns are fitted to images: there are none")
     found, weights = {}, {}
     for name, op in weighted(moved).items():
