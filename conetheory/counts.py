@@ -16,14 +16,15 @@ def checked_whole(value: Any, name: str, least: int = 0, most: int = SIZES) -> i
     """`value`, where it is a whole number from `least` to `most`, which a boolean is not. `InputError`."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(f"{name} must be a whole number, not {value!r}")
-    if not least <= value <= most:
-        limit = f"at least {least}" if value < least else f"at most {most}"
+    number = int(value)
+    if not least <= number <= most:
+        limit = f"at least {least}" if number < least else f"at most {most}"
         raise InputError(f"{name} must be {limit}, not {value}")
-    return int(value)
+    return number
 
 
 def checked_seed(seed: Any) -> int:
     """A seed that every generator takes. `InputError` for others."""
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or int(seed) < 0:
         raise InputError(f"a seed is a whole number from 0 on, not {seed!r}")
     return checked_whole(seed, "a seed", most=SEEDS)

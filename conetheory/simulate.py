@@ -95,8 +95,9 @@ def _advance(states: dict[str, Bundle | Clipped], table: dict[str, Variant], out
     inputs = next(iter(states.values())).columns.shape[0]
     W = rng.standard_normal((outputs, inputs))
     plain = [name for name in states if table[name].pattern is None]
-    for name in states.keys() - plain:
-        c = table[name].pattern
+    for name, c in ((name, table[name].pattern) for name in states):
+        if c is None:
+            continue
         A = c * W + math.sqrt(1 - c**2) * rng.standard_normal(W.shape) if c < 1 else W
         states[name].columns = (A * W) @ states[name].columns
     if plain:
@@ -181,7 +182,7 @@ def summarise(deficits: Array) -> Array:
 
 def _live_median(values: Array) -> Array:
     """Median over the last axis without NaN; NaN where there is nothing else."""
-    dead = np.isnan(values).all(axis=-1)
+    dead = np.all(np.isnan(values), axis=-1)
     return np.where(dead, np.nan, np.nanmedian(np.where(dead[..., None], 0.0, values), axis=-1))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +90,11 @@ class _FromStart(nn.Module):
     def forward(self, images: Tensor, v: Tensor) -> Tensor:
         found: list[Tensor] = []
         place = self.model if self.start == modules.LOGITS else self.model.get_submodule(self.start)
-        handle = place.register_forward_hook(lambda module, args, y: found.append(y))
+
+        def keep(module: nn.Module, args: Any, y: Tensor) -> None:
+            found.append(y)
+
+        handle = place.register_forward_hook(keep)
         try:
             self.model(self.entry(images))
         finally:
@@ -121,6 +125,9 @@ def _ruled_modules(model: nn.Module, rules: Mapping[str, Any]) -> list[str]:
     return [name for name in leaves if name not in passed or name in rules]
 
 
+Target = int | Sequence[int] | Tensor | None
+
+
 class Attribution:
     """A registered method with captum's signature, for code that calls `attribute(inputs, target)`.
 
@@ -139,9 +146,15 @@ class Attribution:
         self.network = network if isinstance(network, nn.Module) else as_network(network)
         self.method = as_method(method, parameters)
 
+    @overload
+    def attribute(self, inputs: Tensor, target: Target = None) -> Tensor: ...
+
+    @overload
+    def attribute(self, inputs: tuple[Tensor, ...], target: Target = None) -> tuple[Tensor, ...]: ...
+
     def attribute(
-        self, inputs: Tensor | tuple[Tensor], target: int | Sequence[int] | Tensor | None = None
-    ) -> Tensor | tuple[Tensor]:
+        self, inputs: Tensor | tuple[Tensor, ...], target: Target = None
+    ) -> Tensor | tuple[Tensor, ...]:
         """Maps of the shape of the images `(N, C, H, W)`; a tuple for a tuple, as in captum.
 
         target: one class for all images or one for each; None is each image's predicted class. (captum

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
     those of the program either.
     """
     modes = {module: module.training for module in model.modules()}
-    stored = [
+    stored: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
         (vars(module), held, dict(held))
         for module in model.modules()
         for held in (module._parameters, module._buffers)
@@ -61,7 +62,7 @@ def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
             "exported"
         ) from error
     for module in inplace:
-        module.inplace = False
+        module.inplace = False  # pyright: ignore[reportArgumentType] (a module takes any attribute)
     try:
         yield model
     finally:
@@ -71,7 +72,7 @@ def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
             for name in before:
                 attributes.pop(name, None)
         for module in inplace:
-            module.inplace = True
+            module.inplace = True  # pyright: ignore[reportArgumentType]
         for module, training in modes.items():
             module.training = training
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -114,7 +115,7 @@ def _location(P: np.ndarray, support: np.ndarray, lost: np.ndarray, g: float) ->
     if not found.live:
         return (*(float("nan"),) * 3, 0, np.full(2, -1), factor)
     live = found.matrices[:, found.columns]
-    lower = np.linalg.qr(live.T, mode="r").T
+    lower = cast(np.ndarray, np.linalg.qr(live.T, mode="r")).T  # numpy declares the pair of "reduced"
     factor[:, : lower.shape[1]] = lower
     gaussian, worst, diameter, pair = 1.0, float("inf"), float("inf"), [0, 0]
     if found.by_norm:
@@ -149,9 +150,9 @@ def rounding(chain: RelevanceChain, start: str, layer: str) -> float:
                 window = int(np.max([np.prod(s[1:], dtype=int) for s in shapes]))
                 fans.append((window, window))
         # Branches that meet are summed, and a rule has roundings of its own.
-        more = len(node.inputs) + len(chain.graph.consumers[node.name]) + chain.method.rule.roundings
+        more = len(node.inputs) + len(chain.graph.consumers[node.name]) + chain.method.layerwise.roundings
         fans[-1] = (fans[-1][0] + more, fans[-1][1])
-    ends = chain.method.rule.roundings  # of what enters at the start and is read at the layer
+    ends = chain.method.layerwise.roundings  # of what enters at the start and is read at the layer
     return enclosure.subtraction_free_factor([*fans, (ends, ends)])
 
 

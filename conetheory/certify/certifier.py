@@ -163,7 +163,8 @@ class CscCertifier:
             self._record("map_deficit_upper", bounds, "no_norm_cone")
 
     def _add_every_image(self, chain: RelevanceChain, layers: Sequence[str]) -> None:
-        options = {"positions": int(np.minimum(POSITIONS, self.block_positions)), **self._sampling}
+        most = POSITIONS if self.block_positions is None else min(POSITIONS, self.block_positions)
+        options = {"positions": most, **self._sampling}
         for image in range(len(chain)):
             found = every_image_certificates(chain, self.start, layers, image=image, **options)
             bounds = {k: c.deficit_upper if c else c for k, c in found.items()}
@@ -206,7 +207,7 @@ def _signed(
     """`LOCAL` at the locations of a block of signed columns, which have no diameter."""
     worst, gaussian = location_bounds(chain, start, block, support)
     none, pairs = np.full_like(worst, np.nan), np.full((len(worst), 2), -1)
-    return worst, none, gaussian, _arriving(support.any(1)), pairs
+    return worst, none, gaussian, _arriving(np.any(support, 1)), pairs
 
 
 def _arriving(columns: np.ndarray) -> np.ndarray:

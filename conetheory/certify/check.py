@@ -166,7 +166,7 @@ def _starts(
 def _paired(held: Mapping[str, _Image]) -> np.ndarray:
     """Units of the pairs that attain the worst case of the worst locations, the lowest layers' first."""
     chosen: dict[int, None] = {}
-    for found in reversed(held.values()):
+    for found in reversed(list(held.values())):
         if found.worst is not None and len(chosen) < 2 * ONE_HOTS - 1:
             chosen |= dict.fromkeys(int(u) for u in found.local["pairs"][found.worst] if u >= 0)
     return np.array([*chosen], dtype=int)
@@ -185,10 +185,11 @@ def _optimised(
     x -> x exp(-step grad), normalised: the gradient of the cosine of the two images in x, by one adjoint
     pass.
     """
-    layers = [layer for layer, found in held.items() if found.worst is not None]
+    worst = {layer: found.worst for layer, found in held.items() if found.worst is not None}
+    layers = list(worst)
     spread = np.unique(np.linspace(0, len(layers) - 1, OPTIMISED).astype(int)) if layers else []
     for layer in (layers[i] for i in spread):
-        place = held[layer].worst
+        place = worst[layer]
         p, channels = int(held[layer].positions[place]), chain.shape(layer)[0]
         x = rng.random((2, int(np.prod(chain.shape(start))))) + 0.1
         for _ in range(ROUNDS):
@@ -222,7 +223,7 @@ def _hold(found: Held, held: _Image, r: Tensor, starts: _Starts, nonnegative: bo
     at = flat[:, :, torch.as_tensor(held.positions)].permute(2, 0, 1).numpy()  # (places, vectors, channels)
     given, gaussian = at[:, : starts.nonnegative], at[:, starts.nonnegative :]
     worst = held.local["deficit_upper"]
-    arrived = given.any(axis=(1, 2))[np.isnan(worst)]  # at what was called dead
+    arrived = np.any(given, axis=(1, 2))[np.isnan(worst)]  # at what was called dead
     found.checked, found.violations = found.checked + len(arrived), found.violations + int(arrived.sum())
     found.add("deficit_upper", pairwise_deficits(given), worst[:, None])
     if nonnegative:

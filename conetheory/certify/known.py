@@ -49,16 +49,16 @@ def known(P: np.ndarray, support: np.ndarray, lost: np.ndarray) -> Known:
     finite = np.isfinite(P)
     size = np.abs(np.where(finite, P, 0.0))
     least = np.broadcast_to(TINY * MARGIN * lost, P.shape)
-    sound = finite.all((-2, -1)) & ~((size > 0) & ~support).any((-2, -1))
-    columns = support.any(-2)
+    sound = np.all(finite, (-2, -1)) & ~np.any((size > 0) & ~support, (-2, -1))
+    columns = np.any(support, -2)
     above = size.max(-2, initial=0.0) >= np.sqrt(m) * least.max(-2, initial=0.0)
     total = size.max((-2, -1), initial=0.0) >= np.sqrt(m * n) * least.max((-2, -1), initial=0.0)
     return Known(
         np.where(finite, P, 0.0),
         columns,
-        columns.any(-1),
-        sound & ((size >= least) | ~support).all((-2, -1)),
-        sound & (above | ~columns).all(-1),
+        np.any(columns, -1),
+        sound & np.all((size >= least) | ~support, (-2, -1)),
+        sound & np.all(above | ~columns, -1),
         sound & total,
     )
 
@@ -67,7 +67,7 @@ def known(P: np.ndarray, support: np.ndarray, lost: np.ndarray) -> Known:
 
 
 def supports(
-    chain: RelevanceChain, start: str, blocks: Mapping[str, Sequence[LocalBlock]], **sampling: int | None
+    chain: RelevanceChain, start: str, blocks: Mapping[str, Sequence[LocalBlock]], **sampling: Any
 ) -> Supports:
     """The structural supports of `local_columns` with the same sampling: (positions, channels, units) each.
 

@@ -17,9 +17,12 @@ import numpy as np
 
 from conetheory.certify.blocks import CONFIDENCE, check_double, rounding
 from conetheory.certify.known import EXTRA, matrix_loss
+from conetheory.chain.explained import ExplainerChain
 from conetheory.chain.local import LocalBlock
 from conetheory.chain.relevance import MAX_ENTRIES, RelevanceChain
+from conetheory.errors import InputError
 from conetheory.networks.ops import LinearOp
+from conetheory.rules.base import Rule
 from conetheory.theory import cosine, enclosure, ergodicity
 from conetheory.theory.enclosure import round_up
 from conetheory.theory.ergodicity import NormCone
@@ -74,7 +77,8 @@ def signed_cone_certificate(
         own, cone = step
         tau, live = round_up(tau * own), (pattern.as_matrix(above, below)[:, live] > 0).any(axis=1)
     found = _certificate(names[0], names[-1], tau, cone)
-    return found.deficit_upper if tau >= 1 else found
+    bound = found.deficit_upper
+    return bound if tau >= 1 and isinstance(bound, NotApplicable) else found
 
 
 def whole_map_certificate(
@@ -101,7 +105,7 @@ def whole_map_certificate(
     unsummed = isinstance(step, NotApplicable)
     found = SignedCertificate(layer, np.inf, None, step) if unsummed else _certificate(start, layer, *step)
     support = _support(chain, start, block) if support is None else support
-    pair = _worst_signed(M.T, error, support.any((0, 1)))
+    pair = _worst_signed(M.T, error, np.any(support, (0, 1)))
     known = [d for d in (found.deficit_upper, pair) if not isinstance(d, NotApplicable) and d < np.inf]
     if not known:
         return step if unsummed else found
@@ -124,7 +128,7 @@ def location_bounds(
     """
     error = _error(chain, chain.graph.resolve(start), block.layer)
     support = _support(chain, start, block) if support is None else support
-    P, columns = block.matrices.cpu().numpy(), support.any(1)
+    P, columns = block.matrices.cpu().numpy(), np.any(support, 1)
     worst = np.array([_worst_signed(M.T, error, on) for M, on in zip(P, columns, strict=True)])
     return worst, np.array([_gaussian_signed(M, error, on) for M, on in zip(P, columns, strict=True)])
 
@@ -136,9 +140,10 @@ def _support(chain: RelevanceChain, start: str, block: LocalBlock) -> np.ndarray
     return found[block.positions]
 
 
-def bounded(chain: RelevanceChain) -> NotApplicable | None:
+def bounded(chain: RelevanceChain | ExplainerChain) -> NotApplicable | None:
     """Why no bound on the columns, which rounding could be held against, is known; None where one is."""
-    if chain.method.rule.mass is not None:
+    rule = chain.method.rule
+    if isinstance(rule, Rule) and rule.mass is not None:
         return None
     return NotApplicable(f"no bound on the columns of {chain.method.name}'s layers is known")
 
@@ -229,5 +234,7 @@ def _error(chain: RelevanceChain, above: str, below: str) -> float:
 
 def _mass(chain: RelevanceChain, above: str, below: str) -> float:
     """A bound of the absolute column sums of |Z_l| ... |Z_s|."""
-    each, nodes = chain.method.rule.mass, chain.graph.between(above, below)
+    each, nodes = chain.method.layerwise.mass, chain.graph.between(above, below)
+    if each is None:
+        raise InputError(f"no bound on the columns of {chain.method.name} is known")
     return float(each ** sum(isinstance(node.op, LinearOp) for node in nodes))

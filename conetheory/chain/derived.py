@@ -18,7 +18,7 @@ class Derived(Mapping[str, LocalMap]):
     def __getitem__(self, name: str) -> LocalMap:
         try:
             found = getattr(self.maps[name], self.kind)()
-        except AttributeError as error:  # it, or a map that it is made of, has none
+        except (AttributeError, NotImplementedError) as error:  # it, or a map that it is made of, has none
             raise InputError(
                 f"{self.method} does not say which of its numbers are zero, at {name!r}: {error}"
             ) from error

@@ -39,7 +39,9 @@ class ExplainerChain:
         self.dtype, self.device = dtype or images.dtype, torch.device(device or images.device)
         self.graph = graph.to(dtype=self.dtype, device=self.device)
         self.images = images.to(dtype=self.dtype, device=self.device)
-        self.explainer: Explainer = method.rule.bind(self.graph)
+        if not isinstance(method.rule, Explainer):
+            raise InputError(f"{method.name} is backpropagated: its chain is a RelevanceChain")
+        self.explainer = method.rule.bind(self.graph)
         self.peaks: dict[str, Tensor] = {}  # the largest activation of each image
         with torch.inference_mode():
             for node, _, y in self.graph.run(self.images):

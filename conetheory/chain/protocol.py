@@ -24,7 +24,9 @@ class Chain(Protocol):
     graph: Any
     network: Named | None
     device: torch.device
-    layers: tuple[str, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]: ...
 
     def __len__(self) -> int: ...
 

@@ -7,7 +7,9 @@ longest interval are never heard together. A layer without locations has one.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,6 +56,12 @@ class Interval:
 Reach = tuple[Interval, Interval]
 
 
+def on_axes(function: Callable[..., Interval], *pairs: Sequence[Any]) -> Reach:
+    """A function of what each pair has for the rows, and of what it has for the columns."""
+    rows, columns = zip(*pairs, strict=True)
+    return function(*rows), function(*columns)
+
+
 def space(shape: Shape) -> tuple[int, int]:
     """Height and width of a layer; `(1, 1)` without locations, one axis for any other number of them."""
     match shape[1:]:
@@ -65,23 +73,19 @@ def space(shape: Shape) -> tuple[int, int]:
 
 def reaches(graph: Graph, top: str, bottom: str) -> dict[str, Reach]:
     """For every tensor from `top` down to `bottom`, what its locations hear of those of `top`."""
-    found: dict[str, Reach] = {top: tuple(_same(n) for n in space(graph.shape(top)))}
+    found: dict[str, Reach] = {top: on_axes(_same, space(graph.shape(top)))}
     for node in graph.between(top, bottom):
         for source in node.inputs:
-            reach = tuple(
-                own.after(above)
-                for own, above in zip(_of_node(node, graph.shape(source)), found[node.name], strict=True)
-            )
+            reach = on_axes(Interval.after, _of_node(node, graph.shape(source)), found[node.name])
             known = found.get(source)
-            found[source] = (
-                reach if known is None else tuple(a.hull(b) for a, b in zip(known, reach, strict=True))
-            )
+            found[source] = reach if known is None else on_axes(Interval.hull, known, reach)
     return found
 
 
 def periods(found: list[Reach]) -> tuple[int, int]:
     """The distances along both axes at which locations are never heard together, in any of the reaches."""
-    return tuple(max(reach[axis].longest for reach in found) for axis in (0, 1))
+    rows, columns = zip(*found, strict=True)
+    return max(one.longest for one in rows), max(one.longest for one in columns)
 
 
 def heard(reach: Reach, period: tuple[int, int], width: int) -> np.ndarray:
@@ -107,22 +111,20 @@ def _of_node(node: Node, inside: Shape) -> Reach:
     below, above = space(inside), space(node.shape)
     match node.op:
         case Conv2d(weight=weight, stride=stride, padding=padding, dilation=dilation):
-            geometry = zip(weight.shape[2:], stride, padding, dilation, strict=True)
-            return tuple(_window(m, n, *axis) for m, n, axis in zip(below, above, geometry, strict=True))
+            return on_axes(_window, below, above, weight.shape[2:], stride, padding, dilation)
         case MaxPool2d(kernel=None):
-            return tuple(_adaptive(m, n) for m, n in zip(below, above, strict=True))
+            return on_axes(_adaptive, below, above)
         case MaxPool2d(kernel=k, stride=s, padding=p, dilation=d):
-            geometry = zip(_pair(k), _pair(k if s is None else s), _pair(p), _pair(d), strict=True)
-            return tuple(_window(m, n, *axis) for m, n, axis in zip(below, above, geometry, strict=True))
+            return on_axes(_window, below, above, _pair(k), _pair(k if s is None else s), _pair(p), _pair(d))
         case AvgPool2d() if len(inside) == 3:
-            return tuple(_probed(node.op, below, above, axis) for axis in (0, 1))
+            return _probed(node.op, below, above, 0), _probed(node.op, below, above, 1)
     if below == above:
-        return tuple(_same(n) for n in below)
-    return tuple(Interval(np.zeros(m, int), np.full(m, n - 1), n) for m, n in zip(below, above, strict=True))
+        return on_axes(_same, below)
+    return on_axes(lambda m, n: Interval(np.zeros(m, int), np.full(m, n - 1), n), below, above)
 
 
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 def _window(below: int, above: int, kernel: int, stride: int, padding: int, dilation: int) -> Interval:

@@ -68,7 +68,7 @@ class RelevanceChain:
         self._watch: Watch | None = None
         self.peaks: dict[str, Tensor] = {}  # the largest activation of each image
         with torch.inference_mode():
-            self._run(self.method.rule.bind(self.graph))
+            self._run(self.method.layerwise.bind(self.graph))
 
     def _run(self, rule: Rule) -> None:
         """One forward pass: what the rule keeps of each operation and of each tensor."""
@@ -117,7 +117,7 @@ class RelevanceChain:
         if len(waiting) < len(starts):
             raise InputError(f"two of the start layers {', '.join(starts)} are the same layer")
         crossed = {n.name: n for top in waiting if top != stop for n in self.graph.between(top, stop)}
-        order = [name for name in reversed(self.graph.nodes) if name in crossed] + [stop]
+        order = [name for name in reversed(list(self.graph.nodes)) if name in crossed] + [stop]
         joined: list[tuple[str, int]] = []
         pending: dict[str, Tensor] = {}
         for name in order:
@@ -226,21 +226,20 @@ class RelevanceChain:
             return apply(lambda v: one.up(v, stop, start), below, x)
 
         dtype = torch.empty((), dtype=self.dtype).numpy().dtype
-        return LinearOperator(
-            sizes, matvec=matmat, rmatvec=rmatmat, matmat=matmat, rmatmat=rmatmat, dtype=dtype
-        )
+        make: Any = LinearOperator  # scipy declares no types: with a shape it makes one of functions
+        return make(sizes, matvec=matmat, rmatvec=rmatmat, matmat=matmat, rmatmat=rmatmat, dtype=dtype)
 
     def as_matrix(self, start: str, stop: str = INPUT, image: int = 0) -> np.ndarray:
         """C for one image as a dense matrix (units of stop, units of start), from the cheaper side."""
         operator = self.linear_operator(start, stop, image)
-        rows, columns = operator.shape
+        (rows, columns), dtype = operator.shape, np.dtype(operator.dtype)
         if rows * columns > MAX_ENTRIES:
             raise InputError(
                 f"the matrix from {start!r} to {stop!r} is {rows} x {columns}; use linear_operator or rows"
             )
         if columns <= rows:
-            return np.hstack([operator.matmat(block) for block in _identity_blocks(columns, operator.dtype)])
-        return np.hstack([operator.rmatmat(block) for block in _identity_blocks(rows, operator.dtype)]).T
+            return np.hstack([operator.matmat(block) for block in _identity_blocks(columns, dtype)])
+        return np.hstack([operator.rmatmat(block) for block in _identity_blocks(rows, dtype)]).T
 
     def pattern(self) -> RelevanceChain:
         """The chain of ones and zeros: an entry is one where a path leads, whatever its numbers are.
@@ -288,7 +287,7 @@ class RelevanceChain:
             raise InputError(f"the chain has images 0 to {len(self) - 1}, not {image}")
         if len(self) == 1:
             return self
-        method = replace(self.method, rule=self.method.rule.only(self.images, image))
+        method = replace(self.method, rule=self.method.layerwise.only(self.images, image))
         one = RelevanceChain(self.network, self.images[image], method, dtype=self.dtype, device=self.device)
         return one if self._kind is None else one._derived(self._kind)
 

@@ -92,7 +92,7 @@ def _rows_are_fewer(supply: Supply) -> bool:
     if supply.positions is None:
         return False
     rows = sum(supply.positions * supply.chain.shape(layer)[0] for layer in supply.layers)
-    return rows < np.prod(supply.chain.shape(supply.start))
+    return rows < int(np.prod(supply.chain.shape(supply.start)))
 
 
 def _locations(supply: Supply) -> Blocks:

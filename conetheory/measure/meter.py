@@ -222,15 +222,16 @@ class CscMeter:
         self.chain = chain
 
     def _record(self, start: str, layer: str, numbers: range, r: Tensor, weights: Tensor) -> None:
-        found, seen = self._statistics(start, layer, r.device), []
+        found, seen, observe = self._statistics(start, layer, r.device), [], self.observe
         for local, flattened in deficit_chunks(r):
             found.add(local, weights)
-            if self.observe is not None:
+            if observe is not None:
                 seen.append(local)
             if flattened is not None:
                 found.add_flattened(flattened)
-        for i, image in enumerate(numbers if seen else ()):
-            self.observe(start, layer, image, torch.cat([local[i] for local in seen]))
+        if observe is not None and seen:
+            for i, image in enumerate(numbers):
+                observe(start, layer, image, torch.cat([local[i] for local in seen]))
 
     def _record_flattened(self, start: str, layer: str, r: Tensor) -> None:
         """A map of one value for each location has no cosine there: only whole maps are compared."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
 from torch.nn import functional
 
 from conetheory.networks.ops import (
@@ -75,7 +76,7 @@ class Call:
     def source(self) -> fx.Node:
         """The one tensor that a call of one input works on."""
         tensors: list[fx.Node] = []
-        fx.node.map_arg((self.args, dict(self.kwargs)), tensors.append)
+        map_arg((self.args, dict(self.kwargs)), tensors.append)
         if len(tensors) != 1 or tensors[0] is not self.get(0, "input"):
             raise RefusedError(f"the operation {self.kind!r} with {len(tensors)} inputs")
         return tensors[0]
@@ -148,7 +149,8 @@ def _from_function(call: Call) -> Op | None:
             return _linear(call.get(1, "weight"), call.get(2, "bias"), call)
         case "batch_norm" if not call.get(5, "training", False):
             names = ("running_mean", "running_var", "weight", "bias")
-            return _affine(*(call.get(i, name) for i, name in enumerate(names, 1)), call.get(7, "eps", 1e-5))
+            mean, variance, weight, bias = (call.get(i, name) for i, name in enumerate(names, 1))
+            return _affine(mean, variance, weight, bias, call.get(7, "eps", 1e-5))
         case "max_pool2d":
             defaults = {"kernel_size": None, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False}
             return MaxPool2d(
@@ -260,7 +262,7 @@ def identity(x: Tensor) -> Tensor:
 def _out_of_place(module: nn.Module) -> nn.Module:
     if getattr(module, "inplace", False):
         module = copy.copy(module)
-        module.inplace = False
+        module.inplace = False  # pyright: ignore[reportArgumentType] (a module takes any attribute)
     return module
 
 

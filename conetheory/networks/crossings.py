@@ -25,8 +25,11 @@ MOST = 3  # operations that are named one by one
 class Network(Protocol):
     """What is asked of a `networks.Graph`."""
 
-    nodes: Mapping[str, Any]
-    output: str
+    @property
+    def nodes(self) -> Mapping[str, Any]: ...
+
+    @property
+    def output(self) -> str: ...
 
     @property
     def consumers(self) -> Mapping[str, Sequence[Any]]: ...
@@ -51,7 +54,7 @@ def crossings(graph: Network, layers: Iterable[str]) -> dict[str, tuple[str, str
 def _always_crossed(graph: Network) -> dict[str, frozenset[str]]:
     """For each tensor, those that every path from it to the output crosses, itself included."""
     found: dict[str, frozenset[str]] = {}
-    for name in (*reversed(graph.nodes), INPUT):
+    for name in (*reversed(list(graph.nodes)), INPUT):
         above = [found[user.name] for user in graph.consumers[name]] if name != graph.output else []
         found[name] = frozenset((name,)) | (frozenset.intersection(*above) if above else frozenset())
     return found

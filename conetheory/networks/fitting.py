@@ -59,9 +59,10 @@ def renamed(state: State, expected: Mapping[str, Any]) -> State:
         if best is None or score > best:
             best, chosen = score, rename
     found: State = OrderedDict((chosen(key), value) for key, value in state.items())
-    if hasattr(state, "_metadata"):  # versions of the modules, which some of torchvision's ask for
-        versions = {chosen(f"{key}.").removesuffix("."): value for key, value in state._metadata.items()}
-        found._metadata = OrderedDict({"": state._metadata.get("", {})} | versions)
+    known = getattr(state, "_metadata", None)  # versions of the modules, which some of torchvision's ask for
+    if known is not None:
+        versions = {chosen(f"{key}.").removesuffix("."): value for key, value in known.items()}
+        found._metadata = OrderedDict({"": known.get("", {})} | versions)  # pyright: ignore[reportAttributeAccessIssue] (torch hangs it on the dict)
     return found
 
 
@@ -148,7 +149,8 @@ def _cast(expected: Mapping[str, Any], state: State, source: str) -> State:
             found[key] = _of_dtype(state[key], ours.dtype, f"{source}: tensor {key!r}", key.endswith(COUNTER))
         else:
             found[key] = state[key]
-    found._metadata = getattr(state, "_metadata", getattr(expected, "_metadata", OrderedDict()))
+    held = getattr(state, "_metadata", getattr(expected, "_metadata", OrderedDict()))
+    found._metadata = held  # pyright: ignore[reportAttributeAccessIssue] (torch hangs it on the dict)
     return found
 
 

@@ -113,7 +113,7 @@ class Graph:
         Above is the nearest of the layers that all relevance from the output crosses on its way to this one;
         layers that have none are left out.
         """
-        return crossings(self, layers)
+        return crossings(self, layers)  # pyright: ignore[reportArgumentType] (it misreads cached properties)
 
     @cached_property
     def cuts(self) -> tuple[str, ...]:
@@ -141,7 +141,7 @@ class Graph:
         if top not in below:
             raise InputError(f"layer {bottom!r} is not below {top!r}")
         above, crossed = {top}, []
-        for node in reversed(self.nodes.values()):
+        for node in reversed(list(self.nodes.values())):
             if node.name in above and node.name in below and node.name != bottom:
                 above.update(node.inputs)
                 crossed.append(node)

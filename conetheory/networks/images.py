@@ -97,18 +97,21 @@ def load_images(
     if not read:
         raise InputError(f"none of the {len(skipped)} images could be read; {skipped[0][0]}: {skipped[0][1]}")
     chosen = [entries[i] for i in sorted(read)]
-    labels = [entry.label for entry in chosen]
+    labels = [entry.label for entry in chosen if entry.label is not None]
     return Images(
         torch.stack([read[i] for i in sorted(read)]),
         tuple(entry.name for entry in chosen),
-        None if None in labels else tuple(labels),
+        tuple(labels) if len(labels) == len(chosen) else None,
         tuple(skipped),
     )
 
 
 def bundled_images(network: Model, limit: int | None = None) -> Images:
     """The colour photographs that scikit-image's wheel carries (no download), everyday scenes first."""
-    folder = Path(find_spec("skimage").submodule_search_locations[0]) / "data"
+    spec = find_spec("skimage")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError("the bundled photographs are those of scikit-image, which is not installed")
+    folder = Path(spec.submodule_search_locations[0]) / "data"
     present = [folder / name for name in PHOTOGRAPHS if (folder / name).is_file()]
     if not present:
         raise InputError("this scikit-image carries no photographs; give a folder of images")

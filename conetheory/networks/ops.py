@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 import torch
@@ -48,8 +49,8 @@ def _float32() -> Iterator[None]:
     torch lets cuDNN use TensorFloat-32 there, whose 11 bits end deficits at about 1e-7.
     """
     cudnn = torch.backends.cudnn
-    new = hasattr(cudnn, "conv")  # torch 2.9
-    where, name, exact = (cudnn.conv, "fp32_precision", "ieee") if new else (cudnn, "allow_tf32", False)
+    conv = getattr(cudnn, "conv", None)  # torch 2.9
+    where, name, exact = (cudnn, "allow_tf32", False) if conv is None else (conv, "fp32_precision", "ieee")
     before = getattr(where, name)
     setattr(where, name, exact)
     try:
@@ -178,6 +179,7 @@ class LinearOp(Op):
 
 @dataclass(frozen=True, eq=False)
 class Conv2d(LinearOp):
+    weight: Tensor  # pyright: ignore[reportGeneralTypeIssues] (always given: the base's default is no case)
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
@@ -190,10 +192,11 @@ class Conv2d(LinearOp):
 
     def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
         if self.groups > 1:
-            out = sum(
+            parts = (
                 self._transpose((r * share).flatten(0, 1), part(self.weight), shapes[0])
                 for share, part in terms
             )
+            out = reduce(torch.add, parts)
         else:
             weight = torch.cat([part(self.weight) for _, part in terms])
             out = self._transpose(self._stacked(r, terms), weight, shapes[0])
@@ -237,6 +240,8 @@ class Conv2d(LinearOp):
 
 @dataclass(frozen=True, eq=False)
 class Linear(LinearOp):
+    weight: Tensor  # pyright: ignore[reportGeneralTypeIssues] (always given: the base's default is no case)
+
     def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
         return torch.cat([xs[0] @ part(block).T for block in self._blocks()], 1)
 
@@ -287,7 +292,7 @@ class AvgPool2d(Unweighted):
 class SquaredMeans(Unweighted):
     """The squares of the weights of a spatial mean, as one matrix (locations out, locations in)."""
 
-    matrix: Tensor | None = None
+    matrix: Tensor = field(kw_only=True)
     space: tuple[int, ...] = ()
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,8 +48,9 @@ class Preprocess:
         image = to_rgb(image)
         if max(image.size) > MAX_ASPECT * min(image.size):
             raise InputError(f"a picture of {image.width} x {image.height} pixels is too narrow to crop")
-        image = functional.resize(image, [self.resize], InterpolationMode(self.interpolation), antialias=True)
-        image = functional.center_crop(image, list(self.crop))
+        steps: Any = functional  # torchvision declares tensors alone, and takes pictures too
+        image = steps.resize(image, [self.resize], InterpolationMode(self.interpolation), antialias=True)
+        image = steps.center_crop(image, list(self.crop))
         pixels = functional.convert_image_dtype(functional.pil_to_tensor(image), torch.float32)
         return functional.normalize(pixels, list(self.mean), list(self.std))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ def promoted(model: nn.Module, dtype: torch.dtype | None = torch.float64) -> Ite
     Yields the tensors that the model had, by the `id` of those in their place. Whatever a forward pass sets
     in between, a counter or a cache, is undone.
     """
-    holders = [h for m in model.modules() for h in (m._parameters, m._buffers, vars(m))]
+    holders: list[dict[str, Any]] = [h for m in model.modules() for h in (m._parameters, m._buffers, vars(m))]
     before = [{k: v for k, v in held.items() if isinstance(v, Tensor)} for held in holders]
     wide: dict[int, Tensor] = {}  # a tensor that several modules share stays one
     for held, tensors in zip(holders, before, strict=True):

@@ -137,7 +137,7 @@ def _reset(op: Op, rng: np.random.Generator) -> dict[str, Tensor]:
     """torch's `reset_parameters`: Kaiming-uniform with a = sqrt(5) is U(-1/sqrt(fan in), 1/sqrt(fan in))."""
     if isinstance(op, Affine):
         return {"scale": torch.ones_like(op.scale), "shift": torch.zeros_like(op.shift)}
-    bound = op.weight[0].numel() ** -0.5
+    bound = _tensors(op)["weight"][0].numel() ** -0.5
     drawn = {}
     for key, old in _tensors(op).items():
         values = rng.random(old.numel(), dtype=np.float32)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 import torchvision
@@ -21,15 +22,19 @@ from conetheory.errors import InputError, one_line
 from conetheory.networks import cifar10, weights
 from conetheory.networks.cifar10 import Cifar10CNN
 from conetheory.networks.ops import Shape
-from conetheory.networks.preprocess import IMAGENET_MEAN, IMAGENET_STD, Affine, Preprocess
+from conetheory.networks.preprocess import IMAGENET_MEAN, IMAGENET_STD, Affine, Preprocess, Triple
 from conetheory.networks.trace import trace
 
 CIFAR10 = "cifar10_cnn"
 ALIASES = {"cifar10": CIFAR10}
 BUNDLED = Path(__file__).parent / "bundled" / "cifar10_cnn.safetensors"
-CIFAR_PREPROCESS = Preprocess(cifar10.INPUT_SIZE, (cifar10.INPUT_SIZE,) * 2, cifar10.MEAN, cifar10.STD)
+CIFAR_CROP = (cifar10.INPUT_SIZE, cifar10.INPUT_SIZE)
+CIFAR_PREPROCESS = Preprocess(cifar10.INPUT_SIZE, CIFAR_CROP, cifar10.MEAN, cifar10.STD)
 # what GoogLeNet and Inception do to an ImageNet-normalised input before their first layer
-TO_HALVES = Affine(tuple(s / 0.5 for s in IMAGENET_STD), tuple((m - 0.5) / 0.5 for m in IMAGENET_MEAN))
+TO_HALVES = Affine(
+    cast(Triple, tuple(s / 0.5 for s in IMAGENET_STD)),
+    cast(Triple, tuple((m - 0.5) / 0.5 for m in IMAGENET_MEAN)),
+)
 TRANSFORMING = ("googlenet", "inception_v3")
 AUXILIARY = re.compile(r"(^|\.)(aux1|aux2|AuxLogits)\.")  # heads that only training uses
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -69,10 +74,10 @@ def named(
         return _random(name, source, classes)
     found = _weights_name(name, source)
     if found is None:
-        path = Path(source)
+        path = Path(str(source))
         model = _fitted(name, weights.read(path), str(path))
         return Source(name, model, _preprocess(name), _class_names(name, model), {"weights": path.name})
-    if found == "bundled":
+    if isinstance(found, str):
         return _bundled()
     preprocess = _preprocess(name, found)
     with torch.device("meta"):  # refuse a network without rules before its weights are downloaded
@@ -104,7 +109,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
     """The network that torch.compile, DataParallel and the like have inside."""
     while True:
         if type(model).__module__.startswith("torch._dynamo"):  # OptimizedModule, whose import takes seconds
-            model = model._orig_mod
+            model = cast(nn.Module, model._orig_mod)
         elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             model = model.module
         elif isinstance(model, torch.jit.ScriptModule):
@@ -192,7 +197,7 @@ def _weights_name(name: str, source: str | Path | None) -> models.WeightsEnum | 
 
 
 def _build(name: str, classes: int | None = None) -> nn.Module:
-    options: dict[str, object] = {} if classes is None else {"num_classes": classes}
+    options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
     if name == CIFAR10:
         return Cifar10CNN(**options).eval()
     if name in TRANSFORMING:
@@ -211,16 +216,21 @@ def _random(name: str, source: str, classes: Sequence[str] | None) -> Source:
     return Source(name, model, preprocess, None, {"weights": source})
 
 
+def default_weights(name: str) -> models.WeightsEnum:
+    """The weights that torchvision gives a network by default."""
+    return cast(Any, models.get_model_weights(name)).DEFAULT  # each of torchvision's has it
+
+
 def _preprocess(name: str, found: models.WeightsEnum | None = None, trained: bool = True) -> Preprocess:
     """torchvision's preprocessing for these weights, by default for the network's default ones."""
     if name == CIFAR10:
         return CIFAR_PREPROCESS
-    transform = (found or models.get_model_weights(name).DEFAULT).transforms()
+    transform = (found or default_weights(name)).transforms()
     preprocess = Preprocess(
         transform.resize_size[0],
-        (transform.crop_size[0],) * 2,
-        tuple(transform.mean),
-        tuple(transform.std),
+        (transform.crop_size[0], transform.crop_size[0]),
+        cast(Triple, tuple(transform.mean)),
+        cast(Triple, tuple(transform.std)),
         transform.interpolation.value,
     )
     return preprocess.then(TO_HALVES) if trained and name in TRANSFORMING else preprocess
@@ -228,11 +238,7 @@ def _preprocess(name: str, found: models.WeightsEnum | None = None, trained: boo
 
 def _class_names(name: str, model: nn.Module) -> tuple[str, ...] | None:
     """The usual class names, where the head still has its usual size."""
-    usual = (
-        cifar10.CLASSES
-        if name == CIFAR10
-        else tuple(models.get_model_weights(name).DEFAULT.meta["categories"])
-    )
+    usual = cifar10.CLASSES if name == CIFAR10 else tuple(default_weights(name).meta["categories"])
     *_, last = (m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d))
     return usual if len(last.weight) == len(usual) else None
 

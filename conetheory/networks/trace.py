@@ -10,10 +10,11 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, count
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
 from torchvision.models.feature_extraction import NodePathTracer
 
 from conetheory.errors import InputError, UnsupportedLayerError, one_line
@@ -107,7 +108,7 @@ class _Recorder(fx.Interpreter):
 
 def _same_place(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors, known to share storage, are the same part of it."""
-    return a.shape == b.shape and a.stride() == b.stride() and a.storage_offset() == b.storage_offset()
+    return bool(a.shape == b.shape and a.stride() == b.stride() and a.storage_offset() == b.storage_offset())
 
 
 def _build(traced: fx.GraphModule, names: dict[fx.Node, str], input_shape: Shape) -> Graph:
@@ -151,7 +152,7 @@ def _ending_in_logits(graph: Graph) -> Graph:
 
 def _node(item: fx.Node, traced: fx.GraphModule, name: str, tensor: dict[fx.Node, str]) -> Node:
     target = traced.get_submodule(str(item.target)) if item.op == "call_module" else item.target
-    args, kwargs = fx.node.map_arg((item.args, item.kwargs), lambda n: n.meta.get("value", n))
+    args, kwargs = map_arg((item.args, item.kwargs), lambda n: n.meta.get("value", n))
     call = Call(target, args, kwargs, shape(item))
     try:
         op, inputs = convert(call)
@@ -175,7 +176,7 @@ def _refuse_side_effects(item: fx.Node, name: str, traced: fx.GraphModule) -> No
     """Several tensors at once, or a change that gives no tensor, such as `x[0] = y`."""
     parts = item.meta["value"] if isinstance(item.meta["value"], tuple | list) else ()
     if item.meta["changed"] or any(isinstance(part, Tensor) for part in parts):
-        module = type(traced.get_submodule(item.target)) if item.op == "call_module" else item.target
+        module = type(traced.get_submodule(str(item.target))) if item.op == "call_module" else item.target
         kind = getattr(module, "__name__", str(module))
         raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for the operation {kind!r}")
 
@@ -210,8 +211,9 @@ def _fold(nodes: dict[str, Node]) -> dict[str, Node]:
 
 def _scaled(op: Conv2d | Linear, norm: Affine) -> Conv2d | Linear:
     """`norm` after `op`, as one operation."""
-    function = partial(_folded, norm.origin.function)
-    sources = (op.weight, op.bias, *norm.origin.sources)
+    origin = cast(Derived, norm.origin)  # of a traced batch norm, always
+    function = partial(_folded, origin.function)
+    sources = (op.weight, op.bias, *origin.sources)
     made = function(*sources)
     return replace(op, **made, origin=Derived(function, sources, made))
 
@@ -227,7 +229,9 @@ def _folded(
 
 def _checked_shape(shape: Any) -> Shape:
     sizes = tuple(shape) if isinstance(shape, tuple | list | torch.Size) else (shape,)
-    if not sizes or not all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in sizes):
+    if not sizes or not all(
+        isinstance(n, Integral) and not isinstance(n, bool) and int(n) > 0 for n in sizes
+    ):
         raise InputError(f"an input shape is (channels, height, width), not {shape!r}")
     return tuple(map(int, sizes))
 
@@ -246,7 +250,7 @@ def _names(traced: fx.GraphModule, found: dict[fx.Node, str]) -> dict[fx.Node, s
     names: dict[fx.Node, str] = {}
     taken = {INPUT}
     for item in traced.graph.nodes:
-        base = name = found.get(item, item.name)
+        base = name = str(found.get(item, item.name))
         count = 0
         while name in taken and item.op != "placeholder":
             name = f"{base}_{(count := count + 1)}"
@@ -257,7 +261,7 @@ def _names(traced: fx.GraphModule, found: dict[fx.Node, str]) -> dict[fx.Node, s
 
 def _defaults(model: nn.Module) -> dict[str, Any]:
     """The arguments of `forward` after the first that have defaults; tracing takes these as they are."""
-    _, *rest = inspect.signature(model.forward).parameters.values() or [None]
+    rest = list(inspect.signature(model.forward).parameters.values())[1:]
     return {p.name: p.default for p in rest if p.default is not inspect.Parameter.empty}
 
 

@@ -83,7 +83,7 @@ def _outputs(graph: Graph, batch: Tensor) -> tuple[Tensor, Tensor]:
     last = graph.output
     while last != INPUT and isinstance(graph.nodes[last].op, PassThrough):
         (last,) = graph.nodes[last].inputs
-    terms, found = batch.abs(), None
+    terms, found = batch.abs(), batch
     for node, xs, y in graph.run(batch):
         if node.name == last:
             terms = _terms(node.op, xs, y)
@@ -126,7 +126,7 @@ def _terms(op: Op, xs: tuple[Tensor, ...], y: Tensor) -> Tensor:
     held = {k: v.abs() for k, v in vars(op).items() if isinstance(v, Tensor)}
     if op.origin is not None:  # a batch norm's, for now: with these signs its terms all add
         *layer, mean, variance, weight, bias = (None if s is None else s.abs() for s in op.origin.sources)
-        held = op.origin.function(*layer, -mean, variance, weight, bias)
+        held = op.origin.function(*layer, None if mean is None else -mean, variance, weight, bias)
     op = replace(op, **held, origin=None)
     if isinstance(op, Affine):
         return op.forward(xs[0].abs())

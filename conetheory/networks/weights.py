@@ -8,7 +8,7 @@ import pickletools
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -98,7 +98,7 @@ def tidy(content: object, source: str) -> State:
         if value.is_complex():
             raise InputError(f"{source}: tensor {name!r} holds {str(value.dtype)[6:]}, not real numbers")
     check_finite(content, source)
-    return content
+    return cast(State, content)
 
 
 def _unwrapped(content: object) -> object:
@@ -129,5 +129,5 @@ def fingerprint(model: nn.Module) -> str:
         if name.endswith(COUNTER) or not isinstance(tensor, Tensor):
             continue
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -147,8 +147,8 @@ def _untransformed(model: nn.Module) -> Iterator[Affine | None]:
     if not getattr(model, "transform_input", False):
         yield None
         return
-    model.transform_input = False
+    model.transform_input = False  # pyright: ignore[reportArgumentType] (a module takes any attribute)
     try:
         yield sources.TO_HALVES
     finally:
-        model.transform_input = True
+        model.transform_input = True  # pyright: ignore[reportArgumentType] (a module takes any attribute)

@@ -121,7 +121,7 @@ def _certified(one: xr.Dataset, axes: Axes, x: np.ndarray) -> None:
         return
     edges = np.append(x - 0.5, x[-1] + 0.5)
     for name, style in ((schema.WORST, "-"), (schema.TYPICAL, (0, (4, 1.5)))):
-        bound, where = positive(one[name]), f"{schema.variable(name).label} {_certified_where(one)}"
+        bound, where = positive(one[name]), f"{schema.declared_as(name).label} {_certified_where(one)}"
         options = {
             "color": CERTIFIED,
             "lw": 1.4,

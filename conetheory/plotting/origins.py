@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -102,9 +102,8 @@ def _densities(one: xr.Dataset) -> Iterator[tuple[int, np.ndarray, np.ndarray, n
     for channel, values in zip(one["origin_channel"].values, one["origin_density"].values, strict=True):
         if not np.isfinite(values).all() or not (values > 0).any():
             continue
-        fine = np.clip(
-            zoom(np.pad(values.astype(float), 1), FINE, order=1, grid_mode=True, mode="nearest"), 0, None
-        )
+        fine = zoom(np.pad(values.astype(float), 1), FINE, order=1, grid_mode=True, mode="nearest")
+        fine = np.clip(cast(np.ndarray, fine), 0, None)  # scipy declares no types
         rows, columns = values.shape
         y = (np.arange(fine.shape[0]) + 0.5) / FINE - 1
         x = (np.arange(fine.shape[1]) + 0.5) / FINE - 1

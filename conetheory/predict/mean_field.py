@@ -98,7 +98,8 @@ class MeanField(Theory):
 
 def _parts(state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """M, the draws of s and those of d, side by side on the axis of vectors: (1, 1 + 2 K, *shape)."""
-    return state.split([1, DRAWS, DRAWS], 1)
+    mean, common, apart = state.split([1, DRAWS, DRAWS], 1)
+    return mean, common, apart
 
 
 def _cross(local: LocalMap, state: Tensor) -> tuple[Tensor, ...]:

@@ -108,7 +108,7 @@ class OriginLaw(SpectralTheory):
             else:
                 self._record(layer, found)
             progress(self.label, done, len(wanted))
-        if waiting:
+        if near is not None and waiting:
             columns = near.spectra(
                 chain, {k: np.stack([one.places for one in v]) for k, v in waiting.items()}
             )
@@ -177,7 +177,7 @@ class OriginLaw(SpectralTheory):
         values = values[np.isfinite(values)]
         if not len(values):
             return np.nan
-        counted = schema.variable(name).side == "exact"
+        counted = schema.declared_as(name).side == "exact"
         return float(values.mean() if counted else np.median(values))
 
     def note(self, name: str) -> str:

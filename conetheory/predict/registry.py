@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 from functools import cache
 from importlib import import_module
+from typing import TypeVar
 
 from conetheory import schema
 from conetheory.errors import InputError
@@ -26,17 +27,18 @@ BUILTIN = (  # in rank
     *("second_moment", "location_columns", "origin", "sampled_spectrum", "walk", "active_walk"),
 )
 PLUGINS = "conetheory.theories"
+Kind = TypeVar("Kind", bound=type[Theory])  # what is decorated keeps its type
 
 _THEORIES: dict[str, type[Theory]] = {}
 _RANKS: dict[str, int] = {}
 
 
-def register(theory: type[Theory]) -> type[Theory]:
+def register(theory: Kind) -> Kind:
     """Make an option, a column and a curve of a theory. Raises `ValueError` for a name that is taken."""
     if theory.name in _THEORIES:
         raise ValueError(f"a theory {theory.name!r} is registered already")
     module = theory.__module__.rpartition(".")[2]
-    own = theory.__module__.startswith(__package__) and module in BUILTIN
+    own = theory.__module__.startswith(str(__package__)) and module in BUILTIN
     others = [rank + 1 for rank in _RANKS.values()]
     _RANKS[theory.name] = BUILTIN.index(module) if own else max([len(BUILTIN), *others])
     _THEORIES[theory.name] = theory

@@ -12,7 +12,7 @@ from torch import Tensor
 from conetheory.chain.layers import below
 from conetheory.chain.local import LAYER_NUMBERS, positions_of_images
 from conetheory.chain.local import singular_values as exact_values
-from conetheory.chain.reach import Reach, colours, heard, periods, reaches, space
+from conetheory.chain.reach import Interval, Reach, colours, heard, on_axes, periods, reaches, space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.networks.graph import INPUT, Graph
@@ -124,7 +124,7 @@ class SecondMoment(SpectralTheory):
         }
         last = bottom == INPUT
         sampled: dict[str, list[Tensor]] = {name: [] for name in layers}
-        D = None
+        D: Tensor | None = None
         for vectors in self._coloured(chain, top, state.c, period, reach, last):
             for name, parts in chain.sweep({top: vectors}, bottom):
                 if name in sampled:
@@ -135,7 +135,7 @@ class SecondMoment(SpectralTheory):
         for name in layers:
             index = torch.as_tensor(heard(reach[name], period, width), device=chain.device)
             self._record(name, torch.cat(sampled.pop(name), 1), index, state.K, v[name], places[name])
-        if last:
+        if D is None:  # at the input
             return state
         index = torch.as_tensor(heard(reach[bottom], period, width), device=chain.device)
         return _next_state(chain, top, bottom, state, reach[bottom], D, index, c, v[bottom])
@@ -188,12 +188,12 @@ def variances(
         sources = [name if name in c else None for name in node.inputs]
         blank = above.new_zeros(())
         if chain.method.nonnegative:
-            bs, cs = ([found.get(name, blank) for name in sources] for found in (b, c))
+            bs, cs = ([blank if name is None else found[name] for name in sources] for found in (b, c))
             parts = carried_variances(local, above, bs, cs)
         else:
             parts = local.squared().down(above)
         for name, part in zip(sources, parts, strict=True):
-            if name in crossed or name == bottom:
+            if name is not None and (name in crossed or name == bottom):
                 v[name] = part if name not in v else v[name] + part
     kept[bottom] = flat(v[bottom])[:, 0]
     return flat(c[bottom])[:, 0], kept
@@ -234,7 +234,7 @@ def _covectors(
     chain: RelevanceChain, top: str, bottom: str, b: Tensor, reach: Reach
 ) -> tuple[Tensor, Tensor]:
     """`psi_p = M^T b_p`, the p that no location hears together in one covector, and which p each q hears."""
-    back = tuple(axis.reversed() for axis in reach)
+    back = on_axes(Interval.reversed, reach)
     period = periods([back])
     masks = torch.as_tensor(colours(chain.shape(bottom), period), dtype=b.dtype, device=b.device)
     shape = (len(b), len(masks), *chain.shape(bottom))

@@ -45,7 +45,7 @@ def applies_to_relevance(method: Method) -> NotApplicable | None:
         return NotApplicable(f"{method.name} is not backpropagated layer by layer")
     if not method.linear:
         return NotApplicable(f"{method.name} is not linear in the relevance")
-    kind = type(method.rule)
+    kind = type(method.layerwise)
     if kind.entrance is not Rule.entrance or kind.exit is not Rule.exit:
         return NotApplicable(f"{method.name} carries more than relevance from layer to layer")
     return None
@@ -127,7 +127,8 @@ def columns_between(
 def state_of_columns(columns: Tensor, nonnegative: bool) -> State:
     """The exact state at a cut below white starts, from one column for each of their units."""
     made = [_from_columns(one, nonnegative) for one in columns]
-    return State(*(torch.stack([part[i] for part in made]) for i in (0, 1)), [K for *_, K in made])
+    c, v = (torch.stack([part[i] for part in made]) for i in (0, 1))
+    return State(c, v, [K for *_, K in made])
 
 
 def first_state(chain: RelevanceChain, start: str) -> tuple[str, State]:

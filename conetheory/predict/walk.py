@@ -51,7 +51,7 @@ class Walk(SecondMoment):
         """Why it says nothing about a method: as second moments, or that compares with a reference input."""
         reason = super().applies(method)
         if reason is None and (
-            isinstance(method.rule, DeepLift) or type(method.rule).inputs is not Rule.inputs
+            isinstance(method.rule, DeepLift) or type(method.layerwise).inputs is not Rule.inputs
         ):
             return NotApplicable(f"{method.name} compares activations with others: flat ones do not differ")
         return reason

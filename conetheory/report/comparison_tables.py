@@ -84,7 +84,7 @@ def _amount(comparison: Comparison) -> list[str]:
 def _sampled(comparison: Comparison) -> bool:
     """Whether certified locations are a sample of those that there are."""
     certified, there = (comparison.total(name) for name in ("certified_positions", "locations"))
-    return bool(certified and certified < there)
+    return bool(certified and there and certified < there)
 
 
 def _columns(comparison: Comparison) -> list[Column]:
@@ -107,12 +107,12 @@ def _columns(comparison: Comparison) -> list[Column]:
 
 
 def _column(name: str, form: Callable[[float | None], str], side: str = "") -> Column:
-    return _broken(schema.variable(name).label) + side, lambda record: form(record.get(name))
+    return _broken(schema.declared_as(name).label) + side, lambda record: form(record.get(name))
 
 
 def _cosine(name: str, of: str = "") -> Column:
     """A certified deficit, as the cosine that it leaves."""
-    return f"{schema.variable(name).label}{of}\ncos >=", lambda r: formats.cosine_lower(r.get(name))
+    return f"{schema.declared_as(name).label}{of}\ncos >=", lambda r: formats.cosine_lower(r.get(name))
 
 
 def _broken(label: str) -> str:
@@ -136,7 +136,7 @@ def summary_lines(comparison: Comparison) -> list[str]:
             f"certificates: {summary['violations']} violations in {summary['bounds_checked']} checks"
             f"{_nearest(comparison)}"
         )
-    explained = [schema.variable(name) for name in THOROUGH if name in comparison.dataset]
+    explained = [schema.declared_as(name) for name in THOROUGH if name in comparison.dataset]
     lines += [f"{said.label}: {said.meaning}" for said in explained]
     lines += _locations_said(comparison)
     for kind in schema.REASONS:
@@ -200,10 +200,10 @@ def _certified_words(rows: list[Record], name: str, what: str, wanted: tuple[flo
     bounds = [r.get("certified_deficit_upper") for r in rows]
     for least in wanted:
         first = len(rows)
-        while first > 0 and bounds[first - 1] is not None and 1 - bounds[first - 1] >= least:
+        while first > 0 and (bound := bounds[first - 1]) is not None and 1 - bound >= least:
             first -= 1
         if first < len(rows):
-            worst, found = formats.cosine_lower(max(bounds[first:])), rows[first:]
+            worst, found = formats.cosine_lower(max(b for b in bounds[first:] if b is not None)), rows[first:]
             whose, beside = _those_that_arrive(found, what)
             return (
                 f"From {found[0]['label']} down, {name} maps of {whose} agree to at least cos {worst} over "

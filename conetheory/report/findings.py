@@ -104,15 +104,16 @@ def load_findings(folder: str | Path) -> list[Findings]:
 
 
 def _findings(network: str, weights: str, files: Sequence[tuple[str, xr.Dataset]]) -> Findings:
-    parts, used = {}, []
+    parts: dict[str, list[xr.Dataset]] = {}
+    used = []
     for kind in KINDS:
         found = [(path, data) for path, data in files if data.attrs["kind"] == kind]
         parts[kind], sources = (_laid_over if kind == "comparison" else _new_methods)(found)
         used += [(path, dict(data.attrs)) for path, data in found if path in sources]
-    joined = {kind: _joined(parts[kind]) for kind in KINDS}
-    if joined["comparison"] is not None:
-        joined["comparison"] = Comparison(joined["comparison"])
-    return Findings(network, weights, **joined, sources=tuple(used))
+    comparison, *others = (_joined(parts[kind]) for kind in KINDS)
+    return Findings(
+        network, weights, None if comparison is None else Comparison(comparison), *others, sources=tuple(used)
+    )
 
 
 def _new_methods(files: Sequence[tuple[str, xr.Dataset]]) -> tuple[list[xr.Dataset], list[str]]:

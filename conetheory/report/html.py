@@ -95,9 +95,9 @@ def _context(findings: Findings, identity: str) -> dict[str, Any]:
         "cones": [
             (m, s, [(c, drawings.cone_svg(c)) for c in found]) for m, s, found in drawings.cones(findings)
         ],
-        "distances": drawings.distance_svg(findings.classes)
-        if _has(findings.classes, "class_distance_median")
-        else "",
+        "distances": ""
+        if findings.classes is None or not _has(findings.classes, "class_distance_median")
+        else drawings.distance_svg(findings.classes),
         "directions": list(pictures.directions(findings)),
         "origins": list(pictures.origins(findings)),
         "gallery": list(pictures.gallery(findings)),

@@ -90,7 +90,7 @@ def class_rows(classes: Classes) -> list[dict[str, str]]:
     return [
         {
             "method": record["method"],
-            **{schema.variable(name).label: _text(record[name], ".3g") for name in CLASS_COLUMNS},
+            **{schema.declared_as(name).label: _text(record[name], ".3g") for name in CLASS_COLUMNS},
             **{f"pair {pair}": _text(value, ".3g") for pair, value in record.get("pairs", {}).items()},
         }
         for record in class_records(classes)

@@ -11,6 +11,7 @@ import xarray as xr
 
 from conetheory import schema
 from conetheory.report.findings import Findings
+from conetheory.results.comparison import Comparison
 
 MARKS = ("circle", "diamond", "square")
 STYLES = 8  # that the page has for theories
@@ -27,7 +28,7 @@ BANDS = {
 def payload(findings: Findings) -> dict[str, Any]:
     """`{curves, csc: [panels], sanity: [panels], exponent}`: deficits `1 - |cos|`, and similarities."""
     curves = [] if findings.comparison is None else curves_of(findings.comparison.dataset)
-    csc = [] if findings.comparison is None else _csc(findings, curves)
+    csc = [] if findings.comparison is None else _csc(findings.comparison, curves)
     there = {key for panel in csc for key in panel["curves"]}
     shown = [curve for curve in curves if curve["key"] in there]
     return {
@@ -67,10 +68,10 @@ def exponent(panels: list[dict[str, Any]]) -> int:
     return max(1, math.ceil(0.05 - math.log10(min(values, default=0.1))))
 
 
-def _csc(findings: Findings, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    data = findings.comparison.dataset
+def _csc(comparison: Comparison, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    data = comparison.dataset
     panels = []
-    for (method, start), rows in groupby(findings.comparison.rows(), lambda r: (r["method"], r["start"])):
+    for (method, start), rows in groupby(comparison.rows(), lambda r: (r["method"], r["start"])):
         layers = [row["layer"] for row in rows]
         one = data.sel({"method": method, "start": start, "layer": layers})
         curves = {c["key"]: _plain(one[c["variable"]]) for c in known if c["variable"] in one}

@@ -46,7 +46,9 @@ def _png(pixels: np.ndarray) -> str:
 def gallery(findings: Findings) -> Iterator[dict[str, Any]]:
     """For each image of the maps: its name, its picture, and a row of maps for each target that it has."""
     data = findings.maps
-    for image in () if data is None or not drawable(data["map"]) else data["image"].values:
+    if data is None or not drawable(data["map"]):
+        return
+    for image in data["image"].values:
         one = data.sel(image=image)
         methods = [str(m) for m in data["method"].values]
         rows = [(str(t), _row(one.sel(target=t), methods)) for t in one["target"].values]
@@ -68,7 +70,9 @@ def origins(findings: Findings) -> Iterator[dict[str, Any]]:
     the field of location weights and the map.
     """
     data = findings.maps
-    for method in () if data is None else drawn_methods(data):
+    if data is None:
+        return
+    for method in drawn_methods(data):
         for image in data["image"].values:
             one = data.sel({"method": method, "image": image})
             if "picture" not in one or not one["origin_density"].notnull().any():

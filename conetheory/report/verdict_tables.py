@@ -114,7 +114,7 @@ def _number(evidence: Evidence | None) -> str:
 
 
 def _band(evidence: Evidence) -> str:
-    lower, upper = evidence.band
+    lower, upper = evidence.band or (evidence.value, evidence.value)
     return f"95% band {lower:.2g} to {upper:.2g} holds the threshold {evidence.threshold:.2g}"
 
 

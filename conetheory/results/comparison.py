@@ -204,10 +204,10 @@ def _cosines(cell: dict[str, float | None], known: Mapping[str, Variable]) -> di
 
 
 def _fill(dataset: xr.Dataset) -> dict[str, Any]:
-    return {name: "" if variable.dtype == object else np.nan for name, variable in dataset.data_vars.items()}
+    return {str(k): "" if v.dtype == object else np.nan for k, v in dataset.data_vars.items()}
 
 
-def _finite(value: float) -> float | None:
+def _finite(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 

@@ -82,10 +82,10 @@ class Curve:
         None where one of the ends has no share, and where the deficit rises. Deficits go with tails where
         they are small; above 0.1 less so.
         """
-        shares = [self.at(schema.TRANSIENT, name) for name in (fall.above, fall.layer)]
-        if None in shares or fall.decades <= 0:
+        above, here = (self.at(schema.TRANSIENT, name) for name in (fall.above, fall.layer))
+        if above is None or here is None or fall.decades <= 0:
             return None
-        (above, here), (there, now) = shares, (self.values[fall.above], self.values[fall.layer])
+        there, now = self.values[fall.above], self.values[fall.layer]
         return (above * there - here * now) / (there - now)
 
     def at(self, name: str, layer: str) -> float | None:
@@ -138,7 +138,9 @@ def curve_of(one: xr.Dataset) -> Curve | None:
         values = _finite(one, name)
         if len(values) > (kind == "measured"):  # which has the start itself
             said = schema.variable(name, one[name].attrs)
-            source = "measured" if kind == "measured" else f"predicted by {said.label}"
+            source = (
+                "measured" if kind == "measured" else f"predicted by {name if said is None else said.label}"
+            )
             return Curve(one, values, source)
     return None
 

@@ -145,10 +145,10 @@ def _said(curve: Curve, fall: Fall) -> str:
 def _overlap(curve: Curve, fall: Fall, part: str) -> str:
     """How origins come to overlap: averaged channels bring means together, mixed locations widen them."""
     said = f"{part} of it is the overlap of origins"
-    ends = [[curve.at(name, layer) for layer in (fall.above, fall.layer)] for name in (APART, WIDTH)]
-    if not all(value for pair in ends for value in pair):
+    apart, now_apart = (curve.at(APART, layer) for layer in (fall.above, fall.layer))
+    wide, now_wide = (curve.at(WIDTH, layer) for layer in (fall.above, fall.layer))
+    if not apart or not now_apart or not wide or not now_wide:
         return said
-    (apart, now_apart), (wide, now_wide) = ends
     if apart / now_apart >= now_wide / wide:
         return f"channels averaged: {said}, whose means come together ({apart:.2g} to {now_apart:.2g} pixels)"
     return f"locations mixed: {said}, which widen ({wide:.2g} to {now_wide:.2g} pixels)"
@@ -172,8 +172,8 @@ def _blocks(curve: Curve) -> Iterator[Sentence]:
 
 def _left(curve: Curve) -> Iterator[Sentence]:
     layer = curve.lowest_with(GRADIENT)
-    if layer is not None:
-        inside, own = (curve.at(name, layer) for name in (GRADIENT, TRANSIENT))
+    inside, own = (None if layer is None else curve.at(name, layer) for name in (GRADIENT, TRANSIENT))
+    if layer is not None and inside is not None and own is not None:
         text = (
             f"Of what still differs at {curve.label(layer)} {_percent(inside)} lies in the span of G and "
             f"{_percent(own)} comes from the start's own channels, at the median location"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from graphlib import CycleError, TopologicalSorter
-from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,7 +34,7 @@ def join_methods(results: Sequence[Kind]) -> Kind:
     datasets = [data.reset_coords() for data in datasets]
     names = dict.fromkeys(name for data in datasets for name in data.data_vars)
     own = {name for name in names if any(name in data and "method" in data[name].dims for data in datasets)}
-    options = {"data_vars": "all", "coords": "minimal", "compat": "override", "join": "exact"}
+    options: dict[str, Any] = {"data_vars": "all", "coords": "minimal", "compat": "override", "join": "exact"}
     parts = [data[[name for name in data.data_vars if name in own]] for data in datasets]
     joined = xr.concat(parts, "method", combine_attrs="drop", **options)
     for name in names.keys() - own:
@@ -74,8 +73,8 @@ def _layers(datasets: Sequence[xr.Dataset]) -> list[str]:
         names = [str(name) for name in data["layer"].values]
         if "depth" in data.coords:
             depth |= data["depth"].to_series().dropna().to_dict()
-        for above, name in pairwise([None, *names]):
-            sorter.add(name, *([] if above is None else [above]))
+        for number, name in enumerate(names):
+            sorter.add(name, *names[max(number - 1, 0) : number])
     try:
         sorter.prepare()
     except CycleError as error:

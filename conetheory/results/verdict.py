@@ -190,7 +190,7 @@ def _varied(found: Sequence[Evidence], held: Sequence[Evidence]) -> Iterator[lis
 
 
 def _held(e: Evidence) -> str:
-    lower, upper = e.band
+    lower, upper = e.band or (e.value, e.value)
     return f"95% band [{lower:.2g}, {upper:.2g}] holds {e.threshold:.2g}"
 
 

@@ -27,7 +27,7 @@ from conetheory.networks.ops import LinearOp, Part, Unweighted, negative, positi
 from conetheory.rules.base import Rule
 from conetheory.rules.maps import ScaledMap
 from conetheory.rules.registry import register
-from conetheory.rules.smallness import nonzero, occupied
+from conetheory.rules.smallness import Group, nonzero, occupied
 
 Bias = Literal["none", "bach", "signed"]
 EmptyPool = Literal["drop", "renormalise"]
@@ -97,7 +97,7 @@ class AlphaBeta(Rule):
         empty = [self._empty(op, plus, minus, part, z) for part, z in pools] if renormalise else None
         shares = self._shares([pool for _, pool in pools], empty)
         terms = [(share.unsqueeze(1), part) for (part, _), share in zip(pools, shares, strict=True)]
-        groups = [([x.unsqueeze(1) for x in plus], terms)]
+        groups: list[Group] = [([x.unsqueeze(1) for x in plus], terms)]
         if minus is not None:
             flipped = [(share, opposite(part)) for share, part in terms]
             groups.append(([x.unsqueeze(1) for x in minus], flipped))

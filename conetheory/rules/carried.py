@@ -35,7 +35,7 @@ def carried_variances(
     if isinstance(local, Same):
         return squares
     if isinstance(local, ScaledMap) and isinstance(local.op, Conv2d):
-        found = [_convolution(local, v, bs[0], cs[0])]
+        found = [_convolution(local, local.op, v, bs[0], cs[0])]
     elif isinstance(local, ScaledMap) and isinstance(local.op, Linear):
         found = [_single(local, v, bs[0])]
     else:
@@ -56,22 +56,24 @@ def _single(local: ScaledMap, v: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return local.down(omega * v)[0], _total(omega * omega * v)
 
 
-def _convolution(local: ScaledMap, v: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+def _convolution(local: ScaledMap, op: Conv2d, v: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """The same of a convolution: its taps are 1 x 1 maps between parts of the two layers."""
     cross, along = torch.zeros_like(c), torch.zeros_like(c[:, :, :1])
-    for tap, above, below in taps(local, v):
+    for tap, above, below in taps(local, op, v):
         at_cross, at_along = _single(tap, v[..., *above], b[..., *below])
         cross[..., *below] += at_cross
         along[..., *below] += at_along
     return cross, along
 
 
-def taps(local: ScaledMap, like: Tensor) -> Iterator[tuple[ScaledMap, tuple[slice, ...], tuple[slice, ...]]]:
+def taps(
+    local: ScaledMap, op: Conv2d, like: Tensor
+) -> Iterator[tuple[ScaledMap, tuple[slice, ...], tuple[slice, ...]]]:
     """Each tap as a 1 x 1 map, with the outputs that it has inside the input, and their input locations.
 
-    like: anything of the shape of relevance above.
+    op: that of `local`; like: anything of the shape of relevance above.
     """
-    op, (channels, *space) = local.op, local.shapes[0]
+    channels, *space = local.shapes[0]
     for at in product(*(range(k) for k in op.weight.shape[2:])):
         ends = [
             _overlap(place * d - pad, stride, size, out)

@@ -59,8 +59,8 @@ class Composite(Rule):
 
     @property
     def mass(self) -> float | None:
-        bounds = [rule.mass for rule in self.parts]
-        return None if None in bounds else max(bounds)
+        bounds = [bound for rule in self.parts if (bound := rule.mass) is not None]
+        return max(bounds) if len(bounds) == len(self.parts) else None
 
     @property
     def roundings(self) -> int:

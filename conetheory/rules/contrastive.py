@@ -20,7 +20,7 @@ All are linear in the relevance. The papers show `max(0, map)`, which is a matte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, Self
 
@@ -32,6 +32,7 @@ from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import Conv2d, Linear, LinearOp, Part, Shape, Terms, whole
 from conetheory.rules.base import Rule
 from conetheory.rules.excitation import ExcitationBackprop
+from conetheory.rules.localmap import Bare, single
 from conetheory.rules.maps import Blockwise, Copies, LocalMap, Transposed
 from conetheory.rules.registry import get_method, register
 
@@ -82,7 +83,7 @@ class AgainstNegated(Rule):
 
 
 @dataclass(frozen=True)
-class Centred:
+class Centred(Bare):
     """`v -> scale (v - mean(v))` over all units of a layer; symmetric."""
 
     scale: float
@@ -91,11 +92,11 @@ class Centred:
         return (self.scale * (r - r.mean(tuple(range(2, r.ndim)), keepdim=True)),)
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        return self.down(hs[0])[0]
+        return self.down(single(hs))[0]
 
 
 @dataclass(frozen=True, eq=False)
-class Contrast:
+class Contrast(Bare):
     """`[r, d] -> [M(W) (r + d) - M(-W) d, 0]`; M(-W) is made when a fresh vector first needs it."""
 
     own: LocalMap
@@ -108,8 +109,8 @@ class Contrast:
     def dual(self) -> LocalMap:
         return self.rule.linear(Negated.of(self.op), self.xs, -self.y)
 
-    def down(self, state: Tensor) -> tuple[Tensor, ...]:
-        r, d = state.chunk(2, 2)
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        r, d = r.chunk(2, 2)
         (below,) = self.own.down(r + d)
         fresh = d.flatten(2).any(2).any(0)  # the vectors that started right above
         if bool(fresh.any()):
@@ -117,7 +118,7 @@ class Contrast:
         return (torch.cat([below, torch.zeros_like(below)], 2),)
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        h, _ = hs[0].chunk(2, 2)
+        h, _ = single(hs).chunk(2, 2)
         own = self.own.up([h])
         return torch.cat([own, own - self.dual.up([h])], 2)
 
@@ -126,7 +127,7 @@ class Contrast:
 class Negated(LinearOp):
     """`-W x - b`; like all parts, those of -W are made as they are used."""
 
-    inner: LinearOp | None = None
+    inner: LinearOp = field(kw_only=True)
 
     @classmethod
     def of(cls, op: LinearOp) -> Negated:

@@ -30,6 +30,7 @@ from conetheory.networks.ops import (
 )
 from conetheory.rules.base import LocalMap, Rule
 from conetheory.rules.gradient import derivative
+from conetheory.rules.localmap import Bare
 from conetheory.rules.maps import (
     Blockwise,
     Chained,
@@ -246,7 +247,7 @@ def rescaled_winners(op: MaxPool2d, x: Tensor, x0: Tensor) -> LocalMap:
 
 
 @dataclass(frozen=True, eq=False)
-class BySign:
+class BySign(Bare):
     """`(m+, m-) -> (m, m)`, `m = 1/2 (W^T (m+ + m-) + sign(Delta x) |W|^T (m+ - m-))`."""
 
     mean: ScaledMap
@@ -265,6 +266,6 @@ class BySign:
         return tuple(torch.cat([m := a + b, m], 2) for a, b in parts)
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        sums = [None if h is None else sum(h.chunk(2, 2)) for h in hs]
+        sums = [None if h is None else torch.add(*h.chunk(2, 2)) for h in hs]
         a, b = self.mean.up(sums), self.spread.up(sums)
         return torch.cat([a + b, a - b], 2)

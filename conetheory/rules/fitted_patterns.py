@@ -21,7 +21,7 @@ is the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args
@@ -34,7 +34,7 @@ from torch import Tensor
 from conetheory.errors import InputError, one_line
 from conetheory.networks.edge import Model, as_network
 from conetheory.networks.graph import Graph
-from conetheory.networks.ops import LinearOp
+from conetheory.networks.ops import Conv2d, Linear
 from conetheory.networks.weights import check_finite
 from conetheory.schema import UNNAMED
 from conetheory.theory.patternlayers import PatternLayer, pattern_layer
@@ -113,13 +113,13 @@ class Patterns:
         return cls(patterns, weights, made)
 
 
-def weighted(graph: Graph) -> dict[str, LinearOp]:
+def weighted(graph: Graph) -> dict[str, Conv2d | Linear]:
     """The layers that have patterns: convolutions and dense layers, batch norms folded in."""
-    return {
-        name: node.op
-        for name, node in graph.nodes.items()
-        if isinstance(node.op, LinearOp) and node.op.weight is not None
-    }
+    return {name: node.op for name, node in graph.nodes.items() if isinstance(node.op, Conv2d | Linear)}
+
+
+def _nothing() -> Tensor:
+    return torch.zeros((), dtype=torch.float64)
 
 
 @dataclass
@@ -131,12 +131,12 @@ class Moments:
     """
 
     count: int = 0
-    y: Tensor | float = 0.0
-    active: Tensor | float = 0.0
-    x: Tensor | float = 0.0
-    xy: Tensor | float = 0.0
+    y: Tensor = field(default_factory=_nothing)
+    active: Tensor = field(default_factory=_nothing)
+    x: Tensor = field(default_factory=_nothing)
+    xy: Tensor = field(default_factory=_nothing)
 
-    def add(self, op: LinearOp, x: Tensor, estimator: Estimator) -> None:
+    def add(self, op: Conv2d | Linear, x: Tensor, estimator: Estimator) -> None:
         """One batch. `sum_p g_p x_p = d<g, W x>/dW`: a transposed convolution, no patches are made."""
         with torch.enable_grad():
             W = op.weight.detach().requires_grad_()
@@ -199,10 +199,10 @@ def fit_patterns(
                 raise InputError(f"images must be finite and (N, {', '.join(map(str, graph.input_shape))})")
             moved = moved or graph.to(dtype=x.dtype, device=x.device)
             for node, xs, _ in moved.run(x):
-                if node.name in moments:
+                if isinstance(node.op, Conv2d | Linear):
                     moments[node.name].add(node.op, xs[0], estimator)
             count += len(x)
-    if count == 0:
+    if moved is None or count == 0:
         raise InputError("patterns are fitted to images: there are none")
     found, weights = {}, {}
     for name, op in weighted(moved).items():

@@ -60,10 +60,13 @@ class InputTimesGradient(Gradient):
     """The gradient down to the input, where it is multiplied by the image."""
 
     reduce = "sum"
-    has_fixed_pattern = False  # the image stands at the input only, so that blocks don't compose
 
     def exit(self, name: str, y: Tensor) -> Diagonal | None:
         return Diagonal(y.unsqueeze(1)) if name == INPUT else None
+
+    @property
+    def has_fixed_pattern(self) -> bool:
+        return False  # the image stands at the input only, so that blocks don't compose
 
 
 @register(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import combinations
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,40 +17,11 @@ from conetheory.networks.ops import (
     Part,
     Shape,
     SquaredMeans,
-    Terms,
     negative,
     positive,
 )
-from conetheory.rules.smallness import Lossy, ScaledLoss, merge, nonzero, occupied, split
-
-Group = tuple[Sequence[Tensor] | None, Terms]
-
-
-class LocalMap(Protocol):
-    """`M` of one operation, for one batch of images.
-
-    `pattern` and `loss` are what certificates need of it; a map without them has none.
-    """
-
-    def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        """`M r`: relevance at the output to relevance at each input."""
-        ...
-
-    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        """`M^T h`: covectors at the inputs (None for zero) to the covector at the output."""
-        ...
-
-    def pattern(self) -> LocalMap:
-        """A map with positive entries where those of M are not structurally zero, zeros elsewhere."""
-        ...
-
-    def squared(self) -> LocalMap:
-        """The map whose entries are the squares of those of M: what it does to independent variances."""
-        ...
-
-    def loss(self) -> LocalMap:
-        """Carries what underflow has cost at most, in units of 2^-1022, and adds what M's own costs."""
-        ...
+from conetheory.rules.localmap import LocalMap, single
+from conetheory.rules.smallness import Group, Lossy, ScaledLoss, merge, nonzero, occupied, split
 
 
 @dataclass(frozen=True)
@@ -64,7 +35,8 @@ class Same:
         return (r if self.inside == self.outside else r.reshape(*r.shape[:2], *self.inside),)
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        return hs[0] if self.inside == self.outside else hs[0].reshape(*hs[0].shape[:2], *self.outside)
+        h = single(hs)
+        return h if self.inside == self.outside else h.reshape(*h.shape[:2], *self.outside)
 
     def pattern(self) -> Same:
         return self
@@ -86,7 +58,7 @@ class Diagonal:
         return (r * self.scale,)
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        return hs[0] * self.scale
+        return single(hs) * self.scale
 
     def pattern(self) -> Diagonal:
         return Diagonal(nonzero(self.scale))
@@ -145,7 +117,7 @@ class WinnerTakesAll:
         )
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        (h,) = hs
+        h = single(hs)
         taken = h.flatten(-2).gather(-1, self._index(h.shape[1]))
         return taken.unflatten(-1, self.winners.shape[-2:])
 
@@ -175,11 +147,10 @@ class ScaledMap:
     chosen: bool = False
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        total: tuple[Tensor, ...] | None = None
-        for xs, terms in self.groups:
-            out = self._scaled(self.op.transpose(r, terms, self.shapes), xs)
-            total = out if total is None else tuple(a.add_(b) for a, b in zip(total, out, strict=True))
-        return total
+        return reduce(
+            lambda total, out: tuple(a.add_(b) for a, b in zip(total, out, strict=True)),
+            (self._scaled(self.op.transpose(r, terms, self.shapes), xs) for xs, terms in self.groups),
+        )
 
     def _scaled(self, out: tuple[Tensor, ...], xs: Sequence[Tensor] | None) -> tuple[Tensor, ...]:
         shared = len(out) > 1  # a sum hands the same tensor to all of its inputs
@@ -193,13 +164,14 @@ class ScaledMap:
             like.new_zeros(()).expand(*like.shape[:2], *shape) if h is None else h
             for h, shape in zip(hs, self.shapes, strict=True)
         ]
-        total = None
+        return reduce(torch.add, self._raised(hs, len(like)))
+
+    def _raised(self, hs: Sequence[Tensor], images: int) -> Iterator[Tensor]:
+        """What each term of each group adds to the covector above."""
         for xs, terms in self.groups:
             scaled = [merge(h if xs is None else h * x) for h, x in zip(hs, xs or hs, strict=True)]
             for share, part in terms:
-                y = split(self.op.linear(scaled, part), len(like)) * share
-                total = y if total is None else total + y
-        return total
+                yield split(self.op.linear(scaled, part), images) * share
 
     def pattern(self) -> ScaledMap:
         groups = [
@@ -238,7 +210,9 @@ def _disjoint(first: Term, second: Term) -> bool:
     (xs, share, part), (ys, other, another) = first, second
     if {part, another} == {positive, negative} or not bool((share * other).any()):
         return True
-    return bool(xs and ys) and not any(bool((x * y).any()) for x, y in zip(xs, ys, strict=True))
+    if not xs or not ys:
+        return False
+    return not any(bool((x * y).any()) for x, y in zip(xs, ys, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,9 +259,8 @@ class Copies:
         return (torch.cat([w * r for w in self.weights], 2),)
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        return sum(
-            w * block for w, block in zip(self.weights, hs[0].chunk(len(self.weights), 2), strict=True)
-        )
+        blocks = single(hs).chunk(len(self.weights), 2)
+        return reduce(torch.add, (w * block for w, block in zip(self.weights, blocks, strict=True)))
 
     def pattern(self) -> Copies:
         return Copies(tuple(float(w != 0) for w in self.weights))
@@ -309,7 +282,7 @@ class Transposed:
         return (self.inner.up([r]),)
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        return self.inner.down(hs[0])[0]
+        return self.inner.down(single(hs))[0]
 
     def pattern(self) -> Transposed:
         return Transposed(self.inner.pattern())
@@ -333,7 +306,7 @@ class Chained:
         return (r,)
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
-        (h,) = hs
+        h = single(hs)
         for part in reversed(self.maps):
             h = part.up([h])
         return h

@@ -71,7 +71,7 @@ def _kinds(annotation: Any) -> tuple[Any, ...]:
 
 
 def _in_words(kinds: Sequence[Any]) -> str:
-    words = [kind if isinstance(kind, str) else WORDS.get(kind, kind.__name__) for kind in kinds]
+    words = [kind if isinstance(kind, str) else WORDS.get(kind) or kind.__name__ for kind in kinds]
     *first, last = (word for word in words if word != NoneType.__name__)
     return f"{', '.join(first)} or {last}" if first else last
 
@@ -86,7 +86,7 @@ def _allowed(value: Any, kind: Any) -> bool:
     if kind is float:
         return isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
     if kind is int:
-        return isinstance(value, Integral) and not isinstance(value, bool) and abs(value) < INTEGERS
+        return isinstance(value, Integral) and not isinstance(value, bool) and abs(int(value)) < INTEGERS
     return isinstance(value, kind)
 
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph, Node
-from conetheory.networks.ops import LinearOp
+from conetheory.networks.ops import Conv2d, Linear
 from conetheory.rules.base import Rule
 from conetheory.rules.fitted_patterns import Patterns, weighted
 from conetheory.rules.gradient import Gradient
@@ -77,7 +77,7 @@ class PatternNet(Rule):
         found.check(graph)
         return Reweighted({name: self._weight(name, op, found) for name, op in weighted(graph).items()})
 
-    def _weight(self, name: str, op: LinearOp, found: Patterns) -> Tensor:
+    def _weight(self, name: str, op: Conv2d | Linear, found: Patterns) -> Tensor:
         """What stands in the place of W: A, or W * A."""
         W = found.weights[name].to(op.weight.device)
         if self.stale == "refuse" and not _same(op.weight, W):

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from conetheory.errors import InputError
+from conetheory.rules.localmap import Bare
 from conetheory.theory.rectified import Moments, threshold_keeping
 
 
-class OneWay:
+class OneWay(Bare):
     """A map that is not linear, so that there is no adjoint."""
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
@@ -62,4 +63,5 @@ class Thresholded(Rectifier):
         low = product.kthvalue(int(rank) + 1, 2, keepdim=True).values
         high = product.kthvalue(min(int(rank) + 2, units), 2, keepdim=True).values
         kept = product > torch.lerp(low, high, rank - int(rank))
-        return (torch.where(kept.view_as(r), r * self.scale, 0.0),)
+        scaled = r if self.scale is None else r * self.scale
+        return (torch.where(kept.view_as(r), scaled, 0.0),)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 from conetheory.errors import InputError, one_line
 from conetheory.rules.base import Rule
@@ -34,6 +34,7 @@ BUILTIN = (
 EXPLAINERS = ("gradients", "occlusion", "iba", "tcav")
 PLUGINS = "conetheory.methods"
 Naming = Callable[[str], dict[str, Any] | None]
+Build = TypeVar("Build", bound=Callable[..., Any])  # what is decorated keeps its type
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,13 @@ class Method:
     @property
     def backpropagated(self) -> bool:
         return isinstance(self.rule, Rule)
+
+    @property
+    def layerwise(self) -> Rule:
+        """The rule, where it is one; `InputError` where the method is not backpropagated layer by layer."""
+        if isinstance(self.rule, Rule):
+            return self.rule
+        raise InputError(f"{self.name} is not backpropagated layer by layer: open_chain makes its chain")
 
     @property
     def described(self) -> str:
@@ -116,10 +124,10 @@ def register(
     aliases: tuple[str, ...] = (),
     fixed: Mapping[str, Any] | None = None,
     naming: Naming | None = None,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[Build], Build]:
     """Make a method of a rule class, or of a function that builds a rule (see the module docstring)."""
 
-    def keep(build: Callable[..., Any]) -> Callable[..., Any]:
+    def keep(build: Build) -> Build:
         if name in _ENTRIES:
             raise ValueError(f"a method {name!r} is registered already")
         _ENTRIES[name] = Entry(name, build, family, description, source, aliases, fixed or {}, naming)

@@ -62,7 +62,7 @@ def reproduced(
         if key in entry.parameters and (choice != "signed-bias" or _customised(entry))
     }
     method = as_method(name, changed | dict(parameters or {}))
-    if "clip-adds" in choices and _customised(entry):
+    if "clip-adds" in choices and _customised(entry) and isinstance(method.rule, Rule):
         method = replace(method, rule=ClippedAdds(method.rule))
     return method
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from conetheory.networks.ops import LinearOp
 from conetheory.rules.maps import ScaledMap
+from conetheory.rules.smallness import Group
 
 
 def reciprocal(z: Tensor, stabiliser: float = 0.0) -> Tensor:
@@ -18,7 +19,7 @@ def reciprocal(z: Tensor, stabiliser: float = 0.0) -> Tensor:
     return torch.where(z == 0, 0.0, 1 / z).unsqueeze(1)
 
 
-def scaled(op: LinearOp, xs: Sequence[Tensor], groups: Sequence[tuple]) -> ScaledMap:
+def scaled(op: LinearOp, xs: Sequence[Tensor], groups: Sequence[Group]) -> ScaledMap:
     """`ScaledMap` of groups whose factors still lack the axis of the vectors (None for ones)."""
     lifted = [(fs and [f.unsqueeze(1) for f in fs], terms) for fs, terms in groups]
     return ScaledMap(op, [tuple(x.shape[1:]) for x in xs], lifted)

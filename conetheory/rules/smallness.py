@@ -16,14 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
 
 import torch
 from torch import Tensor
 
-from conetheory.networks.ops import LinearOp, Part, Shape
+from conetheory.networks.ops import LinearOp, Part, Shape, Terms
+from conetheory.rules.localmap import Bare, LocalMap
 
 TERMS = 2.0**32  # more than there are terms in a sum
+Group = tuple[Sequence[Tensor] | None, Terms]
 LARGEST = 1e250  # shares from its inverse up to it come from pools in which no underflow counts
 
 
@@ -48,10 +50,10 @@ def occupied(part: Part) -> Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Binary:
+class Binary(Bare):
     """A pattern as a map of zeros and ones."""
 
-    inner: Any
+    inner: LocalMap
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
         return tuple(nonzero(part) for part in self.inner.down(r))
@@ -61,10 +63,10 @@ class Binary:
 
 
 @dataclass(frozen=True, eq=False)
-class Lossy:
+class Lossy(Bare):
     """A nonnegative map, and the loss of one operation behind it."""
 
-    inner: Any
+    inner: LocalMap
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
         return tuple(_known(part + 1) for part in self.inner.down(r))
@@ -74,12 +76,12 @@ class Lossy:
 
 
 @dataclass(frozen=True, eq=False)
-class ScaledLoss:
+class ScaledLoss(Bare):
     """The loss of a `ScaledMap`, whose fields it has."""
 
     op: LinearOp
     shapes: Sequence[Shape]
-    groups: Sequence[tuple]
+    groups: Sequence[Group]
     chosen: bool = False
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
@@ -99,15 +101,15 @@ class ScaledLoss:
             like.new_zeros((*like.shape[:2], *s)) if h is None else h
             for h, s in zip(hs, self.shapes, strict=True)
         ]
-        total = None
+        return _known(reduce(torch.add, self._raised(hs, len(like))))
+
+    def _raised(self, hs: Sequence[Tensor], images: int) -> Iterator[Tensor]:
         for xs, terms in self._absolute():
             scaled = [merge((h if xs is None else h * x) + 1) for h, x in zip(hs, xs or hs, strict=True)]
             for share, part in terms:
-                y = (split(self.op.linear(scaled, part), len(like)) + TERMS) * share + 1
-                total = y if total is None else total + y
-        return _known(total)
+                yield (split(self.op.linear(scaled, part), images) + TERMS) * share + 1
 
-    def _absolute(self) -> Iterator[tuple]:
+    def _absolute(self) -> Iterator[Group]:
         """The groups with absolute values, and infinite shares where they are not known."""
         for xs, terms in self.groups:
             sizes = None if xs is None else [x.abs() for x in xs]

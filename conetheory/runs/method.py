@@ -93,7 +93,7 @@ class _Run:
         """One image through stages; what was predicted is saved before the last one is certified."""
         chain = self._chain(self.images[number : number + 1])
         certified = self.settings.certifies(number) and self._certifiable(chain)
-        double = chain.double("cpu") if certified else None
+        double = chain.double("cpu") if certified and isinstance(chain, RelevanceChain) else None
         case = Case(number, chain, self.settings, self.progress, double)
         for stage in stages:
             if stage is self.certify and save is not None and self._parts():

@@ -42,6 +42,13 @@ class Request:
         object.__setattr__(self, "network", network)
 
     @property
+    def folder(self) -> Path:
+        """Where what is found is kept. Raises `InputError` where nothing is."""
+        if self.out is None:
+            raise InputError("these results are kept: give a folder for them")
+        return self.out
+
+    @property
     def names(self) -> list[str]:
         """The images' names, each used once."""
         taken: dict[str, int] = {}

@@ -33,7 +33,7 @@ def run_series(asked: Series, kind: type[Kind], settings: dict[str, Any], comput
 
     Where all methods were asked for, one that can't be run here is left out with a note.
     """
-    whole_path, parts = asked.out / f"{kind.kind}.nc", store.folder(asked.out / PARTS)
+    whole_path, parts = asked.folder / f"{kind.kind}.nc", store.folder(asked.folder / PARTS)
     paths = {method: parts / f"{kind.kind}-{method}.nc" for method in asked.methods}
     origin = store.origin(kind.kind, asked.network)
     store.refuse_others([whole_path, *paths.values()], origin)

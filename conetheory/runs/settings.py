@@ -69,8 +69,9 @@ def check_applies(method: Method, settings: Settings) -> None:
     """Raise `InputError` where nothing that is asked for says anything about the method."""
     if settings.measure or (settings.certify != 0 and method.backpropagated):
         return
-    refused = [applies(theory, method) for theory in settings.theories or theories()]
-    if None not in refused:
+    asked = settings.theories or theories()
+    refused = [found for theory in asked if (found := applies(theory, method)) is not None]
+    if len(refused) == len(asked):
         reasons = "; ".join(dict.fromkeys(found.reason for found in refused))
         raise InputError(f"nothing that is asked for applies: {reasons}")
 

@@ -7,7 +7,7 @@ chain. What stages want of the same chain they find in its supply, computed once
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 from conetheory.certify.certifier import CscCertifier
 from conetheory.certify.check import Held, check_certificates
@@ -39,12 +39,17 @@ class Case:
     double: RelevanceChain | None = None
     _supplies: dict[str, Supply] = field(default_factory=dict)
 
+    @property
+    def relevance(self) -> RelevanceChain:
+        """The chain, for theories and certificates: those of explainers they refuse by their method."""
+        return cast(RelevanceChain, self.chain)
+
     def supply(self, start: str) -> Supply:
         """What is known of the chain from a start layer; of a chain to be certified, its columns."""
         if start not in self._supplies:
             s = self.settings
             options = {"positions": s.positions, "seed": s.seed, "first_image": self.number}
-            chain = self.chain if self.double is None else self.double
+            chain = self.relevance if self.double is None else self.double
             supply = Supply(chain, start, s.layers, **options, progress=self.progress)
             if self.double is not None and is_enumerable(chain, start):
                 supply[UNITS]  # certificates need them, so that predictions take them too
@@ -91,7 +96,8 @@ class Predict:
 
     def __init__(self, method: Method, settings: Settings) -> None:
         s = self.settings = settings
-        self.method, self.chain = method, None
+        self.method = method
+        self.chain: RelevanceChain | None = None
         self.refused = {name: applies(name, method) for name in s.theories}
         names = [name for name, reason in self.refused.items() if reason is None]
         options = {"vectors": s.vectors, "seed": s.seed, "layers": s.layers, "positions": s.positions}
@@ -102,11 +108,11 @@ class Predict:
         return bool(each) and (self.settings.predicts(number) or any(t.of_drawn_vectors for t in each))
 
     def add(self, case: Case) -> None:
-        self.chain = case.chain
+        self.chain = case.relevance
         for start, found in self.theories.items():
             for theory in found.values():
                 if theory.of_drawn_vectors or self.settings.predicts(case.number):
-                    theory.add(case.chain, case.supply(start), case.progress)
+                    theory.add(case.relevance, case.supply(start), case.progress)
 
     def result(self) -> Result | None:
         if self.chain is None:
@@ -116,9 +122,10 @@ class Predict:
     @property
     def reasons(self) -> str:
         """Why no theory that was asked for says anything; empty where one does."""
-        if None in self.refused.values():
+        refused = [found for found in self.refused.values() if found is not None]
+        if len(refused) < len(self.refused):
             return ""
-        return "; ".join(dict.fromkeys(found.reason for found in self.refused.values()))
+        return "; ".join(dict.fromkeys(found.reason for found in refused))
 
 
 class Certify:
@@ -128,7 +135,7 @@ class Certify:
 
     def __init__(self, method: Method, settings: Settings) -> None:
         s = self.settings = settings
-        self.chain = None
+        self.chain: RelevanceChain | None = None
         options = {"layers": s.layers, "positions": s.positions, "seed": s.seed}
         self.certifiers = {n: CscCertifier(n, thorough=not s.measure, **options) for n in s.starts}
         self.held: dict[str, dict[str, Held]] = {}  # what `Check` finds of them
@@ -137,10 +144,10 @@ class Certify:
         return self.settings.certifies(number)
 
     def add(self, case: Case) -> None:
-        self.chain = case.chain
+        self.chain = case.relevance
         for start, certifier in self.certifiers.items():
             if case.double is None:
-                certifier.add(case.chain)
+                certifier.add(case.relevance)
             else:
                 certifier.add(case.double, case.supply(start), case.progress)
 

@@ -48,7 +48,7 @@ class Study(Request):
 
     def path(self, method: str) -> Path:
         """The file of a method."""
-        return self.out / f"{method}.nc"
+        return self.folder / f"{method}.nc"
 
     def run(self) -> Comparison:
         """Every method, joined; what can't be run is an error, or left out with a note if lenient."""

@@ -70,7 +70,7 @@ class ClassSettings:
             raise InputError(f"pairs are of two classes each, not {self.pairs}")
 
 
-def class_maps(chain: RelevanceChain | ExplainerChain, classes: Sequence[int]) -> Tensor:
+def class_maps(chain: RelevanceChain | ExplainerChain, classes: Sequence[int] | np.ndarray) -> Tensor:
     """The maps of these classes, channels summed: `(classes, *space)`, for a chain of one image."""
     found = []
     for block in torch.as_tensor(classes, device=chain.device).split(BLOCK):

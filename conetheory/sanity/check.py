@@ -22,7 +22,6 @@ import xarray as xr
 from torch import Tensor
 
 from conetheory.chain.checks import Placement, checked_images
-from conetheory.chain.explained import open_chain
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.watch import Watch
 from conetheory.counts import checked_seed, checked_whole
@@ -212,7 +211,7 @@ class _Check:
         cuts = tuple(dict.fromkeys(level.cut for level in self.levels))
         for first in range(0, len(self.images), BATCH):
             here = slice(first, first + BATCH)
-            chain = open_chain(self.network, self.images[here], self.method, **self.placed)
+            chain = RelevanceChain(self.network, self.images[here], self.method, **self.placed)
             maps = self._shuffled(chain, self.targets[here], cuts, first)
             for row, level in zip(found, self.levels, strict=True):
                 known = np.isfinite(maps[level.cut]).reshape(len(maps[level.cut]), -1).all(1)

@@ -8,6 +8,7 @@ The random-logit check (Sixt et al. 2020) keeps the network and explains another
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Unpack
 
 import numpy as np
@@ -59,11 +60,12 @@ def smooth_maps(
     shape = network.graph.input_shape
     images = checked_images(images, shape)
     spread = noise * (images.flatten(1).amax(1) - images.flatten(1).amin(1)).view(-1, *[1] * len(shape))
-    total: Tensor | None = None
-    for sample in range(samples):
+
+    def found(sample: int) -> Tensor:
         drawn = torch.stack([_normal(x.shape, [seed, n, sample]) for n, x in enumerate(images)])
-        found = attributions(network, images + spread * drawn.to(images), method, targets, **placed)[:, 0]
-        total = found if total is None else total + found
+        return attributions(network, images + spread * drawn.to(images), method, targets, **placed)[:, 0]
+
+    total = reduce(torch.add, map(found, range(samples)))
     return pictures(total / samples, method.rule.reduce, shape)
 
 

@@ -51,7 +51,16 @@ from conetheory.schema.kinds import (
     Theory,
     Variable,
 )
-from conetheory.schema.registry import annotated, declare, known, numbers, theories, variable, withdraw
+from conetheory.schema.registry import (
+    annotated,
+    declare,
+    declared_as,
+    known,
+    numbers,
+    theories,
+    variable,
+    withdraw,
+)
 
 __all__ = [
     "ABOVE",
@@ -93,6 +102,7 @@ __all__ = [
     "Variable",
     "annotated",
     "declare",
+    "declared_as",
     "known",
     "numbers",
     "theories",

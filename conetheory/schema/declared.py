@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conetheory.schema.kinds import BANDED, COUNT, DIMS, NUMBER, SHARE, Theory, Variable
+from conetheory.schema.kinds import BANDED, COUNT, DIMS, NUMBER, SHARE, Side, Theory, Variable
 
 # What evidence can be of, and what it is called where it is missing.
 KINDS = {
@@ -138,7 +138,7 @@ NOT_PREDICTED = Variable("not_predicted", "no theory here", "why no theory appli
 # What the theory `origin` says of each layer beside its prediction; pixels are locations of its cut.
 TRANSIENT, GRADIENT = "origin_transient_share", "origin_gradient_share"
 WIDTH, APART, CUT = "origin_width", "origin_apart", "origin_cut"
-_ORIGIN = (
+_ORIGIN: tuple[tuple[str, str, str, str, Side], ...] = (
     (TRANSIENT, "T", "tail that the start's own channels add, at the median location", SHARE, "measured"),
     (GRADIENT, "in G", "tail in the span of G, at the median location", SHARE, "measured"),
     (WIDTH, "width", "standard deviation of the origin, median", "pixel", "estimate"),

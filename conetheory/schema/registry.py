@@ -53,10 +53,15 @@ def variable(name: str, attributes: Mapping[str, Any] | None = None) -> Variable
     return _DECLARED.get(name)
 
 
+def declared_as(name: str) -> Variable:
+    """What is declared of a variable. Raises `KeyError` for one that is not."""
+    return _DECLARED[name]
+
+
 def annotated(data: xr.Dataset) -> xr.Dataset:
     """The dataset with what is declared of its variables in their attributes; others keep their own."""
     found = data.copy()
-    for name in found.data_vars:
+    for name in map(str, found.data_vars):
         if name in _DECLARED:
             found[name].attrs = found[name].attrs | _DECLARED[name].attributes
     return found.assign_attrs(schema=VERSION)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 from typing import Any, Literal
 
@@ -27,7 +28,10 @@ import numpy as np
 from conetheory.errors import InputError
 
 Border = Literal["periodic", "zero"]
-BORDERS = {"periodic": "wrap", "zero": "constant"}  # and what numpy calls padding by them
+BORDERS: dict[str, Literal["wrap", "constant"]] = {
+    "periodic": "wrap",
+    "zero": "constant",
+}  # and what numpy calls padding by them
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,9 @@ def neighbours(values: Any, dimensions: int, reach: int, border: Border = "perio
 def tap_sums(values: Any, dimensions: int, reach: int, border: Border = "periodic") -> Any:
     """`sum_delta values(..., p + delta)`: the sum of `neighbours`, an axis at a time."""
     for axis in range(-dimensions, 0):
-        values = np.moveaxis(sum(neighbours(np.moveaxis(values, axis, -1), 1, reach, border)), -1, axis)
+        values = np.moveaxis(
+            reduce(np.add, neighbours(np.moveaxis(values, axis, -1), 1, reach, border)), -1, axis
+        )
     return values
 
 

@@ -135,11 +135,11 @@ def _dense(A: Any) -> np.ndarray:
 
 def _alive(patterns: list[np.ndarray]) -> list[np.ndarray]:
     """For the rows of A_1, the inner units and the columns of A_L: those that lie on a path of the chain."""
-    from_left, from_right = [patterns[0].any(axis=1)], [patterns[-1].any(axis=0)]
+    from_left, from_right = [np.any(patterns[0], axis=1)], [np.any(patterns[-1], axis=0)]
     for A in patterns:
-        from_left.append(A[from_left[-1]].any(axis=0))
+        from_left.append(np.any(A[from_left[-1]], axis=0))
     for A in reversed(patterns):
-        from_right.append(A[:, from_right[-1]].any(axis=1))
+        from_right.append(np.any(A[:, from_right[-1]], axis=1))
     return [a & b for a, b in zip(from_left, reversed(from_right), strict=True)]
 
 

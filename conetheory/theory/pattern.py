@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from array_api_compat import is_array_api_obj, to_device
 from scipy import sparse
 
 from conetheory.errors import InputError
+from conetheory.theory.sparsematrix import Sparse
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,10 @@ def scrambling(A: Any) -> Scrambling:
     return Scrambling(False, (int(lonely[0, 0]), int(lonely[0, 1]))) if len(lonely) else Scrambling(True)
 
 
-def _lonely(A: sparse.csr_array) -> np.ndarray:
+def _lonely(A: Sparse) -> np.ndarray:
     """The first two columns j <= k that share no row, (1, 2), or none, (0, 2)."""
     n = A.shape[1]
-    meets = sparse.triu(A.T @ A, format="csr")
+    meets = cast(Sparse, sparse.triu(A.T @ A, format="csr"))
     short = np.flatnonzero(np.diff(meets.indptr) < n - np.arange(n))
     pairs = [(j, np.setdiff1d(np.arange(j, n), meets[[j], :].indices)[0]) for j in short[:1]]
     return np.reshape(np.asarray(pairs, dtype=int), (-1, 2))
@@ -241,7 +242,7 @@ def local_scrambling_time(patterns: Sequence[Any], positions: Any) -> LocalScram
     )
     product, witness = None, None
     for k, Z in enumerate(patterns, start=1):
-        Z = sparse.csr_array(pattern_of(Z))
+        Z = cast(Sparse, sparse.csr_array(pattern_of(Z)))
         if product is not None and product.shape[1] != Z.shape[0]:
             raise InputError(f"factor {k} has {Z.shape[0]} rows, not {product.shape[1]}")
         product = Z if product is None else (product @ Z).astype(bool)
@@ -255,7 +256,7 @@ def local_scrambling_time(patterns: Sequence[Any], positions: Any) -> LocalScram
     return LocalScrambling(None, *witness)
 
 
-def _not_positive(product: sparse.csr_array, positions: np.ndarray) -> Any:
+def _not_positive(product: Sparse, positions: np.ndarray) -> Any:
     """A position, two of its live rows and a column that reaches the first row only; None if none exist."""
     supports = [product.indices[a:b] for a, b in zip(product.indptr[:-1], product.indptr[1:], strict=True)]
     first: dict[int, int] = {}

@@ -10,6 +10,7 @@ unlike scale and the directions of neighbouring layers; the exact law is that of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from scipy.sparse.linalg import svds
@@ -95,7 +96,8 @@ def leading(M: np.ndarray) -> tuple[float, float]:
     if M.ndim != 2 or 0 in M.shape or not np.isfinite(M).all():
         raise InputError(f"singular values need a finite matrix with rows and columns, not shape {M.shape}")
     if min(M.shape) > 100:
-        sigma = np.sort(svds(M, 2, v0=np.ones(min(M.shape)), return_singular_vectors=False))[::-1]
+        found = svds(M, 2, v0=np.ones(min(M.shape)), return_singular_vectors=False)
+        sigma = np.sort(cast(np.ndarray, found))[::-1]  # scipy declares no types: the vectors are inferred
     else:
         sigma = np.append(np.linalg.svd(M, compute_uv=False), 0.0)
     return float(sigma[0]), float(sigma[1])

@@ -17,6 +17,7 @@ mean of theorem `relu-pair` (`theory.relupair`), unit by unit and with a quarter
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from scipy.optimize import brentq
@@ -104,4 +105,4 @@ def threshold_keeping(moments: Moments, activation: np.ndarray, share: float) ->
     if excess(0.0) <= 0:
         return np.zeros_like(size)
     top = float((size * (np.abs(moments.mean) + 40 * sigma)).max())
-    return brentq(excess, 0.0, top, rtol=1e-6) / size
+    return cast(float, brentq(excess, 0.0, top, rtol=np.float64(1e-6))) / size  # no full output

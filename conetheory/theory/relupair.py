@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +120,7 @@ def relu_rate(layer: RandomLayer, inputs: int) -> tuple[float, float]:
         B = _second(h, -h)
         return float(_first(h, -h) / math.sqrt(B)) - ones if B > 0 else -ones
 
-    h = scale * brentq(excess, 0.0, 1.0, xtol=1e-16)
+    h = scale * cast(float, brentq(excess, 0.0, 1.0, xtol=1e-16))  # no full output, which is inferred too
     return h, float(ndtr(h) / _second(h, -h))
 
 

@@ -7,19 +7,21 @@ convolution is at once.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from scipy import sparse
 
 from conetheory.errors import InputError
 
+Sparse: TypeAlias = Any  # an array of scipy.sparse, which declares no types: its shape is inferred as None
 
-def finite_columns(A: Any) -> tuple[sparse.csc_array, np.ndarray]:
+
+def finite_columns(A: Any) -> tuple[Sparse, np.ndarray]:
     """The live columns of A in float64, zeros left out, and which they are; InputError if not finite."""
     if np.ndim(A) != 2 and A.ndim != 2:
         raise InputError(f"a matrix has two axes, not shape {A.shape}")
-    A = sparse.csc_array(A, dtype=np.float64, copy=True)
+    A = cast(Sparse, sparse.csc_array(A, dtype=np.float64, copy=True))
     A.sum_duplicates()
     A.eliminate_zeros()
     if not np.isfinite(A.data).all():
@@ -28,7 +30,7 @@ def finite_columns(A: Any) -> tuple[sparse.csc_array, np.ndarray]:
     return A[:, live], live
 
 
-def farthest(A: sparse.csc_array, weights: np.ndarray | None = None) -> np.float64:
+def farthest(A: Sparse, weights: np.ndarray | None = None) -> np.float64:
     """max over pairs of columns of |a_j - a_k|_1 / (d_j + d_k), d = 1 where there are no weights.
 
     A: from `finite_columns`. NaN without a column, zero with one. O(nnz) for each column that is looked at.
@@ -56,14 +58,12 @@ def farthest(A: sparse.csc_array, weights: np.ndarray | None = None) -> np.float
     return best
 
 
-def h_step(
-    Z: Any, mantissa: np.ndarray, exponent: np.ndarray
-) -> tuple[sparse.csr_array, np.ndarray, np.ndarray]:
+def h_step(Z: Any, mantissa: np.ndarray, exponent: np.ndarray) -> tuple[Sparse, np.ndarray, np.ndarray]:
     """One step of the h-transform, h = mantissa 2^exponent: S = D(h) Z D(h')^{-1}, and h' = Z^T h likewise.
 
     Z: (m, n), finite and nonnegative (else InputError); columns of S are zero where h' is. See `htransform`.
     """
-    Z = sparse.coo_array(Z, dtype=np.float64, copy=True)
+    Z = cast(Sparse, sparse.coo_array(Z, dtype=np.float64, copy=True))
     if Z.ndim != 2:
         raise InputError(f"a matrix has two axes, not shape {Z.shape}")
     if Z.shape[0] != mantissa.size:
@@ -89,13 +89,13 @@ def live_part(A: Any) -> np.ndarray | None:
     A, _ = finite_columns(A)
     if (A.data < 0).any():
         raise InputError("entries must be finite and nonnegative")
-    A = sparse.csr_array(A)
+    A = cast(Sparse, sparse.csr_array(A))
     A = A[np.diff(A.indptr) > 0]
     if A.nnz == 0:
         return np.zeros((1, 1))
     return A.toarray() if A.nnz == A.shape[0] * A.shape[1] else None
 
 
-def _owners(A: sparse.csc_array) -> np.ndarray:
+def _owners(A: Sparse) -> np.ndarray:
     """The column of each stored entry."""
     return np.repeat(np.arange(A.shape[1]), np.diff(A.indptr))

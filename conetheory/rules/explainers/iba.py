@@ -106,7 +106,7 @@ class InformationBottleneck(Explainer):
 
     def _shares(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
         """lambda and 1 - lambda, each to its own precision."""
-        return tuple(blur(part.sigmoid(), self.sigma) for part in (alpha, -alpha))
+        return blur(alpha.sigmoid(), self.sigma), blur((-alpha).sigmoid(), self.sigma)
 
     def _loss(self, logits: Tensor, v: Tensor) -> Tensor:
         scores = logits.log_softmax(-1) if self.objective == "cross-entropy" else logits
