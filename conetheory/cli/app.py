@@ -95,7 +95,7 @@ def _said(error: CycloptsError) -> str:
     """What was wrong with the arguments."""
     if isinstance(error, UnusedCliTokensError):
         return f"unexpected argument {(error.unused_tokens or ['?'])[0]!r}"
-    return str(error)
+    return str(error.__cause__ if isinstance(error.__cause__, ConeTheoryError) else error)
 
 
 def _out_of_memory(error: Exception) -> bool:
