@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
@@ -67,7 +68,7 @@ def _write_what_can_be_written() -> None:
     """Where a stream has no sign for a verdict's mark it gets a question mark, and no error."""
     for stream in (sys.stdout, sys.stderr):
         encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "")
-        if encoding != "utf8" and hasattr(stream, "reconfigure"):
+        if encoding != "utf8" and isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
