@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
@@ -69,7 +70,7 @@ def _write_what_can_be_written() -> None:
     """Where a stream has no sign for a verdict's mark it gets a question mark, and no error."""
     for stream in (sys.stdout, sys.stderr):
         encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "")
-        if encoding != "utf8" and hasattr(stream, "reconfigure"):
+        if encoding != "utf8" and isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
@@ -97,7 +98,7 @@ def _said(error: CycloptsError) -> str:
     """What was wrong with the arguments."""
     if isinstance(error, UnusedCliTokensError):
         return f"unexpected argument {(error.unused_tokens or ['?'])[0]!r}"
-    return str(error)
+    return str(error.__cause__ if isinstance(error.__cause__, ConeTheoryError) else error)
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -66,7 +66,7 @@ def run_sanity(
     drawn = {"targets": _targets(asked, target), "fresh": _fresh(asked, model, scheme, random.seed)}
 
     def compute(name: str, progress: Progress) -> Sanity:
-        mine = SanitySettings(**{**vars(settings), "parameters": asked.methods[name]})
+        mine = replace(settings, parameters=asked.methods[name])
         return sanity_check(
             asked.network, asked.images.tensor, name, mine, names=asked.names, progress=progress, **drawn
         )
@@ -109,7 +109,7 @@ def run_classes(
     )
 
     def compute(name: str, progress: Progress) -> Classes:
-        mine = ClassSettings(**{**vars(settings), "parameters": asked.methods[name]})
+        mine = replace(settings, parameters=asked.methods[name])
         return class_sensitivity(
             asked.network, asked.images.tensor, name, mine, progress=progress, names=asked.names
         )

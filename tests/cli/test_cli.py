@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from conetheory.cli import main
+from conetheory.cli import app, main
+from conetheory.cli.app import COMMANDS
 from conetheory.networks.sources import BUNDLED
 from conetheory.results.comparison import Comparison
 from conetheory.results.dataset import Result
@@ -73,6 +74,15 @@ from tests.cli.commands import CIFAR, QUICK, SMOKE, complaint
         (["simulate", "--conv", "--kappa", "-1"], "kappa"),
         (["simulate", "--conv", "--border", "mirror"], '"mirror" for --border'),
         (["dance"], "dance"),
+        ([*CIFAR, "extra"], "unexpected argument 'extra'"),
+        ([*CIFAR, "--vectors", "2.5"], "--vectors must be a whole number, not '2.5'"),
+        ([*CIFAR, "--seed", "1" * 5000], "--seed must be a whole number"),
+        ([*CIFAR, "--no-json"], "--no-json"),
+        ([*CIFAR, "--empty-method"], "--empty-method"),
+        ([*CIFAR, "--options.seed", "1"], "--options.seed"),
+        (["csc", "--model", "cifar10_cnn"], "--model"),
+        (["sanity", "cifar10_cnn", "--scheme", "shuffle"], '"shuffle" for --scheme'),
+        (["sanity", "cifar10_cnn", "--target", "cat"], '"cat" for --target'),
         ([*CIFAR, "--colour"], "--colour"),
         (["csc"], "MODEL"),
     ],
@@ -284,9 +294,42 @@ def test_simulate_conv_writes_the_same_files(capsys):
 
 
 def test_help_and_version_do_not_import_torch():
-    calls = "main(['--version']); main(['theorems']); main(['csc', '-h'])"
-    check = f"import sys; from conetheory.cli import main; {calls}; sys.exit('torch' in sys.modules)"
+    """Nor do the help of every command, and what is wrong with an option."""
+    helps = [[name, "-h"] for name in COMMANDS]
+    calls = [
+        ["--version"],
+        ["theorems"],
+        ["-h"],
+        [],
+        *helps,
+        ["dance"],
+        ["csc"],
+        ["csc", "m", "--vectors", "1"],
+    ]
+    check = f"import sys; from conetheory.cli import main; [main(call) for call in {calls}]"
+    check += "; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
+
+
+def test_help_says_every_option_with_its_default(capsys):
+    """Options of a group are written flat, each in its panel; flags and empty defaults say none."""
+    assert main(["compare", "--help"]) == 0
+    printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "Usage: conetheory compare [OPTIONS] MODEL" in printed
+    assert "--vectors K Random vectors per image and start layer. [2 to 10000] [default: 10]" in printed
+    assert "[default: lrp-alpha1beta0]" in printed
+    assert "--set NAME=VALUE" in printed
+    assert not any(word in printed for word in ("--no-", "--empty-m", "None", "False", "()", "--options"))
+
+
+def test_the_last_of_an_option_given_twice_counts():
+    """Of one that holds one value; negative numbers and `--name=value` are values."""
+    twice = ["--vectors=5", "--vectors", "3", "--set=a=1", "--set", "b-c=x", "--stabiliser", "-1"]
+    command, bound, _ = app.parse_args(["csc", "m", *twice, "--resume"])
+    options = bound.arguments["options"]
+    assert command is COMMANDS["csc"]
+    assert (options.drawing.vectors, options.output.resume, options.output.json) == (3, True, False)
+    assert options.methods.parameters == {"stabiliser": -1.0, "a": 1, "b_c": "x"}
 
 
 def test_all_methods_in_one_go(capsys, monkeypatch, tmp_path):
