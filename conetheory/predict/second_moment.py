@@ -1,4 +1,15 @@
-"""Second moments: the curve from the weights and activations alone, carried from cut to cut."""
+"""Second moments: the curve from the weights and activations alone, carried from cut to cut.
+
+What is injected in a step is known in full down to its end, and in the pointwise branches below it; from
+there on as variances. So a step goes as far as its vectors reach at no further cost (`states.merged`): on
+SqueezeNet 1.1 below features.12.squeeze, z+, this and the branches take the error from 0.08 to 0.03 decade at
+the median layer and from 0.28 to 0.12 at the 90th percentile.
+
+What the closure still drops is largest at the first convolutions below a start: on VGG-16's trunk two
+convolutions below conv5_3 deviations of neighbours are correlated by 0.4 to 0.5 and of rank 4 to 14, where
+v has independent units. Neighbours taken as independent make the variances of the next step 0.2 to 0.3 decade
+too low, channels taken as independent 0.1 to 0.2.
+"""
 
 from __future__ import annotations
 

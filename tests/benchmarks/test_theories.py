@@ -49,7 +49,7 @@ def test_measurement(benchmark, network, image, method):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("theory", THEORIES)
 def test_theory(benchmark, network, image, theory, method):
-    benchmark.pedantic(lambda: find(theory)(START).add(RelevanceChain(network, image, method)), rounds=2)
+    benchmark.pedantic(lambda: find(theory)(START).add(RelevanceChain(network, image, method)), rounds=1)
 
 
 MEMORY = """
