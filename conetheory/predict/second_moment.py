@@ -1,7 +1,7 @@
 """Second moments: the curve from the weights and activations alone, carried from cut to cut.
 
 What is injected in a step is known in full down to its end, and in the pointwise branches below it; from
-there on as variances. So a step goes as far as its vectors reach at no further cost (`states.merged`): on
+there on as variances. So a step goes as far as it needs no more vectors (`states.merged`): on
 SqueezeNet 1.1 below features.12.squeeze, z+, this and the branches take the error from 0.08 to 0.03 decade at
 the median layer and from 0.28 to 0.12 at the 90th percentile.
 

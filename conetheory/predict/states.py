@@ -73,10 +73,10 @@ def dense_cuts(chain: RelevanceChain, start: str) -> list[str]:
 
 
 def merged(graph: Graph, cuts: Sequence[str]) -> list[str]:
-    """The cuts without those that a step passes at no more vectors than it takes to reach them.
+    """The cuts without those that only pointwise layers part from another: these join a step and its vectors.
 
-    Pointwise layers join the step above them or below: what is injected in a step is followed exactly to the
-    step's end, and beyond it as variances only. Layers whose locations differ in number stay apart.
+    What is injected in a step is followed exactly to the step's end, and beyond it as variances only. Layers
+    whose locations differ in number stay apart.
     """
     kept = [cuts[0]]
     for cut, lower in pairwise(cuts[1:]):

@@ -263,10 +263,10 @@ def test_wide_random_networks_are_predicted(method):
 
 
 def test_cost_is_told_before():
-    """Of 3 x 3 convolutions: nine vectors down, nine up and some for the variances; pointwise layers less."""
+    """Of 3 x 3 convolutions nine vectors down, nine up and some for the variances; of 1 x 1 no more."""
     theory = SecondMoment("2")
     assert 15 < theory.passes(chain("conv same")) < 30
-    assert theory.passes(chain("conv 1x1")) < theory.passes(chain("conv same"))
+    assert theory.passes(chain("conv 1x1")) <= theory.passes(chain("conv same"))
 
 
 def test_methods_without_a_state_of_relevance_are_told():
