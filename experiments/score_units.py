@@ -2,12 +2,13 @@
 
 A measurement is of one image and one seed; its key is what it depends on: weights, image and its number,
 method, start, layers, vectors, dtype. A theory's state is kept after each image; its key has the images so
-far, and the source of the theory and of what it imports of `conetheory.predict` and `conetheory.theory`, so
+far, and the code of the theory and of what it imports of `conetheory.predict` and `conetheory.theory`, so
 that a changed theory is computed anew and no measurement with it.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import inspect
@@ -78,12 +79,25 @@ def code_of(theory: type[Theory]) -> str:
 
 
 def _gather(module: ModuleType, sources: dict[str, str]) -> None:
-    sources[module.__name__] = inspect.getsource(module)
+    sources[module.__name__] = _without_words(inspect.getsource(module))
     for value in vars(module).values():
         name = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
         known = isinstance(name, str) and name.startswith(OF_A_THEORY) and name not in NOT_OF_IT
         if known and name not in sources:
             _gather(sys.modules[name], sources)
+
+
+def _without_words(source: str) -> str:
+    """Source without comments and docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(getattr(node, "body", None), list):
+            node.body = [each for each in node.body if not _is_text(each)]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 class Units:

@@ -78,9 +78,10 @@ class SampledSpectrum(SpectralTheory):
             total = flat(parts[self.start]).shape[-1]
             for image in picked(flat(parts[self.start]), places):
                 P = image.permute(2, 1, 0)  # locations, channels, vectors
-                self.spectra.add(layer, singular_values(P).cpu().numpy(), total)
-                R = P[:: -(-len(P) // JACKKNIFED)].to(torch.float64)
-                self._draws.setdefault(layer, []).append(theory.jackknife_log_error((R.mT @ R).cpu().numpy()))
+                gram = P.to(torch.float64).mT @ P.to(torch.float64)
+                self.spectra.add(layer, _values(P, gram).cpu().numpy(), total)
+                some = gram[:: -(-len(P) // JACKKNIFED)].cpu().numpy()
+                self._draws.setdefault(layer, []).append(theory.jackknife_log_error(some))
             done += 1
             progress(self.label, done, len(wanted))
 
@@ -92,3 +93,10 @@ class SampledSpectrum(SpectralTheory):
         bias = float(theory.log_bias_estimate(np.median(tails), self.draws)) if len(tails) else 0.0
         spread = float(np.sqrt(np.sum(draws**2)) / len(draws))
         return self.spectra.band(layer, spread, bias)
+
+
+def _values(P: torch.Tensor, gram: torch.Tensor) -> torch.Tensor:
+    """Singular values of each P, descending; of a float32 chain all at once, by their Gram matrices."""
+    if P.dtype == torch.float64:
+        return singular_values(P)
+    return torch.linalg.eigvalsh(gram).flip(-1).clamp(min=0).sqrt()

@@ -1,8 +1,20 @@
-"""Second moments: the curve from the weights and activations alone, carried from cut to cut."""
+"""Second moments: the curve from the weights and activations alone, carried from cut to cut.
+
+What is injected in a step is known in full down to its end, and in the pointwise branches below it; from
+there on as variances. So a step goes as far as it needs no more vectors (`states.merged`): on
+SqueezeNet 1.1 below features.12.squeeze, z+, this and the branches take the error from 0.08 to 0.03 decade at
+the median layer and from 0.28 to 0.12 at the 90th percentile.
+
+What the closure still drops is largest at the first convolutions below a start: on VGG-16's trunk two
+convolutions below conv5_3 deviations of neighbours are correlated by 0.4 to 0.5 and of rank 4 to 14, where
+v has independent units. Neighbours taken as independent make the variances of the next step 0.2 to 0.3 decade
+too low, channels taken as independent 0.1 to 0.2.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -27,8 +39,10 @@ from conetheory.predict.states import (
     dense_cuts,
     first_map,
     flat,
+    merged,
     picked,
     state_of_columns,
+    trailing,
     white_state,
 )
 from conetheory.progress import Progress
@@ -36,6 +50,8 @@ from conetheory.rules.carried import carried_variances
 from conetheory.rules.registry import Method
 from conetheory.theory import secondmoment as theory
 from conetheory.theory.records import NotApplicable
+
+FIELDS = 16  # principal vectors of a dense start that are followed exactly
 
 
 @register
@@ -46,7 +62,8 @@ class SecondMoment(SpectralTheory):
     network, with as many vectors down and covectors up as a location has others in its reach. No vector is
     random. Beyond 3,200 locations K is not kept: what lies below hears the last cut that had fewer. A dense
     start of at most 1,024 units is followed exactly, unit by unit, to the first map behind a layer that mixes
-    locations. positions: locations a layer and image (None: 256).
+    locations; from there its 16 principal vectors are followed exactly, and the rest as moments. positions:
+    locations a layer and image (None: 256).
 
     An estimate for any linear chain; its closures are those of theorem `second-moment`.
     """
@@ -65,7 +82,7 @@ class SecondMoment(SpectralTheory):
     def passes(self, chain: RelevanceChain) -> int:
         """Vectors down or up, roughly: for each node the vectors and covectors that cross it."""
         graph = chain.graph
-        cuts = dense_cuts(chain, self.start)
+        cuts = merged(graph, dense_cuts(chain, self.start))
         costs = [(_work(graph, a, b), np.prod(periods([reaches(graph, a, b)[b]]))) for a, b in pairwise(cuts)]
         total = sum(work for work, _ in costs)
         return int(sum(work * (2 * vectors + 4) for work, vectors in costs) / max(total, 1))
@@ -81,8 +98,11 @@ class SecondMoment(SpectralTheory):
         else:
             state = self._through_columns(chain, cuts[0], first, wanted)
             cuts = cuts[cuts.index(first) :]
+        cuts = merged(chain.graph, cuts)
         for step, (top, bottom) in enumerate(pairwise(cuts), 1):
-            state = self._descend(chain, top, bottom, state, wanted)
+            beyond = [] if bottom == INPUT else trailing(chain.graph, bottom, cuts[step + 1])
+            state = self._descend(chain, top, bottom, state, wanted, [n for n in beyond if n in wanted])
+            wanted = [name for name in wanted if name not in beyond]
             progress(self.label, step, len(cuts) - 1)
 
     # ------------------------------------------------------------ a dense start
@@ -106,14 +126,20 @@ class SecondMoment(SpectralTheory):
                 values = np.square(exact_values(image.permute(2, 1, 0)).cpu().numpy())
                 total = int(np.prod(space(chain.shape(name))))
                 self.spectra.add(name, np.sqrt(theory.shortened(values)), total)
-        return state_of_columns(columns, chain.method.nonnegative)
+        return state_of_columns(columns, chain.method.nonnegative, min(FIELDS, units))
 
     # ------------------------------------------------------------ from cut to cut
 
     def _descend(
-        self, chain: RelevanceChain, top: str, bottom: str, state: State, wanted: Sequence[str]
+        self,
+        chain: RelevanceChain,
+        top: str,
+        bottom: str,
+        state: State,
+        wanted: Sequence[str],
+        beyond: Sequence[str] = (),
     ) -> State:
-        """Record the layers from a cut down to the next one, and the state there."""
+        """Record the layers from a cut down to the next one and those beyond it, and the state there."""
         reach = reaches(chain.graph, top, bottom)
         layers = [name for name in wanted if name in reach and name != top]
         period = periods([reach[name] for name in {*layers, bottom}])
@@ -125,6 +151,7 @@ class SecondMoment(SpectralTheory):
         last = bottom == INPUT
         sampled: dict[str, list[Tensor]] = {name: [] for name in layers}
         D: Tensor | None = None
+        fields, near = self._fields(chain, top, bottom, state, places)
         for vectors in self._coloured(chain, top, state.c, period, reach, last):
             for name, parts in chain.sweep({top: vectors}, bottom):
                 if name in sampled:
@@ -134,11 +161,54 @@ class SecondMoment(SpectralTheory):
         width = space(chain.shape(top))[1]
         for name in layers:
             index = torch.as_tensor(heard(reach[name], period, width), device=chain.device)
-            self._record(name, torch.cat(sampled.pop(name), 1), index, state.K, v[name], places[name])
+            parts = torch.cat(sampled.pop(name), 1), near.get(name)
+            self._record(name, *parts, index, state.K, v[name], places[name])
         if D is None:  # at the input
             return state
         index = torch.as_tensor(heard(reach[bottom], period, width), device=chain.device)
-        return _next_state(chain, top, bottom, state, reach[bottom], D, index, c, v[bottom])
+        if beyond:
+            self._beyond(chain, bottom, beyond, D, fields, index, state.K, State(c, v[bottom], ()))
+        new = _next_state(chain, top, bottom, state, reach[bottom], D, index, c, v[bottom])
+        return replace(new, fields=fields)
+
+    def _beyond(
+        self,
+        chain: RelevanceChain,
+        cut: str,
+        names: Sequence[str],
+        D: Tensor,
+        fields: Tensor | None,
+        index: Tensor,
+        Ks: Sequence[Tensor],
+        state: State,
+    ) -> None:
+        """Record pointwise branches below a cut: what was injected above it is still known there in full."""
+        vectors = D if fields is None else torch.cat([D, fields], 1)
+        vectors = vectors.reshape(*vectors.shape[:2], *chain.shape(cut))
+        for name in names:
+            places = positions_of_images(chain, name, self.positions, 1, self.seed, self.first_image)
+            _, v = variances(chain, cut, name, state, keep=())
+            found = picked(flat(chain.down(vectors, cut, name)), places)
+            near = None if fields is None else found[:, D.shape[1] :]
+            self._record(name, found[:, : D.shape[1]], near, index, Ks, v[name], places)
+
+    def _fields(
+        self,
+        chain: RelevanceChain,
+        top: str,
+        bottom: str,
+        state: State,
+        places: dict[str, np.ndarray],
+    ) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """The fields of a state at the cut below, and at some places of the layers above it."""
+        near: dict[str, Tensor] = {}
+        if state.fields is None:
+            return None, near
+        vectors = state.fields.reshape(*state.fields.shape[:2], *chain.shape(top))
+        for name, parts in chain.sweep({top: vectors}, bottom):
+            if name in places:
+                near[name] = picked(flat(parts[top]), places[name])
+        return flat(parts[top]), near
 
     def _coloured(
         self,
@@ -157,12 +227,20 @@ class SecondMoment(SpectralTheory):
             yield (c[:, None] * part[None, :, None]).reshape(len(c), len(part), *chain.shape(top))
 
     def _record(
-        self, name: str, D: Tensor, index: Tensor, Ks: Sequence[Tensor], v: Tensor, places: np.ndarray
+        self,
+        name: str,
+        D: Tensor,
+        fields: Tensor | None,
+        index: Tensor,
+        Ks: Sequence[Tensor],
+        v: Tensor,
+        places: np.ndarray,
     ) -> None:
-        for one, K, variance, where in zip(D, Ks, v, places, strict=True):
+        fields = [None] * len(D) if fields is None else fields
+        for one, F, K, variance, where in zip(D, fields, Ks, v, places, strict=True):
             here = torch.as_tensor(where, device=D.device)
             near = theory.neighbours(K, index[:, here])
-            values = theory.local_spectrum(one, near, variance[:, here])
+            values = theory.local_spectrum(one, near, variance[:, here], F)
             self.spectra.add(name, values.cpu().numpy(), v.shape[-1])
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.local import ENUMERABLE
-from conetheory.chain.reach import space
+from conetheory.chain.reach import periods, reaches, space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import Conv2d, Linear
@@ -31,12 +31,15 @@ class State:
     """What is kept at a cut: c and v `(images, channels, locations)`, and K of every image.
 
     free: the variances of the units before the condition `<b, eta> = 0`, where they are known (white starts).
+    fields: `(images, k, channels, locations)`, vectors whose independent N(0, 1) multiples come on top of
+    what c, v and K say: they are followed exactly.
     """
 
     c: Tensor
     v: Tensor
     K: Sequence[Tensor]
     free: Tensor | None = None
+    fields: Tensor | None = None
 
 
 def applies_to_relevance(method: Method) -> NotApplicable | None:
@@ -67,6 +70,37 @@ def dense_cuts(chain: RelevanceChain, start: str) -> list[str]:
     """The cuts from the start down that have no more locations than K is kept for, and the input."""
     cuts = state_cuts(chain, start)
     return [cuts[0], *(c for c in cuts[1:-1] if np.prod(space(chain.shape(c))) <= DENSE), INPUT]
+
+
+def merged(graph: Graph, cuts: Sequence[str]) -> list[str]:
+    """The cuts without those that only pointwise layers part from another: these join a step and its vectors.
+
+    What is injected in a step is followed exactly to the step's end, and beyond it as variances only. Layers
+    whose locations differ in number stay apart.
+    """
+    kept = [cuts[0]]
+    for cut, lower in pairwise(cuts[1:]):
+        found = reaches(graph, kept[-1], lower)
+        here, there = (np.prod(periods([found[name]])) for name in (cut, lower))
+        alike = space(graph.shape(kept[-1])) == space(graph.shape(cut)) == space(graph.shape(lower))
+        if not alike or 1 < here < there:
+            kept.append(cut)
+    return [*kept, cuts[-1]]
+
+
+def trailing(graph: Graph, top: str, bottom: str) -> list[str]:
+    """What is between two cuts and hears the same one location of the upper cut: its branches, pointwise."""
+    found = reaches(graph, top, bottom)
+    place = [np.arange(n) for n in space(graph.shape(top))]
+    return [
+        name
+        for name, reach in found.items()
+        if name not in (top, bottom)
+        and all(
+            np.array_equal(axis.first, here) and np.array_equal(axis.last, here)
+            for axis, here in zip(reach, place, strict=True)
+        )
+    ]
 
 
 def first_map(chain: RelevanceChain, cuts: Sequence[str]) -> str | None:
@@ -124,11 +158,33 @@ def columns_between(
     return torch.cat(whole, 1), {name: torch.cat(found, 1) for name, found in sampled.items()}
 
 
-def state_of_columns(columns: Tensor, nonnegative: bool) -> State:
-    """The exact state at a cut below white starts, from one column for each of their units."""
-    made = [_from_columns(one, nonnegative) for one in columns]
-    c, v = (torch.stack([part[i] for part in made]) for i in (0, 1))
-    return State(c, v, [K for *_, K in made])
+def state_of_columns(columns: Tensor, nonnegative: bool, leading: int = 0) -> State:
+    """The exact state at a cut below white starts, from one column for each of their units.
+
+    leading: how many principal vectors become `fields`; c, v and K are of what is left.
+    """
+    cs, parts, fields = columns.sum(1), [], []
+    for one, c in zip(columns, cs, strict=True):
+        principal, rest = _principal(one, c, leading)
+        fields.append(principal)
+        parts.append(_from_columns(rest, c, nonnegative))
+    kept = torch.stack(fields) if leading else None
+    return State(cs, torch.stack([v for v, _ in parts]), [K for _, K in parts], fields=kept)
+
+
+def _principal(C: Tensor, c: Tensor, leading: int) -> tuple[Tensor, Tensor]:
+    """The leading principal vectors of the columns `(units, channels, locations)`, and the rest of these.
+
+    Locations count alike: columns are taken in units of |c| there.
+    """
+    if leading == 0:
+        return C[:0], C
+    length = c.square().sum(0)
+    scaled = (C / torch.where(length > 0, length, torch.inf).sqrt()).flatten(1).to(torch.float64)
+    _, vectors = torch.linalg.eigh(scaled @ scaled.T)
+    V = vectors[:, -leading:].to(C.dtype)
+    fields = torch.tensordot(V.T, C, 1)
+    return fields, C - torch.tensordot(V, fields, 1)
 
 
 def first_state(chain: RelevanceChain, start: str) -> tuple[str, State]:
@@ -144,12 +200,11 @@ def first_state(chain: RelevanceChain, start: str) -> tuple[str, State]:
     return cut, state_of_columns(columns, chain.method.nonnegative)
 
 
-def _from_columns(C: Tensor, nonnegative: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """c, v and K of white starts from all columns `(units, channels, locations)`: exact."""
-    c = C.sum(0)
+def _from_columns(C: Tensor, c: Tensor, nonnegative: bool) -> tuple[Tensor, Tensor]:
+    """v and K of white starts from all columns `(units, channels, locations)`: exact."""
     s = (C * theory.covector(c, nonnegative)).sum(1)
     v = torch.zeros_like(c)
     for column, weight in zip(C, s, strict=True):
         v += (column - weight * c) ** 2
     rows = s.to(torch.float64)
-    return c, v, rows.T @ rows
+    return v, rows.T @ rows

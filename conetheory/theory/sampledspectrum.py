@@ -68,17 +68,18 @@ def log_bias_estimate(sampled: Any, vectors: int) -> Any:
 def jackknife_log_error(gram: Any) -> float:
     """The standard error, over draws of the vectors, of the mean over locations of log S_R.
 
-    gram: (locations, k, k), `R^T R` at each. Leaves out one vector after the other, everywhere at once.
-    Zero where no location has a tail.
+    gram: (locations, k, k), `R^T R` at each. The infinitesimal jackknife (Jaeckel 1972), everywhere at once:
+    with weights w on the vectors, mu the leading eigenvalue of the Gram matrix G and y its eigenvector,
+    `S_R = tr G / mu - 1` and `dS_R/dw_j = G_jj / mu - (S_R + 1) y_j^2`, whose sum over j is zero. Zero where
+    no location has a tail.
     """
     G = np.asarray(gram, np.float64)
     k = G.shape[-1]
-    found = []
-    for left_out in range(k):
-        kept = np.delete(np.arange(k), left_out)
-        values = np.linalg.eigvalsh(G[:, kept[:, None], kept[None, :]])
-        tail, top = np.sum(np.clip(values[:, :-1], 0, None), axis=1), values[:, -1]
-        live = tail > ROUNDING * top
-        found.append(np.mean(np.log(tail[live] / top[live])) if live.any() else 0.0)
-    spread = np.asarray(found) - np.mean(found)
-    return float(np.sqrt((k - 1) / k * np.sum(spread**2)))
+    values, vectors = np.linalg.eigh(G)
+    tail, top = np.sum(np.clip(values[:, :-1], 0, None), axis=1), values[:, -1]
+    live = tail > ROUNDING * top
+    if not live.any():
+        return 0.0
+    top, S = top[live, None], (tail[live] / top[live])[:, None]
+    slopes = np.diagonal(G[live], axis1=1, axis2=2) / top - (S + 1) * vectors[live, :, -1] ** 2
+    return float(np.sqrt(k / (k - 1) * np.sum(np.mean(slopes / S, axis=0) ** 2)))

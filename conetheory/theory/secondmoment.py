@@ -122,13 +122,14 @@ def handed_over(psi: Any, v: Any, b: Any) -> Any:
     return covariance - share[:, None, :] * mean[None, :, :]
 
 
-def local_spectrum(D: Any, near: Any, v: Any) -> Any:
+def local_spectrum(D: Any, near: Any, v: Any, fields: Any = None) -> Any:
     """The leading singular values of each local matrix: (locations, `LEADING` + 1 at most), descending.
 
-    D: (residues, channels, locations), near: `neighbours(K, heard)`, v: (channels, locations). The covariance
-    `D K D^T + diag v` is decomposed itself for few channels. For many, on the span of D (Rayleigh-Ritz; the
-    diagonal's own eigenvalues stand for the rest, so that the trace is exact), and what exceeds `LEADING`
-    values is spread evenly over the last half of them.
+    D: (residues, channels, locations), near: `neighbours(K, heard)`, v: (channels, locations), F: the fields
+    (k, channels, locations) or None. The covariance `D K D^T + F^T F + diag v` is decomposed itself for few
+    channels. For many, on the span of D and F (Rayleigh-Ritz; the diagonal's own eigenvalues stand for the
+    rest, so that the trace is exact), and what exceeds `LEADING` values is spread evenly over the last half
+    of them.
     """
     xp = array_namespace(D)
     D = xp.permute_dims(xp.astype(D, xp.float64), (2, 1, 0))  # locations, channels, residues
@@ -136,6 +137,8 @@ def local_spectrum(D: Any, near: Any, v: Any) -> Any:
     near = xp.permute_dims((near + xp.permute_dims(near, (1, 0, 2))) / 2, (2, 0, 1))
     values, vectors = xp.linalg.eigh(near)
     B = D @ (vectors * xp.sqrt(xp.clip(values, min=0.0))[:, None, :])
+    if fields is not None:
+        B = xp.concat([B, xp.permute_dims(xp.astype(fields, xp.float64), (2, 1, 0))], axis=2)
     channels = D.shape[1]
     if channels <= LEADING + 1 or channels <= 2 * B.shape[2]:
         eye = xp.eye(channels, dtype=xp.float64, device=device(D))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.models.squeezenet import Fire
 
 from conetheory.chain.layers import below, state_cuts
 from conetheory.chain.reach import colours, heard, periods, reaches, space
@@ -18,7 +19,14 @@ from conetheory.networks.graph import INPUT
 from conetheory.predict import second_moment
 from conetheory.predict.local_spectrum import LocalSpectrum
 from conetheory.predict.second_moment import SecondMoment
-from conetheory.predict.states import dense_cuts, first_map
+from conetheory.predict.states import (
+    columns_between,
+    dense_cuts,
+    first_map,
+    merged,
+    state_of_columns,
+    trailing,
+)
 from conetheory.rules.carried import carried_variances
 from conetheory.rules.maps import Same
 from conetheory.rules.registry import get_method
@@ -136,6 +144,26 @@ def test_one_channel_starts_are_exact_all_the_way():
     np.testing.assert_allclose([a**2, b**2], [c[:, :4] ** 2, d[:, :4] ** 2], rtol=1e-7, atol=1e-14)
 
 
+@pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
+def test_branches_below_a_cut_are_known_in_full(method):
+    """A fire module under a start of one channel: what was injected is exact in its halves too."""
+
+    def build() -> nn.Module:
+        return nn.Sequential(conv(2, 4), nn.ReLU(), Fire(4, 3, 12, 12), conv(24, 1), nn.ReLU())
+
+    found = RelevanceChain(trace(seeded(build), (2, 6, 7)), random_images(1, 2, 6, 7), method)
+    halves = trailing(found.graph, "2.cat", "2.squeeze")
+    names = [n for n in below(found, "4") if n in halves or n == "2.cat"]
+    assert len(names) == 3
+    mine, exact = SecondMoment("4"), LocalSpectrum("4")
+    for each in (mine, exact):
+        each.add(found)
+    for name in names:
+        (a,), b = mine.spectra._values[name], exact.spectra[name][0]
+        np.testing.assert_allclose(a**2, b[:, : a.shape[1]] ** 2, rtol=1e-7, atol=1e-13 * b.max() ** 2)
+        assert (b[:, 1] > 1e-3 * b[:, 0]).any()
+
+
 def test_columns_of_a_dense_start_are_followed_to_the_first_mixed_map():
     found = chain("small vgg")
     assert first_map(found, dense_cuts(found, "logits")) is not None
@@ -147,6 +175,50 @@ def test_columns_of_a_dense_start_are_followed_to_the_first_mixed_map():
     for layer in below(found, "logits"):
         if layer in found.graph.nodes and layer != cut and len(found.shape(layer)) == 1:
             assert mine.median(layer) == pytest.approx(exact.median(layer), rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
+def test_a_dense_start_of_no_more_units_than_fields_is_exact(method):
+    """Every principal vector is followed: singular values are those of the dense matrix at every layer."""
+    found = chain("small vgg", method, count=1)
+    mine, exact = (t("logits", positions=1000) for t in (SecondMoment, LocalSpectrum))
+    for each in (mine, exact):
+        each.add(found)
+    units = int(np.prod(found.shape("logits")))
+    assert 1 < units <= second_moment.FIELDS
+    for layer in below(found, "logits"):
+        (a,), b = mine.spectra._values[layer], exact.spectra[layer][0]
+        k = min(a.shape[1], b.shape[1])
+        np.testing.assert_allclose(a[:, :k] ** 2, b[:, :k] ** 2, rtol=1e-6, atol=1e-14 * b.max() ** 2)
+        assert np.sum(a[:, k:] ** 2) <= 1e-12 * np.sum(b**2)
+
+
+def test_fewer_fields_leave_the_rest_to_moments(monkeypatch):
+    """c is that of all columns; the variances of fields and rest add up to those of the columns."""
+    found = chain("small vgg", count=1)
+    cuts = dense_cuts(found, "logits")
+    columns, _ = columns_between(found, cuts[0], first_map(found, cuts), {})
+    whole, split = (state_of_columns(columns, True, k) for k in (0, 2))
+    torch.testing.assert_close(split.c, whole.c)
+    b = theory.covector(whole.c[0], True)
+    s = (split.fields[0] * b).sum(1)
+    torch.testing.assert_close(split.K[0] + s.T @ s, whole.K[0], rtol=1e-9, atol=1e-15)
+    parts = split.fields[0] - s[:, None] * whole.c[0]
+    torch.testing.assert_close(split.v + parts.square().sum(0), whole.v, rtol=1e-9, atol=1e-15)
+
+
+def test_pointwise_cuts_join_their_neighbours():
+    def build() -> nn.Module:
+        layers = [conv(2, 4), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.ReLU(), conv(3, 4), nn.ReLU(), conv(4, 2)]
+        return nn.Sequential(*layers)
+
+    found = RelevanceChain(trace(seeded(build), (2, 6, 7)), random_images(1, 2, 6, 7))
+    cuts = dense_cuts(found, "6")
+    assert [c for c in merged(found.graph, cuts) if c not in cuts] == []
+    steps = list(pairwise(merged(found.graph, cuts)))
+    assert len(steps) == 3
+    for top, bottom in steps:
+        assert np.prod(periods([reaches(found.graph, top, bottom)[bottom]])) == 9
 
 
 @pytest.mark.covering
@@ -194,10 +266,10 @@ def test_wide_random_networks_are_predicted(method):
 
 
 def test_cost_is_told_before():
-    """Of 3 x 3 convolutions: nine vectors down, nine up and some for the variances; pointwise layers less."""
+    """Of 3 x 3 convolutions nine vectors down, nine up and some for the variances; of 1 x 1 no more."""
     theory = SecondMoment("2")
     assert 15 < theory.passes(chain("conv same")) < 30
-    assert theory.passes(chain("conv 1x1")) < theory.passes(chain("conv same"))
+    assert theory.passes(chain("conv 1x1")) <= theory.passes(chain("conv same"))
 
 
 def test_methods_without_a_state_of_relevance_are_told():
