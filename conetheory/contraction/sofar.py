@@ -14,6 +14,7 @@ from torch import Tensor
 
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT
 from conetheory.theory.lyapunov import lyapunov_spectrum
 from conetheory.theory.secondmoment import covector
@@ -95,16 +96,27 @@ def _ritz(down: Apply, up: Apply, columns: int, rows: int, chain: RelevanceChain
 
 
 def exponents(chain: RelevanceChain, start: str, seed: int = 0) -> dict[str, Exponents]:
-    """Running log sizes of three directions at every cut below a start, by one QR sweep down."""
+    """Log singular values of the chain down to every cut, on the span of three probes, by QR on the way.
+
+    Largest first; those of the chain itself are at least as large. NaN where the images of the probes span
+    less than they did, in the dtype of the chain.
+    """
     cuts = state_cuts(chain, start)
     count = min(EXPONENTS, *(math.prod(chain.shape(c)) for c in cuts))
-    steps = [_step(chain, a, b) for a, b in pairwise(cuts)]
-    found = lyapunov_spectrum(
-        steps, _probes(math.prod(chain.shape(cuts[0])), count, chain, seed), max_sweeps=1
-    )
-    return {
-        cut: Exponents(sizes) for cut, sizes in zip(cuts[1:], found.curve.double().cpu().numpy(), strict=True)
-    }
+    frame = torch.linalg.qr(_probes(math.prod(chain.shape(cuts[0])), count, chain, seed)).Q
+    triangles, found = [], {}
+    for top, bottom in pairwise(cuts):
+        frame, R = torch.linalg.qr(_step(chain, top, bottom)(frame))
+        triangles.append(R.double().cpu().numpy())
+        found[bottom] = Exponents(_sizes(triangles, count))
+    return found
+
+
+def _sizes(triangles: list[np.ndarray], count: int) -> np.ndarray:
+    try:
+        return lyapunov_spectrum(triangles, np.eye(count)).log_singular_values
+    except InputError:  # the product has lost a dimension
+        return np.full(count, np.nan)
 
 
 def _step(chain: RelevanceChain, top: str, bottom: str) -> Apply:

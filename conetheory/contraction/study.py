@@ -31,6 +31,7 @@ PASSES = 1000.0  # vectors through the chain: what is spent where nothing else i
 THEORIES = ("sampled-spectrum", "second-moment", "origin", "walk")
 RITZ = 2 * sofar.PROBES * sofar.STEPS
 LANCZOS = 2 * layer.PROBES * layer.STEPS
+ROUNDING = 1e-15  # deficits below which float64 holds nothing but its rounding
 BLOCK = 2  # operations that a block with a finite diameter has, about
 
 
@@ -225,10 +226,14 @@ def _along(values: Any) -> dict[str, float]:
     return dict(zip(one["layer"].values.tolist(), one.values.tolist(), strict=True))
 
 
+def _known(curve: Mapping[str, float], name: str) -> float:
+    """A deficit, NaN where it is rounding: a theory may say that nothing is left."""
+    value = curve.get(name, math.nan)
+    return value if value > ROUNDING else math.nan
+
+
 def _lost(curve: Mapping[str, float], record: Record) -> float:
     """Decades of the deficit from the operation's output to its inputs, their mean where it has several."""
-    above = curve.get(record.name, math.nan)
-    each = [
-        math.log10(above / d) for name in record.below if (d := curve.get(name, math.nan)) > 0 and above > 0
-    ]
+    above, below = _known(curve, record.name), [_known(curve, name) for name in record.below]
+    each = [math.log10(above / deficit) for deficit in below if not math.isnan(deficit + above)]
     return float(np.mean(each)) if each else math.nan

@@ -169,13 +169,15 @@ def test_the_chain_so_far_has_its_singular_values(case):
 
 
 def test_exponents_add_up_to_the_singular_values_of_the_chain(case):
-    """With as many directions as there are, the sum of the log sizes is the log volume, exactly."""
+    """At most the leading values of the chain, and these themselves for as many probes as units."""
     found = sofar.exponents(case, "logits")
     for cut, one in found.items():
         C = case.as_matrix("logits", cut)
         values = np.linalg.svd(C, compute_uv=False)
-        assert one.sizes[0] <= math.log(values[0]) + 1e-9
-        assert one.sizes.sum() <= np.log(values[: len(one.sizes)]).sum() + 1e-9
+        if np.isfinite(one.sizes).all():
+            assert (one.sizes <= np.log(values[: len(one.sizes)]) + 1e-9).all()
+            if len(one.sizes) == C.shape[1]:
+                np.testing.assert_allclose(one.sizes, np.log(values[: len(one.sizes)]), atol=1e-6)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
