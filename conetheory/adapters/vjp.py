@@ -146,8 +146,10 @@ class VjpChain:
 
 def _named(network: Model | None) -> Named | None:
     if network is None or isinstance(network, Origin):
-        return network
-    return Origin(network) if isinstance(network, nn.Module) else as_network(network)
+        return network  # pyright: ignore[reportReturnType] (cached property)
+    if isinstance(network, nn.Module):
+        return Origin(network)  # pyright: ignore[reportReturnType] (cached property)
+    return as_network(network)
 
 
 def stacked(found: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -22,8 +22,10 @@ class Chain(Protocol):
 
     method: Any
     graph: Any
-    network: Named | None
     device: torch.device
+
+    @property
+    def network(self) -> Named | None: ...
 
     @property
     def layers(self) -> tuple[str, ...]: ...

@@ -59,6 +59,7 @@ def rates(
     """
     study = Study(chain, start, vectors=vectors, seed=seed, passes=passes, progress=progress)
     records = study.run()
+    values: dict[str, dict[tuple[str, str], Any]]
     values = {name: {(start, r.name): take(r) for r in records} for name, take in _numbers(records).items()}
     values["rate_sigma_bounds"] = {(start, r.name): _bounds(r) for r in records}
     values["rate_block_operations"] = {(start, r.name): _length(chain, start, r) for r in records}
@@ -82,11 +83,13 @@ def _numbers(records: list[Record]) -> Mapping[str, Callable[[Record], float]]:
         "rate_columns": lambda r: r.size.columns,
         "rate_density": lambda r: r.size.density,
         "rate_sum_error": lambda r: r.sum_error,
-        "rate_scrambling": lambda r: math.nan if r.meeting.holds is None else float(r.meeting.holds),
-        "rate_birkhoff": lambda r: r.coefficient.value,
+        "rate_scrambling": lambda r: (
+            math.nan if r.meeting is None or r.meeting.holds is None else float(r.meeting.holds)
+        ),
+        "rate_birkhoff": lambda r: r.coefficient.value if r.coefficient else math.nan,
         "rate_block_diameter": lambda r: r.block.diameter.value if r.block else math.nan,
         "rate_block_birkhoff": lambda r: r.block.coefficient.value if r.block else math.nan,
-        "rate_tau_1_upper": lambda r: r.tau_1.value,
+        "rate_tau_1_upper": lambda r: r.tau_1.value if r.tau_1 else math.nan,
         "rate_sigma": lambda r: r.sigma.estimate if isinstance(r.sigma, Ratio) else math.nan,
         "rate_sigma_location": lambda r: r.local.ratio if r.local else math.nan,
         "rate_sigma_whole": lambda r: r.whole.ratio if r.whole else math.nan,

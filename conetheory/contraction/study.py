@@ -72,7 +72,7 @@ class Study:
     # ------------------------------------------------------------ each operation by itself
 
     def _operations(self) -> None:
-        rule, nonnegative = self.chain.method.rule, self.chain.method.nonnegative
+        rule, nonnegative = self.chain.method.layerwise, self.chain.method.nonnegative
         for node, local in self.chain.crossed(self.top):
             if not is_own(node):
                 continue

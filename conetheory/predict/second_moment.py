@@ -236,8 +236,8 @@ class SecondMoment(SpectralTheory):
         v: Tensor,
         places: np.ndarray,
     ) -> None:
-        fields = [None] * len(D) if fields is None else fields
-        for one, F, K, variance, where in zip(D, fields, Ks, v, places, strict=True):
+        each = [None] * len(D) if fields is None else fields
+        for one, F, K, variance, where in zip(D, each, Ks, v, places, strict=True):
             here = torch.as_tensor(where, device=D.device)
             near = theory.neighbours(K, index[:, here])
             values = theory.local_spectrum(one, near, variance[:, here], F)

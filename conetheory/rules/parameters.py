@@ -14,7 +14,8 @@ import numpy as np
 
 from conetheory.errors import InputError
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 INTEGERS = 2**63  # those of torch and of netCDF lie below
 WORDS = {
     float: "a finite number",
