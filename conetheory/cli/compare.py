@@ -34,7 +34,7 @@ def run_task(task: Task, job: Job) -> None:
     """Run one of the commands with the options that were given."""
     study = study_of(task, job)
     comparison = study.run()
-    present(task, comparison, store.write_all(comparison, study.out), job.options.output.json)
+    present(task, comparison, store.write_all(comparison, study.folder), job.options.output.json)
 
 
 def study_of(task: Task, job: Job) -> Study:

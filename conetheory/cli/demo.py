@@ -32,7 +32,7 @@ def run_demo(task: Task, job: Job) -> None:
     study = study_of(task, job)
     store.refuse_others([_path(study, part) for part in PARTS], study.origin)
     comparison = study.run()
-    paths = [*store.write_all(comparison, study.out), *_rest(study), write_report(study.out)]
+    paths = [*store.write_all(comparison, study.folder), *_rest(study), write_report(study.folder)]
     present(task, comparison, paths, job.options.output.json, sentence(comparison))
 
 
@@ -48,4 +48,4 @@ def _rest(study: Study) -> list[Path]:
 
 
 def _path(study: Study, part: str) -> Path:
-    return study.out / f"{part}.nc"
+    return study.folder / f"{part}.nc"

@@ -43,9 +43,8 @@ def run_explain(
     def compute(method: str, progress: Progress) -> Maps:
         placed = {"device": asked.device, "dtype": asked.dtype, "names": asked.names}
         placed |= {"parameters": asked.methods[method]}
-        given = asked.network, asked.images.tensor, method
-        maps = explain_maps(*given, targets, **placed)
-        return maps if origin is None else _with_origins(maps, origin, given, placed)
+        maps = explain_maps(asked.network, asked.images.tensor, method, targets, **placed)
+        return maps if origin is None else _with_origins(maps, origin, asked, method, placed)
 
     settings = {"target": targets} | ({} if origin is None else {"origin": origin})
     maps = run_series(asked, Maps, settings, compute)
@@ -54,10 +53,10 @@ def run_explain(
     if options.output.json:
         print(json_format.dumps(_summary(maps, paths), indent=2))
     else:
-        print(f"Written: {', '.join(map(str, [asked.out / 'maps.nc', *paths]))}")
+        print(f"Written: {', '.join(map(str, [asked.folder / 'maps.nc', *paths]))}")
 
 
-def _with_origins(maps: Maps, layer: str, given: tuple[Any, ...], options: dict[str, Any]) -> Maps:
+def _with_origins(maps: Maps, layer: str, asked: Series, method: str, options: dict[str, Any]) -> Maps:
     """The maps with origins at a layer, as they are, with a note, where there are none."""
     import torch
 
@@ -68,7 +67,8 @@ def _with_origins(maps: Maps, layer: str, given: tuple[Any, ...], options: dict[
 
     data = maps.dataset
     classes = torch.as_tensor(data["class_index"].values)
-    found = origin_maps(*given, classes, layer, targets=list(data["target"].values), **options)
+    options = options | {"targets": list(data["target"].values)}
+    found = origin_maps(asked.network, asked.images.tensor, method, classes, layer, **options)
     if isinstance(found, NotApplicable):
         note(f"no origins: {found.reason}")
         return maps
@@ -99,10 +99,10 @@ def _draw(asked: Series, maps: Maps) -> list[Path]:
         stem = re.sub(r"[^\w.()-]+", "-", str(image)).rpartition(".")[0] or str(image)
         drawn[stem] += 1
         number = f"~{drawn[stem]}" if drawn[stem] > 1 else ""
-        paths.append(asked.out / f"maps-{stem}{number}.png")
+        paths.append(asked.folder / f"maps-{stem}{number}.png")
         maps_figure(maps.dataset, str(image)).savefig(paths[-1], dpi=150)
         if origins:
-            paths.append(asked.out / f"origins-{stem}{number}.png")
+            paths.append(asked.folder / f"origins-{stem}{number}.png")
             origins_figure(maps.dataset, str(image)).savefig(paths[-1], dpi=150)
     return paths
 

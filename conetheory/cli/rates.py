@@ -48,8 +48,8 @@ def run_rates(
 
     found = run_series(asked, Rates, settings, compute)
     records = {name: found.of(name).records for name in map(str, found.dataset["method"].values)}
-    (asked.out / "rates.json").write_text(json_format.dumps(records, indent=1) + "\n")
-    paths = [asked.out / "rates.nc", asked.out / "rates.json", *_drawn(found, asked.out)]
+    (asked.folder / "rates.json").write_text(json_format.dumps(records, indent=1) + "\n")
+    paths = [asked.folder / "rates.nc", asked.folder / "rates.json", *_drawn(found, asked.folder)]
     if options.output.json:
         print(json_format.dumps(records, indent=2))
         return

@@ -136,7 +136,7 @@ def _report(rows: list[dict[str, str]], asked: Series, file: str, measure: str =
         print(
             f"Median {said} with the untouched map; in brackets what the chain below leaves of any relevance."
         )
-    print(f"Written: {asked.out / file}")
+    print(f"Written: {asked.folder / file}")
 
 
 def _described(settings: Any) -> dict[str, Any]:
