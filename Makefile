@@ -17,7 +17,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile -
 test: $(STAMP)
 	$(PYTEST)
 
-# what they leave out, for .ci/run: all pairs of parameters, long cases, properties on more examples
+# what they leave out, by hand: all pairs of parameters, long cases, properties on more examples
 slow: $(STAMP)
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(PYTEST) -m '(slow or hypothesis) and not exhaustive'
 

@@ -18,7 +18,7 @@ from conetheory.contraction.study import PASSES, Study
 from conetheory.progress import Progress, silent
 from conetheory.results.dataset import Result
 from conetheory.results.layout import frame, provenance
-from conetheory.schema import DIMS, SIDES
+from conetheory.schema import DIMS
 
 
 class Rates(Result):
@@ -61,11 +61,9 @@ def rates(
     records = study.run()
     values: dict[str, dict[tuple[str, str], Any]]
     values = {name: {(start, r.name): take(r) for r in records} for name, take in _numbers(records).items()}
-    values["rate_sigma_bounds"] = {(start, r.name): _bounds(r) for r in records}
     values["rate_block_operations"] = {(start, r.name): _length(chain, start, r) for r in records}
-    extra = {"rate_sigma_bounds": ("side", SIDES)}
     names = [r.name for r in records]
-    data = frame(chain.graph, chain.method, [start], names, values, extra)
+    data = frame(chain.graph, chain.method, [start], names, values)
     texts = {r.name: json.dumps(r.as_json()) for r in records}
     data["rate_record"] = (DIMS, np.array([[[texts[name] for name in data["layer"].values]]]))
     settings = {"vectors": vectors, "seed": seed, "passes": passes}
@@ -91,6 +89,7 @@ def _numbers(records: list[Record]) -> Mapping[str, Callable[[Record], float]]:
         "rate_block_birkhoff": lambda r: r.block.coefficient.value if r.block else math.nan,
         "rate_tau_1_upper": lambda r: r.tau_1.value if r.tau_1 else math.nan,
         "rate_sigma": lambda r: r.sigma.estimate if isinstance(r.sigma, Ratio) else math.nan,
+        "rate_sigma_upper": lambda r: r.sigma.upper if isinstance(r.sigma, Ratio) else math.nan,
         "rate_sigma_location": lambda r: r.local.ratio if r.local else math.nan,
         "rate_sigma_whole": lambda r: r.whole.ratio if r.whole else math.nan,
         "rate_lyapunov": lambda r: r.gap,
@@ -100,11 +99,6 @@ def _numbers(records: list[Record]) -> Mapping[str, Callable[[Record], float]]:
         "rate_between": lambda r: r.between_added,
         **{variables.lost(s): lambda r, s=s: r.lost.get(s, math.nan) for s in sources},
     }
-
-
-def _bounds(record: Record) -> tuple[float, float]:
-    found = record.sigma
-    return (found.lower, found.upper) if isinstance(found, Ratio) else (math.nan, math.nan)
 
 
 def _length(chain: RelevanceChain, start: str, record: Record) -> float:

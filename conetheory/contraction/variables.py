@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conetheory.schema import BANDED, COUNT, DECADES, DIMS, NUMBER, SHARE, Variable, declare
+from conetheory.schema import COUNT, DECADES, DIMS, NUMBER, SHARE, Variable, declare
 
 RATES = (
     Variable("rate_rows", "rows", "units below the operation", unit=COUNT, side="exact"),
@@ -32,7 +32,7 @@ RATES = (
         unit=NUMBER,
         side="estimate",
     ),
-    Variable("rate_sigma_bounds", "s2/s1 in", "what encloses that ratio", BANDED, NUMBER, "upper"),
+    Variable("rate_sigma_upper", "s2/s1 <=", "an upper bound of that ratio", unit=NUMBER, side="upper"),
     Variable(
         "rate_sigma_location",
         "at a location",

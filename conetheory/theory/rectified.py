@@ -93,9 +93,14 @@ def threshold_keeping(moments: Moments, activation: np.ndarray, share: float) ->
     """`tau / a`, tau >= 0 such that `E #{a r > tau} = share` of all units, r Gaussian with these moments.
 
     Zero where fewer than this share has `a r > 0`. activation: a, of the moments' shape; units with a <= 0
-    never pass. Source: RectGrad's percentile (Kim et al. 2019), in expectation.
+    never pass. Raises `InputError` where there are no units, or numbers that are not finite. Source:
+    RectGrad's percentile (Kim et al. 2019), in expectation.
     """
-    sigma = np.sqrt(np.where(moments.variance > 0, moments.variance, 1e-300))
+    known = (np.isfinite(x).all() for x in (moments.mean, moments.second, activation))
+    if np.size(activation) == 0 or not all(known):
+        raise InputError("a threshold needs units whose moments and activations are finite")
+    variance = np.asarray(moments.variance, dtype=np.float64)
+    sigma = np.sqrt(np.where(variance > 0, variance, 1e-300))
     live = activation > 0
     size = np.where(live, activation, 1.0)
 

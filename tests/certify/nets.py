@@ -79,7 +79,7 @@ def certify_every_image(graph, seed=1):
     return chain, everyimage.every_image_certificate(chain, "2", "0", "input", 1)
 
 
-def layers(weights, values, biases=None, shape=None, **options):
+def layers(weights, values, biases=None, shape=None, method="lrp-alpha1beta0", **options):
     """Dense layers with ReLUs between, of given weights (and biases), at one image of given values."""
     shape = shape or (len(values), 1, 1)
     body = [nn.Flatten()]
@@ -91,7 +91,8 @@ def layers(weights, values, biases=None, shape=None, **options):
         op.weight.copy_(torch.tensor(W, dtype=F64))
         if biases is not None:
             op.bias.copy_(torch.tensor(biases[k], dtype=F64))
-    return RelevanceChain(graph, torch.tensor(values, dtype=F64).view(shape), dtype=F64, parameters=options)
+    x = torch.tensor(values, dtype=F64).view(shape)
+    return RelevanceChain(graph, x, method, dtype=F64, parameters=options)
 
 
 def vanishing():

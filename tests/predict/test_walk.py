@@ -14,7 +14,7 @@ from conetheory.networks import trace
 from conetheory.networks.flat import flat_graph
 from conetheory.predict import applies, find
 from conetheory.predict.active_walk import ActiveWalk
-from conetheory.predict.origin import centred_grid
+from conetheory.predict.origin_cut import centred_grid
 from conetheory.predict.second_moment import SecondMoment
 from conetheory.predict.states import flat
 from conetheory.predict.walk import Walk, flat_chain
