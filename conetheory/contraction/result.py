@@ -14,7 +14,7 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.contraction import variables
 from conetheory.contraction.layer import Ratio
 from conetheory.contraction.record import Record
-from conetheory.contraction.study import PASSES, Study
+from conetheory.contraction.study import PASSES, Survey
 from conetheory.progress import Progress, silent
 from conetheory.results.dataset import Result
 from conetheory.results.layout import frame, provenance
@@ -57,8 +57,8 @@ def rates(
     passes: vectors through the whole chain that may be spent, `math.inf` for everything; what they don't
     suffice for is named in `left_out`. vectors, seed: of the measured curve and of the probes.
     """
-    study = Study(chain, start, vectors=vectors, seed=seed, passes=passes, progress=progress)
-    records = study.run()
+    survey = Survey(chain, start, vectors=vectors, seed=seed, passes=passes, progress=progress)
+    records = survey.run()
     values: dict[str, dict[tuple[str, str], Any]]
     values = {name: {(start, r.name): take(r) for r in records} for name, take in _numbers(records).items()}
     values["rate_block_operations"] = {(start, r.name): _length(chain, start, r) for r in records}
@@ -67,8 +67,8 @@ def rates(
     texts = {r.name: json.dumps(r.as_json()) for r in records}
     data["rate_record"] = (DIMS, np.array([[[texts[name] for name in data["layer"].values]]]))
     settings = {"vectors": vectors, "seed": seed, "passes": passes}
-    data["rate_left_out"] = ("method", [json.dumps(study.budget.left_out)])
-    data["rate_passes"] = ("method", [study.budget.spent])
+    data["rate_left_out"] = ("method", [json.dumps(survey.budget.left_out)])
+    data["rate_passes"] = ("method", [survey.budget.spent])
     data = data.assign_attrs(provenance(chain.network, **settings))
     return Rates(data)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -35,7 +35,7 @@ ROUNDING = 1e-15  # deficits below which float64 holds nothing but its rounding
 BLOCK = 2  # operations that a block with a finite diameter has, about
 
 
-class Study:
+class Survey:
     """Fills the records of one chain of one image, the cheapest part first."""
 
     def __init__(
@@ -167,28 +167,27 @@ class Study:
         ]
 
     def _locations(self) -> None:
-        for record in self.records.values():
-            name, cost = (
-                record.below[0],
-                RITZ * passes(self.chain.graph, self.start, self.top, record.below[0]),
-            )
-            record.local = self.budget.afford(
-                "sigma at locations",
-                cost,
-                lambda n=name: sofar.local_ratio(self.chain, self.start, n, self._place(n), self.seed),
-            )
+        """Of the chain so far, at one location of what each operation hands down to."""
+        for record, ratio in self._ratios("sigma at locations", self._local_ratio):
+            record.local = ratio
 
     def _wholes(self) -> None:
+        for record, ratio in self._ratios("sigma of whole chains", self._whole_ratio):
+            record.whole = ratio
+
+    def _ratios(
+        self, what: str, ratio: Callable[[str], sofar.RitzRatio]
+    ) -> Iterator[tuple[Record, sofar.RitzRatio | None]]:
         for record in self.records.values():
-            name, cost = (
-                record.below[0],
-                RITZ * passes(self.chain.graph, self.start, self.top, record.below[0]),
-            )
-            record.whole = self.budget.afford(
-                "sigma of whole chains",
-                cost,
-                lambda n=name: sofar.whole_ratio(self.chain, self.start, n, self.seed),
-            )
+            name = record.below[0]
+            cost = RITZ * passes(self.chain.graph, self.start, self.top, name)
+            yield record, self.budget.afford(what, cost, lambda n=name: ratio(n))
+
+    def _local_ratio(self, name: str) -> sofar.RitzRatio:
+        return sofar.local_ratio(self.chain, self.start, name, self._place(name), self.seed)
+
+    def _whole_ratio(self, name: str) -> sofar.RitzRatio:
+        return sofar.whole_ratio(self.chain, self.start, name, self.seed)
 
     def _blocks(self) -> None:
         if not self.chain.method.nonnegative:

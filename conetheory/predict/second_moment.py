@@ -27,7 +27,7 @@ from conetheory.chain.local import singular_values as exact_values
 from conetheory.chain.reach import Interval, Reach, colours, heard, on_axes, periods, reaches, space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
-from conetheory.networks.graph import INPUT, Graph
+from conetheory.networks.graph import INPUT
 from conetheory.predict.registry import register
 from conetheory.predict.spectra import SpectralTheory
 from conetheory.predict.states import (
@@ -83,7 +83,10 @@ class SecondMoment(SpectralTheory):
         """Vectors down or up, roughly: for each node the vectors and covectors that cross it."""
         graph = chain.graph
         cuts = merged(graph, dense_cuts(chain, self.start))
-        costs = [(_work(graph, a, b), np.prod(periods([reaches(graph, a, b)[b]]))) for a, b in pairwise(cuts)]
+        costs = [
+            (graph.multiplications(a, b), np.prod(periods([reaches(graph, a, b)[b]])))
+            for a, b in pairwise(cuts)
+        ]
         total = sum(work for work, _ in costs)
         return int(sum(work * (2 * vectors + 4) for work, vectors in costs) / max(total, 1))
 
@@ -319,13 +322,3 @@ def _covectors(
     psi = chain.up((b[:, None] * masks.flatten(1)[None, :, None]).reshape(shape), bottom, top)
     where = heard(back, period, space(chain.shape(bottom))[1])
     return flat(psi), torch.as_tensor(where, device=b.device)
-
-
-def _work(graph: Graph, top: str, bottom: str) -> int:
-    """Multiplications of one vector from a cut to the next, roughly."""
-    total = 0
-    for node in graph.between(top, bottom):
-        weight = getattr(node.op, "weight", None)
-        taps = 1 if weight is None else int(np.prod(weight.shape[1:]))
-        total += taps * int(np.prod(node.shape))
-    return total
