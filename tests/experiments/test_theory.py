@@ -41,6 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", EXPERIMENTS, ids=lambda module: module.__name__.rpartition(".")[2])
 def test_figure_and_numbers_are_written(module: ModuleType, made: dict[str, tuple[Path, dict]]) -> None:
     name = module.__name__.rpartition(".")[2]

@@ -42,6 +42,7 @@ def test_one_epoch(tree, tmp_path, capsys, bfloat16):
         assert file.get_tensor("fc6.weight").dtype == torch.float16
 
 
+@pytest.mark.slow
 def test_it_learns_and_the_accuracy_is_that_of_the_saved_file(tree, tmp_path):
     out = tmp_path / "net.safetensors"
     made = train_cifar10.main(tree, out, epochs=12, batch=20, bfloat16=False)

@@ -48,6 +48,7 @@ class Counting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("batch", [2, 5])
 def test_results_do_not_depend_on_the_batch(network, method, batch):

@@ -95,6 +95,7 @@ def test_the_checker_compiles_in_order_and_reports(tmp_path: Path) -> None:
     assert "ClassicalDedekindReals.sig_forall_dec" in done.stdout
 
 
+@pytest.mark.slow
 @needs_coq
 @pytest.mark.parametrize(
     ("text", "said"),
