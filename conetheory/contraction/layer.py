@@ -76,7 +76,7 @@ def size(operation: Operation) -> Size:
     """Rows, columns and entries of a matrix, by its pattern."""
     pattern = operation.pattern
     live_rows = pattern.down(operation.ones(rows=False))[:, 0] > 0
-    live_columns = pattern.up(operation.ones(rows=True))[:, 0] > 0
+    live_columns = operation.live
     entries = _entries(operation, live_columns)
     return Size(*operation.shape, entries, int(live_rows.sum()), int(live_columns.sum()))
 
@@ -97,7 +97,7 @@ def _entries(operation: Operation, live: Tensor) -> float:
 
 def sum_error(operation: Operation) -> float:
     """The largest |column sum - 1| over live columns; 0 where there are none."""
-    live = operation.pattern.up(operation.ones(rows=True))[:, 0] > 0
+    live = operation.live
     off = (operation.up(operation.ones(rows=True))[:, 0].double() - 1).abs()[live]
     return float(off.max()) if len(off) else 0.0
 
@@ -109,7 +109,7 @@ def meeting(operation: Operation) -> Meeting:
     far locations of a convolution show it at once. Theorem: scrambling.
     """
     pattern = operation.pattern
-    live = pattern.up(operation.ones(rows=True))[:, 0] > 0
+    live = operation.live
     every = int(live.sum()) <= EVERY_COLUMN
     units = live.nonzero()[:, 0] if every else _spread(live, PROBED)
     for unit in units.split(8):

@@ -65,6 +65,11 @@ class Operation:
         """A vector of ones, for `up` (rows) or `down`."""
         return self.like.new_ones((self.shape[0 if rows else 1], 1))
 
+    @cached_property
+    def live(self) -> Tensor:
+        """Which columns have an entry that is not zero by structure."""
+        return self.pattern.up(self.ones(rows=True))[:, 0] > 0
+
     def columns(self, units: Sequence[int] | Tensor) -> Tensor:
         """The columns of some units, `(rows, count)`."""
         units = torch.as_tensor(units, device=self.like.device)

@@ -22,10 +22,11 @@ from conetheory.contraction.record import Record
 from conetheory.contraction.sided import Sided
 from conetheory.measure.meter import CscMeter
 from conetheory.predict.predictions import predict_csc
-from conetheory.predict.registry import applies, theories
+from conetheory.predict.registry import applies, described, find, theories
 from conetheory.progress import Progress, silent
 from conetheory.theory import cone
 from conetheory.theory.records import NotApplicable
+from conetheory.theory.walk import slowest_mode_estimate
 
 PASSES = 1000.0  # vectors through the chain: what is spent where nothing else is asked
 THEORIES = ("sampled-spectrum", "second-moment", "origin", "walk")
@@ -121,7 +122,7 @@ class Survey:
     def _predicted(self, name: str, names: Sequence[str]) -> Mapping[str, float]:
         options = {"theory": name, "vectors": self.vectors, "seed": self.seed, "layers": names}
         data = predict_csc(self.chain, self.start, **options).dataset
-        return _along(data[f"predicted_{name.replace('-', '_')}"])
+        return _along(data[described(find(name)).predicted])
 
     # ------------------------------------------------------------ the chain so far
 
@@ -145,10 +146,10 @@ class Survey:
                 record.walk_mixing = self._diffusive(record, above, below)
 
     def _diffusive(self, record: Record, above: Spread, below: Spread) -> float:
-        """`exp(-pi^2 s^2 / (2 L^2))`: a reflected walk of step variance s^2 (an axis) on the cut's side L."""
+        """Of a reflected walk on the first cut's side that steps as far as this operation, along one axis."""
         cut = next(c for c in state_cuts(self.chain, self.start) if np.prod(space(self.chain.shape(c))) > 1)
-        side = max(space(self.chain.shape(cut)))
-        return math.exp(-(math.pi**2) * max(below.variance - above.variance, 0.0) / 2 / (2 * side**2))
+        added = max(below.variance - above.variance, 0.0)
+        return slowest_mode_estimate(max(space(self.chain.shape(cut))), added / 2)
 
     def _mixing(self) -> None:
         cost = 4 * sofar.MIXING_STEPS + 4
