@@ -54,9 +54,14 @@ class _Seen:
         return self.beyond | (self.low > 0) | (self.peak == 0).any()
 
 
+def largest(y: Tensor, axes: int | tuple[int, ...]) -> Tensor:
+    """The largest absolute entry over some axes, NaN where there is one; several times faster than the norm."""
+    return torch.maximum(y.amax(axes), y.amin(axes).neg_())
+
+
 def peak(y: Tensor) -> Tensor:
     """The largest absolute entry of each image."""
-    return torch.linalg.vector_norm(y.detach().flatten(1), ord=torch.inf, dim=1)
+    return largest(y.detach().flatten(1), 1)
 
 
 class Watch:
@@ -94,15 +99,14 @@ class Watch:
         """Relevance `(images, vectors, *shape)` from a start at a layer."""
         self._chain = chain
         axes = 2 if self.unit == "location" else tuple(range(FIRST[self.unit], r.ndim))
-        size = torch.linalg.vector_norm(r, ord=torch.inf, dim=axes)
         ends = _ends(r, self.power)
-        before, found = self._seen.get((start, layer)), _Seen.of(size, *ends)
+        before, found = self._seen.get((start, layer)), _Seen.of(largest(r, axes), *ends)
         if before is not None and self.unit == "image":  # in blocks, of which one may have next to nothing
             found = _Seen.of(torch.maximum(before.peak, found.peak), *ends)
         elif before is not None:
-            largest = torch.maximum(before.peak, found.peak)
+            both = torch.maximum(before.peak, found.peak)
             counts = before.low + found.low, before.live + found.live
-            found = _Seen(before.beyond | found.beyond, largest, *counts)
+            found = _Seen(before.beyond | found.beyond, both, *counts)
         self._seen[start, layer] = found
 
     def check(self) -> None:

@@ -33,7 +33,7 @@ from conetheory.theory.cosine import pairwise_deficits, random_baseline_deficit
 
 Distribution = Literal["gaussian", "nonnegative"]
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8, 0.95, 0.99, 1.0)
-CHUNK = {"cpu": 2**20, "cuda": 2**26}  # float64 numbers converted at a time: a cache, or enough to fill a GPU
+CHUNK = {"cpu": 2**18, "cuda": 2**26}  # float64 numbers converted at a time: a cache, or enough to fill a GPU
 
 
 def draw(
@@ -83,7 +83,7 @@ def deficit_chunks(r: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
     total = x.new_zeros((images, vectors, vectors), dtype=torch.float64)
     step = max(1, CHUNK.get(r.device.type, CHUNK["cpu"]) // (images * vectors * max(channels, vectors)))
     for start in range(0, locations, step):
-        chunk = x[:, start : start + step].to(torch.float64).contiguous()
+        chunk = x[:, start : start + step].contiguous().to(torch.float64)
         if exact:
             local = pairwise_deficits(chunk)
         else:
