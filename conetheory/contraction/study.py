@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from conetheory.chain.cost import passes
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.contraction import layer, sofar
 from conetheory.contraction.block import finite_block
-from conetheory.contraction.budget import Budget, passes
+from conetheory.contraction.budget import Budget
 from conetheory.contraction.operation import Operation, is_own
 from conetheory.contraction.origins import PASSES as ORIGIN
 from conetheory.contraction.origins import Spread, spreads
@@ -106,7 +107,7 @@ class Survey:
             theory = theories().get(name)
             if theory is None or isinstance(applies(name, self.chain.method), NotApplicable):
                 continue
-            cost = theory(self.start, vectors=self.vectors, seed=self.seed).passes(self.chain)
+            cost = theory(self.start, vectors=self.vectors, seed=self.seed).cost(self.chain).passes
             curve = self.budget.afford(
                 f"prediction by {name}", cost, lambda n=name: self._predicted(n, names)
             )

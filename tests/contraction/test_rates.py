@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from conetheory.chain.cost import passes
 from conetheory.chain.layers import state_cuts
 from conetheory.contraction import Operation, Rates, block, layer, origins, rates, sofar
-from conetheory.contraction.budget import passes
 from conetheory.contraction.operation import is_own
 from conetheory.theory import cone, ergodicity
 from tests.toys import chain as toy_chain
