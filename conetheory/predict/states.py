@@ -62,9 +62,15 @@ def flat(r: Tensor) -> Tensor:
 
 def picked(r: Tensor, places: np.ndarray) -> Tensor:
     """Flat relevance at the places of each image, `(images, places)`."""
-    return torch.stack(
-        [one[..., torch.as_tensor(where, device=r.device)] for one, where in zip(r, places, strict=True)]
-    )
+    found = [_at(one, torch.as_tensor(where, device=r.device)) for one, where in zip(r, places, strict=True)]
+    return torch.stack(found) if len(found) > 1 else found[0].unsqueeze(0)
+
+
+def _at(r: Tensor, where: Tensor) -> Tensor:
+    """Some locations of an image; a location's channels are copied together where they lie together."""
+    if r.stride(-1) > r.stride(-2):
+        return r.mT.index_select(-2, where).mT
+    return r[..., where]
 
 
 def dense_cuts(chain: RelevanceChain, start: str) -> list[str]:
