@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 from scipy import linalg, special
-from scipy.stats import qmc
 
 from conetheory.errors import InputError
 from conetheory.theory.records import Estimate
@@ -210,6 +209,8 @@ def _nodes(tails: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     |z_1|^2 / 2 is exponential, and the mean has a |z_1|^-1 singularity at zero: with probability of being
     below written as s^2 and weight 2 s, s uniform, the integrand is bounded.
     """
+    from scipy.stats import qmc  # here: its import takes a second
+
     lead, weights = np.empty((2, _REPLICATES, _POINTS))
     products = np.empty((_REPLICATES, 3, _POINTS, tails))
     for k in range(_REPLICATES):
