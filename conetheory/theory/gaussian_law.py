@@ -311,9 +311,10 @@ def _histogram(xp: Any, logs: Any, mass: Any, low: Any, step: float, bins: int, 
 def _solve(xp: Any, histogram: Any, low: Any, step: float, q: float) -> tuple[Any, Any]:
     """The deficit at which the binned law reaches q, and its standard error, for each histogram."""
     bins = histogram.shape[-1]
-    lag = np.arange(bins)[None, :] - np.arange(bins)[:, None]
-    kernel = np.where(lag > 0, np.arccos(np.exp(-step * np.maximum(lag, 0))) * (2 / math.pi), 0.0)
-    kernel = xp.asarray(kernel, device=device(histogram))
+    # Row i of the kernel is the law of one angle, i bins on: all are windows of one vector.
+    law = np.arccos(np.exp(-step * np.arange(bins))) * (2 / math.pi)
+    windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([np.zeros(bins - 1), law]), bins)
+    kernel = xp.asarray(windows[::-1].copy(), device=device(histogram))
     pooled = xp.matmul(xp.mean(histogram, axis=1), kernel)  # (batch, levels)
     j = xp.clip(xp.sum(xp.astype(pooled < q, xp.int64), axis=-1), min=1, max=bins - 1)[:, None]
     below, above = (xp.take_along_axis(pooled, i, axis=-1)[:, 0] for i in (j - 1, j))
