@@ -37,7 +37,8 @@ class Step:
     def text(self, seconds_a_pass: float | None = None) -> str:
         """`certify: 1,040 passes, about 3 min, 1.2 GB (--certify-images 1)`."""
         time = "" if seconds_a_pass is None else f", about {_time(self.passes * seconds_a_pass)}"
-        return f"{self.stage}: {self.passes:,.0f} passes{time}, {self.bytes / GIGA:.1f} GB ({self.option})"
+        memory = "< 0.1 GB" if self.bytes < GIGA / 10 else f"{self.bytes / GIGA:.1f} GB"
+        return f"{self.stage}: {self.passes:,.0f} passes{time}, {memory} ({self.option})"
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,12 @@ class Plan:
 
 def plans(data: xr.Dataset) -> dict[str, Plan]:
     """The plan of each method of a result, of those that have one."""
-    if STAGE not in data.coords:
+    if not all(v.name in data for v in PLAN):
         return {}
     found = {}
     for method in map(str, data["method"].values):
-        each = {v.label: data[v.name].sel(method=method).values for v in PLAN}
+        one = data.sel({"method": method})
+        each = {v.label: one[v.name].transpose(STAGE).values for v in PLAN}
         known = np.isfinite(each["runs"])
         rows = zip(data[STAGE].values[known], *(each[v.label][known] for v in PLAN), strict=True)
         steps = (Step(str(stage), float(p), float(b), bool(runs)) for stage, p, b, runs in rows)
@@ -117,4 +119,4 @@ def _asked(step: Any) -> bool:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    return f"{max(seconds, 1):.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -80,17 +80,17 @@ class _Run:
 
     def finished(self, left: Sequence[str] | None, save: Save | None, told: Told) -> Comparison:
         todo = [one for one in self.stages if left is None or one.name in left]
-        seconds: float | None = None
+        seconds: float | None = None  # a pass
         for number, one in enumerate(todo):
             began = time.perf_counter()
             self._through(one)
             if (result := one.result()) is not None:
                 self.results.append(result)
             if one.name == MEASURE:
-                seconds = time.perf_counter() - began
+                seconds = (time.perf_counter() - began) / max(self._cost(MEASURE), 1.0)
             if save is not None and number < len(todo) - 1:
                 save(self.found(), tuple(later.name for later in todo[number + 1 :]))
-        if said := self.plan.text(None if seconds is None else seconds / self._cost(MEASURE)):
+        if said := self.plan.text(seconds):
             told(f"{self.name}: {said}")
         return self.found()
 
