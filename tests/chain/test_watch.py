@@ -65,7 +65,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("layers", [44, 50])
+@pytest.mark.parametrize("layers", [44, pytest.param(50, marks=pytest.mark.slow)])
 def test_underflow_is_said_as_overflow_is(command, layers):
     """With biases the activations keep their size, and only what goes down is lost."""
     graph = deep(layers, 0.1, bias=True)
