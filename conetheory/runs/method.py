@@ -66,12 +66,12 @@ class _Run:
         self.check = Check(self.certify, s)
 
     def finished(self, left: Sequence[str], save: Save | None) -> Comparison:
-        if "measure" in left and self.settings.measure:
-            self._measure()
-            if save is not None:
-                save(self.found(), STAGES[1:])
         singly = [stage for stage in (self.predict, self.certify, self.check) if stage.name in left]
         numbers = [n for n in self._order() if any(stage.wants(n) for stage in singly)]
+        if "measure" in left and self.settings.measure:
+            self._measure()
+            if save is not None and numbers:  # else it is finished, and saved as that
+                save(self.found(), STAGES[1:])
         for done, number in enumerate(numbers, 1):
             self._case(number, singly, save if done == len(numbers) else None)
             self.progress(f"{self.name}: theory", done, len(numbers))

@@ -48,7 +48,9 @@ def median(graph: Graph, dtype: torch.dtype, x: Tensor | None = None) -> float:
 
 COMMANDS = {
     "measure": lambda graph, dtype: measure_csc(RelevanceChain(graph, images(), "gradient", dtype=dtype)),
-    "predict": lambda graph, dtype: predict_csc(RelevanceChain(graph, images(), "gradient", dtype=dtype)),
+    "predict": lambda graph, dtype: predict_csc(
+        RelevanceChain(graph, images(), "gradient", dtype=dtype), theory="local-spectrum"
+    ),
     "explain": lambda graph, dtype: explain(graph, images(), "gradient", dtype=dtype),
     "smoothgrad": lambda graph, dtype: explain(graph, images(), "smoothgrad", dtype=dtype),
     "explain_maps": lambda graph, dtype: explain_maps(graph, images(), "gradient", dtype=dtype),

@@ -28,7 +28,7 @@ from tests.cli.commands import CIFAR, QUICK, SMOKE, complaint
     ("arguments", "words"),
     [
         (["csc", "vgg17"], "unknown model 'vgg17'"),
-        (["csc", "vit_b_16", "--weights", "random:0"], "operation 'permute'"),
+        (["csc", "efficientnet_b0", "--weights", "random:0"], "operation 'mul'"),
         ([*CIFAR, "--start", "conv9"], "no layer 'conv9'"),
         ([*CIFAR, "--start", "input"], "no layer below"),
         ([*CIFAR, "--method", "lrp-alpha1"], "unknown method 'lrp-alpha1'"),
@@ -231,7 +231,7 @@ def test_json_of_sanity_and_classes_holds_numbers(capsys):
 
 
 def test_predict_and_certify_do_their_part_alone(capsys):
-    small = [*SMOKE, "--start", "conv3"]
+    small = [*SMOKE, "--start", "conv2"]
     assert main(["predict", "cifar10", *small, "--theory", "local-spectrum"]) == 0
     printed = capsys.readouterr().out
     assert "spectrum" in printed

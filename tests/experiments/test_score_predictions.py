@@ -60,7 +60,7 @@ def test_a_trunk_from_a_file_is_scored_and_nothing_is_computed_twice(tmp_path, t
     weights = tmp_path / "weights.pth"
     torch.manual_seed(1)
     torch.save(model_of(trunk).state_dict(), weights)
-    options = {"weights": str(weights), "size": 16, "start": "4", "seeds": 2, "vectors": 4, "theory": LINEAR}
+    options = {"weights": str(weights), "size": 8, "start": "4", "seeds": 2, "vectors": 4, "theory": LINEAR}
     options |= {"method": ["lrp-alpha2beta1"], "out": tmp_path, "kept": tmp_path / "cache"}
     result = main(trunk, limit=2, **options)["lrp-alpha2beta1"]
     assert list(result["by_layer"]) == ["2", "1", "input"]
@@ -76,6 +76,7 @@ def test_a_trunk_from_a_file_is_scored_and_nothing_is_computed_twice(tmp_path, t
     assert (len(measured), len(predicted)) == (6, 5)
 
 
+@pytest.mark.slow
 def test_measurements_of_images_are_those_of_one_run(tmp_path):
     """Pooled image by image, as the meter pools them."""
     network = networks.load("cifar10_cnn")
