@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from conetheory.chain.cost import Cost, swept
 from conetheory.chain.layers import below
 from conetheory.chain.local import positions_of_images, singular_values
 from conetheory.chain.relevance import RelevanceChain
@@ -39,7 +40,6 @@ class SampledSpectrum(SpectralTheory):
 
     name = "sampled-spectrum"
     label = "sampled spectrum"
-    by_default = False
     sampled = POSITIONS
 
     @classmethod
@@ -58,9 +58,9 @@ class SampledSpectrum(SpectralTheory):
         self.draws = draws
         self._draws: dict[str, list[float]] = {}
 
-    def passes(self, chain: RelevanceChain) -> int:
+    def cost(self, chain: RelevanceChain) -> Cost:
         """Vectors that it sends down."""
-        return self.draws
+        return swept(chain, self.start, self.draws)
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
