@@ -14,7 +14,6 @@ from conetheory.theory import cone, ergodicity
 from tests.contraction.cases import METHODS, NETWORKS, chain, operations
 
 
-
 @pytest.fixture(params=[(n, m) for n in NETWORKS for m in METHODS], ids=" ".join)
 def case(request):
     return chain(*request.param)

@@ -27,7 +27,9 @@ class Textbook:
 
     def __init__(self, chain: RelevanceChain) -> None:
         crossed = chain.graph.run(chain.images)
-        self.inputs = {n.name: (n, x[0].double()) for n, (x,), _ in crossed if not isinstance(n.op, PassThrough)}
+        self.inputs = {
+            n.name: (n, x[0].double()) for n, (x,), _ in crossed if not isinstance(n.op, PassThrough)
+        }
         self._made: dict[str, Matrix] = {}
 
     def __getitem__(self, name: str) -> Matrix:
