@@ -16,8 +16,9 @@ from conetheory.contraction.budget import Budget, passes
 from conetheory.contraction.record import LEFT_OUT, Record
 from conetheory.contraction.sided import Sided, absent
 from conetheory.networks.graph import Node
-from conetheory.predict import walk_steps
 from conetheory.predict.walk import Walk, flat_chain
+from conetheory.predict.walk_steps import PASSES as PASSES_OF_STEPS
+from conetheory.predict.walk_steps import walk_steps
 from conetheory.progress import Progress, silent
 from conetheory.rules.maps import LocalMap
 from conetheory.theory import cone
@@ -138,27 +139,19 @@ class Survey:
 
     def _steps(self) -> None:
         """What each operation adds to the walk of the origin, on the image and on flat activations."""
-        flat = absent("the walk says nothing of the method") if self._no_walk else None
-        for attribute, chain in (("step", self._itself), ("flat_step", self._flattened)):
-            reason = flat.why if flat and attribute == "flat_step" else "no map lies above"
-            known = (
-                {}
-                if flat and attribute == "flat_step"
-                else self.budget.afford(
-                    f"steps of the walk{' on flat activations' if attribute == 'flat_step' else ''}",
-                    walk_steps.PASSES,
-                    lambda c=chain: {s.layer: s for s in walk_steps.walk_steps(c(), self.start)},
-                )
-            )
+        self._walked("step", "steps of the walk", lambda: self.chain)
+        if "walk" in curves.applicable(self.chain):
+            self._walked("flat_step", "steps of the walk on flat activations", self._flattened)
+        else:
             for record in self.records.values():
-                setattr(record, attribute, LEFT_OUT.why if known is None else known.get(record.name, reason))
+                record.flat_step = "the walk says nothing of the method"
 
-    @property
-    def _no_walk(self) -> bool:
-        return "walk" not in curves.applicable(self.chain)
-
-    def _itself(self) -> RelevanceChain:
-        return self.chain
+    def _walked(self, attribute: str, what: str, chain: Callable[[], RelevanceChain]) -> None:
+        found = self.budget.afford(what, PASSES_OF_STEPS, lambda: walk_steps(chain(), self.start))
+        steps = {step.layer: step for step in found or ()}
+        for name, record in self.records.items():
+            none = LEFT_OUT.why if found is None else "no map lies above"
+            setattr(record, attribute, steps.get(name, none))
 
     def _flattened(self) -> RelevanceChain:
         return flat_chain(self.chain, Walk(self.start, seed=self.seed).flat(self.chain))
