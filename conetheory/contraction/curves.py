@@ -40,9 +40,9 @@ def predicted(
     return {name: found.median(name) for name in below(chain, start, names)}
 
 
-def cost(chain: RelevanceChain, start: str, theory: str) -> int:
+def cost(chain: RelevanceChain, start: str, theory: str) -> float:
     """What a theory costs, in passes."""
-    return find(theory)(start).passes(chain)
+    return find(theory)(start, positions=POSITIONS).cost(chain).passes
 
 
 def decades(curve: Curve, name: str, inputs: Sequence[str]) -> float:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
+from conetheory.chain.cost import passes
 from conetheory.chain.operation import Operation, is_own
 from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.contraction import block, curves, exponents, layer, mixing, ritz
 from conetheory.contraction.block import Block
-from conetheory.contraction.budget import Budget, passes
+from conetheory.contraction.budget import Budget
 from conetheory.contraction.record import LEFT_OUT, Record
 from conetheory.contraction.sided import Sided, absent
 from conetheory.networks.graph import Node

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from conetheory.chain.cost import Cost, swept
 from conetheory.chain.layers import below
 from conetheory.chain.local import positions_of_images, singular_values
 from conetheory.chain.relevance import RelevanceChain
@@ -38,7 +39,6 @@ class SampledSpectrum(SpectralTheory):
 
     name = "sampled-spectrum"
     label = "sampled spectrum"
-    by_default = False
     sampled = POSITIONS
 
     @classmethod
@@ -57,9 +57,9 @@ class SampledSpectrum(SpectralTheory):
         self.draws = draws
         self._draws: dict[str, list[float]] = {}
 
-    def passes(self, chain: RelevanceChain) -> int:
+    def cost(self, chain: RelevanceChain) -> Cost:
         """Vectors that it sends down."""
-        return self.draws
+        return swept(chain, self.start, self.draws)
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
@@ -77,10 +77,11 @@ class SampledSpectrum(SpectralTheory):
             places = positions_of_images(chain, layer, self.positions, 1, self.seed, self.first_image)
             total = flat(parts[self.start]).shape[-1]
             for image in picked(flat(parts[self.start]), places):
-                P = image.permute(2, 1, 0)  # locations, channels, vectors
-                gram = P.to(torch.float64).mT @ P.to(torch.float64)
-                self.spectra.add(layer, _values(P, gram).cpu().numpy(), total)
-                some = gram[:: -(-len(P) // JACKKNIFED)].cpu().numpy()
+                rows = image.permute(2, 0, 1).to(torch.float64)  # locations, vectors, channels
+                gram = rows @ rows.mT
+                values = singular_values(rows.mT) if chain.dtype == torch.float64 else _values(gram)
+                self.spectra.add(layer, values.cpu().numpy(), total)
+                some = gram[:: -(-len(rows) // JACKKNIFED)].cpu().numpy()
                 self._draws.setdefault(layer, []).append(theory.jackknife_log_error(some))
             done += 1
             progress(self.label, done, len(wanted))
@@ -95,8 +96,6 @@ class SampledSpectrum(SpectralTheory):
         return self.spectra.band(layer, spread, bias)
 
 
-def _values(P: torch.Tensor, gram: torch.Tensor) -> torch.Tensor:
-    """Singular values of each P, descending; of a float32 chain all at once, by their Gram matrices."""
-    if P.dtype == torch.float64:
-        return singular_values(P)
+def _values(gram: torch.Tensor) -> torch.Tensor:
+    """Singular values of float32 matrices, descending, from their Gram matrices in float64: all at once."""
     return torch.linalg.eigvalsh(gram).flip(-1).clamp(min=0).sqrt()

@@ -15,6 +15,7 @@ from conetheory import schema
 from conetheory.errors import InputError
 from conetheory.results.dataset import Result
 from conetheory.results.explanation import Explanation, explanations
+from conetheory.results.plan import Plan, plans
 from conetheory.schema import DEFICIT, DIMS, WEIGHTS, Theory, Variable
 from conetheory.theory.enclosure import round_down
 
@@ -57,7 +58,9 @@ class Comparison(Result):
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Median and 90th percentile of |error| in decades over all rows; violated and checked bounds."""
+        """Median and 90th percentile of |error| in decades over all rows; violated and checked bounds, where
+        any were checked.
+        """
         scored = [t for t in self.theories if t.error in self.dataset]
         errors = {t.key: np.abs(self.dataset[t.error].values).ravel() for t in scored}
         live = {t: e[np.isfinite(e)] for t, e in errors.items()}
@@ -67,9 +70,17 @@ class Comparison(Result):
                 t: float(np.quantile(e, 0.9)) if len(e) else None for t, e in live.items()
             },
             "layers_scored": {t: len(e) for t, e in live.items()},
-            "violations": self.total("violations"),
-            "bounds_checked": self.total("checked"),
+            **({} if "checked" not in self.dataset else self._held),
         }
+
+    @property
+    def _held(self) -> dict[str, int | None]:
+        return {"violations": self.total("violations"), "bounds_checked": self.total("checked")}
+
+    @property
+    def plans(self) -> dict[str, Plan]:
+        """What was run of each method and what was left out, with the cost of each stage."""
+        return plans(self.dataset)
 
     @property
     def not_applicable(self) -> list[dict[str, str]]:
@@ -108,6 +119,8 @@ class Comparison(Result):
             "summary": self.summary,
             "provenance": _plain(self.dataset.attrs),
         }
+        if found := self.plans:
+            content["plan"] = {method: plan.records() for method, plan in found.items()}
         if said := self.explanations:
             content["explanation"] = [one.record() for one in said]
         if self.not_applicable:

@@ -13,6 +13,7 @@ BANDED = (*DIMS, "side")
 ABOVE, CROSSING = "above", "crossing"  # of a layer: the one whose relevance it gets, and what lies between
 # coordinates that describe others, and number nothing
 LABELS = ("label", "depth", "rule", "family", ABOVE, CROSSING)
+STAGE = "stage"  # of a plan: measure, a theory by name, certify
 RESIDUAL, PROJECTION, STRIDE = "residual block", "projection block", ", stride "  # in crossings
 WEIGHTS = "network_weights_sha256"  # the attribute that tells networks apart
 UNNAMED = "unnamed"  # a network that nobody named

@@ -16,6 +16,7 @@ from conetheory.schema.declared import (
     MEASURED_VARIABLES,
     NOT_PREDICTED,
     ORIGIN,
+    PLAN,
     REASONS,
     SANITY,
 )
@@ -27,7 +28,7 @@ _DECLARED: dict[str, Variable] = {
     v.name: v
     for v in (
         *(replace(v, part=part) for part, group in _PARTS.items() for v in group),
-        *(*REASONS, NOT_PREDICTED, *ORIGIN, *CLASSES, *SANITY, *MAPS, *RATES),
+        *(*REASONS, NOT_PREDICTED, *ORIGIN, *PLAN, *CLASSES, *SANITY, *MAPS, *RATES),
         *(v for theory in BEFORE for v in theory.variables),
     )
 }

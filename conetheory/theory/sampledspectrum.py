@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from conetheory.errors import InputError
 
@@ -31,7 +31,7 @@ def flat_tail_median(values: Any) -> Any:
     """The median deficit over S for a flat tail of that many values, S -> 0: `2 median F(m, 1)`; m > 0."""
     m = np.asarray(values, np.float64)
     finite = np.minimum(m, 1e12)
-    return 2 * stats.f.ppf(0.5, finite, 1.0)
+    return 2 * special.fdtri(finite, 1.0, 0.5)
 
 
 def participation(singular_values: Any) -> Any:

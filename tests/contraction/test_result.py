@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from conetheory import schema
+from conetheory.chain.cost import passes
 from conetheory.chain.layers import state_cuts
 from conetheory.cli import main
 from conetheory.contraction import Rates, rates
-from conetheory.contraction.budget import passes
 from conetheory.contraction.curves import THEORIES
 from conetheory.networks import Images, load
 from conetheory.report.rate_tables import (

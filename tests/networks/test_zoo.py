@@ -12,11 +12,13 @@ from PIL import Image
 from safetensors import safe_open
 from torch import nn
 from torchvision import models
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms._presets import ImageClassification
 
 from conetheory.errors import InputError, UnsupportedLayerError
 from conetheory.networks import load, names, sources
 from conetheory.networks.cifar10 import CLASSES, Cifar10CNN
-from conetheory.networks.preprocess import Preprocess
+from conetheory.networks.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from tests.networks.toys import BATCH_NORMS, random_images
 
 SMALL = (3, 64, 64)
@@ -173,6 +175,16 @@ def test_preprocessing_for_another_size():
     assert network.preprocess(picture(20, 500)).shape == (3, 64, 96)
     with pytest.raises(InputError, match=r"^a picture of 2 x 500 pixels is too narrow to crop$"):
         network.preprocess(picture(2, 500))
+
+
+@pytest.mark.parametrize("name", InterpolationMode)
+def test_a_picture_is_preprocessed_as_torchvision_does_it(name):
+    """Also where it is smaller than the crop, by odd numbers of pixels, and is scaled up."""
+    for size, resize, crop in [((61, 40), 32, (32, 32)), ((40, 67), 53, (33, 24)), ((9, 8), 11, (20, 5))]:
+        options = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+        own = Preprocess(resize, crop, **options, interpolation=name.value)
+        theirs = ImageClassification(crop_size=crop, resize_size=resize, **options, interpolation=name)
+        torch.testing.assert_close(own(picture(*size)), theirs(picture(*size)), rtol=0, atol=0)
 
 
 def test_the_picture_comes_back_from_a_tensor():

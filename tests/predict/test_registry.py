@@ -138,7 +138,7 @@ def test_every_theory_says_what_it_is_and_what_it_costs(name):
     assert theory.label
     assert theory.__doc__
     assert set(theory.needs) <= set(supply.NEEDS)
-    assert theory("logits").passes(chain("small vgg")) > 0
+    assert theory("logits").cost(chain("small vgg")).passes > 0
     said = applies(name, get_method("occlusion"))
     assert isinstance(said, NotApplicable)
     assert schema.variable(registry.described(theory).predicted).label == theory.label
