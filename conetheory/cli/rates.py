@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from conetheory.contraction import Rates
     from conetheory.progress import Progress
 
-BUDGET = "Vectors through the chain that may be spent; what is left out is named with its cost."
+BUDGET = (
+    "Vectors through the chain that may be spent; what is left out is named with its cost. "
+    "Default: as many as cost what 500 do on VGG-16."
+)
 EVERYTHING = "Leave nothing out, whatever it costs."
 
 
@@ -26,7 +29,7 @@ def run_rates(
     /,
     *,
     start: Annotated[str, Parameter(metavar="LAYER", help="Start layer.", group=DRAWN)] = "logits",
-    budget: Annotated[int, whole("N", BUDGET, 1), Parameter(group=THEORIES)] = 500,
+    budget: Annotated[int | None, whole("N", BUDGET, 1), Parameter(group=THEORIES)] = None,
     everything: Annotated[bool, Parameter(help=EVERYTHING, group=THEORIES)] = False,
     drawing: Drawing = Drawing(),
     options: SeriesOptions = SeriesOptions(),
@@ -38,7 +41,7 @@ def run_rates(
     from conetheory.runs.series import run_series
 
     asked = request("rates", model, options)
-    passes = float("inf") if everything else float(budget)
+    passes = float("inf") if everything else budget
     settings = {"start": start, "vectors": drawing.vectors, "seed": drawing.seed, "passes": passes}
 
     def compute(name: str, progress: Progress) -> Rates:
