@@ -1,8 +1,8 @@
 """What certificates cost, before anything is computed: vector passes and memory, from the graph and options.
 
 The unit is one vector sent down from the start to the input; arithmetic on what arrives is converted to it by
-counted multiplications. Rows that no start reaches cost nothing: which they are is the image's matter, and half
-of them are taken for such.
+counted multiplications. Rows that no start reaches cost nothing: which they are is the image's matter, and
+half of them are taken for such.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from conetheory.certify.check import ONE_HOTS, OPTIMISED, ROUNDS
 from conetheory.certify.work import bounding
 from conetheory.chain.columns import COLUMN_BLOCK, LEAST
 from conetheory.chain.local import ENUMERABLE, sampled
-from conetheory.chain.streamed import ROOM, divided
+from conetheory.chain.streamed import ROOM, divided, sources
 from conetheory.networks.graph import INPUT, Graph
 
 LIVE = 0.5  # of the rows at a location
@@ -49,8 +49,8 @@ def cost(
 ) -> Cost:
     """What certificates of one image cost (`CscCertifier`, not thorough, and their check by so many vectors).
 
-    columns: one for each start unit down to the lowest layer, and again for each group of layers that is held
-    at a time; or adjoint passes for the rows of sampled locations where the start has more than `ENUMERABLE`.
+    columns: one for each start unit down to the lowest layer, in parts again for each group of layers that is
+    held at a time; or adjoint passes for the rows of sampled locations where the start has more than `ENUMERABLE`.
     check: the worst pairs, random vectors and optimised ones. layers, positions: as in `CscCertifier`.
     """
     top = graph.resolve(start)
@@ -64,8 +64,12 @@ def cost(
     numbers = {name: int(units * places[name] * alive[name]) for name in names}
     if enumerable:
         groups = divided(numbers, ROOM)
-        columns = sum(units * part[group[-1]] for group in groups)
+        whole = {c: int(units * LIVE * np.prod(graph.shape(c))) for c in graph.cuts}
+        above = sources(graph, top, groups, lambda cut: whole[cut] <= ROOM)
+        pairs = zip(above, groups, strict=True)
+        columns = sum(units * graph.multiplications(source, group[-1]) for source, group in pairs) / one
         held = max((sum(numbers[name] for name in group) for group in groups), default=0)
+        held += 2 * max((whole[source] for source in above if source != top), default=0)
     else:
         columns = sum(places[name] * graph.shape(name)[0] * part[name] for name in names)
         held = 2 * max((units * graph.shape(name)[0] for name in names), default=0)

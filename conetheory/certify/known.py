@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conetheory.chain.columns import Kept, LiveRows, kept_rows
+from conetheory.chain.columns import Keeper, Kept, LiveRows, keep_rows
 from conetheory.chain.local import LocalBlock, local_matrices
 from conetheory.chain.relevance import RelevanceChain
 
@@ -78,7 +78,9 @@ def supports(chain: RelevanceChain, start: str, columns: Kept) -> Kept:
     pattern, units = chain.pattern(), int(np.prod(chain.shape(start)))
     reached = {k: r > 0 for k, r in _swept(chain, "pattern", start).items()}
     make = lambda block: pattern.one_hot(start, block)  # noqa: E731
-    return kept_rows(pattern, start, chosen, make, units, reached=reached, dtype=torch.bool)
+    keeper = Keeper(pattern, chosen, units, reached=reached, dtype=torch.bool)
+    keep_rows(pattern, start, make, units, [keeper])
+    return keeper.kept
 
 
 def losses(

@@ -137,70 +137,71 @@ def sent_down(
     """The images at sampled locations of `count` start vectors, of which `columns(range)` makes some."""
     wanted = {chain.graph.resolve(name) for name in layers}
     chosen = {name: positions_of_images(chain, name, positions, count, seed, first_image) for name in wanted}
-    found = kept_rows(chain, start, chosen, columns, count, progress=progress)
-    return {layer: [rows.block() for rows in found.pop(layer)] for layer in list(found)}
+    keeper = Keeper(chain, chosen, count)
+    keep_rows(chain, start, columns, count, [keeper], progress)
+    return {layer: [rows.block() for rows in keeper.kept.pop(layer)] for layer in list(keeper.kept)}
 
 
-def kept_rows(
+class Keeper:
+    """Copies rows of some layers as they are swept.
+
+    chosen: (images, positions) of each layer. count: columns that are sent down. reached: rows that may be
+    other than zero, (images, channels, locations) of each layer; the others are left out (None: all are
+    kept). dtype: that they are kept in (None: the chain's).
+    """
+
+    def __init__(
+        self,
+        chain: RelevanceChain,
+        chosen: Mapping[str, np.ndarray],
+        count: int,
+        *,
+        reached: Mapping[str, Tensor] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.chain, self.chosen, self.count = chain, chosen, count
+        self.reached, self.dtype = reached, dtype
+        self.kept: Kept = {}
+
+    def see(self, layer: str, found: Tensor, block: range) -> None:
+        """The columns of a block at one of the layers, (images, vectors, channels, *space)."""
+        if layer not in self.kept:
+            places = enumerate(self.chosen[layer])
+            self.kept[layer] = [self._room(layer, image, at, found) for image, at in places]
+        flat = found.flatten(3) if found.ndim > 3 else found.unsqueeze(-1)
+        for rows, image in zip(self.kept[layer], flat, strict=True):
+            places = torch.as_tensor(rows.positions, device=found.device)[rows.index // rows.channels]
+            rows.columns[block.start : block.stop] = image[:, rows.index % rows.channels, places]
+
+    def _room(self, layer: str, image: int, places: np.ndarray, like: Tensor) -> LiveRows:
+        channels = like.shape[2]
+        if self.reached is None:
+            index = torch.arange(len(places) * channels, device=like.device)
+        else:
+            index = self.reached[layer][image][:, places].T.flatten().nonzero()[:, 0].to(like.device)
+        room = like.new_empty((self.count, len(index)), dtype=self.dtype or like.dtype)
+        return LiveRows(layer, places, locations_of(self.chain, layer), channels, index, room)
+
+
+def keep_rows(
     chain: RelevanceChain,
     start: str,
-    chosen: Mapping[str, np.ndarray],
     columns: Callable[[range], Tensor],
     count: int,
-    *,
-    reached: Mapping[str, Tensor] | None = None,
-    dtype: torch.dtype | None = None,
+    keepers: Sequence[Keeper],
     progress: Progress = silent,
-) -> Kept:
-    """The images of start vectors at chosen locations, (images, positions) of each layer, by the layers.
-
-    reached: rows that may be other than zero, (images, channels, locations) of each layer; the others are
-    left out (None: all are kept). dtype: that they are kept in (None: the chain's).
-    """
-    store: dict[str, list[LiveRows]] = {}
+) -> None:
+    """Send start vectors down, block by block, no farther than there is something to keep."""
     for block in _blocks(chain, start, count):
-        left = set(chosen)
+        left = {layer for keeper in keepers for layer in keeper.chosen}
         for layer, parts in chain.sweep({start: columns(block)}):
-            if layer in left:
-                found = parts[start]
-                if layer not in store:
-                    live = None if reached is None else reached[layer]
-                    store[layer] = _empty(chain, layer, chosen[layer], live, found, count, dtype)
-                _keep(store[layer], found, block)
-                left.discard(layer)
+            for keeper in keepers:
+                if layer in keeper.chosen:
+                    keeper.see(layer, parts[start], block)
+            left.discard(layer)
             if not left:
                 break
         progress(f"columns from {start}", block.stop, count)
-    return store
-
-
-def _empty(
-    chain: RelevanceChain,
-    layer: str,
-    chosen: np.ndarray,
-    reached: Tensor | None,
-    like: Tensor,
-    count: int,
-    dtype: torch.dtype | None,
-) -> list[LiveRows]:
-    """Room for the rows of each image."""
-    channels, made = like.shape[2], []
-    for image, places in enumerate(chosen):
-        if reached is None:
-            index = torch.arange(len(places) * channels, device=like.device)
-        else:
-            index = reached[image][:, places].T.flatten().nonzero()[:, 0].to(like.device)
-        room = like.new_empty((count, len(index)), dtype=dtype or like.dtype)
-        made.append(LiveRows(layer, places, locations_of(chain, layer), channels, index, room))
-    return made
-
-
-def _keep(store: Sequence[LiveRows], found: Tensor, block: range) -> None:
-    """Copy the kept rows of some columns to their places."""
-    flat = found.flatten(3) if found.ndim > 3 else found.unsqueeze(-1)
-    for kept, image in zip(store, flat, strict=True):
-        places = torch.as_tensor(kept.positions, device=found.device)[kept.index // kept.channels]
-        kept.columns[block.start : block.stop] = image[:, kept.index % kept.channels, places]
 
 
 def _blocks(chain: RelevanceChain, start: str, units: int) -> Iterator[range]:

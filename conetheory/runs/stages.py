@@ -56,6 +56,10 @@ class Case:
             self._supplies[start] = supply
         return self._supplies[start]
 
+    def made(self, start: str) -> Supply | None:
+        """What theories have asked for, or None."""
+        return self._supplies.get(start)
+
 
 class Stage(Protocol):
     """One thing that is done with every case it wants."""
@@ -149,7 +153,7 @@ class Certify:
             if case.double is None:
                 certifier.add(case.relevance)
             else:
-                certifier.add(case.double, case.supply(start), case.progress)
+                certifier.add(case.double, case.made(start), case.progress)
 
     def result(self) -> Result | None:
         if self.chain is None:
