@@ -89,7 +89,7 @@ class Columns(Mapping[str, list[LocalBlock]]):
     def _of(self, group: Sequence[str], told: Callable[[float], None]) -> Kept:
         if set(group) == set(self._held):
             return self._held
-        self._held = {}  # before the next is made
+        self._held.clear()  # before the next is made, whoever still has it
         number, passes = self.groups.index([*group]), self.passes(group)
         source, columns = self.sources[number], self._columns
         if source != self.start and source not in self._whole:  # asked for out of order

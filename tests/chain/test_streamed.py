@@ -24,7 +24,7 @@ def test_groups_hold_what_all_at_once_hold(toy, method, positions):
     columns = Columns(found, "logits", layers, positions=positions, seed=2, first_image=5, room=room)
     assert list(columns) == layers
     assert len(columns.groups) > 1
-    if positions is None and columns.reached is not None:
+    if toy == "small vgg" and positions is None and columns.reached is not None:
         assert len(set(columns.sources)) > 1  # it is taken up below the start
     for layer, held in columns.items():
         for block, expected in zip(held, whole[layer], strict=True):
