@@ -1,4 +1,4 @@
-"""The default `compare` of five networks: ratios to one autograd pass of its 10 vectors, and what the plan said.
+"""The default `compare` of five networks, beside an autograd pass of its 10 vectors and what the plan said.
 
 Random weights, one image, from the logits (the CIFAR-10 network: its own weights). Targets on two idle cores:
 VGG-16 at most 15 autograd passes and 60 s, SqueezeNet 25 s, ResNet-50 60 s, each at most 2.5 GB; time and
