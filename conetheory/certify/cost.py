@@ -7,7 +7,7 @@ half of them are taken for such.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,14 +21,20 @@ from conetheory.chain.streamed import ROOM, divided, sources
 from conetheory.networks.graph import INPUT, Graph
 
 LIVE = 0.5  # of the rows at a location
-PAIR = 4  # the same of a product of two vectors that are compared
+PAIR = 50  # multiplications of a sweep that take as long as to compare two numbers of two vectors
+WEIGHT = 16  # the same of a weight that is transformed for a sweep, however few the vectors are
+PREPARED, TRANSFORMED = 8, 30  # passes of single vectors: patterns and losses, which transform weights often
 NUMBER = 8  # bytes
 
 
 @dataclass(frozen=True)
 class Cost:
-    """columns, bounds, check: passes of one vector. memory: bytes beside the network's own."""
+    """prepared, columns, bounds, check: passes of one vector. memory: bytes beside the network's own.
 
+    prepared: patterns, and what underflow may cost.
+    """
+
+    prepared: float
     columns: float
     bounds: float
     check: float
@@ -36,7 +42,7 @@ class Cost:
 
     @property
     def passes(self) -> float:
-        return self.columns + self.bounds + self.check
+        return self.prepared + self.columns + self.bounds + self.check
 
 
 def cost(
@@ -50,7 +56,8 @@ def cost(
     """What certificates of one image cost (`CscCertifier`, not thorough, and their check by so many vectors).
 
     columns: one for each start unit down to the lowest layer, in parts again for each group of layers that is
-    held at a time; or adjoint passes for the rows of sampled locations where the start has more than `ENUMERABLE`.
+    held at a time; or adjoint passes for the rows of sampled locations where the start has more units than
+    `ENUMERABLE`.
     check: the worst pairs, random vectors and optimised ones. layers, positions: as in `CscCertifier`.
     """
     top = graph.resolve(start)
@@ -74,9 +81,11 @@ def cost(
         columns = sum(places[name] * graph.shape(name)[0] * part[name] for name in names)
         held = 2 * max((units * graph.shape(name)[0] for name in names), default=0)
     bounds = sum(bounding(alive[name], places[name], units) for name in names) / one
-    check, compared = _check(names, part, units, vectors)
+    weights = WEIGHT * _weights(graph, top) / one
+    check, compared = _check(names, part, weights, units, vectors)
     pairs = sum(places[name] * graph.shape(name)[0] for name in names) * compared**2 * PAIR / one
-    return Cost(columns, bounds, check + pairs, NUMBER * (held + _beside(graph)))
+    prepared = PREPARED + TRANSFORMED * weights
+    return Cost(prepared, columns, bounds, check + pairs, NUMBER * (held + _beside(graph)))
 
 
 def _below(graph: Graph, top: str, layers: Sequence[str] | None) -> list[str]:
@@ -86,12 +95,20 @@ def _below(graph: Graph, top: str, layers: Sequence[str] | None) -> list[str]:
     return [name for name in (*reversed([*graph.nodes]), INPUT) if name in wanted]
 
 
-def _check(names: Sequence[str], part: dict[str, float], units: int, vectors: int) -> tuple[float, int]:
+def _weights(graph: Graph, top: str) -> int:
+    """Weights on the way from the start to the input."""
+    held = (getattr(node.op, "weight", None) for node in graph.between(top, INPUT))
+    return sum(weight.numel() for weight in held if weight is not None)
+
+
+def _check(
+    names: Sequence[str], part: Mapping[str, float], weights: float, units: int, vectors: int
+) -> tuple[float, int]:
     """Passes of the check, and vectors that are compared at each location."""
     hot = units if units <= ONE_HOTS else min(2 * ONE_HOTS, 2 * len(names))
     spread = np.unique(np.linspace(0, len(names) - 1, OPTIMISED).astype(int)) if names else []
-    optimised = sum(4 * ROUNDS * part[names[i]] for i in spread)
-    return hot + 4 * vectors + optimised, hot + 2 * vectors
+    optimised = sum(2 * ROUNDS * (2 + weights) * part[names[i]] for i in spread)
+    return hot + 4 * vectors + weights + optimised, hot + 2 * vectors
 
 
 def _beside(graph: Graph) -> int:
