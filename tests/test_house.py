@@ -64,6 +64,12 @@ def test_the_top_shows_its_public_names_and_nothing_else():
         conetheory.nothing  # noqa: B018
 
 
+def test_torchvision_is_imported_by_what_uses_it_alone():
+    """Its import takes as long as torch's, and most commands need none of it."""
+    for path in (ROOT / "conetheory").rglob("*.py"):
+        assert not re.search(r"^(from|import) torchvision", path.read_text(), re.MULTILINE), path
+
+
 def test_no_test_imports_from_another():
     tests = [p for p in CODE if p.name.startswith("test_")]
     assert len(tests) > 50
@@ -71,9 +77,9 @@ def test_no_test_imports_from_another():
         assert not re.search(r"^\s*from tests\S*\.test_\w+ import", path.read_text(), re.MULTILINE), path
 
 
-def test_a_report_is_made_without_torch(tmp_path):
+@pytest.mark.parametrize("formats", [("html",), pytest.param(("md", "pdf"), marks=pytest.mark.slow)])
+def test_a_report_is_made_without_torch(tmp_path, formats):
     folders.write(tmp_path)
-    formats = ("html", "md", "pdf")
     calls = [["report", str(tmp_path), "--format", format] for format in formats]
     code = f"{WITHOUT_TORCH}from conetheory.cli import main; sys.exit(sum(map(main, {calls})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

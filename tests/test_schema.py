@@ -17,13 +17,18 @@ from conetheory.schema.registry import _DECLARED
 from tests.report import folders
 
 RESULTS = sorted((Path(__file__).parents[1] / "experiments" / "results").glob("*.nc"))
-SIDES = {"measured", "estimate", "upper", "exact", "text"}
+SIDES = {"measured", "estimate", "lower", "upper", "exact", "text"}
 
 
 def everything(tmp_path):
     """All that commands write, by kind."""
     asked = ["cifar10_cnn", "--limit", "1", "--out", str(tmp_path)]
-    for command in (["certify", "--positions", "2"], ["classes"], ["sanity", "--layer", "fc6"], ["explain"]):
+    for command in (
+        ["certify", "--positions", "2", "--start", "conv2"],
+        ["classes"],
+        ["sanity", "--layer", "fc6"],
+        ["explain"],
+    ):
         name, *options = command
         assert main([name, *asked, *options]) == 0
     return {path.stem: Result.load(path).dataset for path in tmp_path.glob("*.nc")}
@@ -43,10 +48,11 @@ def test_every_variable_that_is_written_is_declared(tmp_path):
 
 
 def test_bounds_are_named_for_their_side():
-    declared = [v for v in _DECLARED.values() if v.side == "upper"]
-    assert len(declared) > 8
-    assert all("_upper" in v.name for v in declared)
-    assert not any("_upper" in v.name for v in _DECLARED.values() if v.side != "upper")
+    for side, least in (("upper", 8), ("lower", 2)):
+        declared = [v for v in _DECLARED.values() if v.side == side]
+        assert len(declared) > least
+        assert all(f"_{side}" in v.name for v in declared)
+        assert not any(f"_{side}" in v.name for v in _DECLARED.values() if v.side != side)
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda p: p.stem)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from scipy.stats import binom
+from scipy.special import bdtrc
 from torch import Tensor
 
 from conetheory.certify.blocks import CONFIDENCE
@@ -249,7 +249,7 @@ def _hold_gaussian(found: Held, images: np.ndarray, bound: np.ndarray) -> None:
     exceeds = np.asarray(deficit(images[:, :pairs], images[:, pairs:])) > bound[:, None]
     live = ~np.isnan(bound)
     found.checked += int(live.sum())
-    found.violations += int((binom.sf(exceeds.sum(1) - 1, pairs, 1 - CONFIDENCE)[live] < CHANCE).sum())
+    found.violations += int((bdtrc(exceeds.sum(1) - 1, pairs, 1 - CONFIDENCE)[live] < CHANCE).sum())
 
 
 def _hold_whole(found: Held, maps: np.ndarray, hot: int, bounds: Mapping[str, float]) -> None:

@@ -1,14 +1,13 @@
 """What certificates cost, before anything is computed: vector passes and memory, from the graph and options.
 
-The unit is one vector sent down from the start to the input; arithmetic on what arrives is converted to it by
-counted multiplications. Rows that no start reaches cost nothing: which they are is the image's matter, and
-half of them are taken for such.
+The unit is one vector sent down from the start to the input in float32 (`chain.cost`), of which float64 takes
+twice as long; arithmetic on what arrives is converted to it by counted multiplications. Rows that no start
+reaches cost nothing: which they are is the image's matter, and half of them are taken for such.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,37 +15,23 @@ from conetheory.certify.blocks import POSITIONS
 from conetheory.certify.check import ONE_HOTS, OPTIMISED, ROUNDS
 from conetheory.certify.work import bounding
 from conetheory.chain.columns import COLUMN_BLOCK, LEAST
+from conetheory.chain.cost import Cost, passes, work
+from conetheory.chain.layers import below
 from conetheory.chain.local import ENUMERABLE, sampled
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.streamed import ROOM, divided, sources
 from conetheory.networks.graph import INPUT, Graph
 
 LIVE = 0.5  # of the rows at a location
-PAIR = 50  # multiplications of a sweep that take as long as to compare two numbers of two vectors
-WEIGHT = 16  # the same of a weight that is transformed for a sweep, however few the vectors are
+PAIR = 100  # multiplications that it costs to compare a number of a vector with that of another one
+WEIGHT = 30  # the same of a weight that is transformed for a sweep, however few the vectors are
 PREPARED, TRANSFORMED = 8, 30  # passes of single vectors: patterns and losses, which transform weights often
+DOUBLE = 2  # passes in float32 that one in float64 takes
 NUMBER = 8  # bytes
 
 
-@dataclass(frozen=True)
-class Cost:
-    """prepared, columns, bounds, check: passes of one vector. memory: bytes beside the network's own.
-
-    prepared: patterns, and what underflow may cost.
-    """
-
-    prepared: float
-    columns: float
-    bounds: float
-    check: float
-    memory: int
-
-    @property
-    def passes(self) -> float:
-        return self.prepared + self.columns + self.bounds + self.check
-
-
-def cost(
-    graph: Graph,
+def certificate_cost(
+    chain: RelevanceChain,
     start: str,
     layers: Sequence[str] | None = None,
     *,
@@ -55,44 +40,41 @@ def cost(
 ) -> Cost:
     """What certificates of one image cost (`CscCertifier`, not thorough, and their check by so many vectors).
 
-    columns: one for each start unit down to the lowest layer, in parts again for each group of layers that is
-    held at a time; or adjoint passes for the rows of sampled locations where the start has more units than
-    `ENUMERABLE`.
-    check: the worst pairs, random vectors and optimised ones. layers, positions: as in `CscCertifier`.
+    Columns: one for each start unit down to the lowest layer, in parts again for each group of layers that is
+    held at a time; or adjoint passes for the rows of sampled locations where the start has more than
+    `ENUMERABLE`. Check: the worst pairs, random vectors and optimised ones. layers, positions: as in
+    `CscCertifier`.
     """
-    top = graph.resolve(start)
-    names = _below(graph, top, layers)
-    one, units = max(1, graph.multiplications(top, INPUT)), int(np.prod(graph.shape(top)))
-    enumerable = units <= ENUMERABLE
-    limit = positions if enumerable or positions is not None else POSITIONS
+    graph = chain.graph
+    top, names = graph.resolve(start), below(chain, start, layers)
+    one, units = work(graph, top, INPUT), int(np.prod(graph.shape(top)))
+    limit = positions if units <= ENUMERABLE or positions is not None else POSITIONS
     places = {name: sampled(graph.shape(name), limit, units) for name in names}
     alive = {name: LIVE * graph.shape(name)[0] for name in names}
-    part = {name: graph.multiplications(top, name) / one for name in names}
-    numbers = {name: int(units * places[name] * alive[name]) for name in names}
-    if enumerable:
-        groups = divided(numbers, ROOM)
-        whole = {c: int(units * LIVE * np.prod(graph.shape(c))) for c in graph.cuts}
-        above = sources(graph, top, groups, lambda cut: whole[cut] <= ROOM)
-        pairs = zip(above, groups, strict=True)
-        columns = sum(units * graph.multiplications(source, group[-1]) for source, group in pairs) / one
-        held = max((sum(numbers[name] for name in group) for group in groups), default=0)
-        held += 2 * max((whole[source] for source in above if source != top), default=0)
+    part = {name: passes(graph, top, top, name) for name in names}
+    if units <= ENUMERABLE:
+        numbers = {name: int(units * places[name] * alive[name]) for name in names}
+        sent, held = _columns(graph, top, numbers, units)
     else:
-        columns = sum(places[name] * graph.shape(name)[0] * part[name] for name in names)
+        sent = sum(places[name] * graph.shape(name)[0] * part[name] for name in names)
         held = 2 * max((units * graph.shape(name)[0] for name in names), default=0)
     bounds = sum(bounding(alive[name], places[name], units) for name in names) / one
     weights = WEIGHT * _weights(graph, top) / one
     check, compared = _check(names, part, weights, units, vectors)
     pairs = sum(places[name] * graph.shape(name)[0] for name in names) * compared**2 * PAIR / one
     prepared = PREPARED + TRANSFORMED * weights
-    return Cost(prepared, columns, bounds, check + pairs, NUMBER * (held + _beside(graph)))
+    return Cost(DOUBLE * (prepared + sent + bounds + check + pairs), NUMBER * (held + _beside(graph)))
 
 
-def _below(graph: Graph, top: str, layers: Sequence[str] | None) -> list[str]:
-    """The layers below the start, from the top (`chain.layers.below`)."""
-    reached = {name for node in graph.between(top, INPUT) for name in node.inputs}
-    wanted = {graph.resolve(name) for name in (layers or graph.layers)} & reached
-    return [name for name in (*reversed([*graph.nodes]), INPUT) if name in wanted]
+def _columns(graph: Graph, top: str, numbers: dict[str, int], units: int) -> tuple[float, int]:
+    """Passes of the columns, group by group, and numbers that are held of them."""
+    groups = divided(numbers, ROOM)
+    whole = {c: int(units * LIVE * np.prod(graph.shape(c))) for c in graph.cuts}
+    above = sources(graph, top, groups, lambda cut: whole[cut] <= ROOM)
+    pairs = zip(above, groups, strict=True)
+    sent = sum(units * passes(graph, top, source, group[-1]) for source, group in pairs)
+    held = max((sum(numbers[name] for name in group) for group in groups), default=0)
+    return sent, held + 2 * max((whole[source] for source in above if source != top), default=0)
 
 
 def _weights(graph: Graph, top: str) -> int:

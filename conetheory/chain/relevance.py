@@ -11,11 +11,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
 from conetheory.chain.checks import Start, checked_device, checked_dtype, checked_images, checked_vectors
@@ -29,6 +28,9 @@ from conetheory.rules.base import Rule
 from conetheory.rules.maps import LocalMap
 from conetheory.rules.parameters import takes_parameters
 from conetheory.rules.registry import Method, as_method
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
 
 MAX_ENTRIES = 2**28
 
@@ -230,6 +232,8 @@ class RelevanceChain:
             return apply(lambda v: one.up(v, stop, start), below, x)
 
         dtype = torch.empty((), dtype=self.dtype).numpy().dtype
+        from scipy.sparse.linalg import LinearOperator  # here: its import takes half a second
+
         make: Any = LinearOperator  # scipy declares no types: with a shape it makes one of functions
         return make(sizes, matvec=matmat, rmatvec=rmatmat, matmat=matmat, rmatmat=rmatmat, dtype=dtype)
 

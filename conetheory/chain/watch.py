@@ -55,7 +55,7 @@ class _Seen:
 
 
 def largest(y: Tensor, axes: int | tuple[int, ...]) -> Tensor:
-    """The largest absolute entry over some axes, NaN where there is one; several times faster than the norm."""
+    """The largest absolute entry over some axes, NaN where there is one; sooner than by a norm."""
     return torch.maximum(y.amax(axes), y.amin(axes).neg_())
 
 

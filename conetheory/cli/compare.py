@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_format
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from conetheory import networks
 from conetheory.chain.checks import device_of
@@ -15,16 +16,17 @@ from conetheory.cli.request import dtype_of, read_images
 from conetheory.cli.values import distinct
 from conetheory.errors import InputError
 from conetheory.networks import Network
-from conetheory.predict.registry import find, theories, usual
+from conetheory.predict.registry import find, theories
 from conetheory.report.comparison_tables import comparison_tables, method_table, summary_lines
 from conetheory.report.origin_tables import origin_legend, origin_tables
 from conetheory.report.verdict_tables import verdict_tables
 from conetheory.results.comparison import Comparison
+from conetheory.results.plan import CERTIFY, MEASURE, stages_in
 from conetheory.results.verdict import verdicts
 from conetheory.rules.repro import chosen
 from conetheory.runs import store
 from conetheory.runs.methods import ALL, chosen_methods
-from conetheory.runs.settings import Settings
+from conetheory.runs.settings import PLANNED, Settings
 from conetheory.runs.study import Study
 
 MANY = 3  # methods above which there is one row a method in place of a table each
@@ -41,7 +43,7 @@ def study_of(task: Task, job: Job) -> Study:
     """Check the cheap options first, then the network, its layers, the images and the folder."""
     asked, output = job.options, job.options.output
     device, dtype = device_of(asked.placement.device), dtype_of(asked.placement.dtype)
-    predicted = _theories(task, job.theories)
+    asked_for = _asked_for(task, job)
     methods = chosen_methods(asked.methods.method, asked.methods.parameters)
     network = networks.load(job.model, asked.network.weights).to(device=device)
     images = read_images(network, asked.images)
@@ -49,13 +51,11 @@ def study_of(task: Task, job: Job) -> Study:
         starts=_starts(task, network, asked.start),
         vectors=asked.drawing.vectors,
         seed=asked.drawing.seed,
-        theories=predicted,
         predict=job.theories.predict_images,
-        certify=_certified(task, job.certified),
         positions=job.sample.positions,
         device=device,
         dtype=dtype,
-        measure=task.measures,
+        **asked_for,
         repro=chosen(asked.methods.repro),
     )
     out = store.folder(output.out or Path("out") / (task.folder or f"{task.name}-{network.name}"))
@@ -89,11 +89,32 @@ def present(
         stdout.print(line, soft_wrap=True, markup=False)
 
 
-def _theories(task: Task, asked: TheoryOptions) -> tuple[str, ...]:
+def _asked_for(task: Task, job: Job) -> dict[str, Any]:
+    """What is measured, predicted and certified, by options or by a file."""
+    if job.plan.plan is not None:
+        return _by_file(task, job)
+    asked = {"measure": task.measures, "theories": _theories(task, job.theories)}
+    budget = float("inf") if job.plan.everything else job.plan.budget
+    return asked | {"certify": _certified(task, job.certified), "budget": budget}
+
+
+def _by_file(task: Task, job: Job) -> dict[str, Any]:
+    """The stages of `--plan`, as though each had been asked for by its name."""
+    named = job.theories.theory or job.certified.certify_images is not None
+    if job.plan.everything or job.plan.budget is not None or named:
+        raise InputError("--plan says what is run: leave --theory, --certify-images, --budget and the like")
+    stages = stages_in(cast(Path, job.plan.plan))
+    theories = tuple(find(name).name for name in stages if name not in (MEASURE, CERTIFY))
+    certify = int(CERTIFY in stages and task.certifies)
+    return {"measure": task.measures and MEASURE in stages, "theories": theories, "certify": certify}
+
+
+def _theories(task: Task, asked: TheoryOptions) -> tuple[str, ...] | None:
+    """By name; None: those that the budget affords."""
     if not task.predicts:
         return ()
-    names = [find(name).name for name in asked.theory or usual()]
-    return tuple(name for name in theories() if name in names)
+    names = {find(name).name for name in asked.theory}
+    return tuple(name for name in theories() if name in names) or None
 
 
 def _starts(task: Task, network: Network, asked: Sequence[str]) -> tuple[str, ...]:
@@ -104,10 +125,10 @@ def _starts(task: Task, network: Network, asked: Sequence[str]) -> tuple[str, ..
     return tuple(distinct(starts, network.resolve))
 
 
-def _certified(task: Task, asked: CertifyOptions) -> int | None:
-    """Images to certify: none, all (None), or so many."""
+def _certified(task: Task, asked: CertifyOptions) -> Any:
+    """Images to certify: none, all (None), so many, or one where the budget affords it."""
     if not task.certifies:
         return 0
     if asked.certify_images == 0 and not task.measures:
         raise InputError("--certify-images must be at least 1 where nothing else is done, not 0")
-    return 1 if asked.certify_images is None and task is COMPARE else asked.certify_images
+    return PLANNED if asked.certify_images is None and task is COMPARE else asked.certify_images

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from conetheory.cli.options import CertifyOptions, SampleOptions, StudyOptions, TheoryOptions
+from conetheory.cli.options import CertifyOptions, PlanOptions, SampleOptions, StudyOptions, TheoryOptions
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Job:
     theories: TheoryOptions = field(default_factory=TheoryOptions)
     certified: CertifyOptions = field(default_factory=CertifyOptions)
     sample: SampleOptions = field(default_factory=SampleOptions)
+    plan: PlanOptions = field(default_factory=PlanOptions)
 
 
 COMPARE = Task("compare")

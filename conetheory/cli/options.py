@@ -41,9 +41,12 @@ EMPTY = "An output with one empty pool: drop its share, or renormalise. (default
 STABILISER = "Added to the pools, with their sign. (default: 0)"
 REPRO = "A choice of the paper's own code, or icml2020 for all of them (repeatable)."
 START = "Start layer (repeatable). (default: the paper's for csc, else logits)"
-THEORY = "A theory, such as second-moment (repeatable). (default: local-spectrum, two-scale, mean-field)"
+THEORY = "A theory, such as second-moment (repeatable). (default: those that the budget affords)"
 PREDICT = "Images that theories see, but for those of the very vectors. (default: all)"
-CERTIFY = "Images to certify. (default: 1 for compare, else all)"
+CERTIFY = "Images to certify. (default: for compare 1, where the budget affords it, else all)"
+BUDGET = "Vectors through the chain that may be spent on an image. (default: ten times what measuring costs)"
+PLAN = "What to run: a JSON list of stages, or the plan of an earlier comparison.json."
+EVERYTHING = "Leave nothing out, whatever it costs."
 POSITIONS = "Locations per layer and image for theories and certificates. (default: what is affordable)"
 RESUME = "Take up the methods that OUT holds already with the same settings."
 
@@ -135,6 +138,16 @@ class CertifyOptions:
     """What is certified."""
 
     certify_images: Annotated[int | None, whole("N", CERTIFY)] = None
+
+
+@group(THEORIES)
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """What is run of what could be."""
+
+    budget: Annotated[float | None, Parameter(metavar="N", help=BUDGET)] = None
+    plan: Annotated[Path | None, Parameter(metavar="FILE", help=PLAN)] = None
+    everything: Annotated[bool, Parameter(help=EVERYTHING)] = False
 
 
 @group(COMPUTATION)

@@ -11,6 +11,7 @@ from conetheory.cli.options import (
     Model,
     Output,
     Placement,
+    PlanOptions,
     RuleOptions,
     SampleOptions,
     StudyOptions,
@@ -25,12 +26,14 @@ def compare(
     theories: TheoryOptions = TheoryOptions(),
     certified: CertifyOptions = CertifyOptions(),
     sample: SampleOptions = SampleOptions(),
+    plan: PlanOptions = PlanOptions(),
     options: StudyOptions = StudyOptions(),
 ) -> None:
     """Measure CSC, predict it, certify it, and lay the three over each other."""
     from conetheory.cli.compare import run_task
 
-    job = Job(model=model, options=options, theories=theories, certified=certified, sample=sample)
+    groups = {"theories": theories, "certified": certified, "sample": sample, "plan": plan}
+    job = Job(model=model, options=options, **groups)
     run_task(COMPARE, job)
 
 
@@ -47,12 +50,13 @@ def predict(
     *,
     theories: TheoryOptions = TheoryOptions(),
     sample: SampleOptions = SampleOptions(),
+    plan: PlanOptions = PlanOptions(),
     options: StudyOptions = StudyOptions(),
 ) -> None:
     """Predict the CSC deficit without measuring it."""
     from conetheory.cli.compare import run_task
 
-    run_task(PREDICT, Job(model=model, options=options, theories=theories, sample=sample))
+    run_task(PREDICT, Job(model=model, options=options, theories=theories, sample=sample, plan=plan))
 
 
 def certify(

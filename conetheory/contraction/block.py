@@ -1,15 +1,16 @@
 """The shortest block above a layer whose cone at a location is bounded, where Birkhoff's theorem bites.
 
-At location p the rows of the block from `top` are P_p, (channels x units of top). Its projective diameter is
-finite if and only if all live channels of p have the same support (theorem `birkhoff-hopf`); and once that is
-so it stays so for every longer block. One pass of covectors up decides it for every top.
+At location p the rows of the block from `top` are P_p, (channels x units of top), both where relevance from
+the start arrives. Its projective diameter is finite if and only if all live channels of p have the same
+support (theorem `birkhoff-hopf`); and once that is so it stays so for every longer block. That two channels
+differ is seen on a few of them; that none does takes a covector for each.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,93 +18,133 @@ from torch import Tensor
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.contraction.sided import Sided, absent
+from conetheory.networks.graph import INPUT
 from conetheory.theory import cone
 
-PAIRS = 2**32  # operations that the comparison of all pairs of rows may take
+PAIRS = 2**31  # operations that the comparison of all pairs of rows may take
+NUMBERS = 2**24  # numbers in the covectors that go up at a time
+FEW = 8  # channels that are tried first
+
+Alive = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Block:
-    """top: the lowest cut from which the diameter at the location is finite; None where none is.
+    """top: the lowest cut from which the diameter at the location may be finite; None where none is.
 
-    diameter, coefficient: of P_p on what is alive. live, arriving: channels of p, units of top.
+    held: channels that were held against each other there; certain: that these are all, so that it is finite.
+    diameter, coefficient: of P_p on what is alive. channels: of p, those at which relevance from the start
+    arrives; arriving: units of top that reach p.
     """
 
     layer: str
     place: int
     top: str | None
+    certain: bool
     diameter: Sided
     coefficient: Sided
-    live: int
+    channels: Tensor
     arriving: int
+    held: int
+
+    @property
+    def live(self) -> int:
+        return len(self.channels)
+
+
+def arrivals(chain: RelevanceChain, start: str) -> dict[str, Tensor]:
+    """Where relevance from the start arrives by structure: booleans over the units of every tensor below."""
+    pattern, top = chain.pattern(), chain.graph.resolve(start)
+    return {name: parts[top][0, 0] > 0 for name, parts in pattern.sweep({top: pattern.ones(top)})}
+
+
+def candidate(chain: RelevanceChain, start: str, layer: str, place: int, alive: Alive) -> Block:
+    """The block by a few spread channels alone: none lower than its top has a finite diameter.
+
+    For one image and a nonnegative method. alive: the `arrivals` of relevance from the start.
+    """
+    pattern, here = chain.pattern(), alive[chain.graph.resolve(layer)]
+    live = here.reshape(len(here), -1)[:, place].nonzero()[:, 0]
+    few = live[torch.linspace(0, len(live) - 1, min(FEW, len(live))).round().long()]
+    if len(live) == 0:
+        return Block(layer, place, None, True, *[absent("no relevance arrives")] * 2, live, 0, 0)
+    for top in above(chain, start, layer):
+        rows = _support(pattern, layer, place, top, few, alive)
+        if _alike(rows):
+            why = f"finite at the lowest from {top!r}: {len(few)} of {len(live)} channels agree there"
+            only = len(few) == len(live)
+            return Block(layer, place, top, only, *[absent(why)] * 2, live, int(rows[0].sum()), len(few))
+    why = f"no block from {start!r} down has one"
+    ends = Sided(math.inf, "exact", why), Sided(1.0, "exact", why)
+    return Block(layer, place, None, True, *ends, live, 0, len(few))
 
 
 def finite_block(chain: RelevanceChain, start: str, layer: str, place: int) -> Block:
-    """The shortest block above `layer` whose diameter is finite at flat location `place`.
+    """The shortest block above `layer` whose diameter is finite at flat location `place`, with its number.
 
     For one image and a nonnegative method.
     """
-    supports = covectors(chain.pattern(), start, layer, place)
-    for top, rows in supports:
-        live = rows.any(1)
-        if not live.any():
-            return Block(
-                layer, place, None, absent("no relevance arrives"), absent("no relevance arrives"), 0, 0
-            )
-        alive = rows[live]
-        arriving = alive.any(0)
-        if bool((alive[:, arriving] > 0).all()):
-            found = _number(chain, layer, place, top, live, arriving)
-            return Block(layer, place, top, *found, int(live.sum()), int(arriving.sum()))
+    alive = arrivals(chain, start)
+    return settled(chain, start, candidate(chain, start, layer, place, alive), alive)
+
+
+def settled(chain: RelevanceChain, start: str, found: Block, alive: Alive) -> Block:
+    """A candidate with all channels held against each other, from its top on up, and the numbers."""
+    if found.top is None:
+        return found
+    pattern = chain.pattern()
+    live = found.channels
+    tops = above(chain, start, found.layer)
+    for top in tops[tops.index(found.top) :]:
+        rows = _support(pattern, found.layer, found.place, top, live, alive)
+        if _alike(rows):
+            arriving = rows[0].nonzero()[:, 0]
+            size = {"arriving": len(arriving), "held": len(live), "certain": True}
+            ends = _number(chain, found.layer, found.place, top, live, arriving)
+            return replace(found, top=top, diameter=ends[0], coefficient=ends[1], **size)
     why = f"no block from {start!r} down has one"
-    return Block(
-        layer, place, None, Sided(math.inf, "exact", why), Sided(1.0, "exact", why), int(live.sum()), 0
-    )
+    ends = Sided(math.inf, "exact", why), Sided(1.0, "exact", why)
+    return replace(found, top=None, certain=True, diameter=ends[0], coefficient=ends[1], held=len(live))
 
 
-def covectors(chain: RelevanceChain, start: str, layer: str, place: int) -> Iterator[tuple[str, Tensor]]:
-    """(cut, rows of P_p from it) for the cuts above a layer, from the lowest up: `(channels, units)`."""
-    cuts = state_cuts(chain, start)
-    order = [*chain.graph.nodes]
-    bottom = chain.graph.resolve(layer)
-    above = [
-        c
-        for c in reversed(cuts)
-        if c in order and (bottom not in order or order.index(c) > order.index(bottom))
-    ]
-    h = _at(chain, bottom, place)
-    for cut in above:
-        h = chain.up(h, bottom, cut)
-        bottom = cut
-        yield cut, h.flatten(2)[0]
+def above(chain: RelevanceChain, start: str, layer: str) -> list[str]:
+    """The cuts above a layer, from the lowest up to the start."""
+    order = [INPUT, *chain.graph.nodes]
+    bottom = order.index(chain.graph.resolve(layer))
+    return [c for c in reversed(state_cuts(chain, start)) if order.index(c) > bottom]
 
 
-def _at(chain: RelevanceChain, layer: str, place: int) -> Tensor:
-    """One covector for each channel of a location."""
-    channels, *space = chain.shape(layer)
-    hot = torch.zeros((1, channels, channels, math.prod(space)), dtype=chain.dtype, device=chain.device)
-    hot[0, torch.arange(channels), torch.arange(channels), place] = 1
-    return hot.reshape(1, channels, channels, *space)
+def _alike(rows: Tensor) -> bool:
+    return bool((rows == rows[0]).all())
+
+
+def _support(
+    pattern: RelevanceChain, layer: str, place: int, top: str, channels: Tensor, alive: Alive
+) -> Tensor:
+    """Where the rows of P_p are not zero by structure: booleans `(channels, units of top)`, alive ones."""
+    at_top = alive[top].flatten()
+    return torch.cat([(rows > 0) & at_top for rows in _rows(pattern, layer, place, top, channels)])
+
+
+def _rows(chain: RelevanceChain, layer: str, place: int, top: str, channels: Tensor) -> Iterator[Tensor]:
+    """Rows of P_p in blocks that fit in memory."""
+    locations = math.prod(chain.shape(layer)[1:])
+    crossed = [chain.graph.shape(n) for node in chain.graph.between(top, layer) for n in node.inputs]
+    widest = max(math.prod(shape) for shape in [*crossed, chain.shape(top)])
+    for some in channels.split(max(1, NUMBERS // widest)):
+        units = (some * locations + place).tolist()
+        yield chain.up(chain.one_hot(layer, units), layer, top).flatten(2)[0]
 
 
 def _number(
     chain: RelevanceChain, layer: str, place: int, top: str, live: Tensor, arriving: Tensor
 ) -> tuple[Sided, Sided]:
-    count = int(arriving.sum())
-    if int(live.sum()) ** 2 * count > PAIRS:
-        cost = f"finite; {int(live.sum())} channels and {count} units from {top!r} are too many pairs"
-        return absent(cost), absent(cost)
-    *_, (_, rows) = _until(covectors(chain, top, layer, place), top)
-    P = rows[live][:, arriving].double().cpu().numpy()
-    if not (P > 0).all():
-        lost = "entries underflow"
-        return absent(lost), absent(lost)
-    found = float(cone.projective_diameter(P))
+    rows, columns = len(live), len(arriving)
+    if min(rows, columns) * rows * columns > PAIRS:
+        cost = absent(f"finite; {rows} channels and {columns} units from {top!r} are too many pairs")
+        return cost, cost
+    P = torch.cat([part[:, arriving].double() for part in _rows(chain, layer, place, top, live)])
+    if not bool((P > 0).all()):
+        return absent("entries underflow"), absent("entries underflow")
+    found = float(cone.projective_diameter(P.cpu().numpy()))
     return Sided(found, "exact"), Sided(float(cone.birkhoff_tau(found)), "exact")
-
-
-def _until(pairs: Iterator[tuple[str, Tensor]], top: str) -> Iterator[tuple[str, Tensor]]:
-    for name, rows in pairs:
-        yield name, rows
-        if name == top:
-            return

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from conetheory.networks.graph import INPUT, Graph
-
 T = TypeVar("T")
 
 
@@ -27,9 +25,3 @@ class Budget:
             return None
         self.spent += cost
         return compute()
-
-
-def passes(graph: Graph, start: str, top: str, bottom: str) -> float:
-    """The cost of one vector from `top` to `bottom`, in vectors from `start` to the input."""
-    names = [graph.resolve(name) for name in (start, top, bottom)]
-    return graph.multiplications(*names[1:]) / graph.multiplications(names[0], INPUT)

@@ -9,12 +9,12 @@ zero, and tau_1 = 1 as soon as two of its columns share no row.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from conetheory.contraction.operation import Operation
+from conetheory.chain.operation import Operation
 from conetheory.contraction.sided import Sided, absent
 from conetheory.rules.base import Rule
 from conetheory.theory import cone, ergodicity
@@ -23,9 +23,12 @@ from conetheory.theory.spectrum import leading_singular_values, perron_root
 DENSE = 2**25  # entries of a matrix that is made whole
 PAIRS = 2**33  # operations that the comparison of all pairs of columns may take
 EVERY_COLUMN = 512  # columns up to which all are held against each other
-PROBED = 24  # units whose columns are held against all others in wider matrices
-PROBES, STEPS, RTOL = 2, 12, 1e-3  # of the block Lanczos
-PERRON = 1e-2  # relative width at which the power iteration for sigma_1 stops
+PROBED, AT_ONCE = 24, 8  # units whose columns are held against all others in wider matrices
+COUNTED = 4  # units whose entries are counted there
+PROBES, STEPS, RTOL = 2, 4, 1e-3  # of the block Lanczos
+PERRON, PERRON_STEPS = 1e-2, 4  # relative width at which the power iteration for sigma_1 stops
+SUPPORTS = COUNTED + 2 * AT_ONCE + 4  # vectors through a wide operation that its supports and sums take
+SIGMA = 2 * PROBES * STEPS + 2 * PERRON_STEPS + 3  # vectors through it that its singular values take
 ALIKE = 1e-6  # how far counts of one entry may differ by rounding
 SUMS = 1e-3  # how far a computed column sum may be off in float32
 
@@ -85,7 +88,7 @@ def _entries(operation: Operation, live: Tensor) -> float:
     """Column by column where they are few; else by the pattern's map, which counts every entry alike."""
     if operation.shape[0] * operation.shape[1] <= DENSE:
         return float(sum(operation.pattern.columns(units).double().sum() for units in operation.blocks()))
-    units = _spread(live, PROBED)
+    units = _spread(live, COUNTED)
     if len(units) == 0:
         return 0.0
     counts = operation.counted.up(operation.ones(rows=True))[:, 0].double()
@@ -112,7 +115,7 @@ def meeting(operation: Operation) -> Meeting:
     live = operation.live
     every = int(live.sum()) <= EVERY_COLUMN
     units = live.nonzero()[:, 0] if every else _spread(live, PROBED)
-    for unit in units.split(8):
+    for unit in units.split(AT_ONCE):
         met = pattern.up(pattern.columns(unit)) > 0
         apart = (live[:, None] & ~met).nonzero()
         if len(apart):
@@ -151,6 +154,16 @@ def tau_1(operation: Operation, rule: Rule, met: Meeting, sums: float) -> Sided:
     return absent(f"{rows} x {columns} is too large to be made whole")
 
 
+def settled(met: Meeting, tau: Sided, rule: Rule) -> Meeting:
+    """What tau_1 says of columns that were not all tried: below 1 all pairs share a row. Theorem: scrambling.
+
+    Of a nonnegative matrix whose columns sum to one.
+    """
+    if met.holds is None and rule.is_nonnegative and tau.side == "exact" and tau.value < 1:
+        return replace(met, holds=True)
+    return met
+
+
 def sigma_ratio(operation: Operation, nonnegative: bool, seed: int = 0) -> Ratio | str:
     """sigma_2 / sigma_1 by block Lanczos, enclosed; or why there is none.
 
@@ -182,8 +195,8 @@ def _perron(operation: Operation) -> float:
         lambda x: operation.up(operation.down(x[:, None]))[:, 0],
         start=operation.ones(rows=False)[:, 0],
         terms=terms,
-        rtol=PERRON,
-        max_steps=STEPS,
+        rtol=max(PERRON, 3 * terms * torch.finfo(operation.like.dtype).eps),
+        max_steps=PERRON_STEPS,
     )
     return math.sqrt(float(found.bound.upper))
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from conetheory.chain.layers import state_cuts
+from conetheory import schema
 from conetheory.chain.relevance import RelevanceChain
-from conetheory.contraction import variables
+from conetheory.contraction.block import Block, above
 from conetheory.contraction.layer import Ratio
-from conetheory.contraction.record import Record
-from conetheory.contraction.study import PASSES, Survey
+from conetheory.contraction.record import LEFT_OUT, Record
+from conetheory.contraction.sided import Sided, absent
+from conetheory.contraction.study import Survey
 from conetheory.progress import Progress, silent
 from conetheory.results.dataset import Result
 from conetheory.results.layout import frame, provenance
-from conetheory.schema import DIMS
+from conetheory.schema import DIMS, declare
 
 
 class Rates(Result):
@@ -49,63 +50,90 @@ def rates(
     *,
     vectors: int = 10,
     seed: int = 0,
-    passes: float = PASSES,
+    passes: float | None = None,
     progress: Progress = silent,
 ) -> Rates:
     """The rates of contraction of a chain's first image, operation by operation (see `record.Record`).
 
-    passes: vectors through the whole chain that may be spent, `math.inf` for everything; what they don't
-    suffice for is named in `left_out`. vectors, seed: of the measured curve and of the probes.
+    passes: vectors through the whole chain that may be spent, `math.inf` for everything, None for as many as
+    cost what 500 do on VGG-16; what they don't suffice for is named in `left_out`. vectors, seed: of the
+    measured curve and of the probes.
     """
     survey = Survey(chain, start, vectors=vectors, seed=seed, passes=passes, progress=progress)
     records = survey.run()
+    numbers = {r.name: _numbers(chain, start, r) for r in records}
+    variables = dict.fromkeys(name for each in numbers.values() for name in each)
+    declare([schema.rates.lost(source) for r in records for source in r.lost])
     values: dict[str, dict[tuple[str, str], Any]]
-    values = {name: {(start, r.name): take(r) for r in records} for name, take in _numbers(records).items()}
-    values["rate_block_operations"] = {(start, r.name): _length(chain, start, r) for r in records}
-    names = [r.name for r in records]
-    data = frame(chain.graph, chain.method, [start], names, values)
+    values = {v: {(start, r): each[v].value for r, each in numbers.items() if v in each} for v in variables}
+    data = frame(chain.graph, chain.method, [start], [r.name for r in records], values)
     texts = {r.name: json.dumps(r.as_json()) for r in records}
-    data["rate_record"] = (DIMS, np.array([[[texts[name] for name in data["layer"].values]]]))
-    settings = {"vectors": vectors, "seed": seed, "passes": passes}
+    reasons = {name: json.dumps(_reasons(each)) for name, each in numbers.items()}
+    for variable, text in (("rate_record", texts), ("rate_absent", reasons)):
+        data[variable] = (DIMS, np.array([[[text[name] for name in data["layer"].values]]]))
     data["rate_left_out"] = ("method", [json.dumps(survey.budget.left_out)])
     data["rate_passes"] = ("method", [survey.budget.spent])
-    data = data.assign_attrs(provenance(chain.network, **settings))
-    return Rates(data)
+    settings = {"vectors": vectors, "seed": seed, "passes": survey.budget.limit}
+    return Rates(data.assign_attrs(provenance(chain.network, **settings)))
 
 
-def _numbers(records: list[Record]) -> Mapping[str, Callable[[Record], float]]:
-    """How each variable is read off a record."""
-    sources = {source for r in records for source in r.lost}
+def _reasons(numbers: Mapping[str, Sided]) -> dict[str, str]:
+    """Why variables of an operation have no number."""
+    return {name: found.why or "unknown" for name, found in numbers.items() if math.isnan(found.value)}
+
+
+def _numbers(chain: RelevanceChain, start: str, r: Record) -> dict[str, Sided]:
+    """The variables of one operation."""
     return {
-        "rate_rows": lambda r: r.size.rows,
-        "rate_columns": lambda r: r.size.columns,
-        "rate_density": lambda r: r.size.density,
-        "rate_sum_error": lambda r: r.sum_error,
-        "rate_scrambling": lambda r: (
-            math.nan if r.meeting is None or r.meeting.holds is None else float(r.meeting.holds)
-        ),
-        "rate_birkhoff": lambda r: r.coefficient.value if r.coefficient else math.nan,
-        "rate_block_diameter": lambda r: r.block.diameter.value if r.block else math.nan,
-        "rate_block_birkhoff": lambda r: r.block.coefficient.value if r.block else math.nan,
-        "rate_tau_1_upper": lambda r: r.tau_1.value if r.tau_1 else math.nan,
-        "rate_sigma": lambda r: r.sigma.estimate if isinstance(r.sigma, Ratio) else math.nan,
-        "rate_sigma_upper": lambda r: r.sigma.upper if isinstance(r.sigma, Ratio) else math.nan,
-        "rate_sigma_location": lambda r: r.local.ratio if r.local else math.nan,
-        "rate_sigma_whole": lambda r: r.whole.ratio if r.whole else math.nan,
-        "rate_lyapunov": lambda r: r.gap,
-        "rate_mixing": lambda r: r.mixing,
-        "rate_mixing_walk": lambda r: r.walk_mixing,
-        "rate_variance": lambda r: r.variance_added,
-        "rate_between": lambda r: r.between_added,
-        **{variables.lost(s): lambda r, s=s: r.lost.get(s, math.nan) for s in sources},
+        "rate_rows": Sided(r.size.rows, "exact"),
+        "rate_columns": Sided(r.size.columns, "exact"),
+        "rate_density": Sided(r.size.density, "exact", "the method's pattern does not count entries"),
+        "rate_sum_error": Sided(r.sum_error, "measured"),
+        "rate_scrambling": _met(r),
+        "rate_diameter": r.diameter,
+        "rate_birkhoff": r.coefficient,
+        "rate_tau_1_upper": r.tau_1,
+        **_of_block(chain, start, r.block),
+        **_of_sigma(r),
+        "rate_lyapunov": r.gap_gained,
+        "rate_lyapunov_gap": r.gap,
+        "rate_mixing_lower": r.mixing,
+        "rate_mixing_walk": r.walk_mixing,
+        "rate_variance": r.stepped("added"),
+        "rate_injected": r.stepped("injected"),
+        "rate_walk_variance": r.stepped("added", flat=True),
+        "rate_walk_injected": r.stepped("injected", flat=True),
+        **{schema.rates.lost(source).name: r.decades(source) for source in r.lost},
     }
 
 
-def _length(chain: RelevanceChain, start: str, record: Record) -> float:
-    """Steps between cuts from the tensor below up to the block's top."""
-    if record.block is None or record.block.top is None:
-        return math.nan if record.block is None else math.inf
-    order = [*chain.graph.nodes]
-    cuts = [order.index(c) for c in state_cuts(chain, start) if c in order]
-    below = order.index(record.below[0]) if record.below[0] in order else -1
-    return float(np.sum([below < c <= order.index(record.block.top) for c in cuts]))
+def _met(r: Record) -> Sided:
+    if r.meeting.holds is None:
+        return absent(f"{r.meeting.tried} columns were tried, and none are apart")
+    return Sided(float(r.meeting.holds), "exact")
+
+
+def _of_block(chain: RelevanceChain, start: str, found: Block | str | None) -> dict[str, Sided]:
+    names = ("rate_block_operations_lower", "rate_block_diameter", "rate_block_birkhoff")
+    if not isinstance(found, Block):
+        return dict.fromkeys(names, LEFT_OUT if found is None else absent(found))
+    length = math.inf if found.top is None else above(chain, start, found.layer).index(found.top) + 1.0
+    lengths = absent("no relevance arrives") if found.live == 0 else Sided(length, "lower")
+    return dict(zip(names, (lengths, found.diameter, found.coefficient), strict=True))
+
+
+def _of_sigma(r: Record) -> dict[str, Sided]:
+    none = absent(r.sigma) if isinstance(r.sigma, str) else LEFT_OUT
+    own = {"rate_sigma": none, "rate_sigma_lower": none, "rate_sigma_upper": none}
+    if isinstance(r.sigma, Ratio):
+        own = {
+            "rate_sigma": Sided(r.sigma.estimate, "estimate"),
+            "rate_sigma_lower": Sided(r.sigma.lower, "lower"),
+            "rate_sigma_upper": Sided(r.sigma.upper, "upper"),
+        }
+    so_far = {"rate_sigma_location": r.local, "rate_sigma_whole": r.whole}
+    none = absent("one row or column, or no relevance arrives")
+    return own | {
+        name: LEFT_OUT if one is None else none if math.isnan(one.ratio) else Sided(one.ratio, "estimate")
+        for name, one in so_far.items()
+    }

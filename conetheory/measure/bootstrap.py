@@ -19,7 +19,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit
 
 from conetheory.measure import histogram
 
@@ -53,7 +53,7 @@ def expansion(vectors: int, images: int, level: float = 0.95) -> float:
     if vectors < 3:
         return float("nan")
     upper = (1 + level) / 2
-    student = t.ppf(upper, images * (vectors - 1)) / norm.ppf(upper)
+    student = stdtrit(images * (vectors - 1), upper) / ndtri(upper)
     return float(student / np.sqrt(scatter(vectors)))
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode, functional
 
 from conetheory.errors import InputError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MAX_ASPECT = 50  # a strip scaled until its short side fits would fill the memory
+FILTERS = {found.name.lower(): found for found in Image.Resampling}
+FILTERS["nearest-exact"] = Image.Resampling.NEAREST
 Triple = tuple[float, float, float]
 
 
@@ -48,11 +48,21 @@ class Preprocess:
         image = to_rgb(image)
         if max(image.size) > MAX_ASPECT * min(image.size):
             raise InputError(f"a picture of {image.width} x {image.height} pixels is too narrow to crop")
-        steps: Any = functional  # torchvision declares tensors alone, and takes pictures too
-        image = steps.resize(image, [self.resize], InterpolationMode(self.interpolation), antialias=True)
-        image = steps.center_crop(image, list(self.crop))
-        pixels = functional.convert_image_dtype(functional.pil_to_tensor(image), torch.float32)
-        return functional.normalize(pixels, list(self.mean), list(self.std))
+        pixels = torch.from_numpy(np.array(self._cropped(self._scaled(image)))).movedim(-1, 0) / 255
+        mean, std = (pixels.new_tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
+        return ((pixels - mean) / std).contiguous()
+
+    def _scaled(self, image: Image.Image) -> Image.Image:
+        """Its short side `resize` pixels long, its long side rounded down."""
+        short = min(image.size)
+        size = (self.resize * image.width // short, self.resize * image.height // short)
+        return image if size == image.size else image.resize(size, FILTERS[self.interpolation])
+
+    def _cropped(self, image: Image.Image) -> Image.Image:
+        """The middle; black around a picture that is smaller."""
+        height, width = self.crop
+        left, top = (_middle(have, want) for have, want in ((image.width, width), (image.height, height)))
+        return image.crop((left, top, left + width, top + height))
 
     def undo(self, tensor: Tensor) -> Tensor:
         """The picture back from `(..., 3, H, W)`, as `(..., H, W, 3)` in [0, 1], for plots."""
@@ -69,6 +79,11 @@ class Preprocess:
         std = tuple(s / a for s, a in zip(self.std, affine.scale, strict=True))
         mean = tuple(m - b * s for m, b, s in zip(self.mean, affine.shift, std, strict=True))
         return replace(self, mean=mean, std=std)
+
+
+def _middle(have: int, want: int) -> int:
+    """Where a length starts in the middle of another one, halves to the even number."""
+    return round((have - want) / 2) if have >= want else -((want - have) // 2)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

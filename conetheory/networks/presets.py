@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 from torch import nn
-from torchvision import models
 
 from conetheory.networks.cifar10 import Cifar10CNN
 from conetheory.networks.graph import Graph
@@ -27,9 +28,10 @@ def with_paper_names(graph: Graph, model: nn.Module) -> Graph:
     A name stands for the tensor after the layer's ReLU; in the CIFAR-10 network, whose ReLUs are layers
     of their own, for the tensor before it.
     """
-    if isinstance(model, models.VGG):
+    kinds: Any = sys.modules.get("torchvision.models")  # who has such a model has done its import, of seconds
+    if kinds is not None and isinstance(model, kinds.VGG):
         return replace(graph, aliases=_vgg_names(graph))
-    if isinstance(model, models.ResNet):
+    if kinds is not None and isinstance(model, kinds.ResNet):
         return replace(graph, aliases=_resnet_names(graph, model))
     if isinstance(model, Cifar10CNN):
         return replace(graph, after_activation=False)
@@ -50,7 +52,7 @@ def _vgg_names(graph: Graph) -> dict[str, str]:
     return aliases
 
 
-def _resnet_names(graph: Graph, model: models.ResNet) -> dict[str, str]:
+def _resnet_names(graph: Graph, model: nn.Module) -> dict[str, str]:
     """`block{stage + 1}_{i}`, the tensor after a block's last ReLU, and `dense`."""
     aliases = {
         f"block{stage + 1}_{i}": graph.resolve(f"layer{stage}.{i - 1}")

@@ -1,4 +1,7 @@
-"""Where a network comes from: torchvision's zoo, the bundled CIFAR-10 network, or the caller's module."""
+"""Where a network comes from: torchvision's zoo, the bundled CIFAR-10 network, or the caller's module.
+
+torchvision is imported by what asks for a network of its zoo: its import takes as long as torch's.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision import models
 
 from conetheory.errors import InputError, one_line
 from conetheory.networks import cifar10, weights
@@ -24,6 +26,9 @@ from conetheory.networks.cifar10 import Cifar10CNN
 from conetheory.networks.ops import Shape
 from conetheory.networks.preprocess import IMAGENET_MEAN, IMAGENET_STD, Affine, Preprocess, Triple
 from conetheory.networks.trace import trace
+
+if TYPE_CHECKING:
+    from torchvision import models
 
 CIFAR10 = "cifar10_cnn"
 ALIASES = {"cifar10": CIFAR10}
@@ -53,6 +58,8 @@ class Source:
 
 def names() -> tuple[str, ...]:
     """The names that `load` takes: the CIFAR-10 network and torchvision's classification networks."""
+    from torchvision import models
+
     return (CIFAR10, *models.list_models(module=models))
 
 
@@ -61,7 +68,7 @@ def versions(model: nn.Module) -> dict[str, str]:
     return {
         "weights_sha256": weights.fingerprint(model),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": version("torchvision"),
     }
 
 
@@ -173,6 +180,10 @@ def calibrated(source: Source, images: Tensor) -> Source:
 
 def _known(name: str) -> str:
     wanted = ALIASES.get(name.lower(), name.lower())
+    if wanted == CIFAR10:
+        return wanted
+    from torchvision import models
+
     if wanted in names():
         return wanted
     if wanted in models.list_models():
@@ -184,7 +195,7 @@ def _known(name: str) -> str:
 
 def _weights_name(name: str, source: str | Path | None) -> models.WeightsEnum | str | None:
     """The torchvision weights or `"bundled"` that `source` names; None where it is the path of a file."""
-    known = {"DEFAULT": "bundled"} if name == CIFAR10 else models.get_model_weights(name).__members__
+    known = {"DEFAULT": "bundled"} if name == CIFAR10 else _enum(name).__members__
     wanted = "DEFAULT" if source is None else str(source).rpartition("_Weights.")[2]
     if wanted in known:
         return known[wanted]
@@ -202,6 +213,8 @@ def _build(name: str, classes: int | None = None) -> nn.Module:
         return Cifar10CNN(**options).eval()
     if name in TRANSFORMING:
         options |= {"aux_logits": False, "init_weights": True, "transform_input": False}
+    from torchvision import models
+
     return models.get_model(name, weights=None, **options).eval()
 
 
@@ -218,7 +231,14 @@ def _random(name: str, source: str, classes: Sequence[str] | None) -> Source:
 
 def default_weights(name: str) -> models.WeightsEnum:
     """The weights that torchvision gives a network by default."""
-    return cast(Any, models.get_model_weights(name)).DEFAULT  # each of torchvision's has it
+    return cast(Any, _enum(name)).DEFAULT  # each of torchvision's has it
+
+
+def _enum(name: str) -> type[models.WeightsEnum]:
+    """All weights that torchvision has for a network."""
+    from torchvision import models
+
+    return models.get_model_weights(name)
 
 
 def _preprocess(name: str, found: models.WeightsEnum | None = None, trained: bool = True) -> Preprocess:

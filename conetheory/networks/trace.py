@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
-from torchvision.models.feature_extraction import NodePathTracer
 
 from conetheory.errors import InputError, UnsupportedLayerError, one_line
 from conetheory.networks.convert import Call, RefusedError, convert, identity, reshape, shape
@@ -26,6 +26,7 @@ from conetheory.networks.promote import lowered, promoted
 from conetheory.networks.verify import examples, verify
 
 BATCH = 2  # of the traced calls: with 1, a reshape that mixes images would go unnoticed
+COUNTED = re.compile(r"_\d+$")  # torch.fx counts calls of one name over the whole network
 
 
 def trace(model: nn.Module, input_shape: Shape = (3, 224, 224)) -> Graph:
@@ -63,13 +64,13 @@ def _traced(model: nn.Module, input_shape: Shape, dtype: torch.dtype | None) -> 
     """The graph as it is found and checked with the model's tensors in a dtype (None: their own)."""
     name, own = type(model).__name__, _dtype(model)
     with promoted(model, dtype) as originals:
-        tracer = NodePathTracer()
+        tracer = fx.Tracer()
         try:
             traced = fx.GraphModule(model, tracer.trace(model, concrete_args=_defaults(model)))
         except Exception as error:  # the model's own code runs here and may raise anything
             raise UnsupportedLayerError(f"{name} can't be traced with torch.fx: {one_line(error)}") from error
         _refuse_second_input(traced)
-        names = _names(traced, tracer.node_to_qualname)
+        names = _names(traced, {name: path for name, (path, _) in tracer.node_name_to_scope.items()})
         batch = examples(input_shape, dtype or own, _device(model))
         recorder = _Recorder(traced, names, f"{name} can't take an input of shape {input_shape}")
         recorder.run(batch[:BATCH].clone(), enable_io_processing=False)
@@ -144,8 +145,7 @@ def _ending_in_logits(graph: Graph) -> Graph:
         raise UnsupportedLayerError(f"the network's output, of shape {(channels, *space)}, holds no numbers")
     if not space or math.prod(space) > 1:
         return graph
-    names = chain(["flatten"], (f"flatten_{k}" for k in count(1)))
-    name = next(n for n in names if n not in graph.nodes)
+    name = _free("flatten", graph.nodes)
     node = Node(name, reshape((channels,)), (graph.output,), (channels,))
     return replace(graph, nodes={**graph.nodes, name: node}, output=name)
 
@@ -245,18 +245,33 @@ def _device(model: nn.Module) -> torch.device:
     return next(model.parameters(), torch.zeros(())).device
 
 
-def _names(traced: fx.GraphModule, found: dict[fx.Node, str]) -> dict[fx.Node, str]:
-    """A name for each call, each used once, none of them that of the input."""
+def _names(traced: fx.GraphModule, scopes: dict[str, str]) -> dict[fx.Node, str]:
+    """A name for each call, each used once, none of them that of the input.
+
+    The first call of a module is named after the module's path, whatever else would like that name. Any
+    other call is named after what it calls, below the path of the module that makes it: `scopes`, by the
+    names of `torch.fx`. Names that are taken are counted: `relu`, `relu_1`.
+    """
     names: dict[fx.Node, str] = {}
-    taken = {INPUT}
+    uncalled = {str(item.target) for item in traced.graph.nodes if item.op == "call_module"} - {INPUT}
+    taken = {INPUT, *uncalled}
     for item in traced.graph.nodes:
-        base = name = str(found.get(item, item.name))
-        count = 0
-        while name in taken and item.op != "placeholder":
-            name = f"{base}_{(count := count + 1)}"
-        names[item] = name
-        taken.add(name)
+        if item.op == "placeholder":
+            names[item] = item.name
+        elif item.op == "call_module" and item.target in uncalled:
+            names[item] = str(item.target)
+            uncalled.remove(names[item])
+        else:
+            path = str(item.target) if item.op == "call_module" else COUNTED.sub("", item.name)
+            inside = scopes.get(item.name) if item.op != "call_module" else None
+            names[item] = _free(f"{inside}.{path}" if inside else path, taken)
+            taken.add(names[item])
     return names
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """The name, or the first of `name_1`, `name_2`, ... that is not taken."""
+    return next(n for n in chain([name], (f"{name}_{k}" for k in count(1))) if n not in taken)
 
 
 def _defaults(model: nn.Module) -> dict[str, Any]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from conetheory.chain.columns import COLUMN_BLOCK
+from conetheory.chain.cost import COPIES, Cost, held, work
 from conetheory.chain.layers import below
 from conetheory.chain.local import (
     ROW_POSITIONS,
     LocalBlock,
     checked_positions,
     is_enumerable,
+    sample_positions,
     singular_values,
 )
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import MATRICES, Supply
+from conetheory.networks.graph import INPUT
 from conetheory.predict.registry import register
 from conetheory.predict.theory import Theory
 from conetheory.progress import Progress
@@ -24,6 +29,7 @@ from conetheory.rules.registry import Method
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
 from conetheory.theory.records import NotApplicable
 
+DECOMPOSED = 2  # multiplications of float32 that one of a Gram matrix in float64 costs
 SPECTRA = 512  # locations per layer and image whose spectra enter the mixture
 
 
@@ -52,12 +58,23 @@ class LocalSpectrum(Theory):
             return NotApplicable(f"{method.name} is not linear in the relevance: it has no spectrum")
         return None
 
-    def passes(self, chain: RelevanceChain) -> int:
+    def cost(self, chain: RelevanceChain) -> Cost:
+        """Columns or rows, whichever are fewer, and the decomposition of what they give."""
+        layers = below(chain, self.start, self.layers)
         units = int(np.prod(chain.shape(self.start)))
-        channels = sum(chain.shape(layer)[0] for layer in below(chain, self.start, self.layers))
-        rows = (self.positions or ROW_POSITIONS) * channels
-        enumerable = is_enumerable(chain, self.start)
-        return units if enumerable and (self.positions is None or units <= rows) else rows
+        rows = (self.positions or ROW_POSITIONS) * sum(chain.shape(layer)[0] for layer in layers)
+        columns = is_enumerable(chain, self.start) and (self.positions is None or units <= rows)
+        each = [(chain.shape(n)[0], self._locations(chain, n, units if columns else 1)) for n in layers]
+        decomposed = sum(DECOMPOSED * n * min(c, units) ** 2 * max(c, units) for c, n in each)
+        numbers = sum(n * c * (units if columns else c) for c, n in each)
+        sent = Cost((units if columns else rows) + decomposed / work(chain.graph, self.start, INPUT))
+        block = held(chain, 1, self.start)
+        most = COPIES * max(COLUMN_BLOCK * chain.dtype.itemsize, block)
+        return replace(sent, bytes=numbers * chain.dtype.itemsize + min(most, block * sent.passes))
+
+    def _locations(self, chain: RelevanceChain, layer: str, units: int) -> int:
+        limit = ROW_POSITIONS if units == 1 and self.positions is None else self.positions
+        return min(SPECTRA, len(sample_positions(chain, layer, limit, units, 0)))
 
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
         """Spectra of every image of a chain."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory.chain.cost import COPIES, Cost, swept
 from conetheory.chain.layers import below
 from conetheory.chain.local import positions_of_images, singular_values
 from conetheory.chain.reach import space
@@ -15,7 +17,14 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.predict.registry import register
 from conetheory.predict.spectra import SpectralTheory
-from conetheory.predict.states import State, applies_to_relevance, first_state, flat, picked
+from conetheory.predict.states import (
+    State,
+    applies_to_relevance,
+    cost_of_first_state,
+    first_state,
+    flat,
+    picked,
+)
 from conetheory.progress import Progress
 from conetheory.rules.registry import Method
 from conetheory.theory.records import NotApplicable
@@ -37,16 +46,20 @@ class LocationColumns(SpectralTheory):
 
     name = "location-columns"
     label = "location columns"
-    by_default = False
     sampled = POSITIONS
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
         return applies_to_relevance(method)
 
-    def passes(self, chain: RelevanceChain) -> int:
-        """A vector for each location of the start (of a dense one it is not known before)."""
-        return int(np.prod(space(chain.shape(self.start))))
+    def cost(self, chain: RelevanceChain) -> Cost:
+        """A vector for each location of the cut, in blocks; none where there are too many."""
+        cut, top = cost_of_first_state(chain, self.start)
+        locations = int(np.prod(space(chain.shape(cut))))
+        if locations > COLUMNS:
+            return top
+        sent = swept(chain, self.start, locations, cut)
+        return top + replace(sent, bytes=min(sent.bytes, COPIES * NUMBERS * chain.dtype.itemsize))
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:

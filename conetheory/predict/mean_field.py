@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory.chain.cost import Cost, swept
 from conetheory.chain.layers import below
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
@@ -57,8 +58,9 @@ class MeanField(Theory):
             None if method.rule.rectifies else NotApplicable(f"{method.name} has no ReLU on what goes down")
         )
 
-    def passes(self, chain: RelevanceChain) -> int:
-        return 2 * DRAWS + 1
+    def cost(self, chain: RelevanceChain) -> Cost:
+        """Pairs and their mean in float64, which takes twice as long as the chain's float32."""
+        return swept(chain, self.start, (2 * DRAWS + 1) * 8 / chain.dtype.itemsize)
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 from conetheory import schema
+from conetheory.chain.cost import Cost, swept
 from conetheory.chain.layers import below
 from conetheory.chain.local import positions_of_images
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
-from conetheory.predict.origin_columns import NearColumns
+from conetheory.predict.origin_columns import SWEEPS, NearColumns
 from conetheory.predict.origin_cut import Cut, first_cut
 from conetheory.predict.registry import register
 from conetheory.predict.spectra import SpectralTheory
-from conetheory.predict.states import POSITIONS, applies_to_relevance, flat, picked
+from conetheory.predict.states import POSITIONS, applies_to_relevance, cost_of_first_state, flat, picked
 from conetheory.progress import Progress
 from conetheory.rules.registry import Method
 from conetheory.theory import origin as theory
@@ -64,7 +65,6 @@ class OriginLaw(SpectralTheory):
     name = "origin"
     label = "origin"
     squares = True
-    by_default = False
     sampled = POSITIONS
     details = schema.ORIGIN
 
@@ -83,12 +83,10 @@ class OriginLaw(SpectralTheory):
         self.draws, self._cut = draws, ""
         self._details: dict[tuple[str, str], list[np.ndarray]] = {}
 
-    def passes(self, chain: RelevanceChain) -> int:
-        """Six vectors and twice the draws down, two for columns, one covector up.
-
-        The columns of a dense start over the short top are not counted.
-        """
-        return 9 + 2 * self.draws
+    def cost(self, chain: RelevanceChain) -> Cost:
+        """Six vectors and twice the draws down, columns near the cut, one covector up."""
+        cut, top = cost_of_first_state(chain, self.start)
+        return top + swept(chain, self.start, 7 + 2 * self.draws + SWEEPS, cut)
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:

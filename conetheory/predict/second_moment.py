@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory.chain.cost import COPIES, Cost, swept
 from conetheory.chain.layers import below
 from conetheory.chain.local import LAYER_NUMBERS, positions_of_images
 from conetheory.chain.local import singular_values as exact_values
@@ -31,11 +32,13 @@ from conetheory.networks.graph import INPUT
 from conetheory.predict.registry import register
 from conetheory.predict.spectra import SpectralTheory
 from conetheory.predict.states import (
+    DENSE,
     NUMBERS,
     POSITIONS,
     State,
     applies_to_relevance,
     columns_between,
+    cost_of_first_state,
     dense_cuts,
     first_map,
     flat,
@@ -51,6 +54,8 @@ from conetheory.rules.registry import Method
 from conetheory.theory import secondmoment as theory
 from conetheory.theory.records import NotApplicable
 
+CARRIED = 4  # vectors of a step beside those of its locations: c, its covector, v twice
+KEPT = 3  # matrices of the size of K that are there at a time
 FIELDS = 16  # principal vectors of a dense start that are followed exactly
 
 
@@ -71,7 +76,6 @@ class SecondMoment(SpectralTheory):
     name = "second-moment"
     label = "second moments"
     squares = True
-    by_default = False
     sampled = POSITIONS
 
     @classmethod
@@ -79,16 +83,17 @@ class SecondMoment(SpectralTheory):
         """Why it says nothing about a method: that is not linear, or whose state is more than relevance."""
         return applies_to_relevance(method)
 
-    def passes(self, chain: RelevanceChain) -> int:
-        """Vectors down or up, roughly: for each node the vectors and covectors that cross it."""
-        graph = chain.graph
-        cuts = merged(graph, dense_cuts(chain, self.start))
-        costs = [
-            (graph.multiplications(a, b), np.prod(periods([reaches(graph, a, b)[b]])))
-            for a, b in pairwise(cuts)
-        ]
-        total = sum(work for work, _ in costs)
-        return int(sum(work * (2 * vectors + 4) for work, vectors in costs) / max(total, 1))
+    def cost(self, chain: RelevanceChain) -> Cost:
+        """For each step the vectors and covectors that cross it; a column for each unit of a dense start."""
+        graph, cuts = chain.graph, dense_cuts(chain, self.start)
+        first, found = cost_of_first_state(chain, self.start)
+        for top, bottom in pairwise(merged(graph, cuts[cuts.index(first) :])):
+            vectors = int(np.prod(periods([reaches(graph, top, bottom)[bottom]])))
+            up = 0 if bottom == INPUT else vectors
+            step = swept(chain, self.start, vectors + up + CARRIED, top, bottom)
+            found += replace(step, bytes=min(step.bytes, COPIES * NUMBERS * chain.dtype.itemsize))
+        most = max(n for cut in cuts if (n := int(np.prod(space(chain.shape(cut))))) <= DENSE)
+        return replace(found, bytes=found.bytes + KEPT * most**2 * 8)
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:

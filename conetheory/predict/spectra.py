@@ -10,6 +10,8 @@ from conetheory.chain.local import checked_positions
 from conetheory.predict.theory import Theory
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
 
+SPREAD = 64  # locations of a layer that tell how far the law differs from one to another
+
 
 class Spectra:
     """Singular values of sampled locations, layer by layer; the median of the mixture, and its band.
@@ -60,23 +62,21 @@ class Spectra:
         if len(spectra) < 2 or not middle > 0:
             return 0.0
         levels = middle * np.exp(np.array([-0.1, 0.0, 0.1]))
-        law = np.asarray(gaussian_deficit_cdf(spectra, np.minimum(levels, 1.0)).value)
+        some = spectra[:: -(-len(spectra) // SPREAD)]
+        law = np.asarray(gaussian_deficit_cdf(some, np.minimum(levels, 1.0)).value)
         slope = (law[:, 2] - law[:, 0]).mean() / np.log(levels[2] / levels[0])
         sampled, total = self._sampled[layer]
         error = law[:, 1].std(ddof=1) / np.sqrt(len(spectra)) * np.sqrt(1 - sampled / total)
         return float(error / slope) if slope > 0 else float("nan")
 
-    def band(
-        self, layer: str, extra: float = 0.0, bias: float = 0.0, sigmas: float = 1.96
-    ) -> tuple[float, float]:
+    def band(self, layer: str, extra: float = 0.0, sigmas: float = 1.96) -> tuple[float, float]:
         """A band around the median, cut at 1: `sigmas` standard errors of its logarithm to both sides.
 
-        extra: a further independent standard error of the logarithm; bias: how far the logarithm may be too
-        low (the upper end moves up by it) or, where negative, too high.
+        extra: a further independent standard error of the logarithm.
         """
         middle = self.median(layer)
         width = sigmas * float(np.hypot(self.log_error(layer), extra))
-        return middle * np.exp(min(bias, 0.0) - width), min(1.0, middle * np.exp(max(bias, 0.0) + width))
+        return middle * np.exp(-width), min(1.0, middle * np.exp(width))
 
 
 class SpectralTheory(Theory):

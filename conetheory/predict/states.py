@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory.chain.cost import COPIES, Cost, swept
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.local import ENUMERABLE
 from conetheory.chain.reach import periods, reaches, space
@@ -61,9 +62,15 @@ def flat(r: Tensor) -> Tensor:
 
 def picked(r: Tensor, places: np.ndarray) -> Tensor:
     """Flat relevance at the places of each image, `(images, places)`."""
-    return torch.stack(
-        [one[..., torch.as_tensor(where, device=r.device)] for one, where in zip(r, places, strict=True)]
-    )
+    found = [_at(one, torch.as_tensor(where, device=r.device)) for one, where in zip(r, places, strict=True)]
+    return torch.stack(found) if len(found) > 1 else found[0].unsqueeze(0)
+
+
+def _at(r: Tensor, where: Tensor) -> Tensor:
+    """Some locations of an image; a location's channels are copied together where they lie together."""
+    if r.stride(-1) > r.stride(-2):
+        return r.mT.index_select(-2, where).mT
+    return r[..., where]
 
 
 def dense_cuts(chain: RelevanceChain, start: str) -> list[str]:
@@ -185,6 +192,18 @@ def _principal(C: Tensor, c: Tensor, leading: int) -> tuple[Tensor, Tensor]:
     V = vectors[:, -leading:].to(C.dtype)
     fields = torch.tensordot(V.T, C, 1)
     return fields, C - torch.tensordot(V, fields, 1)
+
+
+def cost_of_first_state(chain: RelevanceChain, start: str) -> tuple[str, Cost]:
+    """The cut of `first_state`, and what it costs to get there: a column for each unit of a dense start."""
+    cuts = dense_cuts(chain, start)
+    cut = first_map(chain, cuts)
+    if cut is None:
+        return cuts[0], swept(chain, start, 1)
+    units = int(np.prod(chain.shape(cuts[0])))
+    sent = swept(chain, start, units, cuts[0], cut)
+    kept = 2 * units * int(np.prod(chain.shape(cut))) * chain.dtype.itemsize
+    return cut, replace(sent, bytes=kept + min(sent.bytes, COPIES * NUMBERS * chain.dtype.itemsize))
 
 
 def first_state(chain: RelevanceChain, start: str) -> tuple[str, State]:

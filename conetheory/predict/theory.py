@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from conetheory.chain.cost import Cost
 from conetheory.chain.local import checked_positions
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
@@ -96,6 +97,6 @@ class Theory(ABC):
         """The text of one of its `details`."""
         return ""
 
-    def passes(self, chain: RelevanceChain) -> int:
-        """What `add` costs, in vectors sent down or up one image of the chain, `needs` included."""
-        return 0
+    def cost(self, chain: RelevanceChain) -> Cost:
+        """What `add` costs for one image of the chain, `needs` included (`chain.cost`)."""
+        return Cost()

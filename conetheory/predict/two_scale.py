@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory.chain.cost import Cost, swept
 from conetheory.chain.layers import below, state_cuts
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
@@ -52,6 +53,7 @@ class TwoScale(Theory):
     """
 
     name, label = "two-scale", "two-scale"
+    by_default = False
     squares = True
     of_drawn_vectors = True
 
@@ -68,8 +70,8 @@ class TwoScale(Theory):
             return NotApplicable(f"{method.name} keeps neither the cone nor the sum: it need not collapse")
         return None
 
-    def passes(self, chain: RelevanceChain) -> int:
-        return 2 * self.vectors + 1
+    def cost(self, chain: RelevanceChain) -> Cost:
+        return swept(chain, self.start, 2 * self.vectors + 1)
 
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
         """Propagate the vectors of every image of a chain."""

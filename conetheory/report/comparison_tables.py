@@ -131,7 +131,7 @@ def summary_lines(comparison: Comparison) -> list[str]:
                 f"{labels[theory]}: |error| {median:.3f} decades at the median of {count} layers, "
                 f"{p90:.3f} at the 90th percentile"
             )
-    if summary["bounds_checked"]:
+    if summary.get("bounds_checked"):
         lines.append(
             f"certificates: {summary['violations']} violations in {summary['bounds_checked']} checks"
             f"{_nearest(comparison)}"
@@ -142,6 +142,7 @@ def summary_lines(comparison: Comparison) -> list[str]:
     for kind in schema.REASONS:
         entries = [entry for entry in comparison.not_applicable if entry["missing"] == kind.name]
         lines += [f"{kind.label}: {names}: {reason}" for reason, names in _by_reason(entries).items()]
+    lines += [f"{method}: {said}" for method, plan in comparison.plans.items() if (said := plan.text())]
     for method, reason in comparison.not_predicted.items():
         lines.append(f"{schema.NOT_PREDICTED.label}: {method}: {reason}")
     return lines

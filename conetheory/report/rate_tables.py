@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from textwrap import fill
+from typing import Any, NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from conetheory.schema import DIMS, Variable, declared_as
+from conetheory.schema.rates import RATES, lost
+
 Record = Mapping[str, Any]
-Column = tuple[str, str, Callable[[Record], str]]
 STYLE = {"title_justify": "left", "title_style": "bold", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
+HEADING = 9  # letters in a line of a heading
+SAID = {
+    "exact": "exact",
+    "upper": "an upper bound",
+    "lower": "a lower bound",
+    "estimate": "an estimate",
+    "measured": "measured",
+}
+
+
+class Column(NamedTuple):
+    """The variable that a column is of, and how a cell is read from a record."""
+
+    variable: Variable
+    cell: Callable[[Record], str]
+
+
+def said(v: Variable) -> str:
+    """Definition, side and theorem of a variable, as the schema has them."""
+    basis = f"theorem {v.theorem}" if v.theorem else "by definition"
+    return f"{v.label}: {v.meaning}; {SAID[v.side]}; {basis}"
 
 
 def _number(record: Record, *keys: str, digits: int = 3) -> str:
@@ -22,11 +46,9 @@ def _number(record: Record, *keys: str, digits: int = 3) -> str:
     value, side = found.get("value"), found.get("side", "absent")
     if value is None:
         return ""
-    text = (
-        "inf"
-        if value == "inf"
-        else ("yes" if value is True else "no" if value is False else f"{value:.{digits}g}")
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = value if isinstance(value, str) else f"{value:.{digits}g}"
     return {"upper": "<= ", "lower": ">= "}.get(side, "") + text
 
 
@@ -35,116 +57,87 @@ def _percent(record: Record) -> str:
     return "" if value is None else f"{100 * value:.2g}%"
 
 
-def _decades(source: str) -> Callable[[Record], str]:
-    def cell(record: Record) -> str:
-        value = record["decades_lost"].get(source, {}).get("value")
-        return "" if value is None else f"{value:+.2f}"
-
-    return cell
-
-
 def _top(record: Record) -> str:
     block = record["birkhoff"]["block"]
-    return str(block.get("top") or ("none" if "top" in block else ""))
+    if "top" not in block:
+        return ""
+    return "none" if block["top"] is None else f"{block['top']}{'' if block['certain'] else '?'}"
 
 
-# heading, what the legend says of it, how a cell is read
-MATRIX: tuple[Column, ...] = (
-    ("operation", "", lambda r: r["layer"]),
-    ("rows", "units below", lambda r: f"{r['rows']:,}"),
-    ("columns", "units above", lambda r: f"{r['columns']:,}"),
-    ("filled", "entries that are not zero by structure, exact", _percent),
-    (
-        "meet",
-        "whether every two columns share a row (theorem scrambling): exact; blank where not all were tried",
-        lambda r: _number(r, "scrambling"),
-    ),
-    (
-        "tau_1",
-        "Dobrushin's coefficient (theorem tau1): exact, or an upper bound",
-        lambda r: _number(r, "tau_1"),
-    ),
-    (
-        "tau_B",
-        "Birkhoff's coefficient of the operation (theorem birkhoff-hopf): exact",
-        lambda r: _number(r, "birkhoff", "coefficient"),
-    ),
-    (
-        "bounded\nfrom",
-        "the lowest cut from which the cone at one location below has a finite diameter: exact",
-        _top,
-    ),
-    (
-        "tau_B\nthere",
-        "Birkhoff's coefficient of that block: exact, at one location",
-        lambda r: _number(r, "birkhoff", "block", "coefficient"),
-    ),
-    (
-        "s2/s1",
-        "second over first singular value by power iteration: an estimate; enclosed in the record",
-        lambda r: _number(r, "sigma", "layer"),
-    ),
+def _decades(source: str) -> Callable[[Record], str]:
+    return lambda record: _signed(record["decades_lost"].get(source, {}).get("value"))
+
+
+def _signed(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else f"{value:+.2f}"
+
+
+def _at(*keys: str, digits: int = 3) -> Callable[[Record], str]:
+    return lambda record: _number(record, *keys, digits=digits)
+
+
+def _columns(**cells: Callable[[Record], str]) -> tuple[Column, ...]:
+    return tuple(Column(declared_as(f"rate_{name}"), cell) for name, cell in cells.items())
+
+
+MATRIX = _columns(
+    rows=lambda r: f"{r['rows']:,}",
+    columns=lambda r: f"{r['columns']:,}",
+    density=_percent,
+    scrambling=_at("scrambling"),
+    tau_1_upper=_at("tau_1"),
+    birkhoff=_at("birkhoff", "coefficient"),
+    sigma=_at("sigma", "layer"),
 )
-CHAIN: tuple[Column, ...] = (
-    ("operation", "", lambda r: r["layer"]),
-    (
-        "s2/s1 at\na location",
-        "of the chain so far, at one location below: an estimate by power iteration",
-        lambda r: _number(r, "sigma", "location"),
-    ),
-    (
-        "s2/s1\nwhole",
-        "of the chain so far, of whole maps: an estimate",
-        lambda r: _number(r, "sigma", "whole"),
-    ),
-    (
-        "gap",
-        "what the operation adds to the gap of the two leading Lyapunov exponents, in nats: an estimate",
-        lambda r: _number(r, "lyapunov", digits=2),
-    ),
-    (
-        "mixing",
-        "second singular value of the chain of its locations (1: they don't mix): a lower bound",
-        lambda r: _number(r, "mixing", "chain"),
-    ),
-    (
-        "by a\nwalk",
-        "the same of a walk that steps as far: an estimate",
-        lambda r: _number(r, "mixing", "walk"),
-    ),
-    (
-        "+Sigma",
-        "variance added to the origin of relevance, in pixels^2 of the first map: measured",
-        lambda r: _number(r, "origin", "variance_added", digits=2),
-    ),
-    (
-        "+G",
-        "of it between the channels' mean origins: measured",
-        lambda r: _number(r, "origin", "between_added", digits=2),
-    ),
+CHAIN = _columns(
+    block_operations_lower=_top,
+    block_birkhoff=_at("birkhoff", "block", "coefficient"),
+    sigma_location=_at("sigma", "location"),
+    sigma_whole=_at("sigma", "whole"),
+    lyapunov=lambda r: _signed(r["lyapunov"].get("value")),
+)
+WALK = _columns(
+    mixing_lower=lambda r: _number(r, "mixing", "chain").removeprefix(">= "),
+    mixing_walk=_at("mixing", "walk"),
+    variance=_at("origin", "variance_added", digits=2),
+    injected=_at("origin", "variance_injected", digits=2),
+    walk_variance=_at("walk", "variance_added", digits=2),
+    walk_injected=_at("walk", "variance_injected", digits=2),
 )
 
 
 def rate_tables(records: Sequence[Record], title: str) -> list[Table]:
-    """Three tables, a row an operation: its matrix, the chain down to it, and what is lost there."""
-    parts = {"each operation": MATRIX, "the chain so far": CHAIN, "decades lost": _lost(records)}
-    return [_table(records, columns, f"{title}: {name}") for name, columns in parts.items()]
+    """Four tables, a row an operation: its matrix, the chain down to it, its locations, and what is lost."""
+    return [_table(records, part, f"{title}: {name}") for name, part in _parts(records).items()]
+
+
+def _parts(records: Sequence[Record]) -> dict[str, tuple[Column, ...]]:
+    return {
+        "each operation": MATRIX,
+        "the chain so far": CHAIN,
+        "where relevance comes from": WALK,
+        "decades lost": _lost(records),
+    }
 
 
 def rate_legend(records: Sequence[Record]) -> list[str]:
-    """One line for each column that is there."""
-    columns = [*MATRIX, *CHAIN, *_lost(records)]
-    return [
-        f"{name.replace(chr(10), ' ')}: {text}"
-        for name, text, cell in columns
-        if text and any(map(cell, records))
-    ]
+    """What each column that is there holds, on which side it is, and by which theorem."""
+    columns = [column for part in _parts(records).values() for column in part]
+    return [said(column.variable) for column in columns if any(map(column.cell, records))]
+
+
+def file_legend() -> list[str]:
+    """The same of the numbers that files have and tables don't."""
+    shown = {column.variable.name for column in (*MATRIX, *CHAIN, *WALK)}
+    return [said(v) for v in RATES if v.name not in shown and v.side != "text" and v.dims == DIMS]
 
 
 def rate_sentence(records: Sequence[Record]) -> str:
     """Where the decision is forgotten: the operations that take most of the decades away."""
-    lost = {r["layer"]: r["decades_lost"].get("measured", {}).get("value") for r in records}
-    known = {name: value for name, value in lost.items() if value is not None and not isinstance(value, str)}
+    lost_at = {r["layer"]: r["decades_lost"].get("measured", {}).get("value") for r in records}
+    known = {
+        name: value for name, value in lost_at.items() if value is not None and not isinstance(value, str)
+    }
     total = sum(known.values())
     if not known or total < 0.5:
         return f"The deficit loses {total:.1f} decades down to the input: the decision is not forgotten."
@@ -159,22 +152,20 @@ def rate_sentence(records: Sequence[Record]) -> str:
 
 def _lost(records: Sequence[Record]) -> tuple[Column, ...]:
     """Decades of the median deficit that an operation takes away, measured and by each theory."""
-    sources = [s for s in dict.fromkeys(s for r in records for s in r["decades_lost"]) if s != "measured"]
-    lost = "decades of the median deficit that the operation takes away: measured"
-    theories = [
-        (s.replace("-", "\n"), f"the same by the theory {s}: an estimate", _decades(s)) for s in sources
-    ]
-    return (MATRIX[0], ("measured", lost, _decades("measured")), *theories)
+    sources = dict.fromkeys(["measured", *(s for r in records for s in r["decades_lost"])])
+    return tuple(Column(lost(source), _decades(source)) for source in sources)
 
 
 def _table(records: Sequence[Record], columns: Sequence[Column], title: str) -> Table:
     table = Table(title=title, **STYLE)
-    shown = [(name, cell) for name, _, cell in columns if any(map(cell, records))]
-    for number, (name, _) in enumerate(shown):
-        left = number == 0 or name.startswith("bounded")
-        table.add_column(name, justify="left" if left else "right", no_wrap=not left, overflow="fold")
+    shown = [column for column in columns if any(map(column.cell, records))]
+    table.add_column("operation", overflow="fold")
+    for column in shown:
+        left = column.variable.label.startswith("bounded")
+        heading = fill(column.variable.label, HEADING, break_long_words=False)
+        table.add_column(heading, justify="left" if left else "right", no_wrap=not left, overflow="fold")
     for record in records:
-        table.add_row(*(cell(record) or "-" for _, cell in shown))
+        table.add_row(record["layer"], *(column.cell(record) or "-" for column in shown))
     return table
 
 

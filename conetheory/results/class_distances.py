@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from conetheory.counts import checked_seed, checked_whole
 from conetheory.results.dataset import Result
@@ -50,4 +49,6 @@ def tracking(classes: Classes, *, resamples: int = 2000, seed: int = 0) -> Track
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
+    from scipy.stats import rankdata  # here: its import takes a second
+
     return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])

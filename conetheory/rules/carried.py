@@ -16,13 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 from itertools import product
 
 import torch
 from torch import Tensor
 
-from conetheory.networks.ops import Conv2d, Linear
+from conetheory.networks.ops import Conv2d, Linear, Terms
 from conetheory.rules.maps import LocalMap, Same, ScaledMap
+from conetheory.rules.smallness import merge, split
 
 CHANNELS = 2
 
@@ -58,44 +60,45 @@ def _single(local: ScaledMap, v: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 def _convolution(local: ScaledMap, op: Conv2d, v: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """The same of a convolution: its taps are 1 x 1 maps between parts of the two layers."""
-    cross, along = torch.zeros_like(c), torch.zeros_like(c[:, :, :1])
-    for tap, above, below in taps(local, op, v):
-        at_cross, at_along = _single(tap, v[..., *above], b[..., *below])
-        cross[..., *below] += at_cross
-        along[..., *below] += at_along
-    return cross, along
+    weighed = [b if xs is None else b * xs[0] for xs, _ in local.groups]
+    found, along = [torch.zeros_like(c) for _ in local.groups], torch.zeros_like(c[:, :, :1])
+    for tap, above, below in _taps(op, local.shapes[0][1:], v.shape[3:]):
+        groups = [
+            [(share.expand(len(v), 1, *v.shape[2:])[..., *above], part) for share, part in terms]
+            for _, terms in local.groups
+        ]
+        omega = reduce(torch.add, _raised(tap, [h[..., *below] for h in weighed], groups))
+        carried = omega * v[..., *above]
+        along[..., *below] += _total(carried * omega)
+        for out, terms in zip(found, groups, strict=True):
+            inside = out[..., *below]
+            inside += tap.transpose(carried, terms, [inside.shape[2:]])[0]
+    scaled = (out if xs is None else out * xs[0] for out, (xs, _) in zip(found, local.groups, strict=True))
+    return reduce(torch.add, scaled), along
 
 
-def taps(
-    local: ScaledMap, op: Conv2d, like: Tensor
-) -> Iterator[tuple[ScaledMap, tuple[slice, ...], tuple[slice, ...]]]:
-    """Each tap as a 1 x 1 map, with the outputs that it has inside the input, and their input locations.
+def _raised(tap: Conv2d, hs: Sequence[Tensor], groups: Sequence[Terms]) -> Iterator[Tensor]:
+    for h, terms in zip(hs, groups, strict=True):
+        for share, part in terms:
+            yield split(tap.linear([merge(h)], part), len(h)) * share
 
-    op: that of `local`; like: anything of the shape of relevance above.
-    """
-    channels, *space = local.shapes[0]
+
+def _taps(
+    op: Conv2d, space: Sequence[int], outputs: Sequence[int]
+) -> Iterator[tuple[Conv2d, tuple[slice, ...], tuple[slice, ...]]]:
+    """Each tap as a 1 x 1 convolution, with the outputs that it has inside the input, and their inputs."""
     for at in product(*(range(k) for k in op.weight.shape[2:])):
         ends = [
             _overlap(place * d - pad, stride, size, out)
             for place, d, pad, stride, size, out in zip(
-                at, op.dilation, op.padding, op.stride, space, like.shape[-2:], strict=True
+                at, op.dilation, op.padding, op.stride, space, outputs, strict=True
             )
         ]
         if any(above.start >= above.stop for above, _ in ends):
             continue
         above, below = (tuple(axis) for axis in zip(*ends, strict=True))
-        one = replace(
-            op, weight=op.weight[:, :, at[0] : at[0] + 1, at[1] : at[1] + 1], stride=(1, 1), padding=(0, 0)
-        )
-        groups = [
-            (
-                None if xs is None else [xs[0].expand(-1, -1, channels, *space)[..., *below]],
-                [(share.expand(len(like), 1, *like.shape[2:])[..., *above], part) for share, part in terms],
-            )
-            for xs, terms in local.groups
-        ]
-        shape = (channels, *(a.stop - a.start for a in above))
-        yield ScaledMap(replace(one, dilation=(1, 1)), [shape], groups), above, below
+        weight = op.weight[:, :, at[0] : at[0] + 1, at[1] : at[1] + 1]
+        yield replace(op, weight=weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1)), above, below
 
 
 def _overlap(offset: int, stride: int, size: int, outputs: int) -> tuple[slice, slice]:

@@ -153,10 +153,12 @@ class ScaledMap:
         )
 
     def _scaled(self, out: tuple[Tensor, ...], xs: Sequence[Tensor] | None) -> tuple[Tensor, ...]:
-        shared = len(out) > 1  # a sum hands the same tensor to all of its inputs
         if xs is None:
+            shared = len(out) > 1  # a sum hands the same tensor to all of its inputs
             return tuple(o.clone() for o in out) if shared and len(self.groups) > 1 else out
-        return tuple(o * x if shared else o.mul_(x) for o, x in zip(out, xs, strict=True))
+        *others, last = zip(out, xs, strict=True)
+        scaled = [o * x for o, x in others]
+        return (*scaled, last[0].mul_(last[1]))  # the last one is overwritten: of a sum all are one tensor
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         like = next(h for h in hs if h is not None)

@@ -1,27 +1,33 @@
-"""One method on one network: images through the stages, what is done saved as it is done."""
+"""One method on one network: images through the stages of its plan, each saved when it is done."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from conetheory import schema
-from conetheory.certify.signed import bounded
 from conetheory.chain.explained import ExplainerChain, open_chain
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.errors import InputError
 from conetheory.networks import Network
 from conetheory.networks.edge import Model, as_network, shape_of
+from conetheory.predict.registry import usual
 from conetheory.progress import Progress, silent
 from conetheory.results.comparison import Comparison, compare
 from conetheory.results.dataset import Result
+from conetheory.results.plan import CERTIFY, MEASURE, Plan
 from conetheory.rules.repro import reproduced, reproduced_inputs
-from conetheory.runs.settings import Settings, check_applies
-from conetheory.runs.stages import STAGES, Case, Certify, Check, Measure, Predict, Stage
+from conetheory.runs.plan import planned
+from conetheory.runs.settings import PLANNED, Settings, check_applies
+from conetheory.runs.stages import Case, Stage, certifiable, stage, unpredicted
 
 Save = Callable[[Comparison, tuple[str, ...]], Any]
+Told = Callable[[str], Any]
 
 
 def run(
@@ -33,19 +39,21 @@ def run(
     *,
     save: Save | None = None,
     begun: Comparison | None = None,
-    left: Sequence[str] = STAGES,
+    left: Sequence[str] | None = None,
+    told: Told = lambda line: None,
 ) -> Comparison:
-    """Measure, predict, certify and compare one method on `(N, C, H, W)` images.
+    """Measure, predict, certify and compare one method on `(N, C, H, W)` images, by the plan (`runs.plan`).
 
     save: is given what there is when a stage is done, and the names of those that are left. begun, left:
-    such a pair of an earlier run with the same settings, which is then finished.
+    such a pair of an earlier run with the same settings, which is then finished. told: is given a line on
+    what the plan leaves out.
     """
     network = as_network(network, shape_of(images))
-    return _Run(network, images, method, settings, progress, begun).finished(left, save)
+    return _Run(network, images, method, settings, progress, begun).finished(left, save, told)
 
 
 class _Run:
-    """The stages of one method, and what they have found so far."""
+    """The stages of one method, and what they have found so far: of the earlier run, then of each stage."""
 
     def __init__(
         self,
@@ -56,75 +64,86 @@ class _Run:
         progress: Progress,
         begun: Comparison | None,
     ) -> None:
-        s = self.settings = settings
-        self.network, self.name, self.progress = network.to(device=s.device), method, progress
-        self.images, self.begun = reproduced_inputs(self.network, images, s.repro), begun
-        self.method = reproduced(method, s.repro, parameters=s.parameters)
-        check_applies(self.method, s)
-        self.measure, self.predict = Measure(self.method, s), Predict(self.method, s)
-        self.certify = Certify(self.method, s)
-        self.check = Check(self.certify, s)
+        self.network, self.name, self.progress = network.to(device=settings.device), method, progress
+        self.images = reproduced_inputs(self.network, images, settings.repro)
+        self.method = reproduced(method, settings.repro, parameters=settings.parameters)
+        check_applies(self.method, settings)
+        self.asked = self.settings = settings
+        first = self._chain(self.images[:1])
+        self.plan = planned(first, settings, certifiable=certifiable(first, settings))
+        if not self.plan.stages:
+            raise InputError(f"the budget affords nothing: {self.plan.text()}")
+        self.settings = _by_plan(settings, self.plan)
+        self.stages = [stage(name, self.settings) for name in self.plan.stages]
+        self.open = Case(0, first, self.settings, progress)  # the image that was seen last
+        self.results: list[Result] = [] if begun is None else [begun]
 
-    def finished(self, left: Sequence[str], save: Save | None) -> Comparison:
-        if "measure" in left and self.settings.measure:
-            self._measure()
-            if save is not None:
-                save(self.found(), STAGES[1:])
-        singly = [stage for stage in (self.predict, self.certify, self.check) if stage.name in left]
-        numbers = [n for n in self._order() if any(stage.wants(n) for stage in singly)]
-        for done, number in enumerate(numbers, 1):
-            self._case(number, singly, save if done == len(numbers) else None)
-            self.progress(f"{self.name}: theory", done, len(numbers))
+    def finished(self, left: Sequence[str] | None, save: Save | None, told: Told) -> Comparison:
+        todo = [one for one in self.stages if left is None or one.name in left]
+        seconds: float | None = None  # a pass
+        for number, one in enumerate(todo):
+            began = time.perf_counter()
+            self._through(one)
+            if (result := one.result()) is not None:
+                self.results.append(result)
+            if one.name == MEASURE:
+                seconds = (time.perf_counter() - began) / max(self._cost(MEASURE), 1.0)
+            if save is not None and number < len(todo) - 1:
+                save(self.found(), tuple(later.name for later in todo[number + 1 :]))
+        if said := self.plan.text(seconds):
+            told(f"{self.name}: {said}")
         return self.found()
 
-    def _measure(self) -> None:
-        """Images in batches; whole maps one at a time."""
-        size = self.settings.batch if self.method.backpropagated else 1
-        for first in range(0, len(self.images), size):
-            batch = self.images[first : first + size]
-            self.measure.add(Case(first, self._chain(batch), self.settings, self.progress))
-            self.progress(self.name, first + len(batch), len(self.images))
+    def _cost(self, name: str) -> float:
+        """Passes of a stage over all of its images."""
+        (step,) = (step for step in self.plan.steps if step.stage == name)
+        return step.passes * len(self.images)
 
-    def _order(self) -> list[int]:
-        """The images, those that are certified last: their columns serve predictions and certificates."""
-        return sorted(range(len(self.images)), key=self.settings.certifies)
+    def _through(self, one: Stage) -> None:
+        """All images of a stage, in batches while they are only measured; the one that is open first."""
+        size = self.settings.batch if one.name == MEASURE and self.method.backpropagated else 1
+        numbers = [n for n in range(0, len(self.images), size) if one.wants(n)]
+        if one.name != MEASURE:  # those that are certified last: their columns serve predictions too
+            numbers.sort(key=lambda n: (n != self.open.number, self.settings.certifies(n)))
+        for done, number in enumerate(numbers, 1):
+            one.add(self._case(number, size))
+            self.progress(f"{self.name}: {one.name}", done, len(numbers))
 
-    def _case(self, number: int, stages: Sequence[Stage], save: Save | None) -> None:
-        """One image through stages; what was predicted is saved before the last one is certified."""
-        chain = self._chain(self.images[number : number + 1])
-        certified = self.settings.certifies(number) and self._certifiable(chain)
-        double = chain.double("cpu") if certified and isinstance(chain, RelevanceChain) else None
-        case = Case(number, chain, self.settings, self.progress, double)
-        for stage in stages:
-            if stage is self.certify and save is not None and self._parts():
-                save(self.found(), STAGES[2:])
-            if stage.wants(number):
-                stage.add(case)
+    def _case(self, number: int, size: int) -> Case:
+        """Some images from a number on; the last that was seen is kept."""
+        batch = self.images[number : number + size]
+        if self.open.number != number or len(self.open.chain) != len(batch):
+            self.open = Case(number, self._chain(batch), self.settings, self.progress)
+        return self.open
 
     def _chain(self, images: Tensor) -> RelevanceChain | ExplainerChain:
         s = self.settings
         return open_chain(self.network, images, self.method, dtype=s.dtype, device=s.device)
 
-    def _certifiable(self, chain: RelevanceChain | ExplainerChain) -> bool:
-        """A cone is kept; or what a signed chain allows is asked for, that is where nothing is measured."""
-        return self.method.nonnegative or (not self.settings.measure and bounded(chain) is None)
-
     def found(self) -> Comparison:
-        """What there is so far: of the earlier run, then of each stage."""
-        parts = self._parts()
-        base = self._with_reasons(parts[0])
-        found = compare(base, *parts[1:])
+        """What there is so far, compared."""
+        base = self._with_reasons(self.results[0])
+        found = compare(base, *self.results[1:])
         repro = ", ".join(self.settings.repro)
         return Comparison(found.dataset.assign_attrs(repro=repro)) if repro else found
 
-    def _parts(self) -> list[Result]:
-        results = [stage.result() for stage in (self.measure, self.predict, self.certify)]
-        return [part for part in (self.begun, *results) if part is not None]
-
     def _with_reasons(self, result: Result) -> Result:
-        """Why theories say nothing about this method, one line for each."""
-        if not self.predict.reasons:
-            return result
-        data = result.dataset.copy()
-        data[schema.NOT_PREDICTED.name] = (("method",), np.array([self.predict.reasons], dtype=object))
+        """With the plan, why no theory says anything about this method, and why nothing is certified."""
+        data = self.plan.onto(result.dataset)
+        names = usual() if self.asked.theories is None else self.asked.theories
+        if reasons := unpredicted(self.method, names) if names else "":
+            data[schema.NOT_PREDICTED.name] = (("method",), np.array([reasons], dtype=object))
+        for step in self.plan.left_out:
+            if step.stage == CERTIFY:
+                reason = np.full((1, data.sizes["start"]), f"left out: {step.text()}", dtype=object)
+                data[schema.REASONS[0].name] = (("method", "start"), reason)
         return type(result)(data)
+
+
+def _by_plan(settings: Settings, plan: Plan) -> Settings:
+    """The settings with what is run in place of what may be."""
+    certify = settings.certify
+    if certify == PLANNED:
+        certify = int(CERTIFY in plan.stages)
+    theories = tuple(name for name in plan.stages if name not in (MEASURE, CERTIFY))
+    return replace(settings, theories=theories, certify=certify)

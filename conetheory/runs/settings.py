@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from conetheory.counts import VECTORS, checked_seed, checked_whole
 from conetheory.errors import InputError
-from conetheory.predict.registry import applies, find, theories, usual
+from conetheory.predict.registry import applies, find, theories
 from conetheory.rules.registry import Method
+
+PLANNED = "planned"  # certificates: of one image, where the budget affords them
 
 
 @dataclass(frozen=True)
 class Settings:
     """starts: layers. vectors: per image and start. bootstrap: replicates for the band of the median.
-    layers: to say something about (None: the network's). theories: by name. predict, certify: images, from
-    the first, that are predicted and certified (None: all); a theory of the drawn vectors sees all of them.
+    layers: to say something about (None: the network's). theories: by name (None: the usual ones that the
+    budget affords). predict, certify: images, from the first, that are predicted and certified (None: all;
+    certify by default: one, where the budget affords it); a theory of the drawn vectors sees all of them.
+    budget: of `runs.plan`, in vectors through the chain for each image (None: ten times what measuring
+    costs); what is asked for by name it does not limit.
     positions: locations per layer and image for theories and certificates (None: what is affordable).
     parameters: of the rule. repro: choices of the paper's own code (`rules.repro.CHOICES`). batch: images
     that share a chain while they are measured; no result depends on it.
@@ -30,9 +35,10 @@ class Settings:
     seed: int = 0
     bootstrap: int = 100
     layers: tuple[str, ...] | None = None
-    theories: tuple[str, ...] = field(default_factory=usual)
+    theories: tuple[str, ...] | None = None
     predict: int | None = None
-    certify: int | None = 1
+    certify: int | Literal["planned"] | None = PLANNED
+    budget: float | None = None
     positions: int | None = None
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
@@ -49,17 +55,19 @@ class Settings:
         least = {"bootstrap": 0, "batch": 1, "predict": 0, "certify": 0, "positions": 1}
         for name, lowest in least.items():
             value = getattr(self, name)
-            if value is not None or name in ("bootstrap", "batch"):
+            if (value is not None and value != PLANNED) or name in ("bootstrap", "batch"):
                 plain[name] = checked_whole(value, name, lowest)
         for name, value in plain.items():  # numpy's own integers are no JSON
             object.__setattr__(self, name, value)
-        if not self.measure and not self.theories and self.certify == 0:
+        if self.budget is not None and not self.budget >= 0:
+            raise InputError(f"budget must be at least 0 vectors, not {self.budget}")
+        if not self.measure and self.theories == () and self.certify == 0:
             raise InputError("nothing is asked for: neither to measure nor to predict nor to certify")
-        for name in self.theories:
+        for name in self.theories or ():
             find(name)
 
     def certifies(self, number: int) -> bool:
-        return _among(number, self.certify)
+        return _among(number, 1 if self.certify == PLANNED else self.certify)
 
     def predicts(self, number: int) -> bool:
         return _among(number, self.predict)

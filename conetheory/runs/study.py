@@ -80,6 +80,7 @@ class Study(Request):
 
     def _computed(self, method: str, progress: Progress, **options: Any) -> Comparison:
         settings = replace(self.settings, parameters=self.methods[method])
+        options |= {"told": note}
         return one_method.run(self.network, self.images.tensor, method, settings, progress, **options)
 
     def _identity(self, method: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conetheory.schema.kinds import BANDED, COUNT, DIMS, NUMBER, SHARE, Side, Theory, Variable
+from conetheory.schema.kinds import BANDED, COUNT, DIMS, NUMBER, SHARE, STAGE, Side, Theory, Variable
 
 # What evidence can be of, and what it is called where it is missing.
 KINDS = {
@@ -134,6 +134,14 @@ REASONS = (
     ),
 )
 NOT_PREDICTED = Variable("not_predicted", "no theory here", "why no theory applies", ("method",), "", "text")
+
+# What is run, each stage with its cost as it was counted before; the labels are the fields of a step.
+_STAGES = ("method", STAGE)
+PLAN = (
+    Variable("plan_passes", "passes", "cost for an image, in vectors sent down", _STAGES, COUNT, "estimate"),
+    Variable("plan_bytes", "bytes", "memory at the peak, beside network and chain", _STAGES, "B", "estimate"),
+    Variable("plan_runs", "runs", "whether the stage is run", _STAGES, NUMBER, "exact"),
+)
 
 # What the theory `origin` says of each layer beside its prediction; pixels are locations of its cut.
 TRANSIENT, GRADIENT = "origin_transient_share", "origin_gradient_share"

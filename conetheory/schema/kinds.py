@@ -13,22 +13,23 @@ BANDED = (*DIMS, "side")
 ABOVE, CROSSING = "above", "crossing"  # of a layer: the one whose relevance it gets, and what lies between
 # coordinates that describe others, and number nothing
 LABELS = ("label", "depth", "rule", "family", ABOVE, CROSSING)
+STAGE = "stage"  # of a plan: measure, a theory by name, certify
 RESIDUAL, PROJECTION, STRIDE = "residual block", "projection block", ", stride "  # in crossings
 WEIGHTS = "network_weights_sha256"  # the attribute that tells networks apart
 UNNAMED = "unnamed"  # a network that nobody named
 DEFICIT, DECADES, COUNT, SHARE, NUMBER = "1 - |cos|", "decades", "count", "share", "1"
 
-Side = Literal["measured", "estimate", "upper", "exact", "text"]
+Side = Literal["measured", "estimate", "lower", "upper", "exact", "text"]
 
 
 @dataclass(frozen=True)
 class Variable:
     """label: at the head of a column. meaning: in a sentence. dims: beside what its dataset always has.
 
-    side: `measured` from a sample, `estimate` without a guarantee, `upper` a bound that is certain or holds
-    with the stated probability, `exact` a count or what was asked for, `text` a reason.
+    side: `measured` from a sample, `estimate` without a guarantee, `lower` and `upper` bounds that are
+    certain or hold with the stated probability, `exact` a count or what was asked for, `text` a reason.
     part: of `KINDS`, for what a comparison is made of. theory, rank: of a prediction, the theory's name and
-    its place among theories.
+    its place among theories. theorem: what it rests on, by its id in `theory.theorems`.
     """
 
     name: str
@@ -40,12 +41,14 @@ class Variable:
     part: str = ""
     theory: str = ""
     rank: int = -1
+    theorem: str = ""
 
     @property
     def attributes(self) -> dict[str, Any]:
         """As files carry it."""
         said = {"long_name": self.meaning, "units": self.unit, "label": self.label, "side": self.side}
         said |= {"part": self.part} if self.part else {}
+        said |= {"theorem": self.theorem} if self.theorem else {}
         return said | ({"theory": self.theory, "rank": self.rank} if self.theory else {})
 
 

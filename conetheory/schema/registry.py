@@ -16,17 +16,19 @@ from conetheory.schema.declared import (
     MEASURED_VARIABLES,
     NOT_PREDICTED,
     ORIGIN,
+    PLAN,
     REASONS,
     SANITY,
 )
 from conetheory.schema.kinds import DIMS, VERSION, Theory, Variable
+from conetheory.schema.rates import RATES
 
 _PARTS = {"measured": MEASURED_VARIABLES, "certified": CERTIFIED}
 _DECLARED: dict[str, Variable] = {
     v.name: v
     for v in (
         *(replace(v, part=part) for part, group in _PARTS.items() for v in group),
-        *(*REASONS, NOT_PREDICTED, *ORIGIN, *CLASSES, *SANITY, *MAPS),
+        *(*REASONS, NOT_PREDICTED, *ORIGIN, *PLAN, *CLASSES, *SANITY, *MAPS, *RATES),
         *(v for theory in BEFORE for v in theory.variables),
     )
 }
@@ -47,7 +49,7 @@ def variable(name: str, attributes: Mapping[str, Any] | None = None) -> Variable
     """What is known of a variable: as declared, else by its attributes in a file; None where nothing is."""
     said = attributes or {}
     if "side" in said and name not in _DECLARED:
-        texts = {k: str(said[k]) for k in ("label", "side", "part") if k in said}
+        texts = {k: str(said[k]) for k in ("label", "side", "part", "theorem") if k in said}
         place = {"theory": str(said["theory"]), "rank": int(said["rank"])} if "theory" in said else {}
         return Variable(name, meaning=str(said["long_name"]), unit=str(said["units"]), **texts, **place)
     return _DECLARED.get(name)

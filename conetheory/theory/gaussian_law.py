@@ -26,8 +26,7 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device
-from scipy import special
-from scipy.stats import qmc
+from scipy import linalg, special
 
 from conetheory.errors import InputError
 from conetheory.theory.records import Estimate
@@ -35,7 +34,8 @@ from conetheory.theory.records import Estimate
 _TILE = 1 << 22  # float64 numbers held by one temporary
 _SEED = 20200713
 _REPLICATES = 8
-_POINTS = 1024  # per replicate
+_POINTS = 1024  # per replicate; a power of two, as are those of mixtures
+_MIXED, _FEWEST = 64, 128  # spectra of a mixture from which on each has fewer points, and down to how many
 _LEAST = 1 / (_REPLICATES * _POINTS)  # what one node weighs: no smaller probability is resolved
 _FEW = 64  # nodes below which the spread of the replicates is no guide to the error of a tail
 _METHOD = "rotation-conditioned quasi-Monte Carlo"
@@ -140,12 +140,13 @@ def mixture_deficit_quantile(singular_values: Any, q: float = 0.5, weights: Any 
     many = xp.nonzero(tail > 0)[0]
     ratios, weights, tail = ratios[many, :], weights[many], tail[many]
     low, step, bins = _grid(xp, tail, shared=True)
+    points = _points_of_each(ratios.shape[0])
     histogram, done = 0.0, 0
-    for part in _tiles(ratios):
+    for part in _tiles(ratios, points):
         share = weights[done : done + part.shape[0]]
-        histogram = histogram + _histogram(xp, *_log_deltas(xp, part), low, step, bins, share)
+        histogram = histogram + _histogram(xp, *_log_deltas(xp, part, points), low, step, bins, share)
         done += part.shape[0]
-    value, error = _solve(xp, histogram, low, step, q - certain)
+    value, error = _solve(xp, histogram, low, step, q - certain, points)
     return Estimate(value[0], error[0], _METHOD)
 
 
@@ -186,22 +187,30 @@ def _deficit_of_tangent(xp: Any, log_tau: Any) -> Any:
     return tau2 / (secant * (1 + secant))
 
 
-def _tiles(weights: Any) -> Any:
+def _points_of_each(spectra: int) -> int:
+    """Nodes a replicate for each spectrum of a mixture: the more there are, the less each of them weighs."""
+    most = max(_FEWEST, _POINTS * _MIXED // max(spectra, 1))
+    return min(_POINTS, 1 << (most.bit_length() - 1))
+
+
+def _tiles(weights: Any, points: int = _POINTS) -> Any:
     xp = array_namespace(weights)
     flat = xp.reshape(weights, (-1, weights.shape[-1]))
-    step = max(1, _TILE // (_REPLICATES * _POINTS))
+    step = max(1, _TILE // (_REPLICATES * points))
     for start in range(0, max(1, flat.shape[0]), step):
         yield flat[start : start + step, :]
 
 
 @lru_cache(maxsize=2)
 def _nodes(tails: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """|z_1|^2 and its weights, (replicates, points); the tail's (g^2, h^2, g h), (replicates, 3 points,
+    """|z_1|^2 and its weights, (replicates, points); the tail's (g^2, h^2, g h), (replicates, 3, points,
     tails).
 
     |z_1|^2 / 2 is exponential, and the mean has a |z_1|^-1 singularity at zero: with probability of being
     below written as s^2 and weight 2 s, s uniform, the integrand is bounded.
     """
+    from scipy.stats import qmc  # here: its import takes a second
+
     lead, weights = np.empty((2, _REPLICATES, _POINTS))
     products = np.empty((_REPLICATES, 3, _POINTS, tails))
     for k in range(_REPLICATES):
@@ -209,16 +218,16 @@ def _nodes(tails: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         u = qmc.Sobol(2 * tails + 1, rng=np.random.default_rng([_SEED, k])).random(_POINTS)
         u = u * (1 - 2.0**-30) + 2.0**-31
         lead[k] = -2 * np.log1p(-(u[:, 0] ** 2))
-        weights[k] = u[:, 0] / u[:, 0].sum()
+        weights[k] = u[:, 0]
         g, h = special.ndtri(u[:, 1::2]), special.ndtri(u[:, 2::2])
         products[k] = g * g, h * h, g * h
-    return lead, weights, products.reshape(_REPLICATES, 3 * _POINTS, tails)
+    return lead, weights, products
 
 
-def _log_deltas(xp: Any, weights: Any) -> tuple[Any, Any]:
+def _log_deltas(xp: Any, weights: Any, points: int = _POINTS) -> tuple[Any, Any]:
     """log delta at every node, (batch, replicates, points), and the nodes' mass, (replicates, points).
 
-    weights: squared ratios (batch, r), descending.
+    weights: squared ratios (batch, r), descending. points: the first so many of each replicate.
 
     The first row of N is turned onto the first axis, so W = |z_1|^2 e e^T + tail: the leading direction
     enters det W only through the product |z_1|^2 * tail_22, and nothing of order one is subtracted.
@@ -228,11 +237,12 @@ def _log_deltas(xp: Any, weights: Any) -> tuple[Any, Any]:
     least = 1e-9 / weights.shape[-1] * xp.sum(weights[:, 1:], axis=-1, keepdims=True)
     tails = int(xp.sum(xp.astype(xp.any(weights[:, 1:] > least, axis=0), xp.int64)))
     lead, mass, products = (xp.asarray(z, device=device(weights)) for z in _nodes(room))
+    lead, mass = lead[:, :points], mass[:, :points]
+    mass = mass / xp.sum(mass, axis=-1, keepdims=True)
     rest = xp.matrix_transpose(weights[:, 1 : 1 + tails])
     out = []
     for k in range(_REPLICATES):
-        tail = xp.matmul(products[k, :, :tails], rest)  # (3 points, batch)
-        gg, hh, gh = (tail[i * _POINTS : (i + 1) * _POINTS, :] for i in range(3))
+        gg, hh, gh = (xp.matmul(products[k, i, :points, :tails], rest) for i in range(3))  # (points, batch)
         head = lead[k, :, None]
         # Cauchy-Schwarz: the difference is nonnegative; rounding of its far smaller terms must not undo it.
         determinant = head * hh + xp.clip(gg * hh - gh * gh, min=0.0)
@@ -308,12 +318,13 @@ def _histogram(xp: Any, logs: Any, mass: Any, low: Any, step: float, bins: int, 
     return xp.reshape(counts, (-1, replicates, bins))
 
 
-def _solve(xp: Any, histogram: Any, low: Any, step: float, q: float) -> tuple[Any, Any]:
+def _solve(
+    xp: Any, histogram: Any, low: Any, step: float, q: float, points: int = _POINTS
+) -> tuple[Any, Any]:
     """The deficit at which the binned law reaches q, and its standard error, for each histogram."""
     bins = histogram.shape[-1]
-    lag = np.arange(bins)[None, :] - np.arange(bins)[:, None]
-    kernel = np.where(lag > 0, np.arccos(np.exp(-step * np.maximum(lag, 0))) * (2 / math.pi), 0.0)
-    kernel = xp.asarray(kernel, device=device(histogram))
+    law = np.arccos(np.exp(-step * np.arange(bins))) * (2 / math.pi)  # by how many bins delta lies below
+    kernel = xp.asarray(linalg.toeplitz(np.zeros(bins), law), device=device(histogram))
     pooled = xp.matmul(xp.mean(histogram, axis=1), kernel)  # (batch, levels)
     j = xp.clip(xp.sum(xp.astype(pooled < q, xp.int64), axis=-1), min=1, max=bins - 1)[:, None]
     below, above = (xp.take_along_axis(pooled, i, axis=-1)[:, 0] for i in (j - 1, j))
@@ -321,8 +332,9 @@ def _solve(xp: Any, histogram: Any, low: Any, step: float, q: float) -> tuple[An
     log_tau = low + step * (xp.astype(j[:, 0], xp.float64) - 1 + fraction)
     columns = xp.permute_dims(kernel[:, j[:, 0]], (1, 0))
     _, spread = _mean_and_error(xp, xp.matmul(histogram, columns[..., None])[..., 0])
-    if q < _FEW * _LEAST:  # as for the law: so few nodes can't tell
-        spread = xp.clip(spread, min=_LEAST)
+    least = 1 / (_REPLICATES * points)
+    if q < _FEW * least:  # as for the law: so few nodes can't tell
+        spread = xp.clip(spread, min=least)
     value = _deficit_of_tangent(xp, log_tau)
     # d log(deficit) / d log(tan) = (1 + cos) cos <= 2
     cosine = 1 - value

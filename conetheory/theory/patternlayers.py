@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from scipy.sparse.linalg import svds
 
 from conetheory.errors import InputError
 from conetheory.theory.randomlayers import pattern_weighted, rate
@@ -96,6 +95,8 @@ def leading(M: np.ndarray) -> tuple[float, float]:
     if M.ndim != 2 or 0 in M.shape or not np.isfinite(M).all():
         raise InputError(f"singular values need a finite matrix with rows and columns, not shape {M.shape}")
     if min(M.shape) > 100:
+        from scipy.sparse.linalg import svds  # here: its import takes half a second
+
         found = svds(M, 2, v0=np.ones(min(M.shape)), return_singular_vectors=False)
         sigma = np.sort(cast(np.ndarray, found))[::-1]  # scipy declares no types: the vectors are inferred
     else:

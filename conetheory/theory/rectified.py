@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import ndtr, owens_t
 
 from conetheory.errors import InputError
@@ -109,5 +108,7 @@ def threshold_keeping(moments: Moments, activation: np.ndarray, share: float) ->
 
     if excess(0.0) <= 0:
         return np.zeros_like(size)
+    from scipy.optimize import brentq  # here: its import takes half a second
+
     top = float((size * (np.abs(moments.mean) + 40 * sigma)).max())
     return cast(float, brentq(excess, 0.0, top, rtol=np.float64(1e-6))) / size  # no full output

@@ -35,7 +35,6 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, owens_t
 
 from conetheory.errors import InputError
@@ -119,6 +118,8 @@ def relu_rate(layer: RandomLayer, inputs: int) -> tuple[float, float]:
         h = scale * ones
         B = _second(h, -h)
         return float(_first(h, -h) / math.sqrt(B)) - ones if B > 0 else -ones
+
+    from scipy.optimize import brentq  # here: its import takes half a second
 
     h = scale * cast(float, brentq(excess, 0.0, 1.0, xtol=1e-16))  # no full output, which is inferred too
     return h, float(ndtr(h) / _second(h, -h))

@@ -24,11 +24,13 @@ Functions take arrays of any Array-API namespace with integer indexing (numpy, t
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from array_api_compat import array_namespace, device
 
-BLOCK = 2**17  # numbers of K that are worked on at a time
+BLOCK = 2**17  # numbers that are worked on at a time
+ROWS = 64  # rows of K that are made at a time
 LEADING = 31  # eigenvalues of a layer's covariance that enter its law
 
 
@@ -76,20 +78,21 @@ def transported(K: Any, t: Any, heard: Any) -> Any:
 
 
 def _rows(xp: Any, K: Any, t: Any, heard: Any) -> Any:
-    """`t K`, some rows at a time: on a CPU they stay in the cache."""
+    """`t K`, as a product of small full matrices: consecutive locations hear rows of K that lie together."""
     residues, size = t.shape
     t = xp.astype(t, xp.float64)
     if residues == 1 and size == K.shape[0]:
         return t[0][:, None] * K
-    step = max(1, BLOCK // K.shape[1]) if str(device(K)) == "cpu" else size
-    parts = []
-    for first in range(0, size, step):
-        rows, weights = heard[:, first : first + step], t[:, first : first + step, None]
-        part = weights[0] * K[rows[0], :]
-        for k in range(1, residues):
-            part += weights[k] * K[rows[k], :]
-        parts.append(part)
-    return xp.concat(parts, axis=0)
+    found = xp.empty((size, K.shape[1]), dtype=xp.float64, device=device(K))
+    for first in range(0, size, ROWS):
+        rows, weights = heard[:, first : first + ROWS], t[:, first : first + ROWS]
+        low, high = int(xp.min(rows)), int(xp.max(rows)) + 1
+        full = xp.zeros((rows.shape[1], high - low), dtype=xp.float64, device=device(K))
+        here = xp.arange(rows.shape[1], device=device(K))
+        for k in range(residues):
+            full[here, rows[k] - low] += weights[k]
+        found[first : first + ROWS, :] = full @ K[low:high, :]
+    return found
 
 
 def injected(D: Any, t: Any, c: Any, near: Any) -> Any:
@@ -98,11 +101,11 @@ def injected(D: Any, t: Any, c: Any, near: Any) -> Any:
     near: `neighbours(K, heard)`.
     """
     xp = array_namespace(D)
-    E = xp.astype(D - t[:, None, :] * c[None], xp.float64)
-    total = xp.zeros_like(E[0])
-    for k in range(E.shape[0]):
-        total = total + E[k] * xp.sum(near[k][:, None, :] * E, axis=0)
-    return xp.clip(total, min=0.0)
+    parts = []
+    for here in _blocks(D):
+        E = _by_location(D[..., here] - t[:, None, here] * c[None, :, here])
+        parts.append(xp.sum(E * (xp.permute_dims(near[..., here], (2, 0, 1)) @ E), axis=1))
+    return xp.clip(xp.permute_dims(xp.concat(parts, axis=0), (1, 0)), min=0.0)
 
 
 def handed_over(psi: Any, v: Any, b: Any) -> Any:
@@ -113,13 +116,30 @@ def handed_over(psi: Any, v: Any, b: Any) -> Any:
     before the condition, v their variances before it. Below a start there is only v after it: O(1/n) too low.
     """
     xp = array_namespace(psi)
-    psi, v, b = (xp.astype(x, xp.float64) for x in (psi, v, b))
-    mean = xp.sum(psi * (v * b), axis=1)
+    v, b = (xp.astype(x, xp.float64) for x in (v, b))
     scale = xp.sum(b * b * v, axis=0)
     safe = xp.where(scale > 0, scale, xp.ones_like(scale))
-    share = mean / safe
-    covariance = xp.stack([xp.sum(psi * (one * v), axis=1) for one in psi])
-    return covariance - share[:, None, :] * mean[None, :, :]
+    parts = []
+    for here in _blocks(psi):
+        rows = _by_location(psi[..., here])
+        spread = rows * _by_location(v[None, :, here])
+        mean = spread @ xp.permute_dims(_by_location(b[None, :, here]), (0, 2, 1))
+        across = mean @ xp.permute_dims(mean, (0, 2, 1)) / safe[here][:, None, None]
+        parts.append(spread @ xp.permute_dims(rows, (0, 2, 1)) - across)
+    return xp.permute_dims(xp.concat(parts, axis=0), (1, 2, 0))
+
+
+def _blocks(x: Any) -> list[slice]:
+    """Locations some at a time: what is made of x, (vectors, channels, locations), stays in a CPU's cache."""
+    *others, size = x.shape
+    step = max(1, BLOCK // math.prod(others)) if str(device(x)) == "cpu" else size
+    return [slice(first, first + step) for first in range(0, size, step)]
+
+
+def _by_location(x: Any) -> Any:
+    """(vectors, channels, locations) as (locations, vectors, channels), in float64."""
+    xp = array_namespace(x)
+    return xp.astype(xp.permute_dims(x, (2, 0, 1)), xp.float64)
 
 
 def local_spectrum(D: Any, near: Any, v: Any, fields: Any = None) -> Any:

@@ -204,7 +204,8 @@ def leading_singular_values(
         V, W, T = (
             x if y is None else xp.concat([y, x], axis=-1) for y, x in ((V, fresh), (W, image), (T, back))
         )
-        U, s, Zt = xp.linalg.svd(W, full_matrices=False)
+        Q, R = xp.linalg.qr(W)  # W is tall: the SVD of R costs nothing beside it
+        U, s, Zt = xp.linalg.svd(R, full_matrices=False)
         k = min(count, int(s.shape[-1]))
         Z = xp.matrix_transpose(Zt)[..., :, :k]
         right, top = V @ Z, s[..., None, :k]
@@ -220,7 +221,7 @@ def leading_singular_values(
         unseen = frobenius**2 - xp.sum(s**2, axis=-1)
         upper = xp.sqrt(s[..., :k] ** 2 + xp.where(unseen > 0, unseen, xp.zeros_like(unseen))[..., None])
     reached = reached or spent == 0  # the whole space is spanned: exact
-    left = U[..., :, :k]
+    left = Q @ U[..., :, :k]
     return SingularValues(
         s[..., :k], upper, residual, _miss_probability(n, step, rtol), left, right, step, reached
     )

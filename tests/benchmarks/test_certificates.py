@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from conetheory import networks
-from conetheory.certify.cost import cost
 
 CERTIFY = """
 import resource, time, torch
@@ -42,14 +42,15 @@ def test_certificates_of_squeezenet(benchmark):
         command = [sys.executable, "-c", CERTIFY]
         found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         bounded, checked, cpu, peak = (round(float(number), 2) for number in found)
-        predicted = cost(networks.load("squeezenet1_1", "random:0").graph, "logits")
+        chain = RelevanceChain(networks.load("squeezenet1_1", "random:0"), torch.zeros(1, 3, 224, 224))
+        predicted = certificate_cost(chain, "logits")
         benchmark.extra_info.update(
             seconds=checked,
             bounded_s=bounded,
             cpu_s=cpu,
             peak_gib=peak,
             predicted_passes=round(predicted.passes),
-            predicted_gib=round(predicted.memory / 2**30, 2),
+            predicted_gib=round(predicted.bytes / 2**30, 2),
         )
 
     benchmark.pedantic(run, rounds=1)

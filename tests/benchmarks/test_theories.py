@@ -28,7 +28,9 @@ METHODS = ("lrp-alpha1beta0", "lrp-alpha2beta1")
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return networks.load(vgg16(weights=None).eval().requires_grad_(False))
+    network = networks.load(vgg16(weights=None).eval().requires_grad_(False))
+    RelevanceChain(network, torch.randn(1, 3, 224, 224))  # a first pass makes what later ones find made
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def test_measurement(benchmark, network, image, method):
     def run():
         CscMeter([START], vectors=VECTORS).add(RelevanceChain(network, image, method))
 
-    benchmark.pedantic(run, rounds=2, warmup_rounds=1)
+    benchmark.pedantic(run, rounds=1)
 
 
 @pytest.mark.benchmark(group="theories")

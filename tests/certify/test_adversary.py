@@ -11,6 +11,7 @@ from conetheory.certify import certifier
 from tests.certify import adversary, exhaustive
 from tests.certify.adversary import HARD, METHODS, PARTS, attacks
 
+SOME = [*range(0, 240, 3), *range(HARD, HARD + 20)]
 HUNDREDS = [*range(240), *range(HARD, HARD + 60)]
 THOUSANDS = [*range(2400), *range(HARD, HARD + 600)]
 ALWAYS = {"arriving", "dead", "deficit", "diameter", "gaussian", "every image", "tau_1", "map"}
@@ -29,7 +30,7 @@ def totals(seeds, whole=True):
 
 
 def test_no_certificate_is_contradicted():
-    kinds, rules = totals(HUNDREDS, whole=False)
+    kinds, rules = totals(SOME, whole=False)
     assert set(kinds) >= ALWAYS
     assert len(rules) == len(METHODS)
     for kind in ("deficit", "diameter", "tau_1", "map"):
@@ -39,7 +40,7 @@ def test_no_certificate_is_contradicted():
 
 @pytest.mark.slow
 def test_no_part_of_a_certificate_is_contradicted():
-    """Every part of each network's, of which the quick test takes one."""
+    """Every part of each network's, of which the quick test takes one of a third of them."""
     totals(HUNDREDS)
 
 

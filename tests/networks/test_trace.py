@@ -107,7 +107,23 @@ def test_structure():
     assert "permute" not in trace(seeded(BODIES["dead code"]), (3, 6, 6)).nodes
     collide = trace(seeded(BODIES["names that collide"]), (3, 6, 6))
     assert collide.shape(INPUT) == (3, 6, 6)
-    assert len(collide.nodes) == 5
+    assert list(collide.nodes) == ["input_1", "flatten", "fc", "fc_1", "fc_2"]
+
+
+def test_a_layer_is_named_after_its_module_and_other_calls_after_what_they_call_inside_it():
+    class Counted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv_2, self.conv, self.relu = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.ReLU()
+            self.add = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(self.conv(self.relu(x) + x).relu())
+            return self.add(self.conv_2(y)) + x.relu()
+
+    inner = ["relu", "add_1", "conv", "relu_1", "conv_1", "conv_2", "add", "relu_2", "add_2"]
+    nodes = trace(seeded(lambda: nn.Sequential(Counted(), Counted())), (3, 4, 4)).nodes
+    assert list(nodes) == [f"{part}.{name}" for part in (0, 1) for name in inner]
 
 
 def test_cuts_and_layers_of_a_residual_network():

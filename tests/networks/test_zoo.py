@@ -12,11 +12,13 @@ from PIL import Image
 from safetensors import safe_open
 from torch import nn
 from torchvision import models
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms._presets import ImageClassification
 
 from conetheory.errors import InputError, UnsupportedLayerError
-from conetheory.networks import load, names, sources
+from conetheory.networks import Network, load, names, presets, sources, trace
 from conetheory.networks.cifar10 import CLASSES, Cifar10CNN
-from conetheory.networks.preprocess import Preprocess
+from conetheory.networks.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from tests.networks.toys import BATCH_NORMS, random_images
 
 SMALL = (3, 64, 64)
@@ -61,8 +63,16 @@ def test_networks_with_auxiliary_heads_load_without_them(name):
     assert network.preprocess.mean == pytest.approx((0.485, 0.456, 0.406))  # untrained: nothing to transform
 
 
+def named(name: str) -> Network:
+    """The network without numbers in it, which its names don't need."""
+    with torch.device("meta"):
+        model = models.get_model(name).eval()
+    graph = presets.with_paper_names(trace(model, SMALL), model)
+    return Network(name, graph, None, Preprocess(), presets.STARTS.get(name, ("logits",)))
+
+
 def test_the_papers_names_in_vgg():
-    network = load("vgg16", "random:0", SMALL)
+    network = named("vgg16")
     assert network.starts == ("fc3", "fc1", "conv4_3", "conv3_3", "conv2_2")
     assert [network.resolve(start) for start in network.starts] == [
         *("classifier.6", "classifier.1", "features.22", "features.15", "features.8")
@@ -77,7 +87,7 @@ def test_the_papers_names_in_vgg():
 
 
 def test_the_papers_names_in_vgg_with_batch_norm():
-    network = load("vgg11_bn", "random:0", SMALL)
+    network = named("vgg11_bn")
     assert network.resolve("conv1_1") == "features.2"  # the ReLU behind the folded batch norm
     assert network.starts == ("logits",)
     assert "conv3_2" in network.graph.aliases
@@ -173,6 +183,16 @@ def test_preprocessing_for_another_size():
     assert network.preprocess(picture(20, 500)).shape == (3, 64, 96)
     with pytest.raises(InputError, match=r"^a picture of 2 x 500 pixels is too narrow to crop$"):
         network.preprocess(picture(2, 500))
+
+
+@pytest.mark.parametrize("name", InterpolationMode)
+def test_a_picture_is_preprocessed_as_torchvision_does_it(name):
+    """Also where it is smaller than the crop, by odd numbers of pixels, and is scaled up."""
+    for size, resize, crop in [((61, 40), 32, (32, 32)), ((40, 67), 53, (33, 24)), ((9, 8), 11, (20, 5))]:
+        options = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+        own = Preprocess(resize, crop, **options, interpolation=name.value)
+        theirs = ImageClassification(crop_size=crop, resize_size=resize, **options, interpolation=name)
+        torch.testing.assert_close(own(picture(*size)), theirs(picture(*size)), rtol=0, atol=0)
 
 
 def test_the_picture_comes_back_from_a_tensor():

@@ -45,7 +45,7 @@ def test_a_theory_is_one_file_of_30_lines():
 
 def test_a_registered_theory_is_in_every_table_figure_and_report(toys, capsys, tmp_path):
     out = ["--out", str(tmp_path / "out")]
-    asked = ["--theory", "toy", "--theory", "local-spectrum", "--method", "gradient", "--start", "conv3"]
+    asked = ["--theory", "toy", "--theory", "local-spectrum", "--method", "gradient", "--start", "conv2"]
     assert main(["compare", "cifar10_cnn", *REQUEST, *asked, *out]) == 0
     printed = capsys.readouterr().out
     assert "toy theory: |error|" in printed
@@ -138,7 +138,7 @@ def test_every_theory_says_what_it_is_and_what_it_costs(name):
     assert theory.label
     assert theory.__doc__
     assert set(theory.needs) <= set(supply.NEEDS)
-    assert theory("logits").passes(chain("small vgg")) > 0
+    assert theory("logits").cost(chain("small vgg")).passes > 0
     said = applies(name, get_method("occlusion"))
     assert isinstance(said, NotApplicable)
     assert schema.variable(registry.described(theory).predicted).label == theory.label

@@ -18,7 +18,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms.functional import gaussian_blur
 
 from conetheory.counts import checked_seed
 from conetheory.errors import InputError
@@ -121,7 +120,11 @@ def information(through: Tensor, blocked: Tensor, standardised: Tensor) -> Tenso
 def blur(x: Tensor, sigma: float) -> Tensor:
     """A Gaussian over height and width, cut off at two sigma, reflected at the border."""
     radius = [min(round(2 * sigma), n - 1) for n in (x.shape[-1], x.shape[-2])]
-    return gaussian_blur(x, [2 * r + 1 for r in radius], [sigma, sigma]) if max(radius) > 0 else x
+    if max(radius) == 0:
+        return x
+    from torchvision.transforms.functional import gaussian_blur  # here: its import takes seconds
+
+    return gaussian_blur(x, [2 * r + 1 for r in radius], [sigma, sigma])
 
 
 def channel_statistics(h: Tensor) -> tuple[Tensor, Tensor]:

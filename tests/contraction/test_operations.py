@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
-from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
 from conetheory.chain.layers import state_cuts
-from conetheory.contraction import Operation, Rates, block, layer, origins, rates, sofar
-from conetheory.contraction.budget import passes
-from conetheory.contraction.operation import is_own
+from conetheory.contraction import block, layer
 from conetheory.theory import cone, ergodicity
-from tests.toys import chain as toy_chain
-
-METHODS = ("lrp-alpha1beta0", "lrp-alpha2beta1", "lrp-gamma", "gradient")
-NETWORKS = ("small vgg", "residual with a signed branch", "average pool padded", "max pool overlapping")
-
-
-@cache
-def chain(network: str, method: str):
-    return toy_chain(network, method, count=1).double()
-
-
-def operations(found):
-    return [Operation.of(found, n, local) for n, local in found.crossed(found.graph.output) if is_own(n)]
+from tests.contraction.cases import METHODS, NETWORKS, chain, operations
 
 
 @pytest.fixture(params=[(n, m) for n in NETWORKS for m in METHODS], ids=" ".join)
@@ -136,10 +119,11 @@ def test_the_block_with_a_finite_diameter_is_the_shortest_one():
     for network in NETWORKS:
         found = chain(network, "lrp-alpha1beta0")
         cuts = state_cuts(found, "logits")
+        alive = block.arrivals(found, "logits")
         for bottom in cuts[1:]:
             one = block.finite_block(found, "logits", bottom, 0)
             for top in reversed(cuts[: cuts.index(bottom)]):
-                P = found.rows(bottom, [0], top)[0, 0].numpy()
+                P = found.rows(bottom, [0], top)[0, 0][:, alive[top].flatten()].numpy()
                 on = P[P.any(1)][:, P.any(0)]
                 finite = on.size > 0 and bool((on > 0).all())
                 assert finite == (top == one.top) or (one.top is None and on.size == 0)
@@ -149,98 +133,3 @@ def test_the_block_with_a_finite_diameter_is_the_shortest_one():
                     checked += 1
                     break
     assert checked >= 3
-
-
-def test_the_chain_so_far_has_its_singular_values(case):
-    for name in state_cuts(case, "logits")[1:]:
-        C = case.as_matrix("logits", name)
-        P = case.rows(name, [0], "logits")[0, 0].numpy()
-        for M, one in (
-            (C, sofar.whole_ratio(case, "logits", name)),
-            (P, sofar.local_ratio(case, "logits", name, 0)),
-        ):
-            values = np.linalg.svd(M, compute_uv=False)
-            if math.isnan(one.ratio):
-                assert len(values) < 2 or values[0] == 0
-            else:
-                ratios = values / values[0]
-                assert np.abs(ratios - one.ratio).min() <= one.residual + 2e-2
-                assert not one.reached or one.ratio == pytest.approx(ratios[1], abs=2e-2)
-
-
-def test_exponents_add_up_to_the_singular_values_of_the_chain(case):
-    """At most the leading values of the chain, and these themselves for as many probes as units."""
-    found = sofar.exponents(case, "logits")
-    for cut, one in found.items():
-        C = case.as_matrix("logits", cut)
-        values = np.linalg.svd(C, compute_uv=False)
-        if np.isfinite(one.sizes).all():
-            assert (one.sizes <= np.log(values[: len(one.sizes)]) + 1e-9).all()
-            if len(one.sizes) == C.shape[1]:
-                np.testing.assert_allclose(one.sizes, np.log(values[: len(one.sizes)]), atol=1e-6)
-
-
-@pytest.mark.parametrize("network", NETWORKS)
-def test_mixing_is_the_chi_square_contraction_of_the_dense_location_chain(network):
-    found = chain(network, "lrp-alpha1beta0")
-    cuts = state_cuts(found, "logits")
-    c0 = found.up(found.ones("input"), "input", "logits")
-    c = {"logits": c0} | {name: found.down(c0, "logits", name) for name in cuts[1:]}
-    c[cuts[0]] = c0
-    values = sofar.mixing(found, "logits")
-    known = 0
-    for top, bottom in pairwise(cuts):
-        if math.isnan(values[bottom]):
-            continue
-        above, below = (c[name][0, 0].flatten(1) for name in (top, bottom))
-        D = found.down(_columns(above, found.shape(top)), top, bottom)[0].flatten(2)
-        size = below.sum(0)
-        t = (D.sum(1) * torch.where(size > 0, 1 / size, 0.0)).numpy()  # (locations above, below)
-        w = (size > 0).double().numpy()
-        expected = ergodicity.chi_square_contraction(t, w / w.sum())
-        assert values[bottom] == pytest.approx(float(expected), rel=1e-3)
-        known += 1
-    assert known > 0
-
-
-def _columns(c: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """c at one location after the other, `(1, locations, *shape)`."""
-    eye = torch.eye(c.shape[1], dtype=c.dtype)
-    return (c[None] * eye[:, None]).reshape(1, -1, *shape)
-
-
-def test_origins_spread_as_exact_moments_say():
-    found = chain("small vgg", "lrp-alpha1beta0")
-    spread = origins.spreads(found, "logits")
-    assert spread
-    assert all(s.between <= s.variance + 1e-9 for s in spread.values() if not math.isnan(s.variance))
-
-
-def test_a_result_holds_a_record_for_each_operation(tmp_path):
-    found = rates(chain("small vgg", "lrp-alpha1beta0"), passes=math.inf)
-    again = Rates.load(found.save(tmp_path / "rates.nc"))
-    records = again.records
-    assert [r["layer"] for r in records] == [str(n) for n in found.dataset["layer"].values]
-    for record in records:
-        assert {"birkhoff", "tau_1", "sigma", "lyapunov", "origin", "walk"} <= set(record)
-        json.dumps(record, allow_nan=False)
-        sides = {record[k]["side"] for k in ("tau_1", "lyapunov", "walk")}
-        assert sides <= {"exact", "upper", "lower", "estimate", "measured", "absent"}
-    assert again.left_out == {}
-
-
-def test_a_budget_leaves_out_what_it_can_not_pay_and_names_it():
-    found = rates(chain("small vgg", "lrp-alpha1beta0"), passes=12)
-    assert found.left_out
-    assert all(cost > 0 for cost in found.left_out.values())
-    assert found.spent <= 12
-    everything = rates(chain("small vgg", "lrp-alpha1beta0"), passes=math.inf)
-    assert not everything.left_out
-
-
-def test_passes_add_up_along_a_chain():
-    found = chain("small vgg", "lrp-alpha1beta0")
-    cuts = state_cuts(found, "logits")
-    assert passes(found.graph, "logits", cuts[0], cuts[-1]) == pytest.approx(1)
-    parts = [passes(found.graph, "logits", a, b) for a, b in pairwise(cuts)]
-    assert sum(parts) == pytest.approx(1)
