@@ -7,7 +7,7 @@ reaches cost nothing: which they are is the image's matter, and half of them are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from conetheory.chain.streamed import ROOM, divided, sources
 from conetheory.networks.graph import INPUT, Graph
 
 LIVE = 0.5  # of the rows at a location
-PAIR = 4  # multiplications that a product of two vectors that are compared costs
+PAIR = 100  # multiplications that it costs to compare a number of a vector with that of another one
+WEIGHT = 30  # the same of a weight that is transformed for a sweep, however few the vectors are
+PREPARED, TRANSFORMED = 8, 30  # passes of single vectors: patterns and losses, which transform weights often
 DOUBLE = 2  # passes in float32 that one in float64 takes
 NUMBER = 8  # bytes
 
@@ -57,9 +59,11 @@ def certificate_cost(
         sent = sum(places[name] * graph.shape(name)[0] * part[name] for name in names)
         held = 2 * max((units * graph.shape(name)[0] for name in names), default=0)
     bounds = sum(bounding(alive[name], places[name], units) for name in names) / one
-    check, compared = _check(names, part, units, vectors)
+    weights = WEIGHT * _weights(graph, top) / one
+    check, compared = _check(names, part, weights, units, vectors)
     pairs = sum(places[name] * graph.shape(name)[0] for name in names) * compared**2 * PAIR / one
-    return Cost(DOUBLE * (sent + bounds + check + pairs), NUMBER * (held + _beside(graph)))
+    prepared = PREPARED + TRANSFORMED * weights
+    return Cost(DOUBLE * (prepared + sent + bounds + check + pairs), NUMBER * (held + _beside(graph)))
 
 
 def _columns(graph: Graph, top: str, numbers: dict[str, int], units: int) -> tuple[float, int]:
@@ -73,12 +77,20 @@ def _columns(graph: Graph, top: str, numbers: dict[str, int], units: int) -> tup
     return sent, held + 2 * max((whole[source] for source in above if source != top), default=0)
 
 
-def _check(names: Sequence[str], part: dict[str, float], units: int, vectors: int) -> tuple[float, int]:
+def _weights(graph: Graph, top: str) -> int:
+    """Weights on the way from the start to the input."""
+    held = (getattr(node.op, "weight", None) for node in graph.between(top, INPUT))
+    return sum(weight.numel() for weight in held if weight is not None)
+
+
+def _check(
+    names: Sequence[str], part: Mapping[str, float], weights: float, units: int, vectors: int
+) -> tuple[float, int]:
     """Passes of the check, and vectors that are compared at each location."""
     hot = units if units <= ONE_HOTS else min(2 * ONE_HOTS, 2 * len(names))
     spread = np.unique(np.linspace(0, len(names) - 1, OPTIMISED).astype(int)) if names else []
-    optimised = sum(4 * ROUNDS * part[names[i]] for i in spread)
-    return hot + 4 * vectors + optimised, hot + 2 * vectors
+    optimised = sum(2 * ROUNDS * (2 + weights) * part[names[i]] for i in spread)
+    return hot + 4 * vectors + weights + optimised, hot + 2 * vectors
 
 
 def _beside(graph: Graph) -> int:
