@@ -17,7 +17,7 @@ from conetheory.schema.registry import _DECLARED
 from tests.report import folders
 
 RESULTS = sorted((Path(__file__).parents[1] / "experiments" / "results").glob("*.nc"))
-SIDES = {"measured", "estimate", "upper", "exact", "text"}
+SIDES = {"measured", "estimate", "lower", "upper", "exact", "text"}
 
 
 def everything(tmp_path):
@@ -48,10 +48,11 @@ def test_every_variable_that_is_written_is_declared(tmp_path):
 
 
 def test_bounds_are_named_for_their_side():
-    declared = [v for v in _DECLARED.values() if v.side == "upper"]
-    assert len(declared) > 8
-    assert all("_upper" in v.name for v in declared)
-    assert not any("_upper" in v.name for v in _DECLARED.values() if v.side != "upper")
+    for side, least in (("upper", 8), ("lower", 2)):
+        declared = [v for v in _DECLARED.values() if v.side == side]
+        assert len(declared) > least
+        assert all(f"_{side}" in v.name for v in declared)
+        assert not any(f"_{side}" in v.name for v in _DECLARED.values() if v.side != side)
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda p: p.stem)

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from conetheory.contraction import Rates
     from conetheory.progress import Progress
 
-BUDGET = "Vectors through the chain that may be spent; what is left out is named with its cost."
+BUDGET = (
+    "Vectors through the chain that may be spent; what is left out is named with its cost. "
+    "Default: as many as cost what 500 do on VGG-16."
+)
 EVERYTHING = "Leave nothing out, whatever it costs."
 
 
@@ -26,7 +29,7 @@ def run_rates(
     /,
     *,
     start: Annotated[str, Parameter(metavar="LAYER", help="Start layer.", group=DRAWN)] = "logits",
-    budget: Annotated[int, whole("N", BUDGET, 1), Parameter(group=THEORIES)] = 1000,
+    budget: Annotated[int | None, whole("N", BUDGET, 1), Parameter(group=THEORIES)] = None,
     everything: Annotated[bool, Parameter(help=EVERYTHING, group=THEORIES)] = False,
     drawing: Drawing = Drawing(),
     options: SeriesOptions = SeriesOptions(),
@@ -38,7 +41,7 @@ def run_rates(
     from conetheory.runs.series import run_series
 
     asked = request("rates", model, options)
-    passes = float("inf") if everything else float(budget)
+    passes = float("inf") if everything else budget
     settings = {"start": start, "vectors": drawing.vectors, "seed": drawing.seed, "passes": passes}
 
     def compute(name: str, progress: Progress) -> Rates:
@@ -58,7 +61,13 @@ def run_rates(
 
 
 def _present(found: Rates) -> None:
-    from conetheory.report.rate_tables import left_out_line, rate_legend, rate_sentence, rate_tables
+    from conetheory.report.rate_tables import (
+        file_legend,
+        left_out_line,
+        rate_legend,
+        rate_sentence,
+        rate_tables,
+    )
 
     stdout = console.out()
     for name in map(str, found.dataset["method"].values):
@@ -66,7 +75,8 @@ def _present(found: Rates) -> None:
         start = str(one.dataset["start"].values[0])
         for table in rate_tables(one.records, f"{name} from {start}"):
             stdout.print(table)
-        for line in [*rate_legend(one.records), rate_sentence(one.records)]:
+        legend = [*rate_legend(one.records), "In the files alone:", *file_legend()]
+        for line in [*legend, rate_sentence(one.records)]:
             stdout.print(line, soft_wrap=True, markup=False)
         if line := left_out_line(one.left_out, one.spent):
             stdout.print(line, soft_wrap=True, markup=False)

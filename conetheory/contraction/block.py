@@ -1,10 +1,9 @@
 """The shortest block above a layer whose cone at a location is bounded, where Birkhoff's theorem bites.
 
-At location p the rows of the block from `top` are P_p, (channels x units of top), both where relevance from the
-start arrives. Its projective diameter is
-finite if and only if all live channels of p have the same support (theorem `birkhoff-hopf`); and once that is
-so it stays so for every longer block. That two channels differ is seen on a few of them; that none does takes
-a covector for each.
+At location p the rows of the block from `top` are P_p, (channels x units of top), both where relevance from
+the start arrives. Its projective diameter is finite if and only if all live channels of p have the same
+support (theorem `birkhoff-hopf`); and once that is so it stays so for every longer block. That two channels
+differ is seen on a few of them; that none does takes a covector for each.
 """
 
 from __future__ import annotations

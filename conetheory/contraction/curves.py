@@ -1,4 +1,4 @@
-"""Median deficits of the tensors below a start, measured and by theories, and what an operation takes away."""
+"""Median deficits below a start, measured and by theories, and what an operation takes away of them."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def second_value(operation: Operation, c: Tensor, chain: RelevanceChain, seed: i
 
 
 def _slow_modes(size: tuple[int, int], noise: Tensor) -> Tensor:
-    """cos(pi y / height) and cos(pi x / width) on a map, with noise that no symmetry holds: (locations, 2)."""
+    """cos(pi y / height) and cos(pi x / width) on a map, and noise against symmetry: (locations, 2)."""
     height, width = (torch.cos(math.pi * (torch.arange(n) + 0.5) / n).to(noise) for n in size)
     modes = [height[:, None].expand(size), width[None, :].expand(size)]
     return torch.stack([mode.flatten() for mode in modes], 1) + 0.1 * noise

@@ -15,7 +15,7 @@ from conetheory.contraction.block import Block, above
 from conetheory.contraction.layer import Ratio
 from conetheory.contraction.record import LEFT_OUT, Record
 from conetheory.contraction.sided import Sided, absent
-from conetheory.contraction.study import PASSES, Survey
+from conetheory.contraction.study import Survey
 from conetheory.progress import Progress, silent
 from conetheory.results.dataset import Result
 from conetheory.results.layout import frame, provenance
@@ -50,13 +50,14 @@ def rates(
     *,
     vectors: int = 10,
     seed: int = 0,
-    passes: float = PASSES,
+    passes: float | None = None,
     progress: Progress = silent,
 ) -> Rates:
     """The rates of contraction of a chain's first image, operation by operation (see `record.Record`).
 
-    passes: vectors through the whole chain that may be spent, `math.inf` for everything; what they don't
-    suffice for is named in `left_out`. vectors, seed: of the measured curve and of the probes.
+    passes: vectors through the whole chain that may be spent, `math.inf` for everything, None for as many as
+    cost what 500 do on VGG-16; what they don't suffice for is named in `left_out`. vectors, seed: of the
+    measured curve and of the probes.
     """
     survey = Survey(chain, start, vectors=vectors, seed=seed, passes=passes, progress=progress)
     records = survey.run()
@@ -72,7 +73,7 @@ def rates(
         data[variable] = (DIMS, np.array([[[text[name] for name in data["layer"].values]]]))
     data["rate_left_out"] = ("method", [json.dumps(survey.budget.left_out)])
     data["rate_passes"] = ("method", [survey.budget.spent])
-    settings = {"vectors": vectors, "seed": seed, "passes": passes}
+    settings = {"vectors": vectors, "seed": seed, "passes": survey.budget.limit}
     return Rates(data.assign_attrs(provenance(chain.network, **settings)))
 
 

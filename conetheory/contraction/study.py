@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from torch import Tensor
 
-from conetheory.chain.cost import passes
+from conetheory.chain.cost import passes, work
 from conetheory.chain.operation import Operation, is_own
 from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
@@ -16,19 +17,23 @@ from conetheory.contraction.block import Block
 from conetheory.contraction.budget import Budget
 from conetheory.contraction.record import LEFT_OUT, Record
 from conetheory.contraction.sided import Sided, absent
-from conetheory.networks.graph import Node
-from conetheory.predict import walk_steps
+from conetheory.networks.graph import INPUT, Node
 from conetheory.predict.walk import Walk, flat_chain
+from conetheory.predict.walk_steps import PASSES as PASSES_OF_STEPS
+from conetheory.predict.walk_steps import walk_steps
 from conetheory.progress import Progress, silent
 from conetheory.rules.maps import LocalMap
 from conetheory.theory import cone
 
-PASSES = 500.0  # vectors through the chain: what is spent where nothing else is asked
+WORK = 8e12  # multiplications that are spent where nothing else is asked: 500 vectors through VGG-16 at 224
 BLOCK = 2  # operations that a block with a finite diameter has, about
 
 
 class Survey:
-    """Fills the records of one chain of one image, what says most for its cost first."""
+    """Fills the records of one chain of one image, what says most for its cost first.
+
+    passes: that may be spent; None for as many as take `WORK`, which follows from network and start alone.
+    """
 
     def __init__(
         self,
@@ -37,11 +42,12 @@ class Survey:
         *,
         vectors: int = 10,
         seed: int = 0,
-        passes: float = PASSES,
+        passes: float | None = None,
         progress: Progress = silent,
     ) -> None:
         self.chain, self.start, self.vectors, self.seed = chain.only(0), start, vectors, seed
-        self.budget, self.progress = Budget(passes), progress
+        limit = WORK / work(chain.graph, start, INPUT) if passes is None else passes
+        self.budget, self.progress = Budget(limit), progress
         self.top = chain.graph.resolve(start)
         self.records: dict[str, Record] = {}
         self.alive: block.Alive = {}
@@ -49,11 +55,12 @@ class Survey:
     def run(self) -> list[Record]:
         parts = (
             self._operations,
-            self._curves,
+            self._measurement,
             self._exponents,
             self._steps,
             self._mixing,
             self._candidates,
+            self._theories,
             self._locations,
             self._wholes,
             self._blocks,
@@ -105,24 +112,35 @@ class Survey:
 
     # ------------------------------------------------------------ curves
 
-    def _curves(self) -> None:
-        names = sorted({name for record in self.records.values() for name in (record.name, *record.below)})
-        options = {"names": names, "vectors": self.vectors, "seed": self.seed}
-        known = {
-            "measured": self.budget.afford(
-                "measurement", self.vectors, lambda: curves.measured(self.chain, self.start, **options)
-            )
-        }
-        for name in curves.applicable(self.chain):
-            known[name] = self.budget.afford(
+    def _measurement(self) -> None:
+        curve = self.budget.afford(
+            "measurement",
+            self.vectors,
+            lambda: curves.measured(self.chain, self.start, **self._asked),
+        )
+        self._keep("measured", curve)
+
+    def _theories(self) -> None:
+        """The cheap ones first."""
+        costs = {n: curves.cost(self.chain, self.start, n) for n in curves.applicable(self.chain)}
+        for name, cost in sorted(costs.items(), key=lambda item: item[1]):
+            curve = self.budget.afford(
                 f"prediction by {name}",
-                curves.cost(self.chain, self.start, name),
-                lambda n=name: curves.predicted(self.chain, self.start, n, **options),
+                cost,
+                lambda n=name: curves.predicted(self.chain, self.start, n, **self._asked),
             )
-        for source, curve in known.items():
+            self._keep(name, curve)
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        """What a curve is of."""
+        names = sorted({name for record in self.records.values() for name in (record.name, *record.below)})
+        return {"names": names, "vectors": self.vectors, "seed": self.seed}
+
+    def _keep(self, source: str, curve: curves.Curve | None) -> None:
+        if curve is not None:
             for record in self.records.values():
-                if curve is not None:
-                    record.lost[source] = curves.decades(curve, record.name, record.below)
+                record.lost[source] = curves.decades(curve, record.name, record.below)
 
     # ------------------------------------------------------------ the chain so far
 
@@ -139,27 +157,19 @@ class Survey:
 
     def _steps(self) -> None:
         """What each operation adds to the walk of the origin, on the image and on flat activations."""
-        flat = absent("the walk says nothing of the method") if self._no_walk else None
-        for attribute, chain in (("step", self._itself), ("flat_step", self._flattened)):
-            reason = flat.why if flat and attribute == "flat_step" else "no map lies above"
-            known = (
-                {}
-                if flat and attribute == "flat_step"
-                else self.budget.afford(
-                    f"steps of the walk{' on flat activations' if attribute == 'flat_step' else ''}",
-                    walk_steps.PASSES,
-                    lambda c=chain: {s.layer: s for s in walk_steps.walk_steps(c(), self.start)},
-                )
-            )
+        self._walked("step", "steps of the walk", lambda: self.chain)
+        if "walk" in curves.applicable(self.chain):
+            self._walked("flat_step", "steps of the walk on flat activations", self._flattened)
+        else:
             for record in self.records.values():
-                setattr(record, attribute, LEFT_OUT.why if known is None else known.get(record.name, reason))
+                record.flat_step = "the walk says nothing of the method"
 
-    @property
-    def _no_walk(self) -> bool:
-        return "walk" not in curves.applicable(self.chain)
-
-    def _itself(self) -> RelevanceChain:
-        return self.chain
+    def _walked(self, attribute: str, what: str, chain: Callable[[], RelevanceChain]) -> None:
+        found = self.budget.afford(what, PASSES_OF_STEPS, lambda: walk_steps(chain(), self.start))
+        steps = {step.layer: step for step in found or ()}
+        for name, record in self.records.items():
+            none = LEFT_OUT.why if found is None else "no map lies above"
+            setattr(record, attribute, steps.get(name, none))
 
     def _flattened(self) -> RelevanceChain:
         return flat_chain(self.chain, Walk(self.start, seed=self.seed).flat(self.chain))

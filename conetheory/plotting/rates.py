@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from conetheory.plotting.csc import MEASURED, THEORY_STYLES, short_label
+from conetheory.schema import CROSSING, PROJECTION, STRIDE
 
 LOST = "rate_lost_"
 
@@ -20,9 +21,19 @@ def rates_figure(data: xr.Dataset) -> Figure:
     return figure
 
 
+def _narrowing(one: xr.Dataset) -> np.ndarray:
+    """Which operations have a stride or are in a projection block, as the row below has it."""
+    if CROSSING not in one.coords:
+        return np.zeros(one.sizes["layer"], bool)
+    crossed = [str(text) for text in one[CROSSING].values[1:]]
+    return np.array([*(STRIDE in text or PROJECTION in text for text in crossed), False])
+
+
 def lost_panel(one: xr.Dataset, axes: Axes) -> Axes:
-    """One method and start of a dataset of rates."""
+    """One method and start of a dataset of rates; strides and projection blocks are shaded."""
     x = np.arange(one.sizes["layer"])
+    for place in np.flatnonzero(_narrowing(one)):
+        axes.axvspan(place - 0.5, place + 0.5, color="#f0e6d2", lw=0, zorder=0)
     measured = one[f"{LOST}measured"]
     axes.bar(x, measured, color=MEASURED, alpha=0.25, width=0.8, label="measured", zorder=2)
     theories = [

@@ -31,11 +31,12 @@ class WalkStep:
     locations of its output in pixels of the walk's start (`first_map`). In these pixels squared, weights
     c_i^2, added: the variance of the step of a channel, which the operation adds to Sigma; injected: the
     variance of the mean step between channels, which it injects into G; NaN where its output has no
-    locations or its inputs lie on different grids. total: the variance Sigma of the origin below it, the mean of its inputs. explained: the
-    share of Sigma that is between channels, about the tail of the spectrum (theorem `origin-law`: half of it
-    an axis, two axes). slowest: the second eigenvalue that a walk of that variance leaves on the start's map
-    (an estimate; its longer side), 1 where nothing moves, NaN where a signed chain's variance is negative.
-    slowest_step: the same of this step alone, on the map of the operation's output.
+    locations or its inputs lie on different grids. total: the variance Sigma of the origin below it, the mean
+    of its inputs. explained: the share of Sigma that is between channels, about the tail of the spectrum
+    (theorem `origin-law`: half of it an axis, two axes). slowest: the second eigenvalue that a walk of that
+    variance leaves on the start's map (an estimate; its longer side), 1 where nothing moves, NaN where a
+    signed chain's variance is negative. slowest_step: the same of this step alone, on the map of the
+    operation's output.
     """
 
     layer: str

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from conetheory.schema import Variable, declared_as
-from conetheory.schema.rates import lost
+from conetheory.schema import DIMS, Variable, declared_as
+from conetheory.schema.rates import RATES, lost
 
 Record = Mapping[str, Any]
 STYLE = {"title_justify": "left", "title_style": "bold", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
@@ -31,12 +31,11 @@ class Column(NamedTuple):
     variable: Variable
     cell: Callable[[Record], str]
 
-    @property
-    def said(self) -> str:
-        """Definition, side and theorem, as the schema has them."""
-        v = self.variable
-        basis = f"theorem {v.theorem}" if v.theorem else "by definition"
-        return f"{v.label}: {v.meaning}; {SAID[v.side]}; {basis}"
+
+def said(v: Variable) -> str:
+    """Definition, side and theorem of a variable, as the schema has them."""
+    basis = f"theorem {v.theorem}" if v.theorem else "by definition"
+    return f"{v.label}: {v.meaning}; {SAID[v.side]}; {basis}"
 
 
 def _number(record: Record, *keys: str, digits: int = 3) -> str:
@@ -124,7 +123,13 @@ def _parts(records: Sequence[Record]) -> dict[str, tuple[Column, ...]]:
 def rate_legend(records: Sequence[Record]) -> list[str]:
     """What each column that is there holds, on which side it is, and by which theorem."""
     columns = [column for part in _parts(records).values() for column in part]
-    return [column.said for column in columns if any(map(column.cell, records))]
+    return [said(column.variable) for column in columns if any(map(column.cell, records))]
+
+
+def file_legend() -> list[str]:
+    """The same of the numbers that files have and tables don't."""
+    shown = {column.variable.name for column in (*MATRIX, *CHAIN, *WALK)}
+    return [said(v) for v in RATES if v.name not in shown and v.side != "text" and v.dims == DIMS]
 
 
 def rate_sentence(records: Sequence[Record]) -> str:

@@ -26,8 +26,8 @@ Side = Literal["measured", "estimate", "lower", "upper", "exact", "text"]
 class Variable:
     """label: at the head of a column. meaning: in a sentence. dims: beside what its dataset always has.
 
-    side: `measured` from a sample, `estimate` without a guarantee, `lower` and `upper` bounds that are certain
-    or hold with the stated probability, `exact` a count or what was asked for, `text` a reason.
+    side: `measured` from a sample, `estimate` without a guarantee, `lower` and `upper` bounds that are
+    certain or hold with the stated probability, `exact` a count or what was asked for, `text` a reason.
     part: of `KINDS`, for what a comparison is made of. theory, rank: of a prediction, the theory's name and
     its place among theories. theorem: what it rests on, by its id in `theory.theorems`.
     """

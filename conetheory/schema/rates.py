@@ -1,8 +1,8 @@
 """What a result of rates holds: of each operation, and of the chain down to what it hands relevance to.
 
 M is the matrix of one operation at one image, (units below) x (units above); C the chain from the start down
-to a tensor below it, P_p its rows at one location. Where an operation hands relevance to several tensors, what
-is said of C is the mean over them for gaps and decades, and of the first for singular values.
+to a tensor below it, P_p its rows at one location. Where an operation hands relevance to several tensors,
+what is said of C is the mean over them for gaps and decades, and of the first for singular values.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ RATES = (
     Variable(
         "rate_scrambling",
         "meet",
-        "whether every two live columns of M share a row; blank where no two were found apart but not all were "
-        "tried",
+        "whether every two live columns of M share a row; blank where no two were found apart but not all "
+        "were tried",
         unit=NUMBER,
         side="exact",
         theorem="scrambling",
@@ -42,8 +42,8 @@ RATES = (
     Variable(
         "rate_diameter",
         "diameter",
-        "M's projective diameter: the largest |log cross ratio| of its live rows and columns, inf where one of "
-        "their entries is zero",
+        "M's projective diameter: the largest |log cross ratio| of its live rows and columns, inf where one "
+        "of their entries is zero",
         unit=_NAT,
         side="exact",
         theorem="birkhoff-hopf",
@@ -60,8 +60,8 @@ RATES = (
     Variable(
         "rate_block_operations_lower",
         "bounded from",
-        "the lowest cut from which P_p at one location below has a finite diameter, as cuts up to it; ? where "
-        "a few channels allow it and not all were tried",
+        "the lowest cut from which P_p at one location below has a finite diameter, as cuts up to it; ? "
+        "where a few channels allow it and not all were tried",
         unit=COUNT,
         side="lower",
         theorem="birkhoff-hopf",
@@ -85,8 +85,8 @@ RATES = (
     Variable(
         "rate_tau_1_upper",
         "tau_1",
-        "M's Dobrushin coefficient, half the largest l1 distance of two live columns: what it leaves of the l1 "
-        "distance of two starts of one sum; exact but where <= is said",
+        "M's Dobrushin coefficient, half the largest l1 distance of two live columns: what it leaves of the "
+        "l1 distance of two starts of one sum; exact but where <= is said",
         unit=NUMBER,
         side="upper",
         theorem="tau1",

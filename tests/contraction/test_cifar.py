@@ -68,7 +68,7 @@ def own(name: str) -> dict[str, Any]:
 
 @cache
 def so_far() -> dict[str, np.ndarray]:
-    """C of the chain from the logits down to what each operation hands down to: a product of textbook matrices."""
+    """C from the logits down to what each operation hands down to: products of textbook matrices."""
     found, C = {"": np.eye(10)}, np.eye(10)
     for name in OPERATIONS:
         C = textbook()[name] @ C

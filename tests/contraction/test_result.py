@@ -13,20 +13,38 @@ import pytest
 from conetheory import schema
 from conetheory.chain.cost import passes
 from conetheory.chain.layers import state_cuts
+from conetheory.cli import main
 from conetheory.contraction import Rates, rates
-from conetheory.report.rate_tables import SAID, left_out_line, rate_legend, rate_sentence, rate_tables
-from conetheory.schema.rates import RATES
+from conetheory.contraction.curves import THEORIES
+from conetheory.networks import Images, load
+from conetheory.report.rate_tables import (
+    SAID,
+    file_legend,
+    left_out_line,
+    rate_legend,
+    rate_sentence,
+    rate_tables,
+    said,
+)
+from conetheory.schema.rates import RATES, lost
 from conetheory.theory.theorems import THEOREMS
 from tests.contraction.cases import chain
+from tests.networks.toys import seeded
+from tests.toys import SHAPE, TOYS, images
 
 KEYS = {"birkhoff", "tau_1", "sigma", "lyapunov", "origin", "walk"}
 SIDES = {"exact", "upper", "lower", "estimate", "measured", "absent"}
-# counts and texts: nothing is proved of them
+SOURCES = ("measured", *THEORIES)
+# counts: nothing is proved of them
 DEFINITIONS = {"rate_rows", "rate_columns", "rate_density", "rate_passes"}
 
 
-@cache
 def everything(network: str = "small vgg", method: str = "lrp-alpha1beta0") -> Rates:
+    return _everything(network, method)
+
+
+@cache
+def _everything(network: str, method: str) -> Rates:
     return rates(chain(network, method), passes=math.inf)
 
 
@@ -55,9 +73,13 @@ def test_a_result_holds_a_record_for_each_operation(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "network", ["small vgg", "residual with a signed branch", "linear alone, signed input"]
+    ("network", "method"),
+    [
+        ("small vgg", "lrp-alpha1beta0"),
+        ("residual with a signed branch", "lrp-alpha2beta1"),
+        ("linear alone, signed input", "lrp-alpha1beta0"),
+    ],
 )
-@pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
 def test_what_has_no_number_has_a_reason(network, method):
     data = everything(network, method).dataset.isel(method=0, start=0)
     for number, layer in enumerate(data["layer"].values):
@@ -74,18 +96,18 @@ def test_what_has_no_number_has_a_reason(network, method):
 
 def test_every_variable_has_a_definition_a_side_and_a_theorem():
     """In the schema and, where a column is of it, in the legend."""
-    found = everything("residual with a signed branch")
+    found = everything("residual with a signed branch", "lrp-alpha2beta1")
     names = {str(name) for name in found.dataset.data_vars}
     assert {v.name for v in RATES} <= names
     for name in names:
-        said = schema.variable(name)
-        assert said is not None, name
-        assert len(said.meaning) > 5
-        assert said.side == "text" or said.theorem in THEOREMS or name in DEFINITIONS, name
-        assert name.endswith(f"_{said.side}") or said.side not in ("upper", "lower")
+        v = schema.variable(name)
+        assert v is not None, name
+        assert len(v.meaning) > 5
+        assert v.side == "text" or v.theorem in THEOREMS or name in DEFINITIONS, name
+        assert name.endswith(f"_{v.side}") or v.side not in ("upper", "lower")
         attributes = found.dataset[name].attrs
-        assert attributes["side"] == said.side
-        assert attributes.get("theorem", "") == said.theorem
+        assert (attributes["side"], attributes["long_name"]) == (v.side, v.meaning)
+        assert attributes.get("theorem", "") == v.theorem
 
 
 def test_the_legend_says_it_of_every_column():
@@ -93,10 +115,12 @@ def test_the_legend_says_it_of_every_column():
     legend = rate_legend(records)
     shown = [column for table in rate_tables(records, "x") for column in table.columns[1:]]
     assert len(legend) == len(shown) >= 20
+    numbers = [v for v in RATES if v.side != "text" and v.dims == schema.DIMS]
+    assert {said(v) for v in numbers} == {*legend, *file_legend()} - {said(lost(s)) for s in SOURCES}
     for line, column in zip(legend, shown, strict=True):
-        label, _, said = line.partition(": ")
+        label, _, rest = line.partition(": ")
         assert label == " ".join(str(column.header).split())
-        definition, side, basis = said.rsplit("; ", 2)
+        definition, side, basis = rest.rsplit("; ", 2)
         assert definition
         assert side in SAID.values()
         assert basis.startswith("theorem ") or basis == "by definition"
@@ -130,3 +154,24 @@ def test_passes_add_up_along_a_chain():
     assert passes(found.graph, "logits", cuts[0], cuts[-1]) == pytest.approx(1)
     parts = [passes(found.graph, "logits", a, b) for a, b in pairwise(cuts)]
     assert sum(parts) == pytest.approx(1)
+
+
+def test_the_command_says_and_writes_all_of_it(tmp_path, capsys, monkeypatch):
+    """On a toy network: tables, legend, sentence, and three kinds of files; and --json."""
+    toy, pictures = load(seeded(TOYS["small vgg"]), input_shape=SHAPE), Images(images(1), ("one",))
+    monkeypatch.setattr("conetheory.networks.load", lambda *_, **__: toy)
+    monkeypatch.setattr("conetheory.cli.request.read_images", lambda *_: pictures)
+    asked = ["rates", "toy", "--everything", "--out", str(tmp_path)]
+    assert main(asked) == 0
+    printed = capsys.readouterr().out
+    found = Rates.load(tmp_path / "rates.nc")
+    for line in [*rate_legend(found.records), *file_legend(), rate_sentence(found.records)]:
+        assert line in printed
+    assert "Left out" not in printed
+    assert set(json.loads((tmp_path / "rates.json").read_text())["lrp-alpha1beta0"][0]) >= KEYS
+    assert (tmp_path / "rates-lrp-alpha1beta0.png").stat().st_size > 1000
+    assert main([*asked, "--resume", "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)["lrp-alpha1beta0"]
+    assert records == json.loads(json.dumps(found.records))
+    assert main([*asked[:2], "--budget", "1", "--out", str(tmp_path / "less")]) == 0
+    assert "Left out, with its cost in vectors" in capsys.readouterr().out

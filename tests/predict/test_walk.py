@@ -106,7 +106,8 @@ def test_the_steps_are_those_of_the_kernels():
     steps = walk_steps(found, graph.output)
     by_layer = {step.layer: step for step in steps}
     expected = kernel_variances(z_plus_kernel(found, "2"), np.ones(5))
-    step = by_layer["0"]
+    step = by_layer["2"]
+    assert step.below == ("0",)
     assert step.pixel == 1
     assert step.added == pytest.approx(np.trace(expected.within[0]) / 2, rel=0.1)
     assert step.injected == pytest.approx(np.trace(expected.between[0]) / 2, rel=0.2)
@@ -119,16 +120,17 @@ def test_steps_below_strides_count_less():
     found = body(80)
     steps = {step.layer: step for step in walk_steps(found, "top")}
     assert {name: step.pixel for name, step in steps.items()} == {
-        **{"add": 1, "pool": 1, "second": 1, "first": 0.5, "input": 0.25}
+        **{"top": 1, "add": 1, "branch": 1, "pool": 1, "second": 0.5, "first": 0.25}
     }
-    for layer in ("add", "second"):
+    for layer in ("top", "add", "pool"):
         assert steps[layer].added == steps[layer].injected == 0
     states = recursion(found, np.ones(5))
-    for layer in ("pool", "first", "input"):
+    for operation, layer in {"branch": "pool", "second": "first", "first": "input"}.items():
         exact = variances(states[layer])
         within, between = (np.trace(part.mean(0)) / 2 for part in (exact.within, exact.between))
-        assert steps[layer].total == pytest.approx(within + between, rel=0.1)
-        assert steps[layer].explained == pytest.approx(between / (within + between), rel=0.2)
+        assert steps[operation].below == (layer,)
+        assert steps[operation].total == pytest.approx(within + between, rel=0.1)
+        assert steps[operation].explained == pytest.approx(between / (within + between), rel=0.2)
 
 
 # ---------------------------------------------------------------- the theories
