@@ -205,7 +205,9 @@ def test_what_is_asked_for_twice_is_done_once(capsys):
 
 def test_json_is_all_there_is_on_stdout(capsys):
     """The summary of what is compared, the layers of what is computed alone."""
-    assert main(["compare", "cifar10", *SMOKE, "--start", "conv2", "--json"]) == 0
+    assert (
+        main(["compare", "cifar10", *SMOKE, "--start", "conv2", "--theory", "local-spectrum", "--json"]) == 0
+    )
     assert set(json.loads(capsys.readouterr().out)) >= {"median_abs_error_decades", "violations"}
     assert main(["csc", "cifar10", *QUICK, "--start", "conv2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -340,6 +342,7 @@ def test_all_methods_in_one_go(capsys, monkeypatch, tmp_path):
     )
     request = ["compare", "cifar10_cnn", *SMOKE, "--start", "conv2", "--certify-images", "0"]
     request += ["--out", str(tmp_path / "all")]
+    request += ["--theory", "local-spectrum", "--theory", "mean-field"]
     assert main([*request, "--method", "all", "--set", "percentile=90", "--set", "bias=none"]) == 0
     printed = capsys.readouterr()
     assert "pattern-net: left out: " in printed.err
