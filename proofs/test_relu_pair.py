@@ -148,6 +148,7 @@ def many_digits(h: float, eta: float, eps: float, keep: float | None) -> list[fl
         return [float(ones[0]), float(ones[1] - ones[0]), float(1 - product / m.sqrt(B[0] * B[1]))]
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("keep", [None, 0.3])
 @pytest.mark.parametrize(
     ("h", "eta", "eps"),

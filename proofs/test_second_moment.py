@@ -23,8 +23,9 @@ diag v) F^T + 2 E N F^T with F = M - c' psi^T; in K', psi (V - V_c) psi^T + t N 
 V_c the conditioned diagonal. (c) It is exact for all steps where deviations vanish (one channel), and where
 every c'(p) hears one location q and V stays diagonal, as through reshapes, and pools without overlap up to
 the loss c' psi^T. (d) With k standard Gaussian columns X and a symmetric G = sum_i l_i y_i y_i^T, y_i
-independent N(0, 1_n): E tr G = n S_1, E tr G^2 = n (S_1^2 + (n + 1) S_2), S_j = sum l_i^j: what a sample of
-n + 1 vectors shows of a tail; its leading direction takes one degree of freedom.
+independent N(0, 1_n): E tr G = n S_1, E (tr G)^2 = n (n S_1^2 + 2 S_2), E tr G^2 = n (S_1^2 + (n + 1) S_2),
+S_j = sum l_i^j: what a sample of n + 1 vectors shows of a tail; its leading direction takes one degree of
+freedom.
 
 **Source:** new here; (d) is Wishart's.
 
@@ -33,8 +34,9 @@ n + 1 vectors shows of a tail; its leading direction takes one degree of freedom
 (1), (2), M r. (a) Cov(r - h s) with s = <c, r>/|c|^2 is the projection off c; for V_0 = diag c and b =
 c/|c|^2, V_0 b = c/|c|^2 and <b, V_0 b> = 1/|c|^2. (b) is the difference of (3), (4) and the closure. (c)
 eta = 0 makes V = N = 0 and (2) with one channel E = 0; a reshape has psi of one entry. (d) E y y^T = 1, E
-|y|^4 = n (n + 2), E <y, z>^2 = n: tr G^2 = sum l_i^2 |y_i|^4 + sum_(i != j) l_i l_j <y_i, y_j>^2 has mean n
-(n + 2) S_2 + n (S_1^2 - S_2). []
+|y|^4 = n (n + 2), E <y, z>^2 = n: (tr G)^2 = sum l_i l_j |y_i|^2 |y_j|^2 has mean n (n + 2) S_2 + n^2
+(S_1^2 - S_2), tr G^2 = sum l_i^2 |y_i|^4 + sum_(i != j) l_i l_j <y_i, y_j>^2 has mean n (n + 2) S_2 + n
+(S_1^2 - S_2). []
 
 **What is no theorem.** That (b) is small. For signed chains its terms and the loss c' psi^T are of one size
 and opposite in the networks measured, and the prediction leaves out both; `test_the_closure_is_not_exact`
@@ -181,6 +183,7 @@ def test_moments_of_a_sampled_tail(n):
     traces, squares = np.einsum("sii->s", gram), (gram**2).sum((1, 2))
     for values, expected in (
         (traces, n * squared.sum()),
+        (traces**2, n * (n * squared.sum() ** 2 + 2 * (squared**2).sum())),
         (squares, n * (squared.sum() ** 2 + (n + 1) * (squared**2).sum())),
     ):
         assert abs(values.mean() - expected) < 5 * values.std() / np.sqrt(len(values))

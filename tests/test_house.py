@@ -77,9 +77,9 @@ def test_no_test_imports_from_another():
         assert not re.search(r"^\s*from tests\S*\.test_\w+ import", path.read_text(), re.MULTILINE), path
 
 
-def test_a_report_is_made_without_torch(tmp_path):
+@pytest.mark.parametrize("formats", [("html",), pytest.param(("md", "pdf"), marks=pytest.mark.slow)])
+def test_a_report_is_made_without_torch(tmp_path, formats):
     folders.write(tmp_path)
-    formats = ("html", "md", "pdf")
     calls = [["report", str(tmp_path), "--format", format] for format in formats]
     code = f"{WITHOUT_TORCH}from conetheory.cli import main; sys.exit(sum(map(main, {calls})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from conetheory.cli import main
 from conetheory.errors import InputError
 from conetheory.measure import CscMeter, measure_csc
 from conetheory.saliency.explain import explain, one_hot
@@ -21,19 +23,35 @@ from tests.toys import chain
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize(
-    "encoding", ["ascii", "utf-8", *(pytest.param(e, marks=pytest.mark.slow) for e in ("cp1252", "latin-1"))]
-)
+ENCODINGS = ("ascii", "utf-8", "cp1252", "latin-1")
+
+
+def assert_printed(text: str, encoding: str) -> None:
+    assert "depends on the" in text
+    assert ("●" in text) == (encoding == "utf-8")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS[:2])
+def test_a_verdict_is_printed_whatever_the_stream_takes(tmp_path, monkeypatch, encoding):
+    folders.write(tmp_path, "comparison")
+    held = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(held, encoding=encoding))
+    assert main(["report", str(tmp_path), "--format", "md"]) == 0
+    sys.stdout.flush()
+    assert_printed(held.getvalue().decode(encoding), encoding)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_verdict_is_printed_whatever_the_encoding(tmp_path, encoding):
+    """By a process of its own."""
     folders.write(tmp_path)
     command = [sys.executable, "-m", "conetheory.cli", "report", str(tmp_path)]
     done = subprocess.run(
         command, capture_output=True, cwd=ROOT, env=os.environ | {"PYTHONIOENCODING": encoding}
     )
     assert done.returncode == 0, done.stderr
-    printed = done.stdout.decode(encoding)
-    assert "depends on the" in printed
-    assert ("●" in printed) == (encoding == "utf-8")
+    assert_printed(done.stdout.decode(encoding), encoding)
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.int16, torch.int64])

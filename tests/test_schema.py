@@ -23,7 +23,12 @@ SIDES = {"measured", "estimate", "lower", "upper", "exact", "text"}
 def everything(tmp_path):
     """All that commands write, by kind."""
     asked = ["cifar10_cnn", "--limit", "1", "--out", str(tmp_path)]
-    for command in (["certify", "--positions", "2"], ["classes"], ["sanity", "--layer", "fc6"], ["explain"]):
+    for command in (
+        ["certify", "--positions", "2", "--start", "conv2"],
+        ["classes"],
+        ["sanity", "--layer", "fc6"],
+        ["explain"],
+    ):
         name, *options = command
         assert main([name, *asked, *options]) == 0
     return {path.stem: Result.load(path).dataset for path in tmp_path.glob("*.nc")}

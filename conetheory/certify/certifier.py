@@ -16,7 +16,7 @@ is left in whole maps (tau_1; both in `signed`), and what holds for every image 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,15 @@ import torch
 
 from conetheory.certify.blocks import CONFIDENCE, POSITIONS, certify_block, check_dtype, rounding
 from conetheory.certify.every_image import every_image_certificates
-from conetheory.certify.known import EXTRA, Supports, known, losses, supports
+from conetheory.certify.known import EXTRA, known, losses, supports
 from conetheory.certify.signed import bounded, location_bounds, whole_map_certificate
 from conetheory.certify.summary import LayerCertificate
+from conetheory.certify.work import Work
+from conetheory.chain.columns import LiveRows
 from conetheory.chain.layers import below
 from conetheory.chain.local import LocalBlock, checked_positions, is_enumerable
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.streamed import Columns
 from conetheory.chain.supply import UNITS, Supply
 from conetheory.counts import checked_seed
 from conetheory.errors import InputError
@@ -38,6 +41,7 @@ from conetheory.theory import cone, enclosure
 from conetheory.theory.cosine import deficit_upper
 from conetheory.theory.records import NotApplicable
 
+TOGETHER = 64  # units up to which the matrices of all locations are bounded together
 LOCAL = ("deficit_upper", "diameter_upper", "gaussian_deficit_upper", "arriving", "pairs")
 
 
@@ -71,7 +75,7 @@ class CscCertifier:
 
     def add(
         self, chain: RelevanceChain, supply: Supply | None = None, progress: Progress = silent
-    ) -> dict[str, list[LocalBlock]]:
+    ) -> Mapping[str, list[LocalBlock]]:
         """Certify all images of a chain, and give their local matrices.
 
         It is done on the CPU, wherever the chain is (see `blocks`). supply: what is known of the chain in
@@ -87,39 +91,60 @@ class CscCertifier:
         layers = below(chain, self.start, self.layers)
         if not layers:  # all that were asked for lie above
             return {}
+        for layer in layers:
+            self.certificates.setdefault(layer, LayerCertificate())
         if enumerable:
-            options = {"positions": self.positions, "progress": progress, **self._sampling}
-            supply = supply or Supply(chain, self.start, self.layers, **options)
-            blocks, held = self._add_columns(chain, supply[UNITS], progress)
+            blocks = self._columns(chain, layers, supply)
+            self._add_columns(chain, blocks, progress)
         else:
-            blocks, held = self._add_sampled(chain, layers, progress), {}
-        if self.thorough and enumerable:
-            self._add_whole_maps(chain, layers, blocks, held)
-        elif self.thorough:
+            blocks = self._add_sampled(chain, layers, progress)
+        if self.thorough and not enumerable:
             self.reasons["no_norm_cone"] = f"{self.start!r} has too many units to send a column for each"
         if self.thorough and not signed:
-            self._add_every_image(chain, layers)
+            self._add_every_image(chain, layers, progress)
         self.images += len(chain)
         return blocks
+
+    def _columns(self, chain: RelevanceChain, layers: Sequence[str], supply: Supply | None) -> Columns:
+        known = None if supply is None else supply[UNITS]
+        if isinstance(known, Columns):
+            return known
+        return Columns(chain, self.start, layers, positions=self.positions, **self._sampling)
 
     @property
     def _sampling(self) -> dict[str, int]:
         return {"seed": self.seed, "first_image": self.images}
 
-    def _add_columns(
-        self, chain: RelevanceChain, blocks: dict[str, list[LocalBlock]], progress: Progress
-    ) -> tuple[dict[str, list[LocalBlock]], Supports]:
-        sampling = {"positions": self.positions, **self._sampling}
-        held = supports(chain, self.start, blocks, **sampling)
-        lost = losses(chain, self.start, blocks)
-        for done, (layer, images) in enumerate(blocks.items(), 1):
-            g = rounding(chain, self.start, layer) + EXTRA
-            for block, on, cost in zip(images, held[layer], lost[layer], strict=True):
-                cones = chain.method.nonnegative
-                bounds = _cone_bounds(block, on, cost, g) if cones else _signed(chain, self.start, block, on)
-                self._keep(layer, block.positions, block.total, *bounds)
-            progress("certificate", done, len(blocks))
-        return blocks, held
+    def _add_columns(self, chain: RelevanceChain, columns: Columns, progress: Progress) -> None:
+        """Group by group, of which no more is kept than the numbers that it says something with."""
+        work = Work(f"certificates from {self.start}", columns, progress)
+        whole: list[dict[str, Any]] = [{} for _ in range(len(chain))]
+        for group in columns.rows(work.columns):
+            held, lost = supports(chain, self.start, group), losses(chain, self.start, group)
+            for layer, images in group.items():
+                for image, (rows, cost) in enumerate(zip(images, lost[layer], strict=True)):
+                    on = held[layer][image] if layer in held else None
+                    self._add_block(chain, rows, on, cost, work)
+                    if self.thorough:
+                        support = _dense(rows, on) if len(rows.positions) == rows.total else None
+                        whole[image][layer] = whole_map_certificate(chain, self.start, rows, support)
+        work.finished()
+        for found in whole if self.thorough else ():
+            found = {layer: found[layer] for layer in columns}
+            self._record("tau_1_upper", {k: c.tau_upper if c else np.nan for k, c in found.items()})
+            bounds = {k: c.deficit_upper if c else c for k, c in found.items()}
+            self._record("map_deficit_upper", bounds, "no_norm_cone")
+
+    def _add_block(
+        self, chain: RelevanceChain, rows: LiveRows, on: LiveRows | None, cost: np.ndarray, work: Work
+    ) -> None:
+        if chain.method.nonnegative:
+            g = rounding(chain, self.start, rows.layer) + EXTRA
+            bounds = _cone_bounds(rows, on, cost, g, lambda places: work.bounded(rows, places))
+        else:
+            bounds = _signed(chain, self.start, rows.block(), _dense(rows, on))
+            work.bounded(rows, len(rows.positions))
+        self._keep(rows.layer, rows.positions, rows.total, *bounds)
 
     def _add_sampled(
         self, chain: RelevanceChain, layers: Sequence[str], progress: Progress
@@ -147,22 +172,7 @@ class CscCertifier:
             where = f"{beyond} of the {len(positions)} certified locations of {layer!r}"
             self.reasons["not_applicable"] = f"numbers beyond what float64 can vouch for, at {where}"
 
-    def _add_whole_maps(
-        self,
-        chain: RelevanceChain,
-        layers: Sequence[str],
-        blocks: Mapping[str, list[LocalBlock]],
-        held: Supports,
-    ) -> None:
-        for image in range(len(chain)):
-            found = {
-                k: whole_map_certificate(chain, self.start, blocks[k][image], held[k][image]) for k in layers
-            }
-            self._record("tau_1_upper", {k: c.tau_upper if c else np.nan for k, c in found.items()})
-            bounds = {k: c.deficit_upper if c else c for k, c in found.items()}
-            self._record("map_deficit_upper", bounds, "no_norm_cone")
-
-    def _add_every_image(self, chain: RelevanceChain, layers: Sequence[str]) -> None:
+    def _add_every_image(self, chain: RelevanceChain, layers: Sequence[str], progress: Progress) -> None:
         most = POSITIONS if self.block_positions is None else min(POSITIONS, self.block_positions)
         options = {"positions": most, **self._sampling}
         for image in range(len(chain)):
@@ -180,10 +190,32 @@ class CscCertifier:
 
 
 def _cone_bounds(
-    block: LocalBlock, support: np.ndarray, lost: np.ndarray, g: float
+    rows: LiveRows, support: LiveRows | None, lost: np.ndarray, g: float, done: Callable[[int], None]
 ) -> tuple[np.ndarray, ...]:
-    """`LOCAL` at the locations of a block of nonnegative columns."""
-    found = known(block.matrices.numpy(), support, lost)
+    """`LOCAL` at the locations of a block of nonnegative columns; support: where numbers leave a doubt.
+
+    Small matrices all at once; of large ones the rows that there are, a location at a time. done: is told
+    how many locations were.
+    """
+    if len(rows.columns) <= TOGETHER:
+        done(len(rows.positions))
+        return _bounds(rows.matrices.numpy(), _dense(rows, support), lost, g)
+    supports = [None] * len(rows.positions) if support is None else [on.numpy() for _, on in support.places()]
+    parts = []
+    for (channels, P), on, cost in zip(rows.places(), supports, lost, strict=True):
+        P = P.contiguous().numpy()[None]
+        on = P != 0 if on is None else on[None]
+        parts.append(_bounds(P, on, np.broadcast_to(cost, (rows.channels, 1))[None, channels], g))
+        done(1)
+    return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
+
+
+def _bounds(P: np.ndarray, support: np.ndarray, lost: np.ndarray, g: float) -> tuple[np.ndarray, ...]:
+    """`LOCAL` of matrices (places, channels, units)."""
+    if P.shape[1] == 0:  # no row is reached
+        none = np.full(len(P), np.nan)
+        return none, none, none, none, np.full((len(P), 2), -1)
+    found = known(P, support, lost)
     P = found.matrices
     pair = cone.worst_pair_cosine(P)
     worst = enclosure.deficit_inflated_upper(pair.deficit, g, P.shape[-2])
@@ -199,6 +231,11 @@ def _cone_bounds(
         )
     ]
     return *bounds, _arriving(found.columns), np.stack([pair.first, pair.second], -1)
+
+
+def _dense(rows: LiveRows, support: LiveRows | None) -> np.ndarray:
+    """The structural support of all rows."""
+    return (rows.matrices != 0 if support is None else support.matrices).numpy()
 
 
 def _signed(

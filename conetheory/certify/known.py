@@ -17,14 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conetheory.chain.columns import local_columns
+from conetheory.chain.columns import Keeper, Kept, LiveRows, keep_rows
 from conetheory.chain.local import LocalBlock, local_matrices
 from conetheory.chain.relevance import RelevanceChain
 
 TINY = 2.0**-1022  # the least normal number: what an operation may lose to underflow
 MARGIN = 2.0**60
 EXTRA = 2.0**-50  # relative error that underflow may add where numbers lie that far above it
-Supports = dict[str, list[np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,34 +65,34 @@ def known(P: np.ndarray, support: np.ndarray, lost: np.ndarray) -> Known:
 # ---------------------------------------------------------------- by columns, sent down
 
 
-def supports(
-    chain: RelevanceChain, start: str, blocks: Mapping[str, Sequence[LocalBlock]], **sampling: Any
-) -> Supports:
-    """The structural supports of `local_columns` with the same sampling: (positions, channels, units) each.
+def supports(chain: RelevanceChain, start: str, columns: Kept) -> Kept:
+    """The structural supports of kept rows, true where a path leads, where the numbers leave a doubt.
 
-    Columns of ones and zeros are only sent where the numbers leave a doubt: a zero in a row that some start
-    reaches.
+    That is where one of them is zero in a row that some start reaches. Elsewhere what is not zero is the
+    support, and no columns of ones and zeros are sent.
     """
-    pattern, found, doubtful = chain.pattern(), {}, []
-    for layer, reached in _swept(chain, "pattern", start).items():
-        if layer not in blocks:
-            continue
-        found[layer] = [block.matrices.cpu().numpy() != 0 for block in blocks[layer]]
-        rows = [r[:, b.positions].T.cpu().numpy() > 0 for r, b in zip(reached, blocks[layer], strict=True)]
-        if any((~s & r[..., None]).any() for s, r in zip(found[layer], rows, strict=True)):
-            doubtful.append(layer)
-    exact = local_columns(pattern, start, doubtful, **sampling) if doubtful else {}
-    return found | {k: [block.matrices.cpu().numpy() > 0 for block in held] for k, held in exact.items()}
+    doubtful = [k for k, images in columns.items() if any(bool((r.columns == 0).any()) for r in images)]
+    if not doubtful:
+        return {}
+    chosen = {k: np.stack([rows.positions for rows in columns[k]]) for k in doubtful}
+    pattern, units = chain.pattern(), int(np.prod(chain.shape(start)))
+    reached = {k: r > 0 for k, r in _swept(chain, "pattern", start).items()}
+    make = lambda block: pattern.one_hot(start, block)  # noqa: E731
+    keeper = Keeper(pattern, chosen, units, reached=reached, dtype=torch.bool)
+    keep_rows(pattern, start, make, units, [keeper])
+    return keeper.kept
 
 
-def losses(chain: RelevanceChain, start: str, blocks: Mapping[str, Sequence[LocalBlock]]) -> Supports:
-    """What underflow may have cost the entries of `local_columns`: (positions, channels, 1) each."""
+def losses(
+    chain: RelevanceChain, start: str, columns: Mapping[str, Sequence[LiveRows | LocalBlock]]
+) -> dict[str, list[np.ndarray]]:
+    """What underflow may have cost the entries of columns: (positions, channels, 1) each."""
     swept = _swept(chain, "loss", start)
     return {
         layer: [
-            t[:, b.positions].T[..., None].numpy() for t, b in zip(swept[layer], blocks[layer], strict=True)
+            t[:, b.positions].T[..., None].numpy() for t, b in zip(swept[layer], columns[layer], strict=True)
         ]
-        for layer in blocks
+        for layer in columns
     }
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from conetheory.certify.blocks import CONFIDENCE, check_double, rounding
 from conetheory.certify.known import EXTRA, matrix_loss
+from conetheory.chain.columns import LiveRows
 from conetheory.chain.explained import ExplainerChain
 from conetheory.chain.local import LocalBlock
 from conetheory.chain.relevance import MAX_ENTRIES, RelevanceChain
@@ -82,7 +83,7 @@ def signed_cone_certificate(
 
 
 def whole_map_certificate(
-    chain: RelevanceChain, start: str, block: LocalBlock, support: np.ndarray | None = None
+    chain: RelevanceChain, start: str, block: LocalBlock | LiveRows, support: np.ndarray | None = None
 ) -> SignedCertificate | NotApplicable:
     """`signed_cone_certificate` of the whole chain, from its columns at all locations of a layer.
 
@@ -92,7 +93,7 @@ def whole_map_certificate(
     """
     chain = check_double(chain)
     start, layer = chain.graph.resolve(start), block.layer
-    n = block.matrices.shape[-1]
+    n = int(np.prod(chain.shape(start)))
     refused = _refused(chain, start, layer, n)
     if refused is not None:
         return refused

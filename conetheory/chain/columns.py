@@ -1,12 +1,15 @@
 """Start vectors sent down together, and what arrives of them at chosen locations.
 
-Of one-hot vectors that is P_p itself (`local_columns`); of one vector for each location, where relevance
-comes from (`location_columns`), of which six moments are the first orders (`origin_moments`).
+Of one-hot vectors that is P_p itself (`local_columns`, or `Columns` where all layers at once are too much);
+of one vector for each location, where relevance comes from (`location_columns`), of which six moments are the
+first orders (`origin_moments`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,50 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks.graph import INPUT
 from conetheory.progress import Progress, silent
 
-COLUMN_BLOCK = 2**25  # numbers in the widest relevance of one block of columns
+# Numbers in the widest relevance of one block of columns: what a heap hands on without asking the system for
+# new pages; but some columns at least, for which the weights are transformed together, where they fit.
+COLUMN_BLOCK = 2**22
+LEAST, MOST = 4, 2**25
+
+
+@dataclass(frozen=True, eq=False)
+class LiveRows:
+    """P_p of one image at one layer, those rows that were kept: the others are zero.
+
+    channels: of the layer; index: `place * channels + channel` of each row, ascending, with the place among
+    `positions`; columns: (units, rows).
+    """
+
+    layer: str
+    positions: np.ndarray
+    total: int
+    channels: int
+    index: Tensor
+    columns: Tensor
+
+    @property
+    def matrices(self) -> Tensor:
+        """All rows, (positions, channels, units)."""
+        size, units = len(self.positions) * self.channels, len(self.columns)
+        if len(self.index) == size:
+            rows = self.columns.T.contiguous()
+        else:
+            rows = self.columns.new_zeros((size, units))
+            rows[self.index] = self.columns.T
+        return rows.view(len(self.positions), self.channels, units)
+
+    def block(self) -> LocalBlock:
+        return LocalBlock(self.layer, self.positions, self.total, self.matrices)
+
+    def places(self) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """At each of the positions: the channels of its rows, and the rows, (channels, units)."""
+        index = self.index.cpu().numpy()
+        ends = np.searchsorted(index, np.arange(len(self.positions) + 1) * self.channels)
+        for first, last in pairwise(ends):
+            yield index[first:last] % self.channels, self.columns[:, first:last].T
+
+
+Kept = dict[str, list[LiveRows]]
 
 
 def local_columns(
@@ -91,37 +137,75 @@ def sent_down(
     """The images at sampled locations of `count` start vectors, of which `columns(range)` makes some."""
     wanted = {chain.graph.resolve(name) for name in layers}
     chosen = {name: positions_of_images(chain, name, positions, count, seed, first_image) for name in wanted}
-    store: dict[str, Tensor] = {}
+    keeper = Keeper(chain, chosen, count)
+    keep_rows(chain, start, columns, count, [keeper], progress)
+    return {layer: [rows.block() for rows in keeper.kept.pop(layer)] for layer in list(keeper.kept)}
+
+
+class Keeper:
+    """Copies rows of some layers as they are swept.
+
+    chosen: (images, positions) of each layer. count: columns that are sent down. reached: rows that may be
+    other than zero, (images, channels, locations) of each layer; the others are left out (None: all are
+    kept). dtype: that they are kept in (None: the chain's).
+    """
+
+    def __init__(
+        self,
+        chain: RelevanceChain,
+        chosen: Mapping[str, np.ndarray],
+        count: int,
+        *,
+        reached: Mapping[str, Tensor] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.chain, self.chosen, self.count = chain, chosen, count
+        self.reached, self.dtype = reached, dtype
+        self.kept: Kept = {}
+
+    def see(self, layer: str, found: Tensor, block: range) -> None:
+        """The columns of a block at one of the layers, (images, vectors, channels, *space)."""
+        if layer not in self.kept:
+            places = enumerate(self.chosen[layer])
+            self.kept[layer] = [self._room(layer, image, at, found) for image, at in places]
+        flat = found.flatten(3) if found.ndim > 3 else found.unsqueeze(-1)
+        for rows, image in zip(self.kept[layer], flat, strict=True):
+            places = torch.as_tensor(rows.positions, device=found.device)[rows.index // rows.channels]
+            rows.columns[block.start : block.stop] = image[:, rows.index % rows.channels, places]
+
+    def _room(self, layer: str, image: int, places: np.ndarray, like: Tensor) -> LiveRows:
+        channels = like.shape[2]
+        if self.reached is None:
+            index = torch.arange(len(places) * channels, device=like.device)
+        else:
+            index = self.reached[layer][image][:, places].T.flatten().nonzero()[:, 0].to(like.device)
+        room = like.new_empty((self.count, len(index)), dtype=self.dtype or like.dtype)
+        return LiveRows(layer, places, locations_of(self.chain, layer), channels, index, room)
+
+
+def keep_rows(
+    chain: RelevanceChain,
+    start: str,
+    columns: Callable[[range], Tensor],
+    count: int,
+    keepers: Sequence[Keeper],
+    progress: Progress = silent,
+) -> None:
+    """Send start vectors down, block by block, no farther than there is something to keep."""
     for block in _blocks(chain, start, count):
-        left = set(wanted)
+        left = {layer for keeper in keepers for layer in keeper.chosen}
         for layer, parts in chain.sweep({start: columns(block)}):
-            if layer in wanted:
-                _keep(store, layer, parts[start], block, count, chosen[layer])
-                left.discard(layer)
+            for keeper in keepers:
+                if layer in keeper.chosen:
+                    keeper.see(layer, parts[start], block)
+            left.discard(layer)
             if not left:
                 break
         progress(f"columns from {start}", block.stop, count)
-    return {
-        layer: [
-            LocalBlock(layer, places, locations_of(chain, layer), image.permute(2, 1, 0).contiguous())
-            for places, image in zip(chosen[layer], store.pop(layer), strict=True)
-        ]
-        for layer in list(store)
-    }
-
-
-def _keep(
-    store: dict[str, Tensor], layer: str, found: Tensor, block: range, count: int, chosen: np.ndarray
-) -> None:
-    """Copy the chosen locations of some columns to their places."""
-    if layer not in store:
-        store[layer] = found.new_empty((len(found), count, found.shape[2], len(chosen[0])))
-    flat = found.flatten(3) if found.ndim > 3 else found.unsqueeze(-1)
-    for kept, image, places in zip(store[layer], flat, chosen, strict=True):
-        kept[block.start : block.stop] = image[..., torch.as_tensor(places, device=found.device)]
 
 
 def _blocks(chain: RelevanceChain, start: str, units: int) -> Iterator[range]:
-    step = max(1, COLUMN_BLOCK // (widest(chain, start, INPUT) * len(chain)))
+    width = widest(chain, start, INPUT) * len(chain)
+    step = max(1, COLUMN_BLOCK // width, min(LEAST, MOST // width))
     for first in range(0, units, step):
         yield range(first, min(units, first + step))

@@ -58,10 +58,15 @@ def sample_positions(
     Without a limit as many as fit in `LAYER_NUMBERS`, and at least 16. Images should have seeds of their
     own: pools make a location's law depend on its row's and column's parity, which then averages out.
     """
-    channels, *space = chain.shape(layer)
-    total = int(np.prod(space, dtype=int))
-    limit = max(16, LAYER_NUMBERS // (channels * units)) if limit is None else limit
-    return np.arange(total) if total <= limit else _stratified(total, limit, seed)
+    total, count = locations_of(chain, layer), sampled(chain.shape(layer), limit, units)
+    return np.arange(total) if total == count else _stratified(total, count, seed)
+
+
+def sampled(shape: Sequence[int], limit: int | None, units: int) -> int:
+    """How many locations of a layer of this shape `sample_positions` gives."""
+    channels, *space = shape
+    most = max(16, LAYER_NUMBERS // (channels * units)) if limit is None else limit
+    return min(most, int(np.prod(space, dtype=int)))
 
 
 def positions_of_images(

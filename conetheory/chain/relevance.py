@@ -159,6 +159,10 @@ class RelevanceChain:
         vectors, enter = self._vectors(start, name), self._entrances.get(name)
         return vectors if enter is None else enter.down(vectors)[0]
 
+    def hands_on(self, layer: str) -> bool:
+        """Whether what a sweep yields at a layer is what it sends on: a sweep may be taken up there."""
+        return layer not in self._entrances and layer not in self._exits
+
     def down(self, r: Tensor, start: str, stop: str = INPUT) -> Tensor:
         """`C r`: relevance `(images, vectors, *shape)` at `start` to relevance at `stop`."""
         *_, (_, parts) = self.sweep({start: r}, stop)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from conetheory.chain.columns import local_columns, location_columns, origin_moments
+from conetheory.chain.columns import location_columns, origin_moments
 from conetheory.chain.layers import below
 from conetheory.chain.local import LocalBlock, checked_positions, is_enumerable, local_rows
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.streamed import Columns
 from conetheory.chain.watch import Watch
 from conetheory.counts import checked_seed
 from conetheory.errors import InputError
 from conetheory.progress import Progress, silent
 
-Blocks = dict[str, list[LocalBlock]]
+Blocks = Mapping[str, list[LocalBlock]]
 
 UNITS = "unit-columns"
 MATRICES = "local-matrices"
@@ -27,8 +28,9 @@ MOMENTS = "moments"
 class Supply:
     """The columns of one chain from one start layer, by what they are of.
 
-    `supply[UNITS]`: P_p, from a column for each start unit. `supply[MATRICES]`: P_p up to a rotation of the
-    start, which leaves the law of Gaussian starts alone, by columns or by rows, whichever cost less.
+    `supply[UNITS]`: P_p, from a column for each start unit (`Columns`, some layers at a time).
+    `supply[MATRICES]`: P_p up to a rotation of the start, which leaves the law of Gaussian starts alone, by
+    columns or by rows, whichever cost less.
     `supply[LOCATIONS]`: a column for each location of the start (`columns.location_columns`).
     `supply[MOMENTS]`: six columns (`columns.origin_moments`). Each is `{layer: [one block an image]}` for the
     layers below the start; `computed` counts how often each was computed.
@@ -72,15 +74,15 @@ class Supply:
         return need in self._held
 
 
-def _units(supply: Supply) -> Blocks:
+def _units(supply: Supply) -> Columns:
     options = {**supply.sampling, "progress": supply.progress}
-    return local_columns(supply._watched, supply.start, supply.layers, **options)
+    return Columns(supply._watched, supply.start, supply.layers, **options)
 
 
 def _matrices(supply: Supply) -> Blocks:
     if UNITS in supply or (is_enumerable(supply.chain, supply.start) and not _rows_are_fewer(supply)):
         return supply[UNITS]
-    found: Blocks = {}
+    found: dict[str, list[LocalBlock]] = {}
     for done, layer in enumerate(supply.layers, 1):
         found[layer] = local_rows(supply._watched, supply.start, layer, **supply.sampling)
         supply.progress(f"rows up to {supply.start}", done, len(supply.layers))

@@ -33,8 +33,9 @@ class SampledSpectrum(SpectralTheory):
 
     The vectors come from a stream of their own: whatever the seed of a measurement, they are not those that
     it drew. The cheapest prediction there is, for any linear chain; it explains nothing, and every other
-    theory is to be compared with it. Its band holds the locations that were sampled, the spread over draws
-    of the k vectors (jackknife) and the bias of tails of higher rank than k (`theory.sampledspectrum`).
+    theory is to be compared with it. What k vectors make of a spectrum is corrected to first order, tails of
+    higher rank than k too (`theory.sampledspectrum`). Its band holds the locations that were sampled and the
+    spread over draws of the k vectors (jackknife), which of one image is 0.1 decade and more.
     """
 
     name = "sampled-spectrum"
@@ -67,6 +68,7 @@ class SampledSpectrum(SpectralTheory):
         wanted, done = below(chain, self.start, self.layers), 0
         name = f"sampled spectrum of {drawn_name(chain.graph, self.start)}"
         numbers = range(self.first_image, self.first_image + len(chain))
+        units = int(np.prod(chain.shape(self.start)))
 
         def starts(shape: Sequence[int]) -> torch.Tensor:
             return draw(tuple(shape), numbers, self.draws, start=name, seed=self.seed)
@@ -79,21 +81,22 @@ class SampledSpectrum(SpectralTheory):
             for image in picked(flat(parts[self.start]), places):
                 rows = image.permute(2, 0, 1).to(torch.float64)  # locations, vectors, channels
                 gram = rows @ rows.mT
-                values = singular_values(rows.mT) if chain.dtype == torch.float64 else _values(gram)
-                self.spectra.add(layer, values.cpu().numpy(), total)
+                exact = chain.dtype == torch.float64
+                values = (singular_values(rows.mT) if exact else _values(gram)).cpu().numpy()
+                rank = min(rows.shape[2], units)  # what P has at most: values beyond it are rounding
+                corrected = theory.corrected_spectrum_estimate(
+                    values[:, :rank], self.draws, max(1, rank - 1), 0.0 if exact else theory.ROUNDING
+                )
+                self.spectra.add(layer, corrected, total)
                 some = gram[:: -(-len(rows) // JACKKNIFED)].cpu().numpy()
                 self._draws.setdefault(layer, []).append(theory.jackknife_log_error(some))
             done += 1
             progress(self.label, done, len(wanted))
 
     def band(self, layer: str) -> tuple[float, float]:
-        """95%, from locations and draws; its upper end is moved by the bias of tails of high rank."""
+        """95%, from locations and draws."""
         draws = np.asarray(self._draws[layer])
-        tails = theory.participation(self.spectra.live(layer))
-        tails = tails[np.isfinite(tails)]
-        bias = float(theory.log_bias_estimate(np.median(tails), self.draws)) if len(tails) else 0.0
-        spread = float(np.sqrt(np.sum(draws**2)) / len(draws))
-        return self.spectra.band(layer, spread, bias)
+        return self.spectra.band(layer, float(np.sqrt(np.sum(draws**2)) / len(draws)))
 
 
 def _values(gram: torch.Tensor) -> torch.Tensor:

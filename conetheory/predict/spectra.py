@@ -69,17 +69,14 @@ class Spectra:
         error = law[:, 1].std(ddof=1) / np.sqrt(len(spectra)) * np.sqrt(1 - sampled / total)
         return float(error / slope) if slope > 0 else float("nan")
 
-    def band(
-        self, layer: str, extra: float = 0.0, bias: float = 0.0, sigmas: float = 1.96
-    ) -> tuple[float, float]:
+    def band(self, layer: str, extra: float = 0.0, sigmas: float = 1.96) -> tuple[float, float]:
         """A band around the median, cut at 1: `sigmas` standard errors of its logarithm to both sides.
 
-        extra: a further independent standard error of the logarithm; bias: how far the logarithm may be too
-        low (the upper end moves up by it) or, where negative, too high.
+        extra: a further independent standard error of the logarithm.
         """
         middle = self.median(layer)
         width = sigmas * float(np.hypot(self.log_error(layer), extra))
-        return middle * np.exp(min(bias, 0.0) - width), min(1.0, middle * np.exp(max(bias, 0.0) + width))
+        return middle * np.exp(-width), min(1.0, middle * np.exp(width))
 
 
 class SpectralTheory(Theory):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,25 +36,17 @@ class Comparison(Result):
         """One record for each method, start and layer below the start, from output to input."""
         data = self.dataset
         known = schema.numbers(data)
-        tables = {n: xr.broadcast(data[n], data[list(DIMS)])[0].transpose(*DIMS).values for n in known}
+        tables = {name: _table(data[name], [data.sizes[dim] for dim in DIMS]) for name in known}
+        theories = self.theories
         labels = [str(label) for label in data["label"].values]
         axes = [[str(value) for value in data[dim].values] for dim in DIMS]
         for i, j, k in np.ndindex(*(len(axis) for axis in axes)):
             cell = {name: _finite(table[i, j, k]) for name, table in tables.items()}
             names = dict(zip(DIMS, (axes[0][i], axes[1][j], axes[2][k]), strict=True))
-            record = {**names, "label": labels[k], **self._record(cell, known)}
+            record = {**names, "label": labels[k], **_record(cell, known, theories)}
             found = [record.get(n) for n in (*RESULTS, schema.WHOLE_MAPS)]
             if any(v is not None for v in (*found, *record["predicted"].values())):
                 yield record
-
-    def _record(self, cell: dict[str, float | None], known: Mapping[str, Variable]) -> dict[str, Any]:
-        record: dict[str, Any] = {
-            "predicted": {t.key: cell.get(t.predicted) for t in self.theories},
-            "error_decades": {t.key: cell.get(t.error) for t in self.theories},
-            **{name: None for name in RESULTS},
-        }
-        own = sorted(name for name, said in known.items() if not said.theory)
-        return record | {name: cell[name] for name in own} | _cosines(cell, known)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -205,6 +197,25 @@ def _rules(data: xr.Dataset) -> dict[str, str]:
         return {}
     rules = zip(data["method"].values, data["rule"].values, strict=True)
     return {str(method): rule for method, rule in rules if isinstance(rule, str) and rule}
+
+
+def _table(values: xr.DataArray, sizes: Sequence[int]) -> np.ndarray:
+    """A variable along method, start and layer; repeated along those that it does not depend on."""
+    held = [dim for dim in DIMS if dim in values.dims]
+    axes = tuple(slice(None) if dim in held else None for dim in DIMS)
+    return np.broadcast_to(values.transpose(*held).values[axes], sizes)
+
+
+def _record(
+    cell: dict[str, float | None], known: Mapping[str, Variable], theories: Sequence[Theory]
+) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "predicted": {t.key: cell.get(t.predicted) for t in theories},
+        "error_decades": {t.key: cell.get(t.error) for t in theories},
+        **{name: None for name in RESULTS},
+    }
+    own = sorted(name for name, said in known.items() if not said.theory)
+    return record | {name: cell[name] for name in own} | _cosines(cell, known)
 
 
 def _cosines(cell: dict[str, float | None], known: Mapping[str, Variable]) -> dict[str, float | None]:

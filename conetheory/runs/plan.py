@@ -101,4 +101,5 @@ class _Costs:
     def _certified(self, start: str) -> Cost:
         if not self.certifiable:
             return Cost()
-        return certificate_cost(self.chain, start, self.settings.layers, self.settings.positions)
+        s = self.settings
+        return certificate_cost(self.chain, start, s.layers, positions=s.positions, vectors=s.vectors)

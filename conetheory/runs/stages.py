@@ -16,9 +16,8 @@ from conetheory.certify.check import Held, check_certificates
 from conetheory.certify.signed import bounded
 from conetheory.certify.summary import certificate
 from conetheory.chain.explained import ExplainerChain
-from conetheory.chain.local import is_enumerable
 from conetheory.chain.relevance import RelevanceChain
-from conetheory.chain.supply import UNITS, Supply
+from conetheory.chain.supply import Supply
 from conetheory.counts import SEEDS
 from conetheory.measure.meter import CscMeter
 from conetheory.predict.predictions import prediction
@@ -52,15 +51,11 @@ class Case:
         return self.relevance.double("cpu") if wanted else None
 
     def supply(self, start: str) -> Supply:
-        """What is known of the chain from a start layer; of a chain to be certified, its columns."""
+        """What theories know of the chain from a start layer."""
         if start not in self._supplies:
             s = self.settings
             options = {"positions": s.positions, "seed": s.seed, "first_image": self.number}
-            chain = self.relevance if self.double is None else self.double
-            supply = Supply(chain, start, s.layers, **options, progress=self.progress)
-            if self.double is not None and is_enumerable(chain, start):
-                supply[UNITS]  # certificates need them, so that predictions take them too
-            self._supplies[start] = supply
+            self._supplies[start] = Supply(self.relevance, start, s.layers, **options, progress=self.progress)
         return self._supplies[start]
 
 
@@ -152,7 +147,7 @@ class Certify:
             if case.double is None:
                 certifier.add(case.relevance)
             else:
-                certifier.add(case.double, case.supply(start), case.progress)
+                certifier.add(case.double, progress=case.progress)
                 self._check(start, certifier, case, case.double)
 
     def _check(self, start: str, certifier: CscCertifier, case: Case, chain: RelevanceChain) -> None:

@@ -22,6 +22,7 @@ from conetheory.theory import cosine, sparsematrix
 from conetheory.theory.enclosure import floats, round_down, round_up
 from conetheory.theory.matrices import matrix
 
+_MANY = 16  # vectors of one matrix from which on those that can't be the farthest are left out first
 _CACHED = 1 << 19  # bytes of a temporary that is passed over several times
 _TILE = 1 << 20  # float64 numbers held by one temporary; small enough to stay in the second-level cache
 
@@ -93,10 +94,31 @@ def _widest(xp: Any, logs: Any) -> Any:
     rows, columns = logs.shape[-2:]
     batch = math.prod(logs.shape[:-2])
     flat = xp.reshape(logs, (batch, rows, columns))
+    if batch == 1 and rows > _MANY:
+        flat = flat[:, _outlying(xp, flat[0, ...], lambda x: xp.max(x, axis=-1) - xp.min(x, axis=-1)), :]
+        rows = flat.shape[1]
     step = max(1, _TILE // max(1, rows * columns))
     widest = [_widest_tile(xp, flat[b : b + step, ...]) for b in range(0, batch, step)]
     joined = xp.concat(widest) if widest else xp.sum(flat, axis=(-2, -1))
     return xp.reshape(joined, logs.shape[:-2])
+
+
+def _outlying(xp: Any, points: Any, size: Any) -> Any:
+    """Of points (n, m), which may be one of the two farthest apart, by a norm `size` of rows; ascending.
+
+    d(x, y) <= d(x, c) + d(c, y): a point is left out whose distance to c and the largest distance to c come
+    to less than the distance of two known ones, which c lies between. What rounding may cost is left in.
+    """
+    one, best, other = 0, -1.0, 0
+    for _ in range(4):  # the farthest from the farthest
+        apart = size(points - points[one : one + 1, :])
+        place = int(xp.argmax(apart))
+        if not float(apart[place]) > best:
+            break
+        best, one, other = float(apart[place]), place, one
+    apart = size(points - (points[one, :] + points[other, :]) / 2)
+    lost = 2.0**-40 * (best + float(xp.max(xp.abs(points))))
+    return xp.nonzero(~(apart + xp.max(apart) < best - lost))[0]
 
 
 def _widest_tile(xp: Any, logs: Any) -> Any:
@@ -298,21 +320,40 @@ def worst_pair_cosine(A: Any) -> WorstPair:
     xp, A = matrix(A, nonnegative=True)
     batch, (rows, count) = A.shape[:-2], A.shape[-2:]
     flat = xp.reshape(xp.matrix_transpose(A), (math.prod(batch), count, rows))
+    if flat.shape[0] == 1 and count > _MANY and rows > 0:
+        return _worst_of_many(xp, flat[0, ...], batch)
     step = max(1, _TILE // max(1, count * max(count, rows)))
     tiles = [_worst(xp, flat[i : i + step, ...]) for i in range(0, max(1, flat.shape[0]), step)]
     deficits, first, second = (xp.reshape(xp.concat(parts), batch) for parts in zip(*tiles, strict=True))
     return WorstPair(1 - deficits, deficits, first, second)
 
 
-def _worst(xp: Any, vectors: Any) -> tuple[Any, Any, Any]:
-    """For the rows of each matrix (batch, n, m): found on residuals of unit vectors to their mean, valued
-    by `deficit`."""
-    n = vectors.shape[1]
+def _worst_of_many(xp: Any, vectors: Any, batch: tuple[int, ...]) -> WorstPair:
+    """Of the rows of one matrix, (n, m): units that are not outlying can't be in the worst pair."""
+    unit, live = _unit(xp, vectors)
+    (live,) = xp.nonzero(live[:, 0])
+    if live.shape[0] > 1:
+        live = live[_outlying(xp, unit[live, :], lambda x: xp.sqrt(xp.sum(x * x, axis=-1)))]
+    deficits, *pair = _worst(xp, vectors[None, live, :] if live.shape[0] else vectors[None, :1, :])
+    found = [xp.where(i < 0, i, xp.take(live, xp.clip(i, min=0))) if live.shape[0] else i for i in pair]
+    deficits, first, second = (xp.reshape(x, batch) for x in (deficits, *found))
+    return WorstPair(1 - deficits, deficits, first, second)
+
+
+def _unit(xp: Any, vectors: Any) -> tuple[Any, Any]:
+    """Vectors of length one, zero ones as they are, and which are not."""
     largest = xp.max(vectors, axis=-1, keepdims=True)
     live = largest > 0
     unit = vectors / xp.where(live, largest, xp.ones_like(largest))
     norm = xp.sqrt(xp.sum(unit * unit, axis=-1, keepdims=True))
-    unit = unit / xp.where(live, norm, xp.ones_like(norm))
+    return unit / xp.where(live, norm, xp.ones_like(norm)), live
+
+
+def _worst(xp: Any, vectors: Any) -> tuple[Any, Any, Any]:
+    """For the rows of each matrix (batch, n, m): found on residuals of unit vectors to their mean, valued
+    by `deficit`."""
+    n = vectors.shape[1]
+    unit, live = _unit(xp, vectors)
     count = xp.sum(xp.astype(live, xp.float64), axis=1, keepdims=True)
     mean = xp.sum(unit, axis=1, keepdims=True) / xp.where(count > 0, count, xp.ones_like(count))
     residual = unit - mean

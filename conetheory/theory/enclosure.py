@@ -20,6 +20,7 @@ from array_api_compat import array_namespace, device
 from conetheory.errors import InputError
 from conetheory.theory.matrices import matrix, real
 
+_SOLVED, _POWERS = 16, 64  # the order up to which eigenvalues are solved for, and powers beyond it
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "bfloat16": 2.0**-8}
 
 
@@ -155,13 +156,26 @@ def stable_rank_excess_upper(P: Any, g: float) -> Any:
 
 
 def _leading_left(xp: Any, P: Any) -> Any:
-    """The leading left singular vector, (..., m, 1), from the smaller of the two Gram matrices."""
+    """Nearly the leading left singular vector, (..., m, 1), from the smaller of the two Gram matrices."""
     if P.shape[-2] <= P.shape[-1]:
-        return xp.linalg.eigh(xp.matmul(P, xp.matrix_transpose(P)))[1][..., -1:]
-    b = xp.linalg.eigh(xp.matmul(xp.matrix_transpose(P), P))[1][..., -1:]
-    a = xp.matmul(P, b)
+        return _leading(xp, xp.matmul(P, xp.matrix_transpose(P)))
+    a = xp.matmul(P, _leading(xp, xp.matmul(xp.matrix_transpose(P), P)))
     length = _norm(xp, a)[..., None, None]
     return a / xp.where(length > 0, length, xp.ones_like(length))
+
+
+def _leading(xp: Any, G: Any) -> Any:
+    """The eigenvector of Gram matrices: by powers where they are large and settle, which costs far less."""
+    if G.shape[-1] > _SOLVED:
+        before = xp.zeros_like(G[..., :1])
+        v = xp.sum(G, axis=-1, keepdims=True)
+        for _ in range(_POWERS):
+            length = _norm(xp, v)[..., None, None]
+            v = v / xp.where(length > 0, length, xp.ones_like(length))
+            if bool(xp.all(_norm(xp, v - before) <= 2.0**-40)):
+                return v
+            before, v = v, xp.matmul(G, v)
+    return xp.linalg.eigh(G)[1][..., -1:]
 
 
 def _norm(xp: Any, x: Any) -> Any:

@@ -289,7 +289,7 @@ _ENTRIES = (
     _entry(
         "second-moment",
         "secondmoment secondmoment.handed_over secondmoment.injected secondmoment.local_spectrum "
-        "sampledspectrum.log_bias_estimate",
+        "sampledspectrum.true_participation_estimate",
         "../predict/test_second_moment.py",
         status="estimate",
         title="Second moments of relevance, from cut to cut",

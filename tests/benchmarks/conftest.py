@@ -9,7 +9,7 @@ def pytest_terminal_summary(terminalreporter) -> None:
     session = getattr(terminalreporter.config, "_benchmarksession", None)
     if session is None:
         return
-    found = {b.name: b for b in session.benchmarks if not b.has_error}
+    found = {b.name: b for b in session.benchmarks if not b.has_error and b.stats.data}  # none if stopped
     seconds = {name: b.stats.min for name, b in found.items()}  # what else the machine does only adds
     base = seconds.get("test_autograd")
     if base is not None:

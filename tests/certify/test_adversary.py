@@ -11,6 +11,7 @@ from conetheory.certify import certifier
 from tests.certify import adversary, exhaustive
 from tests.certify.adversary import HARD, METHODS, PARTS, attacks
 
+SOME = [*range(0, 240, 3), *range(HARD, HARD + 20)]
 HUNDREDS = [*range(240), *range(HARD, HARD + 60)]
 THOUSANDS = [*range(2400), *range(HARD, HARD + 600)]
 ALWAYS = {"arriving", "dead", "deficit", "diameter", "gaussian", "every image", "tau_1", "map"}
@@ -29,7 +30,7 @@ def totals(seeds, whole=True):
 
 
 def test_no_certificate_is_contradicted():
-    kinds, rules = totals(HUNDREDS, whole=False)
+    kinds, rules = totals(SOME, whole=False)
     assert set(kinds) >= ALWAYS
     assert len(rules) == len(METHODS)
     for kind in ("deficit", "diameter", "tau_1", "map"):
@@ -39,7 +40,7 @@ def test_no_certificate_is_contradicted():
 
 @pytest.mark.slow
 def test_no_part_of_a_certificate_is_contradicted():
-    """Every part of each network's, of which the quick test takes one."""
+    """Every part of each network's, of which the quick test takes one of a third of them."""
     totals(HUNDREDS)
 
 
@@ -66,13 +67,10 @@ def test_the_adversary_finds_a_bound_that_is_a_little_too_low(monkeypatch, share
 def test_the_adversary_finds_zeros_that_are_none(monkeypatch):
     """Taking what is 0.0 for dead, as if nothing underflowed or cancelled, is contradicted in both ways."""
 
-    def by_number(chain, start, blocks, **_):
-        return {k: [block.matrices.numpy() != 0 for block in held] for k, held in blocks.items()}
+    def nothing(chain, start, columns):
+        return {k: [np.zeros((len(rows.positions), 1, 1)) for rows in held] for k, held in columns.items()}
 
-    def nothing(chain, start, blocks):
-        return {k: [np.zeros((len(block.positions), 1, 1)) for block in held] for k, held in blocks.items()}
-
-    monkeypatch.setattr(certifier, "supports", by_number)
+    monkeypatch.setattr(certifier, "supports", lambda *_: {})
     monkeypatch.setattr(certifier, "losses", nothing)
     found = [f for seed in range(HARD, HARD + 40) for f in attacks(seed, parts=()) if f.worst]
     assert {"alpha2beta1" in f.rule for f in found} == {True, False}

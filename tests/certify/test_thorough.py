@@ -64,6 +64,7 @@ def whole_maps(found: RelevanceChain) -> dict:
 # ---------------------------------------------------------------- signed chains and whole maps
 
 
+@pytest.mark.covering
 @some_toys
 @pytest.mark.parametrize("method", METHODS)
 def test_no_nonnegative_start_violates_a_bound(toy, method):

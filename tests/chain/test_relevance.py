@@ -14,9 +14,9 @@ from conetheory.errors import InputError
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT
 from tests.cases import devices, needs_cuda
-from tests.toys import BIASES, METHODS, SHAPE, TOYS, chain, graph, images
+from tests.toys import BIASES, METHODS, SHAPE, chain, graph, images, typical
 
-toys = pytest.mark.parametrize("toy", TOYS)
+toys = pytest.mark.parametrize("toy", typical())
 
 
 @needs_cuda

@@ -28,7 +28,7 @@ from tests.cli.commands import CIFAR, QUICK, SMOKE, complaint
     ("arguments", "words"),
     [
         (["csc", "vgg17"], "unknown model 'vgg17'"),
-        (["csc", "vit_b_16", "--weights", "random:0"], "operation 'permute'"),
+        (["csc", "efficientnet_b0", "--weights", "random:0"], "operation 'mul'"),
         ([*CIFAR, "--start", "conv9"], "no layer 'conv9'"),
         ([*CIFAR, "--start", "input"], "no layer below"),
         ([*CIFAR, "--method", "lrp-alpha1"], "unknown method 'lrp-alpha1'"),
@@ -205,9 +205,11 @@ def test_what_is_asked_for_twice_is_done_once(capsys):
 
 def test_json_is_all_there_is_on_stdout(capsys):
     """The summary of what is compared, the layers of what is computed alone."""
-    assert main(["compare", "cifar10", *SMOKE, "--start", "conv2", "--json"]) == 0
+    assert (
+        main(["compare", "cifar10", *SMOKE, "--start", "conv2", "--theory", "local-spectrum", "--json"]) == 0
+    )
     assert set(json.loads(capsys.readouterr().out)) >= {"median_abs_error_decades", "violations"}
-    assert main(["csc", "cifar10", *QUICK, "--start", "fc6", "--json"]) == 0
+    assert main(["csc", "cifar10", *QUICK, "--start", "conv2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found == json.loads(Path("out/csc-cifar10_cnn/comparison.json").read_text())
     assert all(record["measured_deficit_median"] is not None for record in found["layers"])
@@ -231,7 +233,7 @@ def test_json_of_sanity_and_classes_holds_numbers(capsys):
 
 
 def test_predict_and_certify_do_their_part_alone(capsys):
-    small = [*SMOKE, "--start", "fc6"]
+    small = [*SMOKE, "--start", "conv2"]
     assert main(["predict", "cifar10", *small, "--theory", "local-spectrum"]) == 0
     printed = capsys.readouterr().out
     assert "spectrum" in printed
@@ -338,8 +340,9 @@ def test_all_methods_in_one_go(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(
         "conetheory.runs.methods.entries", lambda: {name: registry.find(name) for name in chosen}
     )
-    request = ["compare", "cifar10_cnn", *SMOKE, "--start", "conv3", "--certify-images", "0"]
+    request = ["compare", "cifar10_cnn", *SMOKE, "--start", "conv2", "--certify-images", "0"]
     request += ["--out", str(tmp_path / "all")]
+    request += ["--theory", "local-spectrum", "--theory", "mean-field"]
     assert main([*request, "--method", "all", "--set", "percentile=90", "--set", "bias=none"]) == 0
     printed = capsys.readouterr()
     assert "pattern-net: left out: " in printed.err

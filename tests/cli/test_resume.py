@@ -35,7 +35,9 @@ def test_results_of_another_command_or_network_are_not_replaced(capsys, tmp_path
     assert "other results (csc, cifar10_cnn, weights 71da48e7e14e)" in line
     assert "--out" in line
     assert "other results (csc, cifar10_cnn, weights 71da48e7e14e)" in complaint(capsys, "demo", *SMOKE, *out)
-    assert "other results (csc" in complaint(capsys, "csc", "alexnet", "--weights", "random:0", *QUICK, *out)
+    assert "other results (csc" in complaint(
+        capsys, "csc", "squeezenet1_1", "--weights", "random:0", *QUICK, *out
+    )
     assert "other results (csc" in complaint(capsys, *CIFAR, "--weights", "random:1", *out)
     assert (tmp_path / "out" / "comparison.nc").read_bytes() == kept
     assert main([*CIFAR, "--start", "conv2", *out, "--method", "lrp-alpha2beta1"]) == 0
@@ -67,7 +69,7 @@ def test_resume_sees_another_version_and_what_is_in_a_file(capsys, monkeypatch, 
     network, file = load("cifar10_cnn"), tmp_path / "patterns.safetensors"
     images = bundled_images(network, 2).tensor
     fit_patterns(network, images[:1]).save(file)
-    request = [*CIFAR, "--start", "fc6", "--method", "pattern-net", "--set", f"patterns={file}", "--resume"]
+    request = [*CIFAR, "--start", "conv2", "--method", "pattern-net", "--set", f"patterns={file}", "--resume"]
     assert main(request) == 0
     assert main(request) == 0
     assert "taken from" in capsys.readouterr().err

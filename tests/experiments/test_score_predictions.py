@@ -25,7 +25,7 @@ def trunk():
         nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()
     )
 """
-LINEAR = ["second-moment", "sampled-spectrum", "location-columns", "origin"]
+LINEAR = ["second-moment", "location-columns", "sampled-spectrum", "origin"]
 
 
 def test_scores_are_written(tmp_path):
@@ -50,7 +50,8 @@ def trunk(tmp_path):
     return f"{path}:trunk"
 
 
-def test_a_trunk_from_a_file_is_scored_and_nothing_is_computed_twice(tmp_path, trunk, monkeypatch):
+@pytest.mark.parametrize("theories", [LINEAR[:2], pytest.param(LINEAR, marks=pytest.mark.slow)], ids=len)
+def test_a_trunk_from_a_file_is_scored_and_nothing_is_computed_twice(tmp_path, trunk, monkeypatch, theories):
     measured, predicted = [], []
     add, observe = CscMeter.add, SecondMoment.observe
     monkeypatch.setattr(CscMeter, "add", lambda self, *a: (measured.append(self.seed), add(self, *a)))
@@ -60,11 +61,11 @@ def test_a_trunk_from_a_file_is_scored_and_nothing_is_computed_twice(tmp_path, t
     weights = tmp_path / "weights.pth"
     torch.manual_seed(1)
     torch.save(model_of(trunk).state_dict(), weights)
-    options = {"weights": str(weights), "size": 16, "start": "4", "seeds": 2, "vectors": 4, "theory": LINEAR}
+    options = {"weights": str(weights), "size": 8, "start": "4", "seeds": 2, "vectors": 4, "theory": theories}
     options |= {"method": ["lrp-alpha2beta1"], "out": tmp_path, "kept": tmp_path / "cache"}
     result = main(trunk, limit=2, **options)["lrp-alpha2beta1"]
     assert list(result["by_layer"]) == ["2", "1", "input"]
-    for name in ("second_moment", "sampled_spectrum", "location_columns", "origin"):
+    for name in (theory.replace("-", "_") for theory in theories):
         assert result[f"{name}_scored"] >= 2  # location columns may be of rank one
         assert all(row[f"predicted_{name}"] >= 0 for row in result["by_layer"].values())
     assert (measured, predicted) == ([0, 1, 0, 1], [0, 1])
@@ -76,6 +77,7 @@ def test_a_trunk_from_a_file_is_scored_and_nothing_is_computed_twice(tmp_path, t
     assert (len(measured), len(predicted)) == (6, 5)
 
 
+@pytest.mark.slow
 def test_measurements_of_images_are_those_of_one_run(tmp_path):
     """Pooled image by image, as the meter pools them."""
     network = networks.load("cifar10_cnn")

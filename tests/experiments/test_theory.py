@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -30,22 +32,27 @@ CHAINS = [simulate_chains, rate_depth_width, critical, cone_picture, random_conv
 EXPERIMENTS = [*CHAINS, spatial_mixing, spectrum_tail, real_curves]
 
 
+Made = Callable[[str], tuple[Path, dict]]
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict]]:
-    """Each experiment's directory and return value, in its smoke setting."""
-    found = {}
-    for module in EXPERIMENTS:
-        name = module.__name__.rpartition(".")[2]
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """An experiment's directory and return value, in its smoke setting; made when it is asked for."""
+    modules = {module.__name__.rpartition(".")[2]: module for module in EXPERIMENTS}
+
+    @cache
+    def run(name: str) -> tuple[Path, dict]:
         out = tmp_path_factory.mktemp(name) / "new"
-        found[name] = (out, module.main(out=out, smoke=True))
-    return found
+        return out, modules[name].main(out=out, smoke=True)
+
+    return run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", EXPERIMENTS, ids=lambda module: module.__name__.rpartition(".")[2])
-def test_figure_and_numbers_are_written(module: ModuleType, made: dict[str, tuple[Path, dict]]) -> None:
+def test_figure_and_numbers_are_written(module: ModuleType, made: Made) -> None:
     name = module.__name__.rpartition(".")[2]
-    out, numbers = made[name]
+    out, numbers = made(name)
     assert json.loads((out / f"{name}.json").read_text()) == numbers
     pixels = np.asarray(Image.open(out / f"{name}.png").convert("L"))
     assert pixels.shape[0] > 600
@@ -53,31 +60,31 @@ def test_figure_and_numbers_are_written(module: ModuleType, made: dict[str, tupl
     assert (out / f"{name}.pdf").stat().st_size > 5000
 
 
-def test_simulation_keeps_its_dataset(made: dict[str, tuple[Path, dict]]) -> None:
-    out, numbers = made["simulate_chains"]
+def test_simulation_keeps_its_dataset(made: Made) -> None:
+    out, numbers = made("simulate_chains")
     with xr.open_dataset(out / "simulate_chains.nc", engine="h5netcdf") as data:
         assert set(numbers) == set(data["variant"].values)
         assert data.sizes["layer"] == 17
 
 
-def test_rates_fall_with_the_width(made: dict[str, tuple[Path, dict]]) -> None:
-    for by_width in made["rate_depth_width"][1].values():
+def test_rates_fall_with_the_width(made: Made) -> None:
+    for by_width in made("rate_depth_width")[1].values():
         narrow, wide = by_width.values()
         assert wide["kappa_over_n"] == pytest.approx(narrow["kappa_over_n"] / 2, rel=1e-12, abs=0)
-    positive = made["rate_depth_width"][1]["positive"]["32"]
+    positive = made("rate_depth_width")[1]["positive"]["32"]
     assert positive["measured"] == pytest.approx(positive["kappa_over_n"], rel=0.5, abs=0)
 
 
-def test_critical_alpha_separates(made: dict[str, tuple[Path, dict]]) -> None:
-    run = made["critical_alpha"][1]["32"]
+def test_critical_alpha_separates(made: Made) -> None:
+    run = made("critical_alpha")[1]["32"]
     assert run["alpha_critical"] == critical_alpha(32)
     assert run["deficit_simulated"][0] < 1e-6
     assert run["deficit_simulated"][-1] > 0.1
     assert run["deficit_closed_form"][-1] > 0.1
 
 
-def test_cones_are_nested_and_bounded(made: dict[str, tuple[Path, dict]]) -> None:
-    out, numbers = made["cone_picture"]
+def test_cones_are_nested_and_bounded(made: Made) -> None:
+    out, numbers = made("cone_picture")
     exact, bound = np.array(numbers["worst_angle_degrees"]), np.array(numbers["half_angle_bound_degrees"])
     assert np.all(np.diff(exact) < 0)
     assert np.all(exact <= bound)

@@ -30,7 +30,7 @@ def tree(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("bfloat16", [True, False])
+@pytest.mark.parametrize("bfloat16", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_one_epoch(tree, tmp_path, capsys, bfloat16):
     out = tmp_path / "new" / "net.safetensors"
     made = train_cifar10.main(tree, out, epochs=1, batch=16, bfloat16=bfloat16, limit=20)

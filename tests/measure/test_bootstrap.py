@@ -60,7 +60,12 @@ def histograms(deficits: torch.Tensor, replicates: int, rng: np.random.Generator
 
 @pytest.mark.parametrize(
     ("vectors", "images", "spectrum"),
-    [(5, 1, (1, 0.3, 0.2)), (10, 1, (1, 0.3, 0.2)), (10, 1, (1, 0.01, 0.003)), (10, 4, (1, 0.03, 0.02))],
+    [
+        *(pytest.param(n, 1, (1, 0.3, 0.2), marks=pytest.mark.slow) for n in (5, 10)),
+        pytest.param(10, 1, (1, 0.01, 0.003), marks=pytest.mark.slow),
+        (5, 2, (1, 0.03, 0.02)),
+        pytest.param(10, 4, (1, 0.03, 0.02), marks=pytest.mark.slow),
+    ],
 )
 def test_the_band_holds_the_true_median_in_95_of_100_measurements(vectors, images, spectrum):
     """Gaussian vectors through a matrix of known singular values, whose median deficit is exact."""

@@ -16,7 +16,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
 from conetheory.errors import InputError, UnsupportedLayerError
-from conetheory.networks import load, names, sources
+from conetheory.networks import Network, load, names, presets, sources, trace
 from conetheory.networks.cifar10 import CLASSES, Cifar10CNN
 from conetheory.networks.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from tests.networks.toys import BATCH_NORMS, random_images
@@ -63,8 +63,16 @@ def test_networks_with_auxiliary_heads_load_without_them(name):
     assert network.preprocess.mean == pytest.approx((0.485, 0.456, 0.406))  # untrained: nothing to transform
 
 
+def named(name: str) -> Network:
+    """The network without numbers in it, which its names don't need."""
+    with torch.device("meta"):
+        model = models.get_model(name).eval()
+    graph = presets.with_paper_names(trace(model, SMALL), model)
+    return Network(name, graph, None, Preprocess(), presets.STARTS.get(name, ("logits",)))
+
+
 def test_the_papers_names_in_vgg():
-    network = load("vgg16", "random:0", SMALL)
+    network = named("vgg16")
     assert network.starts == ("fc3", "fc1", "conv4_3", "conv3_3", "conv2_2")
     assert [network.resolve(start) for start in network.starts] == [
         *("classifier.6", "classifier.1", "features.22", "features.15", "features.8")
@@ -79,7 +87,7 @@ def test_the_papers_names_in_vgg():
 
 
 def test_the_papers_names_in_vgg_with_batch_norm():
-    network = load("vgg11_bn", "random:0", SMALL)
+    network = named("vgg11_bn")
     assert network.resolve("conv1_1") == "features.2"  # the ReLU behind the folded batch norm
     assert network.starts == ("logits",)
     assert "conv3_2" in network.graph.aliases

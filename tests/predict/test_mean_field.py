@@ -12,7 +12,7 @@ from conetheory.networks import trace
 from conetheory.predict import MeanField
 from conetheory.predict.registry import applies
 from conetheory.rules.gradient import RectGrad
-from tests.toys import TOYS, chain
+from tests.toys import chain, typical
 
 RECTIFIED = ("guided-backprop", "deconvnet", "rectgrad")
 
@@ -52,7 +52,7 @@ def test_weight_means_make_it_converge_faster():
     assert at_input[1] < at_input[0]
 
 
-@pytest.mark.parametrize("toy", TOYS)
+@pytest.mark.parametrize("toy", typical())
 def test_every_toy_has_a_prediction(toy):
     for method in RECTIFIED:
         found = ct.predict_csc(chain(toy, method, count=1), theory="mean-field")

@@ -45,7 +45,7 @@ def test_a_theory_is_one_file_of_30_lines():
 
 def test_a_registered_theory_is_in_every_table_figure_and_report(toys, capsys, tmp_path):
     out = ["--out", str(tmp_path / "out")]
-    asked = ["--theory", "toy", "--theory", "local-spectrum", "--method", "gradient", "--start", "conv3"]
+    asked = ["--theory", "toy", "--theory", "local-spectrum", "--method", "gradient", "--start", "conv2"]
     assert main(["compare", "cifar10_cnn", *REQUEST, *asked, *out]) == 0
     printed = capsys.readouterr().out
     assert "toy theory: |error|" in printed

@@ -207,6 +207,7 @@ def test_levels_are_what_a_layer_hands_on():
     assert dead.median("5") != pytest.approx(plain.median("5"), rel=0.1)
 
 
+@pytest.mark.covering
 @kinds
 @pytest.mark.parametrize(
     ("toy", "method"), [*((toy, RULES[0]) for toy in TOYS), *(("small vgg", rule) for rule in RULES[1:])]

@@ -82,13 +82,17 @@ def test_the_page_has_words_and_origins(folder):
     assert page.count("<small>(measured)</small>") > 6
 
 
-def test_markdown_and_pdf_have_them_too(folder, tmp_path):
+def test_markdown_has_them_too(folder, tmp_path):
     text = write_report(folder, tmp_path / "r.md", "md").read_text("utf-8")
     assert "## In words" in text
     assert "**lrp-alpha1beta0 from logits.** The decision is lost from" in text
     for number in (1, 2):
         with Image.open(tmp_path / f"r-1-origins-{number}.png") as picture:
             assert min(picture.size) > 200
+
+
+@pytest.mark.slow
+def test_pdf_has_them_too(folder, tmp_path):
     assert write_report(folder, tmp_path / "r.pdf", "pdf").read_bytes().startswith(b"%PDF")
 
 

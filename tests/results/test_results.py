@@ -205,7 +205,7 @@ def test_files_that_are_cut_off(saved, tmp_path, size):
 def test_files_with_wrong_bits(saved, tmp_path):
     """Some bytes are numbers, which can have any value; most are not, and have checksums."""
     content, told = saved.read_bytes(), []
-    for place in range(0, len(content), len(content) // 40):
+    for place in range(0, len(content), len(content) // 20):
         path = tmp_path / f"{place}.nc"
         path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
         try:
@@ -213,7 +213,7 @@ def test_files_with_wrong_bits(saved, tmp_path):
         except InputError as error:
             told.append(str(error))
     gc.collect()
-    assert len(told) > 10
+    assert len(told) > 5
     assert not any("\n" in line for line in told)
 
 

@@ -152,7 +152,10 @@ ZENNIT = {
     "epsilon-gamma-box": ("EpsilonGammaBox", {"low": LOW, "high": HIGH}, {"low": LOW, "high": HIGH}),
     "excitation-bp": ("ExcitationBackprop", {}, {"zero_params": "bias"}),
 }
-WHOLE = [("vgg11_bn", "epsilon-plus-flat"), ("vgg11_bn", "epsilon-gamma-box")]
+WHOLE = [
+    pytest.param("vgg11_bn", name, marks=pytest.mark.slow)
+    for name in ("epsilon-plus-flat", "epsilon-gamma-box")
+]
 SMALL = [(network, name) for network in ("small vgg", "small resnet") for name in ZENNIT]
 
 

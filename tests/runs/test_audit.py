@@ -63,15 +63,28 @@ def test_the_command_and_the_call_give_the_same(tmp_path, monkeypatch):
     from conetheory.cli import main
 
     monkeypatch.chdir(tmp_path)
-    assert main(["compare", "cifar10_cnn", "--limit", "1", "--vectors", "3", "--positions", "3"]) == 0
+    small = [
+        "--limit",
+        "1",
+        "--vectors",
+        "3",
+        "--positions",
+        "3",
+        "--start",
+        "conv2",
+        "--theory",
+        "local-spectrum",
+    ]
+    assert main(["compare", "cifar10_cnn", *small]) == 0
     written = Comparison.load(tmp_path / "out" / "compare-cifar10_cnn" / "comparison.nc")
-    called = ct.audit("cifar10_cnn", None, "lrp-alpha1beta0", limit=1, vectors=3, positions=3)
+    options = {"limit": 1, "vectors": 3, "positions": 3, "start": "conv2", "theories": ("local-spectrum",)}
+    called = ct.audit("cifar10_cnn", None, "lrp-alpha1beta0", **options)
     assert set(written.dataset.data_vars) == set(called.comparison.dataset.data_vars)
     for name, values in written.dataset.data_vars.items():
         np.testing.assert_array_equal(called.comparison.dataset[name].values, values.values, err_msg=name)
 
 
-@pytest.mark.parametrize("stage", ["predict", "certify"])
+@pytest.mark.parametrize("stage", [pytest.param("predict", marks=pytest.mark.slow), "certify"])
 def test_what_is_done_is_saved_as_it_is_done_and_not_done_again(tmp_path, monkeypatch, stage):
     """Interrupted in a stage and resumed: the same result, and no stage twice."""
     network = ct.networks.load(model(), input_shape=(3, 8, 8))

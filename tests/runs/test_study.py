@@ -49,7 +49,9 @@ class Counting(TorchDispatchMode):
 
 
 @pytest.mark.covering
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", [*METHODS[:2], *(pytest.param(method, marks=pytest.mark.slow) for method in METHODS[2:])]
+)
 @pytest.mark.parametrize("batch", [2, 5])
 def test_results_do_not_depend_on_the_batch(network, method, batch):
     """Measured on 5 images, predicted and certified on 1; float64, so that only the order of sums differs."""

@@ -349,3 +349,26 @@ def test_worst_pair_of_nearly_equal_columns(spread, monkeypatch):
     assert cone.worst_pair_cosine(A).deficit == pytest.approx(expected, rel=1e-3)
     monkeypatch.setattr(cone, "_TILE", 64)
     assert cone.worst_pair_cosine(A).deficit == pytest.approx(expected, rel=1e-3)
+
+
+@given(st.integers(17, 60), st.integers(2, 30), st.integers(-4, 0), st.integers(0, 2**32 - 1))
+def test_what_is_left_out_unseen_is_in_no_worst_pair(count, rows, exponent, seed):
+    """Some far, many near, some dead: all pairs against those that the triangle inequality leaves."""
+    rng = np.random.default_rng(seed)
+    far = 10.0 ** (exponent * rng.random(count))
+    A = np.exp(rng.normal(size=(rows, 1)) + far * rng.normal(size=(rows, count))) * rng.uniform(1, 9, count)
+    A[:, rng.random(count) < 0.1] = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cone, "_MANY", 1000)
+        pair, diameters = (
+            cone.worst_pair_cosine(A),
+            (cone.projective_diameter(A), cone.projective_diameter(A.T)),
+        )
+    for form in (A, torch.from_numpy(A)):
+        found = cone.worst_pair_cosine(form)
+        assert float(found.deficit) == pytest.approx(float(pair.deficit), nan_ok=True, rel=1e-6)
+        assert float(cone.projective_diameter(form)) == pytest.approx(
+            float(diameters[0]), nan_ok=True, rel=1e-14
+        )
+        transposed = float(cone.projective_diameter(form.T))
+        assert transposed == pytest.approx(float(diameters[1]), nan_ok=True, rel=1e-14)

@@ -173,6 +173,20 @@ def test_stable_rank_excess_upper_is_inf_where_nothing_is_known():
     )
 
 
+@pytest.mark.parametrize("tail", [1.0, 0.9, 1e-1, 1e-4])
+def test_powers_do_for_a_solver(tail, monkeypatch):
+    """Where they settle, and where the leading values are so near that they don't."""
+    rng = np.random.default_rng(0)
+    U, V = (np.linalg.qr(rng.normal(size=(n, 40)))[0] for n in (40, 60))
+    values = np.array([1, *(tail * np.linspace(1, 0.5, 39))])
+    P = (U * values) @ V.T
+    S = float((values[1:] ** 2).sum())
+    found = float(enclosure.stable_rank_excess_upper(P, 0.0))
+    assert S * (1 - 1e-12) <= found == pytest.approx(S, rel=1e-9)
+    monkeypatch.setattr(enclosure, "_SOLVED", 1000)
+    assert found == pytest.approx(float(enclosure.stable_rank_excess_upper(P, 0.0)), rel=1e-11)
+
+
 # ---------------------------------------------------------------- rounding
 
 

@@ -29,6 +29,7 @@ def logarithm(x):
         return float(mpmath.log(mpmath.mpf(x.numerator) / x.denominator)) if x else -math.inf
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("form", [np.asarray, torch.tensor, sparse.csr_array])
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e5, 1e100])
 def test_two_hundred_factors(form, scale):

@@ -251,8 +251,8 @@ OF_SWEEPS = {
     *(f"secondmoment.{name}" for name in ("covector", "white_start", "location_weights", "neighbours")),
     *(f"secondmoment.{name}" for name in ("transported", "injected", "handed_over", "local_spectrum")),
     "secondmoment.shortened",
-    *(f"sampledspectrum.{name}" for name in ("flat_tail_median", "participation", "log_bias_estimate")),
-    *(f"sampledspectrum.{name}" for name in ("true_participation_estimate", "jackknife_log_error")),
+    *(f"sampledspectrum.{name}" for name in ("participation", "true_participation_estimate")),
+    *(f"sampledspectrum.{name}" for name in ("corrected_spectrum_estimate", "jackknife_log_error")),
 }
 PLAIN = np.asarray([[2.0, 1, 1], [1, 1, 0], [0, 1, 1]])
 BITS = PLAIN > 0

@@ -1,0 +1,199 @@
+"""All columns of a start layer where all layers' at once are too much: some layers at a time, from the top.
+
+A row that no start reaches is zero and is not kept: behind rectifiers that is every second one. Layers that
+together fit in `ROOM` numbers are held at a time. Those below them are reached from the lowest cut of the
+network whose columns fit there, whole; else the columns are sent down from the start again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conetheory.chain.columns import Keeper, Kept, LiveRows, keep_rows
+from conetheory.chain.local import LocalBlock, locations_of, positions_of_images
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.errors import InputError
+from conetheory.networks.graph import INPUT, Graph
+from conetheory.progress import Progress, silent
+
+ROOM = 2**26  # numbers of columns held at a time, and as many where they are taken up
+
+
+class Columns(Mapping[str, list[LocalBlock]]):
+    """P_p of all columns, `{layer: [one block an image]}`, made group by group as they are asked for.
+
+    Layers are to be asked for in order, from the top: a group is dropped for the next. groups: their names.
+    positions: locations per layer and image, as in `local_columns`.
+    """
+
+    def __init__(
+        self,
+        chain: RelevanceChain,
+        start: str,
+        layers: Sequence[str],
+        *,
+        positions: int | None = None,
+        seed: int = 0,
+        first_image: int = 0,
+        progress: Progress = silent,
+        room: int = ROOM,
+    ) -> None:
+        self.chain, self.start, self.progress = chain, chain.graph.resolve(start), progress
+        self.units = int(np.prod(chain.shape(start)))
+        names = [chain.graph.resolve(name) for name in layers]
+        self.chosen = {
+            name: positions_of_images(chain, name, positions, self.units, seed, first_image) for name in names
+        }
+        self.reached = _reached(chain, start)
+        self.groups = divided({name: self.units * self.kept(name) for name in names}, room)
+        self.sources = sources(chain.graph, self.start, self.groups, self._fits(room))
+        self._swept = 0.0  # passes
+        self._held: Kept = {}
+        self._whole: Kept = {}
+
+    def kept(self, layer: str) -> int:
+        """Rows of a layer that are kept, of all images."""
+        if self.reached is None:
+            return self.chosen[layer].size * self.chain.shape(layer)[0]
+        pairs = zip(self.reached[layer], self.chosen[layer], strict=True)
+        return sum(int(live[:, places].sum()) for live, places in pairs)
+
+    def _fits(self, room: int) -> Callable[[str], bool]:
+        """Whether all columns may be held whole at a layer."""
+
+        def fits(layer: str) -> bool:
+            if self.reached is None or not self.chain.hands_on(layer):
+                return False
+            return self.units * int(self.reached[layer].sum()) <= room
+
+        return fits
+
+    def passes(self, group: Sequence[str]) -> float:
+        """What a group's columns cost, in passes of one vector from the start to the input."""
+        graph, source = self.chain.graph, self.sources[self.groups.index([*group])]
+        all_of_it = max(1, graph.multiplications(self.start, INPUT))
+        return self.units * graph.multiplications(source, group[-1]) / all_of_it
+
+    def rows(self, told: Callable[[float], None] | None = None) -> Iterator[Kept]:
+        """The kept rows of each group, what is held first; to be dropped before the next is asked for.
+
+        told: is given the passes of a group that are done.
+        """
+        for group in sorted(self.groups, key=lambda names: set(names) != set(self._held)):
+            yield self._of(group, told or self._told)
+
+    def _of(self, group: Sequence[str], told: Callable[[float], None]) -> Kept:
+        if set(group) == set(self._held):
+            return self._held
+        self._held.clear()  # before the next is made, whoever still has it
+        number, passes = self.groups.index([*group]), self.passes(group)
+        source, columns = self.sources[number], self._columns
+        if source != self.start and source not in self._whole:  # asked for out of order
+            source, columns = self.start, self._one_hot
+        keepers = [Keeper(self.chain, {n: self.chosen[n] for n in group}, self.units, reached=self.reached)]
+        below = self.sources[number + 1] if number + 1 < len(self.groups) else self.start
+        if below not in (self.start, source):
+            everywhere = np.tile(np.arange(locations_of(self.chain, below)), (len(self.chain), 1))
+            keepers.append(Keeper(self.chain, {below: everywhere}, self.units, reached=self.reached))
+        keep_rows(
+            self.chain,
+            source,
+            lambda block: columns(source, block),
+            self.units,
+            keepers,
+            lambda what, done, total: told(passes * done / total),
+        )
+        self._whole = keepers[-1].kept if len(keepers) > 1 else self._whole
+        self._swept += passes
+        self._held = keepers[0].kept
+        return self._held
+
+    def _one_hot(self, source: str, block: range) -> Tensor:
+        return self.chain.one_hot(source, block)
+
+    def _columns(self, source: str, block: range) -> Tensor:
+        """The columns at a source, where they are held whole."""
+        if source == self.start:
+            return self._one_hot(source, block)
+        return torch.stack([_restored(rows, block, self.chain.shape(source)) for rows in self._whole[source]])
+
+    def _told(self, passes: float) -> None:
+        total = sum(self.passes(group) for group in self.groups)
+        done = min(self._swept % total + passes, total) if total else 0
+        self.progress(f"columns from {self.start}", round(done), round(total))
+
+    def __getitem__(self, layer: str) -> list[LocalBlock]:
+        group = next((names for names in self.groups if layer in names), None)
+        if group is None:
+            raise KeyError(layer)
+        return [rows.block() for rows in self._of(group, self._told)[layer]]
+
+    def __iter__(self) -> Iterator[str]:
+        return (layer for group in self.groups for layer in group)
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+
+def _restored(rows: LiveRows, block: range, shape: Sequence[int]) -> Tensor:
+    """Columns of a block at a layer, all locations: (vectors, *shape)."""
+    found = rows.columns.new_zeros((len(block), rows.total * rows.channels))
+    found[:, rows.index] = rows.columns[block.start : block.stop]
+    return found.view(len(block), rows.total, rows.channels).mT.reshape(len(block), *shape)
+
+
+def divided(sizes: Mapping[str, int], room: int) -> list[list[str]]:
+    """Names in their order in as few groups as have at most `room` each, of sizes as equal as may be.
+
+    What is larger by itself is what all groups may have.
+    """
+    least = _filled(sizes, room)
+    low, high = max([*sizes.values(), 1]), room
+    while low < high:  # the least room for which as many groups do
+        middle = (low + high) // 2
+        low, high = (low, middle) if len(_filled(sizes, middle)) <= len(least) else (middle + 1, high)
+    return _filled(sizes, low)
+
+
+def _filled(sizes: Mapping[str, int], room: int) -> list[list[str]]:
+    groups: list[list[str]] = []
+    held = 0
+    for name, size in sizes.items():
+        if not groups or held + size > room:
+            groups.append([])
+            held = 0
+        groups[-1].append(name)
+        held += size
+    return groups
+
+
+def sources(
+    graph: Graph, start: str, groups: Sequence[Sequence[str]], fits: Callable[[str], bool]
+) -> list[str]:
+    """Where the columns of each group are sent down from: the lowest cut that the one above it passed.
+
+    fits: whether the columns may be held whole at a cut; where they may at none, it is the start.
+    """
+    order = [INPUT, *graph.nodes]
+    place = {name: number for number, name in enumerate(order)}
+    found = [start]
+    for above in groups[:-1]:
+        passed = [c for c in graph.cuts if place[above[-1]] <= place[c] < place[found[-1]] and c != INPUT]
+        fitting = [c for c in sorted(passed, key=place.__getitem__) if fits(c)]
+        found.append(fitting[0] if fitting else found[-1])
+    return found[: len(groups)]
+
+
+def _reached(chain: RelevanceChain, start: str) -> dict[str, Tensor] | None:
+    """Which rows a start reaches, (images, channels, locations); None where the method does not tell."""
+    try:
+        pattern = chain.pattern().watched(None)
+        ones = torch.ones((len(chain), 1, *chain.shape(start)), dtype=chain.dtype, device=chain.device)
+        swept = pattern.sweep({start: ones})
+        return {k: (p[start] > 0).reshape(len(chain), chain.shape(k)[0], -1).cpu() for k, p in swept}
+    except InputError:
+        return None
