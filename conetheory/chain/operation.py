@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Node
 from conetheory.networks.ops import PassThrough
 from conetheory.rules.maps import Chained, LocalMap, Same
@@ -72,9 +73,9 @@ class Operation:
 
     def columns(self, units: Sequence[int] | Tensor) -> Tensor:
         """The columns of some units, `(rows, count)`."""
-        units = torch.as_tensor(units, device=self.like.device)
-        hot = self.like.new_zeros((self.shape[1], len(units)))
-        hot[units, torch.arange(len(units), device=units.device)] = 1
+        chosen = torch.as_tensor(units, device=self.like.device)
+        hot = self.like.new_zeros((self.shape[1], len(chosen)))
+        hot[chosen, torch.arange(len(chosen), device=chosen.device)] = 1
         return self.down(hot)
 
     def blocks(self) -> list[Tensor]:
@@ -101,7 +102,10 @@ class Operation:
         return self._each(lambda local: local.squared())
 
     def _each(self, derive: Callable[[LocalMap], LocalMap]) -> Operation:
-        return replace(self, local=derive(self.local), tails=tuple(derive(tail) for tail in self.tails))
+        try:
+            return replace(self, local=derive(self.local), tails=tuple(derive(tail) for tail in self.tails))
+        except NotImplementedError as error:
+            raise InputError(f"at {self.node.name!r}: {error}") from error
 
 
 def is_own(node: Node) -> bool:

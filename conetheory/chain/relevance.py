@@ -93,6 +93,11 @@ class RelevanceChain:
         return len(self.images)
 
     @property
+    def carries_state(self) -> bool:
+        """Whether what goes from layer to layer is more than relevance, which is made of it at each layer."""
+        return bool(self._entrances or self._exits)
+
+    @property
     def layers(self) -> tuple[str, ...]:
         return self.graph.layers
 

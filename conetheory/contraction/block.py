@@ -66,17 +66,23 @@ def candidate(chain: RelevanceChain, start: str, layer: str, place: int, alive: 
     pattern, here = chain.pattern(), alive[chain.graph.resolve(layer)]
     live = here.reshape(len(here), -1)[:, place].nonzero()[:, 0]
     few = live[torch.linspace(0, len(live) - 1, min(FEW, len(live))).round().long()]
+    none = absent("no relevance arrives")
+    nothing = Block(layer, place, None, True, none, none, live, 0, 0)
     if len(live) == 0:
-        return Block(layer, place, None, True, *[absent("no relevance arrives")] * 2, live, 0, 0)
+        return nothing
     for top in above(chain, start, layer):
         rows = _support(pattern, layer, place, top, few, alive)
         if _alike(rows):
-            why = f"finite at the lowest from {top!r}: {len(few)} of {len(live)} channels agree there"
-            only = len(few) == len(live)
-            return Block(layer, place, top, only, *[absent(why)] * 2, live, int(rows[0].sum()), len(few))
+            why = absent(f"finite at the lowest from {top!r}: {len(few)} of {len(live)} channels agree there")
+            sizes = {"arriving": int(rows[0].sum()), "held": len(few), "certain": len(few) == len(live)}
+            return replace(nothing, top=top, diameter=why, coefficient=why, **sizes)
+    return _unbounded(nothing, start, len(few))
+
+
+def _unbounded(found: Block, start: str, held: int) -> Block:
     why = f"no block from {start!r} down has one"
-    ends = Sided(math.inf, "exact", why), Sided(1.0, "exact", why)
-    return Block(layer, place, None, True, *ends, live, 0, len(few))
+    ends = {"diameter": Sided(math.inf, "exact", why), "coefficient": Sided(1.0, "exact", why)}
+    return replace(found, top=None, certain=True, held=held, **ends)
 
 
 def finite_block(chain: RelevanceChain, start: str, layer: str, place: int) -> Block:
@@ -99,12 +105,10 @@ def settled(chain: RelevanceChain, start: str, found: Block, alive: Alive) -> Bl
         rows = _support(pattern, found.layer, found.place, top, live, alive)
         if _alike(rows):
             arriving = rows[0].nonzero()[:, 0]
-            size = {"arriving": len(arriving), "held": len(live), "certain": True}
-            ends = _number(chain, found.layer, found.place, top, live, arriving)
-            return replace(found, top=top, diameter=ends[0], coefficient=ends[1], **size)
-    why = f"no block from {start!r} down has one"
-    ends = Sided(math.inf, "exact", why), Sided(1.0, "exact", why)
-    return replace(found, top=None, certain=True, diameter=ends[0], coefficient=ends[1], held=len(live))
+            width, tau = _number(chain, found.layer, found.place, top, live, arriving)
+            sizes = {"arriving": len(arriving), "held": len(live), "certain": True}
+            return replace(found, top=top, diameter=width, coefficient=tau, **sizes)
+    return _unbounded(found, start, len(live))
 
 
 def above(chain: RelevanceChain, start: str, layer: str) -> list[str]:

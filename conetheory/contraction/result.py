@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from conetheory import schema
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.contraction.block import Block, above
 from conetheory.contraction.layer import Ratio
 from conetheory.contraction.record import LEFT_OUT, Record
 from conetheory.contraction.sided import Sided, absent
 from conetheory.contraction.study import Survey
+from conetheory.errors import InputError
+from conetheory.predict.states import applies_to_relevance
 from conetheory.progress import Progress, silent
 from conetheory.results.dataset import Result
 from conetheory.results.layout import frame, provenance
 from conetheory.schema import DIMS, declare
+from conetheory.schema.rates import lost
 
 
 class Rates(Result):
@@ -57,13 +59,18 @@ def rates(
 
     passes: vectors through the whole chain that may be spent, `math.inf` for everything, None for as many as
     cost what 500 do on VGG-16; what they don't suffice for is named in `left_out`. vectors, seed: of the
-    measured curve and of the probes.
+    measured curve and of the probes. Raises `InputError` for a method that is not linear in the relevance, or
+    whose state is more than relevance.
     """
+    if (reason := applies_to_relevance(chain.method)) is not None:
+        raise InputError(f"no rates: {reason.reason}")
+    if chain.carries_state:
+        raise InputError(f"no rates: {chain.method.name} carries more than relevance from layer to layer")
     survey = Survey(chain, start, vectors=vectors, seed=seed, passes=passes, progress=progress)
     records = survey.run()
     numbers = {r.name: _numbers(chain, start, r) for r in records}
     variables = dict.fromkeys(name for each in numbers.values() for name in each)
-    declare([schema.rates.lost(source) for r in records for source in r.lost])
+    declare([lost(source) for r in records for source in r.lost])
     values: dict[str, dict[tuple[str, str], Any]]
     values = {v: {(start, r): each[v].value for r, each in numbers.items() if v in each} for v in variables}
     data = frame(chain.graph, chain.method, [start], [r.name for r in records], values)
@@ -103,7 +110,7 @@ def _numbers(chain: RelevanceChain, start: str, r: Record) -> dict[str, Sided]:
         "rate_injected": r.stepped("injected"),
         "rate_walk_variance": r.stepped("added", flat=True),
         "rate_walk_injected": r.stepped("injected", flat=True),
-        **{schema.rates.lost(source).name: r.decades(source) for source in r.lost},
+        **{lost(source).name: r.decades(source) for source in r.lost},
     }
 
 

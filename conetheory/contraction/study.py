@@ -226,19 +226,19 @@ class Survey:
             )
 
     def _blocks(self) -> None:
-        costs = {
-            record.name: 2 * found.live * passes(self.chain.graph, self.start, found.top, found.layer)
-            for record in self.records.values()
-            if isinstance(found := record.block, Block) and found.top is not None
-        }
-        for name, cost in sorted(costs.items(), key=lambda item: item[1]):
-            record = self.records[name]
+        found = [r.block for r in self.records.values() if isinstance(r.block, Block) and r.block.top]
+        costs = [
+            2 * b.live * passes(self.chain.graph, self.start, b.top or self.start, b.layer) for b in found
+        ]
+        for cost, one in sorted(zip(costs, found, strict=True), key=lambda pair: pair[0]):
             number = self.budget.afford(
                 "diameters of blocks",
                 cost,
-                lambda b=record.block: block.settled(self.chain, self.start, b, self.alive),
+                lambda b=one: block.settled(self.chain, self.start, b, self.alive),
             )
-            record.block = number or record.block
+            for record in self.records.values():
+                if record.block is one and number is not None:
+                    record.block = number
 
     def _place(self, name: str) -> int:
         """A location in the middle of the map, where no border cuts what it hears."""

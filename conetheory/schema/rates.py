@@ -217,5 +217,6 @@ def lost(source: str) -> Variable:
     name = f"rate_lost_{source.replace('-', '_')}"
     if source == "measured":
         return Variable(name, "measured", f"{LOST}, measured", unit=DECADES, theorem="gaussian-law")
-    said = {"unit": DECADES, "side": "estimate", "theorem": THEOREMS.get(source, "gaussian-law")}
-    return Variable(name, source.replace("-", " "), f"{LOST}, by the theory {source}", **said)
+    label, meaning = source.replace("-", " "), f"{LOST}, by the theory {source}"
+    theorem = THEOREMS.get(source, "gaussian-law")
+    return Variable(name, label, meaning, unit=DECADES, side="estimate", theorem=theorem)

@@ -16,6 +16,7 @@ from conetheory.chain.layers import state_cuts
 from conetheory.cli import main
 from conetheory.contraction import Rates, rates
 from conetheory.contraction.curves import THEORIES
+from conetheory.errors import InputError
 from conetheory.networks import Images, load
 from conetheory.report.rate_tables import (
     SAID,
@@ -31,6 +32,7 @@ from conetheory.theory.theorems import THEOREMS
 from tests.contraction.cases import chain
 from tests.networks.toys import seeded
 from tests.toys import SHAPE, TOYS, images
+from tests.toys import chain as toy_chain
 
 KEYS = {"birkhoff", "tau_1", "sigma", "lyapunov", "origin", "walk"}
 SIDES = {"exact", "upper", "lower", "estimate", "measured", "absent"}
@@ -175,3 +177,9 @@ def test_the_command_says_and_writes_all_of_it(tmp_path, capsys, monkeypatch):
     assert records == json.loads(json.dumps(found.records))
     assert main([*asked[:2], "--budget", "1", "--out", str(tmp_path / "less")]) == 0
     assert "Left out, with its cost in vectors" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", ["rectgrad", "deeplift-ablation"])
+def test_methods_without_a_matrix_are_refused_in_one_line(method):
+    with pytest.raises(InputError, match=r"^no rates: "):
+        rates(toy_chain("small vgg", method, count=1))
