@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from conetheory import networks
+from conetheory.certify.cost import certificate_cost
+from conetheory.chain.relevance import RelevanceChain
 
 CERTIFY = """
 import resource, time, torch
