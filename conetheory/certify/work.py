@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from conetheory.chain.columns import LiveRows
+from conetheory.chain.cost import work
 from conetheory.chain.streamed import Columns
 from conetheory.networks.graph import INPUT
 from conetheory.progress import Progress
 
-ENTRY = 150  # multiplications of a sweep that take as long as the bounds of one entry of P_p
-GRAM = 0.5  # the same of a product in P_p P_p^T
+ENTRY = 1000  # multiplications of a sweep that take as long as the bounds of one entry of P_p
+GRAM = 5  # the same of each row that an entry of a row is compared with
 
 
 def bounding(channels: float, places: float, units: int) -> float:
@@ -22,7 +23,7 @@ class Work:
     def __init__(self, what: str, columns: Columns, progress: Progress) -> None:
         graph, start = columns.chain.graph, columns.chain.graph.resolve(columns.start)
         self.what, self.progress = what, progress
-        self._one = max(1, graph.multiplications(start, INPUT))
+        self._one = work(graph, start, INPUT)
         self._done = self._sweep = 0.0
         self._total = sum(columns.passes(group) for group in columns.groups)
         for layer in columns:

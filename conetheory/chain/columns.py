@@ -192,8 +192,9 @@ def keep_rows(
     progress: Progress = silent,
 ) -> None:
     """Send start vectors down, block by block, no farther than there is something to keep."""
-    for block in _blocks(chain, start, count):
-        left = {layer for keeper in keepers for layer in keeper.chosen}
+    wanted = {layer for keeper in keepers for layer in keeper.chosen}
+    for block in _blocks(chain, start, wanted, count):
+        left = set(wanted)
         for layer, parts in chain.sweep({start: columns(block)}):
             for keeper in keepers:
                 if layer in keeper.chosen:
@@ -204,8 +205,9 @@ def keep_rows(
         progress(f"columns from {start}", block.stop, count)
 
 
-def _blocks(chain: RelevanceChain, start: str, units: int) -> Iterator[range]:
-    width = widest(chain, start, INPUT) * len(chain)
+def _blocks(chain: RelevanceChain, start: str, layers: Iterable[str], units: int) -> Iterator[range]:
+    """Columns that go down together to the lowest of some layers."""
+    width = max([1, *(widest(chain, start, layer) for layer in layers)]) * len(chain)
     step = max(1, COLUMN_BLOCK // width, min(LEAST, MOST // width))
     for first in range(0, units, step):
         yield range(first, min(units, first + step))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from conetheory.chain.columns import Keeper, Kept, LiveRows, keep_rows
+from conetheory.chain.cost import passes
 from conetheory.chain.local import LocalBlock, locations_of, positions_of_images
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
@@ -74,9 +75,8 @@ class Columns(Mapping[str, list[LocalBlock]]):
 
     def passes(self, group: Sequence[str]) -> float:
         """What a group's columns cost, in passes of one vector from the start to the input."""
-        graph, source = self.chain.graph, self.sources[self.groups.index([*group])]
-        all_of_it = max(1, graph.multiplications(self.start, INPUT))
-        return self.units * graph.multiplications(source, group[-1]) / all_of_it
+        source = self.sources[self.groups.index([*group])]
+        return self.units * passes(self.chain.graph, self.start, source, group[-1])
 
     def rows(self, told: Callable[[float], None] | None = None) -> Iterator[Kept]:
         """The kept rows of each group, what is held first; to be dropped before the next is asked for.
@@ -90,7 +90,7 @@ class Columns(Mapping[str, list[LocalBlock]]):
         if set(group) == set(self._held):
             return self._held
         self._held.clear()  # before the next is made, whoever still has it
-        number, passes = self.groups.index([*group]), self.passes(group)
+        number, own = self.groups.index([*group]), self.passes(group)
         source, columns = self.sources[number], self._columns
         if source != self.start and source not in self._whole:  # asked for out of order
             source, columns = self.start, self._one_hot
@@ -105,10 +105,10 @@ class Columns(Mapping[str, list[LocalBlock]]):
             lambda block: columns(source, block),
             self.units,
             keepers,
-            lambda what, done, total: told(passes * done / total),
+            lambda what, done, total: told(own * done / total),
         )
         self._whole = keepers[-1].kept if len(keepers) > 1 else self._whole
-        self._swept += passes
+        self._swept += own
         self._held = keepers[0].kept
         return self._held
 

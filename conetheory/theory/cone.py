@@ -71,6 +71,8 @@ def projective_diameter(A: Any) -> Any:
         return _widest(xp, xp.log(A))
     rows, columns = xp.any(positive, axis=-1), xp.any(positive, axis=-2)
     mixed = xp.any(rows[..., :, None] & columns[..., None, :] & ~positive, axis=(-2, -1))
+    if bool(xp.all(mixed)):
+        return xp.full(mixed.shape, math.inf, dtype=xp.float64, device=device(A))
     # A dead row or column becomes a copy of a live one, which changes no cross ratio.
     logs = xp.log(xp.where(positive, A, xp.ones_like(A)))
     diameter = _widest(xp, _fill(xp, _fill(xp, logs, rows, -2), columns, -1))
