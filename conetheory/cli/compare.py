@@ -76,9 +76,9 @@ def present(
     stdout = console.out()
     many = comparison.dataset.sizes["method"] > MANY
     for table in [method_table(comparison)] if many else comparison_tables(comparison):
-        stdout.print(table)
+        console.show(stdout, table)
     for table in () if many else origin_tables(comparison):
-        stdout.print(table)
+        console.show(stdout, table)
     if task.measures:
         stdout.print(verdict_tables(verdicts(comparison.dataset), "Does the map depend on the decision?"))
     said = [*summary_lines(comparison), *origin_legend(comparison), *([last] if last else [])]

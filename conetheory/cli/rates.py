@@ -74,7 +74,7 @@ def _present(found: Rates) -> None:
         one = found.of(name)
         start = str(one.dataset["start"].values[0])
         for table in rate_tables(one.records, f"{name} from {start}"):
-            stdout.print(table)
+            console.show(stdout, table)
         legend = [*rate_legend(one.records), "In the files alone:", *file_legend()]
         for line in [*legend, rate_sentence(one.records)]:
             stdout.print(line, soft_wrap=True, markup=False)

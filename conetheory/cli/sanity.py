@@ -130,7 +130,7 @@ def _report(rows: list[dict[str, str]], asked: Series, file: str, measure: str =
         table.add_column(name, no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*row.values())
-    console.out().print(table)
+    console.show(console.out(), table)
     if measure:
         said = "SSIM" if measure == "ssim" else measure
         print(

@@ -20,6 +20,7 @@ from conetheory import schema
 from conetheory.report import formats
 from conetheory.results.comparison import Comparison
 
+FEW = 2  # theories of which a table has the predictions beside the errors
 THOROUGH = ("certified_share", "certified_tau_1_upper")  # columns that are explained where they are there
 STYLE = {"title_justify": "left", "title_style": "bold", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
 Record = dict[str, Any]
@@ -75,10 +76,19 @@ def _amount(comparison: Comparison) -> list[str]:
         return []
     images, vectors = attributes["images"], attributes["vectors"]
     where = "1 image" if images == 1 else f"each of {images} images"
+    errors = (
+        "of each theory log10(predicted / measured)" if _errors_alone(comparison) else "errors in decades"
+    )
     return [
-        f"measured: median of 1 - |cos| over pairs of {vectors} vectors on {where}; errors in decades; "
+        f"measured: median of 1 - |cos| over pairs of {vectors} vectors on {where}; {errors}; "
         "cos >=: certified for nonnegative starts"
     ]
+
+
+def _errors_alone(comparison: Comparison) -> bool:
+    """Of many theories a table has the errors only: with the measurement they say what was predicted."""
+    scored = any(theory.error in comparison.dataset for theory in comparison.theories)
+    return scored and len(comparison.theories) > FEW
 
 
 def _sampled(comparison: Comparison) -> bool:
@@ -91,9 +101,10 @@ def _columns(comparison: Comparison) -> list[Column]:
     of = " of\nsample" if _sampled(comparison) else ""
     columns: list[Column] = [("layer", lambda r: r["label"]), _column(schema.MEASURED, formats.deficit)]
     for theory in comparison.theories:
-        key = theory.key
-        columns.append((_broken(theory.label), lambda r, t=key: formats.deficit(r["predicted"][t])))
-        columns.append(("error", lambda r, t=key: formats.decades(r["error_decades"].get(t))))
+        predicted = (_broken(theory.label), lambda r, t=theory.key: formats.deficit(r["predicted"][t]))
+        heading = _broken(theory.label) if _errors_alone(comparison) else "error"
+        error = (heading, lambda r, t=theory.key: formats.decades(r["error_decades"].get(t)))
+        columns += [error] if _errors_alone(comparison) else [predicted, error]
     return [
         *columns,
         _cosine(schema.WORST, of),
