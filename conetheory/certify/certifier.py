@@ -109,7 +109,8 @@ class CscCertifier:
         known = None if supply is None else supply[UNITS]
         if isinstance(known, Columns):
             return known
-        return Columns(chain, self.start, layers, positions=self.positions, **self._sampling)
+        seed, first = self.seed, self.images
+        return Columns(chain, self.start, layers, positions=self.positions, seed=seed, first_image=first)
 
     @property
     def _sampling(self) -> dict[str, int]:

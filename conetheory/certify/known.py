@@ -9,7 +9,7 @@ covers it. What lies lower, or left the range of float64 upwards, is refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -75,12 +75,20 @@ def supports(chain: RelevanceChain, start: str, columns: Kept) -> Kept:
     if not doubtful:
         return {}
     chosen = {k: np.stack([rows.positions for rows in columns[k]]) for k in doubtful}
-    pattern, units = chain.pattern(), int(np.prod(chain.shape(start)))
+    zeros = torch.stack([(r.columns == 0).any(1) for k in doubtful for r in columns[k]]).any(0)
+    pattern, units = chain.pattern(), zeros.nonzero()[:, 0]
     reached = {k: r > 0 for k, r in _swept(chain, "pattern", start).items()}
-    make = lambda block: pattern.one_hot(start, block)  # noqa: E731
-    keeper = Keeper(pattern, chosen, units, reached=reached, dtype=torch.bool)
-    keep_rows(pattern, start, make, units, [keeper])
-    return keeper.kept
+    make = lambda block: pattern.one_hot(start, units[block.start : block.stop].tolist())  # noqa: E731
+    keeper = Keeper(pattern, chosen, len(units), reached=reached, dtype=torch.bool)
+    keep_rows(pattern, start, make, len(units), [keeper])
+    return {layer: [_filled(r, units, len(zeros)) for r in images] for layer, images in keeper.kept.items()}
+
+
+def _filled(rows: LiveRows, units: Tensor, count: int) -> LiveRows:
+    """The supports of some units among those of all, which have no zero."""
+    columns = torch.ones((count, len(rows.index)), dtype=torch.bool)
+    columns[units] = rows.columns
+    return replace(rows, columns=columns)
 
 
 def losses(

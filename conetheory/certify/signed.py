@@ -134,7 +134,7 @@ def location_bounds(
     return worst, np.array([_gaussian_signed(M, error, on) for M, on in zip(P, columns, strict=True)])
 
 
-def _support(chain: RelevanceChain, start: str, block: LocalBlock) -> np.ndarray:
+def _support(chain: RelevanceChain, start: str, block: LocalBlock | LiveRows) -> np.ndarray:
     """Of a block at all locations, or at some, of a chain of one image."""
     pattern = chain.pattern().columns(start, range(block.matrices.shape[-1]), block.layer)[0]
     found = pattern.reshape(*pattern.shape[:2], -1).permute(2, 1, 0).cpu().numpy() > 0
