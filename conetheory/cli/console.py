@@ -15,5 +15,6 @@ def out() -> Console:
 
 def show(console: Console, table: Table) -> None:
     """A table, wider than the terminal where it has to be: no number and no name is cut."""
-    needed = Measurement.get(console, console.options.update(width=1000), table).minimum
+    least = Measurement.get(console, console.options.update(width=1000), table).minimum
+    needed = least + len(table.columns)  # rich leaves the padding out
     console.print(table, width=max(needed, min(console.width, 1000)), crop=False)
