@@ -28,6 +28,7 @@ from conetheory.rules.registry import find, get_method, methods
 from conetheory.runs.method import run
 from conetheory.runs.settings import Settings
 
+THEORIES = ("local-spectrum", "mean-field")  # whichever says something of a method
 RESULTS = Path(__file__).parent / "results"
 INSENSITIVE = (
     *("lrp-alpha1beta0", "lrp-alpha2beta1", "lrp-alpha5beta4", "deep-taylor", "excitation-bp"),
@@ -113,7 +114,7 @@ def main(
     patterns: Annotated[Path | None, typer.Option(help="file of fitted patterns")] = None,
     vectors: int = 10,
     positions: Annotated[int | None, typer.Option(help="locations of the local spectrum")] = None,
-    predict: Annotated[int | None, typer.Option(help="images that theories other than two-scale see")] = None,
+    predict: Annotated[int | None, typer.Option(help="images that theories see")] = None,
     few: Annotated[int, typer.Option(help="images and vectors for methods of whole maps")] = 4,
     keep: Annotated[Path | None, typer.Option(help="folder of one netCDF a method, taken up again")] = None,
     out: Path = RESULTS,
@@ -125,7 +126,7 @@ def main(
     limit = 1 if smoke else limit
     loaded = networks.load_images(images, network, limit)
     settings: dict[str, Any] = {"vectors": 3 if smoke else vectors, "positions": positions}
-    settings |= {"layers": ("input",), "predict": predict}
+    settings |= {"layers": ("input",), "predict": predict, "theories": THEORIES}
     result: dict[str, Any] = {"provenance": provenance(network, images=len(loaded), vectors=vectors, few=few)}
     out.mkdir(parents=True, exist_ok=True)
     rows = result["methods"] = {}

@@ -15,6 +15,8 @@ def out() -> Console:
 
 def show(console: Console, table: Table) -> None:
     """A table, wider than the terminal where it has to be: no number and no name is cut."""
-    least = Measurement.get(console, console.options.update(width=1000), table).minimum
-    needed = least + len(table.columns)  # rich leaves the padding out
-    console.print(table, width=max(needed, min(console.width, 1000)), crop=False)
+    unbound = console.options.update(width=1000)
+    before, needed = console.width, Measurement.get(console, unbound, table).minimum
+    console.width = max(before, needed)
+    console.print(table, crop=False)
+    console.width = before

@@ -139,11 +139,11 @@ def audit(
     out, resume
         a folder for what is found, stage by stage, and whether to take up what it holds.
     settings
-        any other of `Settings`: vectors, seed, theories, certify, dtype, ...
+        any other of `Settings`: vectors, seed, theories, certify, budget, dtype, ...
 
     Raises `InputError` for what can't be used as it is.
     """
-    refuse_unknown("audit", settings, {each.name for each in fields(Settings)})
+    refuse_unknown("audit", settings, {each.name for each in fields(Settings)} - {"starts", "parameters"})
     network = _network(model, weights, images)
     starts = (start,) if isinstance(start, str) else tuple(start)
     names = [methods] if isinstance(methods, str) else list(methods)

@@ -116,6 +116,8 @@ def test_what_is_done_is_saved_as_it_is_done_and_not_done_again(tmp_path, monkey
 def test_settings_are_checked_before_anything_runs():
     with pytest.raises(InputError, match="unknown theory 'spectral'"):
         ct.audit(model(), pictures(), "gradient", theories=("spectral",))
+    with pytest.raises(TypeError, match="no argument 'starts'"):
+        ct.audit(model(), pictures(), "gradient", starts=("logits",))
     with pytest.raises(InputError, match="unknown method"):
         ct.audit(model(), pictures(), "gradients?")
 
