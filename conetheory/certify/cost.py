@@ -88,7 +88,7 @@ def _check(
 ) -> tuple[float, int]:
     """Passes of the check, and vectors that are compared at each location."""
     hot = units if units <= ONE_HOTS else min(2 * ONE_HOTS, 2 * len(names))
-    spread = np.unique(np.linspace(0, len(names) - 1, OPTIMISED).astype(int)) if names else []
+    spread = {int(i) for i in np.linspace(0, len(names) - 1, OPTIMISED)} if names else set()
     optimised = sum(2 * ROUNDS * (2 + weights) * part[names[i]] for i in spread)
     return hot + 4 * vectors + weights + optimised, hot + 2 * vectors
 
