@@ -200,8 +200,8 @@ def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
         "median_abs_error_decades": errors["median_abs_error_decades"],
         "layers_scored": errors["layers_scored"],
         "inside_band": inside(bands),
-        "violations": errors["violations"],
-        "bounds_checked": errors["bounds_checked"],
+        "violations": errors.get("violations"),
+        "bounds_checked": errors.get("bounds_checked"),
         "seconds": float(measured.dataset.attrs["seconds"]),
         "seconds_theory": {
             str(t.dataset["start"].item()): float(t.dataset.attrs["seconds"]) for t in theories

@@ -119,7 +119,7 @@ class Watch:
         for layer, seen in active.items():
             self._refuse("activations", layer, seen, NOUNS["image"])
         for (start, layer), seen in self._seen.items():
-            self._refuse(f"relevance from {start!r}", layer, seen, NOUNS[self.unit])
+            self._refuse(self._from(start), layer, seen, NOUNS[self.unit])
         if getattr(self._chain, "dtype", None) != torch.float64 and hasattr(self._chain, "double"):
             self._compare(active)
 
@@ -143,13 +143,20 @@ class Watch:
             for layer, parts in double.sweep({start: self._probes[start].to(torch.float64)}):
                 dead = relevance.get((start, layer))
                 if dead is not None and bool((dead & (peak(parts[start]) > 0)).any()):
-                    raise self._error(f"relevance from {start!r}", "underflow", layer, nothing)
+                    raise self._error(self._from(start), "underflow", layer, nothing)
 
     def _error(self, what: str, verb: str, layer: str, more: str = "") -> InputError:
         wide = getattr(self._chain, "dtype", None) == torch.float64
         help = "use other parameters" if wide else "use dtype float64, or other parameters"
         verb = verb if what == "activations" else f"{verb}s"
         return InputError(f"{what} {verb} at {self._chain.graph.label(layer)!r}{more}: {help}")
+
+    def _from(self, start: str) -> str:
+        """Whose relevance; that of the output is of the logits, whatever the output is called."""
+        graph = self._chain.graph
+        output = getattr(graph, "output", None)
+        name = "logits" if graph.resolve(start) == output else start
+        return f"relevance from {name!r}"
 
     def _probed(self, name: str, start: Any) -> Callable[[Shape], Any]:
         """The start as a function; a random mixture of its vectors is kept."""

@@ -122,19 +122,28 @@ class LayerStatistics:
         self._counts = torch.zeros((rows, histogram.BINS), dtype=torch.float64, device=device)
         self._sum = torch.zeros((), dtype=torch.float64, device=device)
         self._dead = torch.zeros((), dtype=torch.int64, device=device)
+        self._pairs: Tensor | None = None
         self._flattened: list[Tensor] = []
         self.total = 0
 
-    def add(self, deficits: Tensor, weights: Tensor) -> None:
-        """Add locations of some images: `(images, locations, pairs)`, weights `(images, rows, pairs)`."""
-        if weights.shape[1] == 1:  # no bootstrap: the pairs need not be told apart
-            self._counts += histogram.pair_histograms(deficits.reshape(-1, 1))
-        else:
-            pairs = histogram.pair_histograms(deficits).flatten(0, 1)
-            self._counts += weights.transpose(0, 1).flatten(1) @ pairs
+    def add(self, deficits: Tensor) -> None:
+        """Add locations of some images: `(images, locations, pairs)`, until `weigh`."""
+        told_apart = len(self._counts) > 1  # not without a bootstrap
+        found = histogram.pair_histograms(deficits if told_apart else deficits.reshape(-1, 1))
+        self._pairs = found if self._pairs is None else self._pairs + found
         self._sum += torch.nansum(deficits)
         self._dead += torch.isnan(deficits).sum()
         self.total += deficits.numel()
+
+    def weigh(self, weights: Tensor) -> None:
+        """Count what was added of some images, in each row by its weights `(images, rows, pairs)`."""
+        if self._pairs is None:
+            return
+        if len(self._counts) > 1:
+            self._counts += weights.transpose(0, 1).flatten(1) @ self._pairs.flatten(0, 1)
+        else:
+            self._counts += self._pairs
+        self._pairs = None
 
     def add_flattened(self, deficits: Tensor) -> None:
         """Add the deficits of whole maps, `(images, pairs)`."""
@@ -224,11 +233,12 @@ class CscMeter:
     def _record(self, start: str, layer: str, numbers: range, r: Tensor, weights: Tensor) -> None:
         found, seen, observe = self._statistics(start, layer, r.device), [], self.observe
         for local, flattened in deficit_chunks(r):
-            found.add(local, weights)
+            found.add(local)
             if observe is not None:
                 seen.append(local)
             if flattened is not None:
                 found.add_flattened(flattened)
+        found.weigh(weights)
         if observe is not None and seen:
             for i, image in enumerate(numbers):
                 observe(start, layer, image, torch.cat([local[i] for local in seen]))

@@ -34,11 +34,10 @@ def lost_panel(one: xr.Dataset, axes: Axes) -> Axes:
     x = np.arange(one.sizes["layer"])
     for place in np.flatnonzero(_narrowing(one)):
         axes.axvspan(place - 0.5, place + 0.5, color="#f0e6d2", lw=0, zorder=0)
-    measured = one[f"{LOST}measured"]
-    axes.bar(x, measured, color=MEASURED, alpha=0.25, width=0.8, label="measured", zorder=2)
-    theories = [
-        str(name) for name in one.data_vars if str(name).startswith(LOST) and name != f"{LOST}measured"
-    ]
+    known = [str(name) for name in one.data_vars if str(name).startswith(LOST)]
+    measured, theories = f"{LOST}measured", [name for name in known if name != f"{LOST}measured"]
+    if measured in known:
+        axes.bar(x, one[measured], color=MEASURED, alpha=0.25, width=0.8, label="measured", zorder=2)
     for number, name in enumerate(theories):
         style = {k: v for k, v in THEORY_STYLES[number % len(THEORY_STYLES)].items() if k != "ls"}
         label = one[name].attrs.get("label", name.removeprefix(LOST))
@@ -51,5 +50,6 @@ def lost_panel(one: xr.Dataset, axes: Axes) -> Axes:
     axes.set_title(f"{one['method'].item()} from {one['start'].item()}", loc="left", fontsize=10)
     axes.grid(axis="y", color="#e2e2e2", lw=0.6, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
+    if known:
+        axes.legend(fontsize=8, frameon=False)
     return axes

@@ -59,7 +59,11 @@ class LocationColumns(SpectralTheory):
         if locations > COLUMNS:
             return top
         sent = swept(chain, self.start, locations, cut)
-        return top + replace(sent, bytes=min(sent.bytes, COPIES * NUMBERS * chain.dtype.itemsize))
+        return (
+            top
+            + self.law(chain)
+            + replace(sent, bytes=min(sent.bytes, COPIES * NUMBERS * chain.dtype.itemsize))
+        )
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:

@@ -16,7 +16,7 @@ from conetheory.chain.layers import below
 from conetheory.chain.local import positions_of_images
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
-from conetheory.predict.origin_columns import SWEEPS, NearColumns
+from conetheory.predict.origin_columns import NearColumns
 from conetheory.predict.origin_cut import Cut, first_cut
 from conetheory.predict.registry import register
 from conetheory.predict.spectra import SpectralTheory
@@ -84,9 +84,9 @@ class OriginLaw(SpectralTheory):
         self._details: dict[tuple[str, str], list[np.ndarray]] = {}
 
     def cost(self, chain: RelevanceChain) -> Cost:
-        """Six vectors and twice the draws down, columns near the cut, one covector up."""
+        """Six vectors and twice the draws down, one covector up. Columns near the cut are few."""
         cut, top = cost_of_first_state(chain, self.start)
-        return top + swept(chain, self.start, 7 + 2 * self.draws + SWEEPS, cut)
+        return top + swept(chain, self.start, 7 + 2 * self.draws, cut) + self.law(chain)
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:

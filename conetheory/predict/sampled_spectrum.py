@@ -60,7 +60,7 @@ class SampledSpectrum(SpectralTheory):
 
     def cost(self, chain: RelevanceChain) -> Cost:
         """Vectors that it sends down."""
-        return swept(chain, self.start, self.draws)
+        return swept(chain, self.start, self.draws) + self.law(chain)
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:

@@ -54,7 +54,7 @@ from conetheory.rules.registry import Method
 from conetheory.theory import secondmoment as theory
 from conetheory.theory.records import NotApplicable
 
-CARRIED = 4  # vectors of a step beside those of its locations: c, its covector, v twice
+CARRIED = 10  # vectors of a step beside those of its locations: c, its covector, what carries v
 KEPT = 3  # matrices of the size of K that are there at a time
 FIELDS = 16  # principal vectors of a dense start that are followed exactly
 
@@ -92,6 +92,7 @@ class SecondMoment(SpectralTheory):
             up = 0 if bottom == INPUT else vectors
             step = swept(chain, self.start, vectors + up + CARRIED, top, bottom)
             found += replace(step, bytes=min(step.bytes, COPIES * NUMBERS * chain.dtype.itemsize))
+        found += self.law(chain)
         most = max(n for cut in cuts if (n := int(np.prod(space(chain.shape(cut))))) <= DENSE)
         return replace(found, bytes=found.bytes + KEPT * most**2 * 8)
 

@@ -6,11 +6,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from conetheory.chain.cost import Cost, work
+from conetheory.chain.layers import below
 from conetheory.chain.local import checked_positions
+from conetheory.chain.relevance import RelevanceChain
+from conetheory.networks.graph import INPUT
 from conetheory.predict.theory import Theory
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
 
-SPREAD = 64  # locations of a layer that tell how far the law differs from one to another
+LAW = 1e7  # multiplications that a location's law takes, its share of the median and its band
+SPREAD = 32  # locations of a layer that tell how far the law differs from one to another
 
 
 class Spectra:
@@ -92,6 +97,14 @@ class SpectralTheory(Theory):
         super().__init__(start, **options)
         self.positions = checked_positions(self.positions) or self.sampled
         self.spectra = Spectra()
+
+    def law(self, chain: RelevanceChain) -> Cost:
+        """What it costs to get medians and bands from the spectra."""
+        places = sum(
+            min(self.positions, int(np.prod(chain.shape(layer)[1:], dtype=int)))
+            for layer in below(chain, self.start, self.layers)
+        )
+        return Cost(places * LAW / work(chain.graph, self.start, INPUT))
 
     def median(self, layer: str) -> float:
         return self.spectra.median(layer)

@@ -83,8 +83,7 @@ class _Run:
         seconds: float | None = None  # a pass
         for number, one in enumerate(todo):
             began = time.perf_counter()
-            self._through(one)
-            if (result := one.result()) is not None:
+            if (result := self._through(one)) is not None:
                 self.results.append(result)
             if one.name == MEASURE:
                 seconds = (time.perf_counter() - began) / max(self._cost(MEASURE), 1.0)
@@ -99,8 +98,8 @@ class _Run:
         (step,) = (step for step in self.plan.steps if step.stage == name)
         return step.passes * len(self.images)
 
-    def _through(self, one: Stage) -> None:
-        """All images of a stage, in batches while they are only measured; the one that is open first."""
+    def _through(self, one: Stage) -> Result | None:
+        """A stage's result of all images, in batches while they are measured; the open one comes first."""
         size = self.settings.batch if one.name == MEASURE and self.method.backpropagated else 1
         numbers = [n for n in range(0, len(self.images), size) if one.wants(n)]
         if one.name != MEASURE:  # those that are certified last: their columns serve predictions too
@@ -108,6 +107,7 @@ class _Run:
         for done, number in enumerate(numbers, 1):
             one.add(self._case(number, size))
             self.progress(f"{self.name}: {one.name}", done, len(numbers))
+        return one.result()
 
     def _case(self, number: int, size: int) -> Case:
         """Some images from a number on; the last that was seen is kept."""

@@ -21,8 +21,8 @@ from conetheory.results.plan import CERTIFY, MEASURE, Plan, Step
 from conetheory.runs.settings import PLANNED, Settings
 
 TIMES = 10  # of what measuring costs: the budget where none is given
-COMPARED = 400  # multiplications that it takes to compare a number with those of the other vectors
-SECONDS, MINUTE = 1e11, 1.5e12  # multiplications (`chain.cost.work`) of a few seconds, a minute on two cores
+COMPARED = 300  # multiplications that it takes to compare a number with those of the other vectors
+SECONDS, MINUTE = 5e11, 1.5e12  # multiplications (`chain.cost.work`) of some 15 s, of a minute
 FIRST = ("sampled-spectrum", "second-moment", "mean-field", "origin", "location-columns")
 LAST = ("local-spectrum",)  # after certificates, which have its columns
 Costs = Callable[[str], Cost]  # by start layer, in its own passes

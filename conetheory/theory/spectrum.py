@@ -222,6 +222,8 @@ def leading_singular_values(
         upper = xp.sqrt(s[..., :k] ** 2 + xp.where(unseen > 0, unseen, xp.zeros_like(unseen))[..., None])
     reached = reached or spent == 0  # the whole space is spanned: exact
     left = Q @ U[..., :, :k]
+    sign = _sign(xp, right)
+    left, right = left * sign, right * sign
     return SingularValues(
         s[..., :k], upper, residual, _miss_probability(n, step, rtol), left, right, step, reached
     )
@@ -242,3 +244,9 @@ def effective_rank(singular_values: Any) -> Any:
     share = singular_values / xp.sum(singular_values, axis=-1, keepdims=True)
     logs = xp.log(xp.where(share > 0, share, xp.ones_like(share)))
     return xp.exp(-xp.sum(share * logs, axis=-1))
+
+
+def _sign(xp: Any, right: Any) -> Any:
+    """The signs that make the largest entry of each vector positive, so that every library gives the same."""
+    largest = xp.argmax(xp.abs(right), axis=-2, keepdims=True)
+    return xp.where(xp.take_along_axis(right, largest, axis=-2) < 0, -1.0, 1.0)

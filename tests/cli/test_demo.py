@@ -27,7 +27,7 @@ def demo(tmp_path_factory) -> tuple[Path, str]:
 
 def test_demo_prints_a_table_the_errors_and_a_sentence(demo):
     out, printed = demo
-    for heading in ("measured", "spectrum", "two-scale:", "worst", "dead"):
+    for heading in ("measured", "spectrum", "moments", "second moments:", "worst", "dead"):
         assert heading in printed
     table = printed.split("lrp-alpha2beta1 from logits")[0]
     layers = re.findall(r"^ *(\S+) +\d\.\d", table, re.MULTILINE)
@@ -48,7 +48,7 @@ def test_demo_leaves_the_comparison_as_json(demo):
         "error_decades",
         "certified_cos_lower",
     }
-    theories = {"local_spectrum", "two_scale"}
+    theories = {"local_spectrum", "second_moment", "sampled_spectrum", "origin", "location_columns"}
     assert len(content["layers"]) == 27
     for record in content["layers"]:
         assert names <= set(record)

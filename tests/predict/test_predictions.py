@@ -319,7 +319,8 @@ def test_cuts_and_layers_go_from_the_start_to_the_input():
 
 def test_a_prediction_is_laid_out_as_the_measurement():
     found = chain("small vgg")
-    data = predict_csc(found, ["logits", "5"], vectors=3).dataset
+    theories = ["local-spectrum", "two-scale"]
+    data = predict_csc(found, ["logits", "5"], theory=theories, vectors=3).dataset
     assert set(data.data_vars) == {
         "predicted_local_spectrum",
         "predicted_local_spectrum_band",
@@ -364,5 +365,6 @@ def test_the_output_has_one_set_of_vectors_whatever_it_is_called():
     spelled = [found.graph.output, "logits"]
     measured = [measure_csc(found, start, seed=3).median("measured_deficit_median") for start in spelled]
     np.testing.assert_array_equal(*measured)
-    predicted = [predict_csc(found, start, seed=3).median("predicted_two_scale") for start in spelled]
+    asked = {"theory": "two-scale", "seed": 3}
+    predicted = [predict_csc(found, start, **asked).median("predicted_two_scale") for start in spelled]
     np.testing.assert_array_equal(*predicted)
