@@ -155,14 +155,22 @@ def columns_between(
     """
     units = int(np.prod(chain.shape(top)))
     widest = max(int(np.prod(chain.shape(n))) for node in chain.graph.between(top, cut) for n in node.inputs)
-    whole, sampled = [], {name: [] for name in places}
+    whole: dict[str, Tensor] = {}
+    sampled: dict[str, Tensor] = {}
     for block in torch.arange(units).split(max(1, NUMBERS // (widest * len(chain)))):
         for name, parts in chain.sweep({top: chain.one_hot(top, block.tolist())}, cut):
             if name in places:
-                sampled[name].append(picked(flat(parts[top]), places[name]))
+                _put(sampled, name, block, units, picked(flat(parts[top]), places[name]))
             if name == cut:
-                whole.append(flat(parts[top]))
-    return torch.cat(whole, 1), {name: torch.cat(found, 1) for name, found in sampled.items()}
+                _put(whole, cut, block, units, flat(parts[top]))
+    return whole[cut], sampled
+
+
+def _put(kept: dict[str, Tensor], name: str, block: Tensor, units: int, found: Tensor) -> None:
+    """Some columns in their place among all."""
+    if name not in kept:
+        kept[name] = found.new_empty((len(found), units, *found.shape[2:]))
+    kept[name][:, int(block[0]) : int(block[-1]) + 1] = found
 
 
 def state_of_columns(columns: Tensor, nonnegative: bool, leading: int = 0) -> State:
@@ -172,26 +180,25 @@ def state_of_columns(columns: Tensor, nonnegative: bool, leading: int = 0) -> St
     """
     cs, parts, fields = columns.sum(1), [], []
     for one, c in zip(columns, cs, strict=True):
-        principal, rest = _principal(one, c, leading)
-        fields.append(principal)
-        parts.append(_from_columns(rest, c, nonnegative))
+        V = _principal(one, c, leading)
+        fields.append(torch.tensordot(V.T, one, 1))
+        parts.append(_from_columns(one, c, nonnegative, V, fields[-1]))
     kept = torch.stack(fields) if leading else None
     return State(cs, torch.stack([v for v, _ in parts]), [K for _, K in parts], fields=kept)
 
 
-def _principal(C: Tensor, c: Tensor, leading: int) -> tuple[Tensor, Tensor]:
-    """The leading principal vectors of the columns `(units, channels, locations)`, and the rest of these.
+def _principal(C: Tensor, c: Tensor, leading: int) -> Tensor:
+    """Orthonormal `(units, leading)`: the principal mixtures of the columns `(units, channels, locations)`.
 
     Locations count alike: columns are taken in units of |c| there.
     """
-    if leading == 0:
-        return C[:0], C
     length = c.square().sum(0)
-    scaled = (C / torch.where(length > 0, length, torch.inf).sqrt()).flatten(1).to(torch.float64)
-    _, vectors = torch.linalg.eigh(scaled @ scaled.T)
-    V = vectors[:, -leading:].to(C.dtype)
-    fields = torch.tensordot(V.T, C, 1)
-    return fields, C - torch.tensordot(V, fields, 1)
+    scale = torch.where(length > 0, length, torch.inf).rsqrt()
+    gram = torch.zeros((len(C), len(C)), dtype=torch.float64, device=C.device)
+    for channels in C.split(max(1, NUMBERS // (8 * C[:, 0].numel())), 1) if leading else ():
+        part = (channels * scale).flatten(1).to(torch.float64)
+        gram.addmm_(part, part.T)
+    return torch.linalg.eigh(gram)[1][:, len(C) - leading :].to(C.dtype)
 
 
 def cost_of_first_state(chain: RelevanceChain, start: str) -> tuple[str, Cost]:
@@ -219,11 +226,15 @@ def first_state(chain: RelevanceChain, start: str) -> tuple[str, State]:
     return cut, state_of_columns(columns, chain.method.nonnegative)
 
 
-def _from_columns(C: Tensor, c: Tensor, nonnegative: bool) -> tuple[Tensor, Tensor]:
-    """v and K of white starts from all columns `(units, channels, locations)`: exact."""
-    s = (C * theory.covector(c, nonnegative)).sum(1)
-    v = torch.zeros_like(c)
-    for column, weight in zip(C, s, strict=True):
-        v += (column - weight * c) ** 2
-    rows = s.to(torch.float64)
+def _from_columns(
+    C: Tensor, c: Tensor, nonnegative: bool, V: Tensor, fields: Tensor
+) -> tuple[Tensor, Tensor]:
+    """v and K of white starts from columns `(units, channels, locations)` without their part `V fields`."""
+    b, v = theory.covector(c, nonnegative), torch.zeros_like(c)
+    rows = torch.empty((len(C), c.shape[-1]), dtype=torch.float64, device=C.device)
+    for column, mixture, row in zip(C, V, rows, strict=True):
+        rest = column - torch.tensordot(mixture, fields, 1)
+        weight = (rest * b).sum(0)
+        v += (rest - weight * c) ** 2
+        row[:] = weight
     return v, rows.T @ rows
