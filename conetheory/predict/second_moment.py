@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conetheory.chain.cost import COPIES, Cost, swept
+from conetheory.chain.cost import COPIES, Cost, swept, work
 from conetheory.chain.layers import below
 from conetheory.chain.local import LAYER_NUMBERS, positions_of_images
 from conetheory.chain.local import singular_values as exact_values
@@ -55,6 +55,7 @@ from conetheory.theory import secondmoment as theory
 from conetheory.theory.records import NotApplicable
 
 CARRIED = 10  # vectors of a step beside those of its locations: c, its covector, what carries v
+WIDE = 8  # locations of a layer whose wide local matrices are decomposed above the first map
 KEPT = 3  # matrices of the size of K that are there at a time
 FIELDS = 16  # principal vectors of a dense start that are followed exactly
 
@@ -92,7 +93,7 @@ class SecondMoment(SpectralTheory):
             up = 0 if bottom == INPUT else vectors
             step = swept(chain, self.start, vectors + up + CARRIED, top, bottom)
             found += replace(step, bytes=min(step.bytes, COPIES * NUMBERS * chain.dtype.itemsize))
-        found += self.law(chain)
+        found += self.law(chain) + self._decomposed(chain, cuts[0], first)
         most = max(n for cut in cuts if (n := int(np.prod(space(chain.shape(cut))))) <= DENSE)
         return replace(found, bytes=found.bytes + KEPT * most**2 * 8)
 
@@ -105,7 +106,7 @@ class SecondMoment(SpectralTheory):
         if first is None:
             state = white_state(chain, cuts[0])
         else:
-            state = self._through_columns(chain, cuts[0], first, wanted)
+            state = self._through_columns(chain, cuts[0], first)
             cuts = cuts[cuts.index(first) :]
         cuts = merged(chain.graph, cuts)
         for step, (top, bottom) in enumerate(pairwise(cuts), 1):
@@ -116,18 +117,34 @@ class SecondMoment(SpectralTheory):
 
     # ------------------------------------------------------------ a dense start
 
-    def _through_columns(self, chain: RelevanceChain, top: str, cut: str, wanted: Sequence[str]) -> State:
-        """Exact spectra of the layers down to the first map, and the state there."""
-        passed = {n for node in chain.graph.between(top, cut) for n in node.inputs}
+    def _places(self, chain: RelevanceChain, top: str, cut: str) -> dict[str, int]:
+        """How many locations of the layers down to the first map have exact spectra.
+
+        As many as it takes little to decompose, of wide local matrices `WIDE`.
+        """
         units = int(np.prod(chain.shape(top)))
-        # As many locations as it takes little to decompose, of wide local matrices 16.
-        limit = {
-            n: min(self.positions, max(16, LAYER_NUMBERS // (chain.shape(n)[0] * units))) for n in passed
-        }
+        passed = {n for node in chain.graph.between(top, cut) for n in node.inputs}
+        wanted = [name for name in below(chain, self.start, self.layers) if name in passed]
+        most = {n: max(WIDE, LAYER_NUMBERS // (chain.shape(n)[0] * units)) for n in wanted}
+        there = {n: int(np.prod(space(chain.shape(n)))) for n in wanted}
+        return {n: min(self.positions, most[n], there[n]) for n in wanted}
+
+    def _decomposed(self, chain: RelevanceChain, top: str, cut: str) -> Cost:
+        """What these spectra cost: a Gram matrix in float64 and its eigenvalues at each location."""
+        if top == cut:
+            return Cost()
+        units, spent = int(np.prod(chain.shape(top))), 0.0
+        for name, places in self._places(chain, top, cut).items():
+            few, many = sorted((chain.shape(name)[0], units))
+            spent += places * few**2 * (few + many)
+        return Cost(spent / work(chain.graph, self.start, INPUT))
+
+    def _through_columns(self, chain: RelevanceChain, top: str, cut: str) -> State:
+        """Exact spectra of the layers down to the first map, and the state there."""
+        units = int(np.prod(chain.shape(top)))
         places = {
-            name: positions_of_images(chain, name, limit[name], 1, self.seed, self.first_image)
-            for name in wanted
-            if name in passed
+            name: positions_of_images(chain, name, limit, 1, self.seed, self.first_image)
+            for name, limit in self._places(chain, top, cut).items()
         }
         columns, sampled = columns_between(chain, top, cut, places)
         for name, rows in sampled.items():

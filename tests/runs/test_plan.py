@@ -29,7 +29,6 @@ from tests.cli.commands import QUICK, complaint
 from tests.networks.toys import random_images, seeded
 from tests.toys import chain
 
-TIGHT = 40.0  # passes: measuring three vectors and a theory
 FITTED = {"pattern-net", "pattern-attribution", "tcav"}  # what wants images, or concepts, before
 
 
@@ -53,6 +52,13 @@ def plan_of(network, method: str = "lrp-alpha1beta0", **settings):
     asked = Settings(**settings)
     found = open_chain(network, pictures(1), get_method(method))
     return planned(found, asked, certifiable=certifiable(found, asked))
+
+
+@pytest.fixture(scope="module")
+def tight(network) -> float:
+    """Passes: measuring three vectors, the first theory, and half of the second."""
+    first, second, third, *_ = plan_of(network, vectors=3).steps
+    return first.passes + second.passes + third.passes / 2
 
 
 def test_a_pass_is_a_vector_from_the_start_to_the_input(network):
@@ -95,21 +101,21 @@ def test_what_says_something_of_a_method_is_planned(network, method):
     assert names == {name for name in usual() if applies(name, get_method(method)) is None}
 
 
-def test_a_budget_leaves_out_what_it_does_not_afford(network):
-    plan = plan_of(network, budget=TIGHT, vectors=3)
+def test_a_budget_leaves_out_what_it_does_not_afford(network, tight):
+    plan = plan_of(network, budget=tight, vectors=3)
     assert {MEASURE, "sampled-spectrum"} <= set(plan.stages)
-    assert sum(step.passes for step in plan.steps if step.runs and step.stage != CERTIFY) <= TIGHT
+    assert sum(step.passes for step in plan.steps if step.runs and step.stage != CERTIFY) <= tight
     assert plan.left_out
     assert plan_of(network, budget=0.0).stages == (MEASURE, CERTIFY)  # a certificate of seconds is kept
     everything = plan_of(network, budget=float("inf"))
     assert everything.left_out == ()
 
 
-def test_a_certificate_of_more_than_a_minute_is_subject_to_the_budget(network, monkeypatch):
-    monkeypatch.setattr("conetheory.runs.plan.MINUTE", 1.0)
-    plan = plan_of(network, budget=TIGHT)
+def test_a_certificate_of_more_than_a_minute_is_subject_to_the_budget(network, monkeypatch, tight):
+    monkeypatch.setattr("conetheory.runs.plan.certificate_cost", lambda *_, **__: Cost(1e9, 5e9))
+    plan = plan_of(network, budget=tight, vectors=3)
     assert CERTIFY in [step.stage for step in plan.left_out]
-    assert CERTIFY in plan_of(network, budget=TIGHT, certify=1).stages
+    assert CERTIFY in plan_of(network, budget=tight, vectors=3, certify=1).stages
 
 
 def test_what_is_asked_for_by_name_is_run_whatever_it_costs(network):
@@ -118,8 +124,8 @@ def test_what_is_asked_for_by_name_is_run_whatever_it_costs(network):
     assert plan.left_out == ()
 
 
-def test_the_plan_is_that_of_any_image_and_any_number_of_them(network):
-    settings = Settings(vectors=3, budget=TIGHT, bootstrap=0)
+def test_the_plan_is_that_of_any_image_and_any_number_of_them(network, tight):
+    settings = Settings(vectors=3, budget=tight, bootstrap=0)
     one = run(network, pictures(1), "lrp-alpha1beta0", settings).plans
     two = run(network, pictures(2).flip(0), "lrp-alpha1beta0", settings).plans
     assert one == two
@@ -132,14 +138,15 @@ def test_several_starts_are_counted_in_vectors_from_the_highest(network):
     assert one < both < one + other
 
 
-def test_what_was_left_out_is_said_with_its_cost_and_is_no_violation_counted(network, monkeypatch):
-    monkeypatch.setattr("conetheory.runs.plan.MINUTE", 1.0)
+def test_what_was_left_out_is_said_with_its_cost_and_is_no_violation_counted(network, monkeypatch, tight):
+    monkeypatch.setattr("conetheory.runs.plan.certificate_cost", lambda *_, **__: Cost(1e9, 5e9))
     lines: list[str] = []
-    settings = Settings(vectors=3, budget=TIGHT, bootstrap=0)
+    settings = Settings(vectors=3, budget=tight, bootstrap=0)
     found = run(network, pictures(1), "lrp-alpha1beta0", settings, told=lines.append)
     (line,) = lines
     assert line.startswith("lrp-alpha1beta0: left out for want of a budget: ")
-    assert "--certify-images 1" in line
+    assert "certify: 1,000,000,000 passes" in line
+    assert "5.0 GB (--certify-images 1)" in line
     assert "--theory local-spectrum" in line
     assert "about" in line  # seconds, of this machine
     assert "violations" not in found.summary
@@ -162,9 +169,9 @@ def test_nothing_affordable_is_an_error(network):
         Settings(budget=-1.0)
 
 
-def test_the_plan_survives_files_and_joins(tmp_path, network):
+def test_the_plan_survives_files_and_joins(tmp_path, network, tight):
     methods = ["lrp-alpha1beta0", "gradient", "guided-backprop"]
-    options = {"vectors": 3, "bootstrap": 0, "budget": TIGHT}
+    options = {"vectors": 3, "bootstrap": 0, "budget": tight}
     found = ct.audit(network, pictures(1), methods, out=tmp_path, **options).comparison
     again = Comparison.load(tmp_path / "gradient.nc")
     assert again.plans["gradient"] == found.plans["gradient"]
