@@ -147,7 +147,7 @@ def test_what_was_left_out_is_said_with_its_cost_and_is_no_violation_counted(net
     assert line.startswith("lrp-alpha1beta0: left out for want of a budget: ")
     assert "certify: 1,000,000,000 passes" in line
     assert "5.0 GB (--certify-images 1)" in line
-    assert "--theory local-spectrum" in line
+    assert "--theory second-moment" in line
     assert "about" in line  # seconds, of this machine
     assert "violations" not in found.summary
     content = json.loads(found.to_json())
@@ -158,7 +158,7 @@ def test_what_was_left_out_is_said_with_its_cost_and_is_no_violation_counted(net
     steps = {step["stage"]: step for step in content["plan"]["lrp-alpha1beta0"]}
     assert steps["measure"]["runs"]
     assert not steps["certify"]["runs"]
-    assert "predicted_local_spectrum" not in found.dataset
+    assert "predicted_second_moment" not in found.dataset
 
 
 def test_nothing_affordable_is_an_error(network):
