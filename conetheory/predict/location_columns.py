@@ -47,6 +47,7 @@ class LocationColumns(SpectralTheory):
     name = "location-columns"
     label = "location columns"
     sampled = POSITIONS
+    resolved = 1e-13  # squares of float32's rounding, and what a covariance in float64 leaves
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:

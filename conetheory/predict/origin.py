@@ -66,6 +66,7 @@ class OriginLaw(SpectralTheory):
     label = "origin"
     squares = True
     sampled = POSITIONS
+    resolved = 1e-13  # squares of float32's rounding, and what a covariance in float64 leaves
     details = schema.ORIGIN
 
     @classmethod

@@ -21,17 +21,22 @@ SPREAD = 32  # locations of a layer that tell how far the law differs from one t
 class Spectra:
     """Singular values of sampled locations, layer by layer; the median of the mixture, and its band.
 
-    Dead locations (all singular values zero) are left out, as they are of a measurement.
+    Dead locations (all singular values zero) are left out, as they are of a measurement. resolved: the tail
+    `sum_(i>=2) (sigma_i/sigma_1)^2` below which there is nothing but rounding, so that it counts as zero.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resolved: float = 0.0) -> None:
+        self.resolved = resolved
         self._values: dict[str, list[np.ndarray]] = {}
         self._sampled: dict[str, tuple[int, int]] = {}
         self._medians: dict[str, float] = {}
 
     def add(self, layer: str, values: np.ndarray, total: int) -> None:
         """Singular values (locations, r) of some of the `total` locations of one image."""
-        self._values.setdefault(layer, []).append(np.asarray(values, np.float64))
+        squares = np.square(np.asarray(values, np.float64))
+        known = squares[:, 1:].sum(1, keepdims=True) >= self.resolved * squares[:, :1]
+        kept = np.concatenate([values[:, :1], np.where(known, values[:, 1:], 0.0)], 1)
+        self._values.setdefault(layer, []).append(np.asarray(kept, np.float64))
         sampled, before = self._sampled.get(layer, (0, 0))
         self._sampled[layer] = sampled + len(values), before + total
         self._medians.pop(layer, None)
@@ -87,16 +92,17 @@ class Spectra:
 class SpectralTheory(Theory):
     """A theory that gives the spectra of sampled locations; the law of Gaussian starts does the rest.
 
-    sampled: locations a layer and image, unless `positions` says it. The band is of the sample of locations
-    alone: what a theory leaves out is not in it.
+    sampled: locations a layer and image, unless `positions` says it. resolved: as `Spectra` has it. The band
+    is of the sample of locations alone: what a theory leaves out is not in it.
     """
 
     sampled: ClassVar[int]
+    resolved: ClassVar[float] = 0.0
 
     def __init__(self, start: str, **options: Any) -> None:
         super().__init__(start, **options)
         self.positions = checked_positions(self.positions) or self.sampled
-        self.spectra = Spectra()
+        self.spectra = Spectra(self.resolved)
 
     def law(self, chain: RelevanceChain) -> Cost:
         """What it costs to get medians and bands from the spectra."""

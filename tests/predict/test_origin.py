@@ -14,6 +14,7 @@ from conetheory.predict.local_spectrum import LocalSpectrum
 from conetheory.predict.location_columns import LocationColumns
 from conetheory.predict.origin import OriginLaw
 from conetheory.predict.origin_cut import centred_grid
+from conetheory.predict.registry import find
 from conetheory.predict.states import first_state
 from conetheory.rules.registry import get_method
 from conetheory.theory import origin as theory
@@ -155,3 +156,13 @@ def test_an_indefinite_covariance_is_raised_and_told():
     assert repaired.tolist() == [True, False]
     torch.testing.assert_close(mended[0], torch.diag(torch.tensor([1.0, 0.05], dtype=torch.float64)))
     torch.testing.assert_close(mended[1], Sigma[1])
+
+
+@pytest.mark.parametrize("name", ["origin", "location-columns"])
+def test_what_lies_below_rounding_is_nothing(name):
+    """A tail of 1e-16 of the head is no prediction; one of 1e-12 is."""
+    spectra = find(name)("logits").spectra
+    spectra.add("rounding", np.array([[2.0, 2e-8], [1.0, 5e-9]]), 2)
+    spectra.add("tail", np.array([[2.0, 2e-6], [1.0, 1e-6]]), 2)
+    assert spectra.median("rounding") == 0
+    assert 1e-13 < spectra.median("tail") < 1e-11

@@ -168,4 +168,5 @@ def test_what_it_refuses():
         SampledSpectrum("logits", draws=2)
     assert SampledSpectrum.applies(get_method("gradient")) is None
     assert "linear" in SampledSpectrum.applies(get_method("guided-backprop")).reason
-    assert SampledSpectrum("logits").cost(chain("small vgg")).passes == pytest.approx(24)
+    theory, found = SampledSpectrum("logits"), chain("small vgg")
+    assert theory.cost(found).passes - theory.law(found).passes == pytest.approx(24)
