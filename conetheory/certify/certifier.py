@@ -33,7 +33,6 @@ from conetheory.chain.layers import below
 from conetheory.chain.local import LocalBlock, checked_positions, is_enumerable
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.streamed import Columns
-from conetheory.chain.supply import UNITS, Supply
 from conetheory.counts import checked_seed
 from conetheory.errors import InputError
 from conetheory.progress import Progress, silent
@@ -73,13 +72,10 @@ class CscCertifier:
         self.reasons: dict[str, str] = {}
         self.certificates: dict[str, LayerCertificate] = {}
 
-    def add(
-        self, chain: RelevanceChain, supply: Supply | None = None, progress: Progress = silent
-    ) -> Mapping[str, list[LocalBlock]]:
+    def add(self, chain: RelevanceChain, progress: Progress = silent) -> Mapping[str, list[LocalBlock]]:
         """Certify all images of a chain, and give their local matrices.
 
-        It is done on the CPU, wherever the chain is (see `blocks`). supply: what is known of the chain in
-        float64 on the CPU already (None: nothing).
+        It is done on the CPU, wherever the chain is (see `blocks`).
         """
         refused, enumerable = applicable(chain, self.start), is_enumerable(chain, self.start)
         signed = refused is not None and self.thorough and bounded(chain) is None
@@ -94,7 +90,7 @@ class CscCertifier:
         for layer in layers:
             self.certificates.setdefault(layer, LayerCertificate())
         if enumerable:
-            blocks = self._columns(chain, layers, supply)
+            blocks = self._columns(chain, layers)
             self._add_columns(chain, blocks, progress)
         else:
             blocks = self._add_sampled(chain, layers, progress)
@@ -105,10 +101,7 @@ class CscCertifier:
         self.images += len(chain)
         return blocks
 
-    def _columns(self, chain: RelevanceChain, layers: Sequence[str], supply: Supply | None) -> Columns:
-        known = None if supply is None else supply[UNITS]
-        if isinstance(known, Columns):
-            return known
+    def _columns(self, chain: RelevanceChain, layers: Sequence[str]) -> Columns:
         seed, first = self.seed, self.images
         return Columns(chain, self.start, layers, positions=self.positions, seed=seed, first_image=first)
 

@@ -10,9 +10,9 @@ number).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from conetheory.chain.local import widest
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks.graph import INPUT, Graph
 
@@ -51,21 +51,26 @@ def passes(graph: Graph, start: str, top: str, bottom: str = INPUT) -> float:
 
 
 def swept(
-    chain: RelevanceChain, start: str, vectors: float, top: str | None = None, bottom: str = INPUT
+    chain: RelevanceChain,
+    start: str,
+    vectors: float,
+    top: str | None = None,
+    bottom: str = INPUT,
+    *,
+    block: float = math.inf,
 ) -> Cost:
-    """Vectors that are sent together between two tensors (default: from the start to the input)."""
+    """Vectors that are sent between two tensors (default: from the start to the input).
+
+    block: numbers of the widest relevance of those that go together.
+    """
     graph = chain.graph
     upper, lower = graph.resolve(top or start), graph.resolve(bottom)
     if upper == lower:
         return Cost()
-    return Cost(vectors * passes(graph, start, upper, lower), held(chain, vectors, upper, lower))
+    bytes = min(held(chain, vectors, upper, lower), COPIES * block * chain.dtype.itemsize)
+    return Cost(vectors * passes(graph, start, upper, lower), bytes)
 
 
 def held(chain: RelevanceChain, vectors: float, top: str, bottom: str = INPUT) -> float:
     """Bytes of the widest relevance of some vectors on the way, and of what an operation makes of it."""
-    crossed = chain.graph.between(chain.graph.resolve(top), chain.graph.resolve(bottom))
-    return COPIES * vectors * _widest(node.shape for node in crossed) * chain.dtype.itemsize
-
-
-def _widest(shapes: Iterable[tuple[int, ...]]) -> int:
-    return max((math.prod(shape) for shape in shapes), default=0)
+    return COPIES * vectors * widest(chain, top, bottom) * chain.dtype.itemsize

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from conetheory.cli import console
-from conetheory.cli.options import DRAWN, THEORIES, Drawing, Model, SeriesOptions
+from conetheory.cli.options import DRAWN, EVERYTHING, THEORIES, Drawing, Model, SeriesOptions
 from conetheory.cli.values import whole
 
 if TYPE_CHECKING:
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 BUDGET = (
     "Vectors through the chain that may be spent; what is left out is named with its cost. "
-    "Default: as many as cost what 500 do on VGG-16."
+    "Default: as many as cost what 400 do on VGG-16."
 )
-EVERYTHING = "Leave nothing out, whatever it costs."
 
 
 def run_rates(

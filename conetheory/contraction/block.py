@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from conetheory.chain.layers import state_cuts
+from conetheory.chain.local import widest
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.contraction.sided import Sided, absent
 from conetheory.networks.graph import INPUT
@@ -133,9 +134,7 @@ def _support(
 def _rows(chain: RelevanceChain, layer: str, place: int, top: str, channels: Tensor) -> Iterator[Tensor]:
     """Rows of P_p in blocks that fit in memory."""
     locations = math.prod(chain.shape(layer)[1:])
-    crossed = [chain.graph.shape(n) for node in chain.graph.between(top, layer) for n in node.inputs]
-    widest = max(math.prod(shape) for shape in [*crossed, chain.shape(top)])
-    for some in channels.split(max(1, NUMBERS // widest)):
+    for some in channels.split(max(1, NUMBERS // widest(chain, top, layer))):
         units = (some * locations + place).tolist()
         yield chain.up(chain.one_hot(layer, units), layer, top).flatten(2)[0]
 

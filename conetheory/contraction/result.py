@@ -58,7 +58,7 @@ def rates(
     """The rates of contraction of a chain's first image, operation by operation (see `record.Record`).
 
     passes: vectors through the whole chain that may be spent, `math.inf` for everything, None for as many as
-    cost what 500 do on VGG-16; what they don't suffice for is named in `left_out`. vectors, seed: of the
+    cost what 400 do on VGG-16; what they don't suffice for is named in `left_out`. vectors, seed: of the
     measured curve and of the probes. Raises `InputError` for a method that is not linear in the relevance, or
     whose state is more than relevance.
     """

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from conetheory.chain.cost import COPIES, Cost, swept
+from conetheory.chain.cost import Cost, swept
 from conetheory.chain.layers import below
 from conetheory.chain.local import positions_of_images, singular_values
 from conetheory.chain.reach import space
@@ -59,12 +58,7 @@ class LocationColumns(SpectralTheory):
         locations = int(np.prod(space(chain.shape(cut))))
         if locations > COLUMNS:
             return top
-        sent = swept(chain, self.start, locations, cut)
-        return (
-            top
-            + self.law(chain)
-            + replace(sent, bytes=min(sent.bytes, COPIES * NUMBERS * chain.dtype.itemsize))
-        )
+        return top + swept(chain, self.start, locations, cut, block=NUMBERS) + self.law(chain)
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:

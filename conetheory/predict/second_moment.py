@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conetheory.chain.cost import COPIES, Cost, swept, work
+from conetheory.chain.cost import Cost, swept, work
 from conetheory.chain.layers import below
 from conetheory.chain.local import LAYER_NUMBERS, positions_of_images
 from conetheory.chain.local import singular_values as exact_values
@@ -91,8 +91,7 @@ class SecondMoment(SpectralTheory):
         for top, bottom in pairwise(merged(graph, cuts[cuts.index(first) :])):
             vectors = int(np.prod(periods([reaches(graph, top, bottom)[bottom]])))
             up = 0 if bottom == INPUT else vectors
-            step = swept(chain, self.start, vectors + up + CARRIED, top, bottom)
-            found += replace(step, bytes=min(step.bytes, COPIES * NUMBERS * chain.dtype.itemsize))
+            found += swept(chain, self.start, vectors + up + CARRIED, top, bottom, block=NUMBERS)
         found += self.law(chain) + self._decomposed(chain, cuts[0], first)
         most = max(n for cut in cuts if (n := int(np.prod(space(chain.shape(cut))))) <= DENSE)
         return replace(found, bytes=found.bytes + KEPT * most**2 * 8)

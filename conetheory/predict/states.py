@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conetheory.chain.cost import COPIES, Cost, swept
+from conetheory.chain.cost import Cost, swept
 from conetheory.chain.layers import state_cuts
-from conetheory.chain.local import ENUMERABLE
+from conetheory.chain.local import ENUMERABLE, widest
 from conetheory.chain.reach import periods, reaches, space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks.graph import INPUT, Graph
@@ -154,10 +154,9 @@ def columns_between(
     `(images, units, channels, locations)` each.
     """
     units = int(np.prod(chain.shape(top)))
-    widest = max(int(np.prod(chain.shape(n))) for node in chain.graph.between(top, cut) for n in node.inputs)
     whole: dict[str, Tensor] = {}
     sampled: dict[str, Tensor] = {}
-    for block in torch.arange(units).split(max(1, NUMBERS // (widest * len(chain)))):
+    for block in torch.arange(units).split(max(1, NUMBERS // (widest(chain, top, cut) * len(chain)))):
         for name, parts in chain.sweep({top: chain.one_hot(top, block.tolist())}, cut):
             if name in places:
                 _put(sampled, name, block, units, picked(flat(parts[top]), places[name]))
@@ -208,9 +207,9 @@ def cost_of_first_state(chain: RelevanceChain, start: str) -> tuple[str, Cost]:
     if cut is None:
         return cuts[0], swept(chain, start, 1)
     units = int(np.prod(chain.shape(cuts[0])))
-    sent = swept(chain, start, units, cuts[0], cut)
+    sent = swept(chain, start, units, cuts[0], cut, block=NUMBERS)
     kept = 2 * units * int(np.prod(chain.shape(cut))) * chain.dtype.itemsize
-    return cut, replace(sent, bytes=kept + min(sent.bytes, COPIES * NUMBERS * chain.dtype.itemsize))
+    return cut, replace(sent, bytes=kept + sent.bytes)
 
 
 def first_state(chain: RelevanceChain, start: str) -> tuple[str, State]:

@@ -82,8 +82,7 @@ class _Costs:
         cost = kinds.get(stage, lambda start: self._predicted(stage, start))
         found = Cost()
         for start, own in self.works.items():
-            one = cost(start)
-            found += replace(one, passes=one.passes * own / self.unit)
+            found += cost(start).times(own / self.unit)
         return found
 
     def _measured(self, start: str) -> Cost:

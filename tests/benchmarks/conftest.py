@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from itertools import groupby
 
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session")
+def image() -> torch.Tensor:
+    return torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+
 
 def pytest_terminal_summary(terminalreporter) -> None:
     session = getattr(terminalreporter.config, "_benchmarksession", None)

@@ -7,9 +7,6 @@ at most 1.8, and 3.5 x and 4.5 x faster than zennit's ZPlus and AlphaBeta.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torchvision.models import vgg16
@@ -18,6 +15,7 @@ from conetheory import networks
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.measure.meter import CscMeter
 from conetheory.predict import TwoScale
+from tests.benchmarks.memory import gib_above_the_model
 
 VECTORS = 10
 PAPER_STARTS = ("fc3", "fc1", "conv4_3", "conv3_3", "conv2_2")
@@ -32,11 +30,6 @@ def model() -> torch.nn.Module:
 @pytest.fixture(scope="module")
 def network(model):
     return networks.load(model)
-
-
-@pytest.fixture(scope="module")
-def image() -> torch.Tensor:
-    return torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
 
 def sweep(network, image, method, *, vectors=VECTORS, starts=("logits",)):
@@ -108,41 +101,13 @@ def test_growth_with_starts(benchmark, network, image, starts):
     time(benchmark, lambda: sweep(network, image, "lrp-alpha1beta0", vectors=5, starts=chosen), rounds=1)
 
 
-MEMORY = """
-import gc, torch
-from torchvision.models import vgg16
-from conetheory import networks
-from conetheory.chain.relevance import RelevanceChain
-from conetheory.measure.meter import CscMeter
-
-def resident(field):
-    lines = open("/proc/self/status").read().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 2**20
-
-torch.manual_seed(0)
-network = networks.load(vgg16(weights=None).eval().requires_grad_(False))
-image = torch.randn(1, 3, 224, 224)
-gc.collect()
-open("/proc/self/clear_refs", "w").write("5")  # the peak counts from here
-loaded = resident("VmRSS")
-meter = CscMeter(["logits"], vectors=10)
-meter.add(RelevanceChain(network, image, "METHOD"))
-print(resident("VmHWM") - loaded)
-"""
-
-
 @pytest.mark.benchmark(group="memory")
 @pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
 def test_peak_memory(benchmark, method):
     """Peak resident memory above the loaded model in GiB (`extra_info`), in its own process; Linux only."""
 
     def run():
-        out = subprocess.run(
-            [sys.executable, "-c", MEMORY.replace("METHOD", method)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        benchmark.extra_info["gib_above_the_model"] = round(float(out.stdout), 3)
+        work = f'CscMeter(["logits"], vectors=10).add(RelevanceChain(network, image, "{method}"))'
+        benchmark.extra_info["gib_above_the_model"] = gib_above_the_model(work)
 
     benchmark.pedantic(run, rounds=1)
