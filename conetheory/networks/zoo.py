@@ -24,9 +24,21 @@ from conetheory.networks.trace import trace
 class Network:
     """A traced network with what is needed to feed it and to name its parts.
 
-    `classes` are the names of the outputs, where known. `preprocess` maps a PIL picture to the input
-    `(C, H, W)`. `starts` are the paper's start layers, or `("logits",)`. `provenance` says where the
-    weights are from, with the sha256 of the state dict and the versions of torch and torchvision.
+    Attributes
+    ----------
+    name
+        as `load` took it, or the module's class.
+    graph
+        its operations.
+    classes
+        the names of the outputs, where known.
+    preprocess
+        from a PIL picture to the input `(C, H, W)`.
+    starts
+        the paper's start layers, or `("logits",)`.
+    provenance
+        where the weights are from, with the sha256 of the state dict and the versions of torch and
+        torchvision.
     """
 
     name: str
@@ -50,7 +62,25 @@ class Network:
         return self.graph.resolve(layer)
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Network:
-        """The same network on another device or in another dtype; `InputError` for an absent device."""
+        """The same network elsewhere.
+
+        Parameters
+        ----------
+        device
+            None: where it is.
+        dtype
+            None: what it is.
+
+        Returns
+        -------
+        Network
+            with copies of the parameters where they had to move.
+
+        Raises
+        ------
+        InputError
+            for an absent device.
+        """
         options = {k: v for k, v in {"device": device, "dtype": dtype}.items() if v is not None}
         try:
             return replace(self, graph=self.graph.to(**options))

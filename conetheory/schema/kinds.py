@@ -24,12 +24,30 @@ Side = Literal["measured", "estimate", "lower", "upper", "exact", "text"]
 
 @dataclass(frozen=True)
 class Variable:
-    """label: at the head of a column. meaning: in a sentence. dims: beside what its dataset always has.
+    """A variable of a result: what it is, in what unit, and on which side.
 
-    side: `measured` from a sample, `estimate` without a guarantee, `lower` and `upper` bounds that are
-    certain or hold with the stated probability, `exact` a count or what was asked for, `text` a reason.
-    part: of `KINDS`, for what a comparison is made of. theory, rank: of a prediction, the theory's name and
-    its place among theories. theorem: what it rests on, by its id in `theory.theorems`.
+    Attributes
+    ----------
+    name
+        in the dataset.
+    label
+        at the head of a column.
+    meaning
+        in a sentence.
+    dims
+        beside what its dataset always has.
+    unit
+        one of the names above.
+    side
+        `measured` from a sample, `estimate` without a guarantee, `lower` and `upper` bounds that are
+        certain or hold with the stated probability, `exact` a count or what was asked for, `text` a
+        reason.
+    part
+        of `KINDS`, for what a comparison is made of.
+    theory, rank
+        of a prediction, the theory's name and its place among theories.
+    theorem
+        what it rests on, by its id in `theory.theorems`.
     """
 
     name: str
@@ -54,7 +72,17 @@ class Variable:
 
 @dataclass(frozen=True)
 class Theory:
-    """What results say of a theory: its name as a user types it, its label, its place among theories."""
+    """What results say of a theory.
+
+    Attributes
+    ----------
+    name
+        as a user types it.
+    label
+        in tables and figures.
+    rank
+        its place among theories.
+    """
 
     name: str
     label: str

@@ -46,7 +46,20 @@ def withdraw(variables: Sequence[Variable]) -> None:
 
 
 def variable(name: str, attributes: Mapping[str, Any] | None = None) -> Variable | None:
-    """What is known of a variable: as declared, else by its attributes in a file; None where nothing is."""
+    """What is known of a variable.
+
+    Parameters
+    ----------
+    name
+        in the dataset.
+    attributes
+        those in a file.
+
+    Returns
+    -------
+    Variable or None
+        as declared, else by its attributes; None where nothing is known.
+    """
     said = attributes or {}
     if "side" in said and name not in _DECLARED:
         texts = {k: str(said[k]) for k in ("label", "side", "part", "theorem") if k in said}
