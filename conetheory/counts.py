@@ -44,17 +44,22 @@ def checked_whole(value: Any, name: str, least: int = 0, most: int = SIZES) -> i
 
 
 def checked_seed(seed: Any) -> int:
-    """A seed that every generator takes. `InputError` for others.
+    """A seed that every generator takes.
 
     Parameters
     ----------
     seed
-        what was given.
+        a whole number from 0 to `SEEDS`.
 
     Returns
     -------
     int
         the same.
+
+    Raises
+    ------
+    InputError
+        for anything else.
     """
     if isinstance(seed, bool) or not isinstance(seed, Integral) or int(seed) < 0:
         raise InputError(f"a seed is a whole number from 0 on, not {seed!r}")

@@ -33,10 +33,12 @@ class Reference:
         first author and year.
     authors
         `Family, Given and Family, Given`.
-    title, year, doi, eprint
+    title, year
         as in the entry.
     where
         the journal, the proceedings or the publisher.
+    doi, eprint
+        empty where there is none.
     """
 
     key: str

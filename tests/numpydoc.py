@@ -44,6 +44,8 @@ def parameters(thing: Any) -> list[str]:
     if inspect.isclass(thing):
         if is_dataclass(thing) and "__init__" in vars(thing):
             return [f.name for f in fields(thing) if f.init and not f.name.startswith("_")]
+        if getattr(thing, "_is_protocol", False):
+            return [name for name in inspect.get_annotations(thing) if not name.startswith("_")]
         if "__init__" not in vars(thing):
             return []
         thing = vars(thing)["__init__"]

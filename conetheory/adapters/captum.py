@@ -190,10 +190,25 @@ class Attribution:
     def attribute(
         self, inputs: Tensor | tuple[Tensor, ...], target: Target = None
     ) -> Tensor | tuple[Tensor, ...]:
-        """Maps of the shape of the images `(N, C, H, W)`; a tuple for a tuple, as in captum.
+        """Maps of the shape of the images; a tuple for a tuple, as in captum.
 
-        target: one class for all images or one for each; None is each image's predicted class. (captum
-        takes None for networks of one output only.)
+        Parameters
+        ----------
+        inputs
+            images `(N, C, H, W)`, or a tuple of such batches.
+        target
+            one class for all images or one for each; None is each image's predicted class. (captum takes
+            None for networks of one output only.)
+
+        Returns
+        -------
+        Tensor or tuple of Tensors
+            relevance, of the shape of `inputs`.
+
+        Raises
+        ------
+        InputError
+            for images that the network does not take, and classes that it does not have.
         """
         if isinstance(inputs, tuple):
             return tuple(self.attribute(images, target) for images in inputs)

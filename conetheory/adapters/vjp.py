@@ -132,6 +132,11 @@ class VjpChain:
             `{layer: vectors}`, as `RelevanceChain.sweep` takes them.
         stop
             the last layer.
+
+        Yields
+        ------
+        tuple
+            the layer, and `{start: (images, vectors, *shape)}`.
         """
         names = {start: self.graph.resolve(start) for start in starts}
         order = list(self.graph.shapes)

@@ -86,10 +86,10 @@ class ExplainerChain:
         stop
             the logits or the input.
 
-        Yields
-        ------
-        tuple
-            the layer, and `{start: (images, vectors, *shape)}`.
+        Returns
+        -------
+        Iterator
+            of the layer, and `{start: (images, vectors, *shape)}`.
         """
         if self._watch is None:
             return self._sweep(starts, stop)

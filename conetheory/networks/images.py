@@ -150,7 +150,7 @@ def bundled_images(network: Model, limit: int | None = None) -> Images:
     Raises
     ------
     InputError
-        for more than there are.
+        where scikit-image, or its photographs, are missing.
     """
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:

@@ -99,6 +99,11 @@ def load(
 ) -> Network:
     """Load a classification network, or a trunk that ends in a feature map, and trace it.
 
+    What GoogLeNet and Inception do to their input before the first layer (`transform_input`) becomes a part
+    of the preprocessing, so that the image enters the first convolution.
+
+    `torch.no_grad()` and `detach()` inside a forward don't stop relevance or gradients here (see `trace`).
+
     Parameters
     ----------
     model
@@ -119,13 +124,18 @@ def load(
         with `random:SEED`: images `(N, C, H, W)` whose statistics the batch norms get. Without it they
         keep mean 0 and variance 1.
 
-    What GoogLeNet and Inception do to their input before the first layer (`transform_input`) becomes a part
-    of the preprocessing, so that the image enters the first convolution.
+    Returns
+    -------
+    Network
+        with its classes, preprocessing and the sha256 of its weights.
 
-    `torch.no_grad()` and `detach()` inside a forward don't stop relevance or gradients here (see `trace`).
-
-    Raises `InputError` for an unknown name and for weights that are absent, broken, not finite, that would
-    run code or don't fit, and `UnsupportedLayerError` where a layer has no relevance rule.
+    Raises
+    ------
+    InputError
+        for an unknown name and for weights that are absent, broken, not finite, that would run code or
+        don't fit.
+    UnsupportedLayerError
+        where a layer has no relevance rule.
     """
     if isinstance(model, str):
         source = sources.named(model, weights, classes, input_shape)

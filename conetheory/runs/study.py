@@ -25,10 +25,6 @@ class Study(Request):
 
     Parameters
     ----------
-    settings
-        what is done.
-    command
-        by which results are told apart in a folder.
     network
         a module, a `Graph` or a `Network`.
     images
@@ -41,6 +37,10 @@ class Study(Request):
         take up what the folder holds with the same settings.
     lenient
         a method that can't be run here is left out with its reason.
+    settings
+        what is done.
+    command
+        by which results are told apart in a folder.
 
     Raises
     ------

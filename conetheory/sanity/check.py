@@ -52,12 +52,16 @@ class SanitySettings:
     ----------
     layers
         from which to randomise (None: `randomise.default_layers`).
-    modes, scheme
+    modes
         as in `networks.randomise`.
-    measures, ssim
+    measures
         as in `saliency.similarity`.
+    scheme
+        of the random weights, as in `networks.randomise`.
     seed
-        of the random weights.
+        of those weights.
+    ssim
+        as in `saliency.similarity`.
     smooth
         noisy copies of each image for smooth MPRT (0: leave it out).
     noise

@@ -11,6 +11,7 @@ from conetheory.lazy import attach
 
 if TYPE_CHECKING:
     from conetheory.theory import (
+        angles,
         bundle,
         columns,
         cone,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         origin,
         pattern,
         patternlayers,
+        patternrecords,
         randomlayers,
         records,
         rectified,
@@ -36,11 +38,15 @@ if TYPE_CHECKING:
         secondmoment,
         sparsematrix,
         spectrum,
+        statement,
         theorems,
+        twonorm,
         twoscale,
+        walk,
     )
 
 __all__ = [
+    "angles",
     "bundle",
     "columns",
     "cone",
@@ -58,6 +64,7 @@ __all__ = [
     "origin",
     "pattern",
     "patternlayers",
+    "patternrecords",
     "randomlayers",
     "records",
     "rectified",
@@ -66,8 +73,11 @@ __all__ = [
     "secondmoment",
     "sparsematrix",
     "spectrum",
+    "statement",
     "theorems",
+    "twonorm",
     "twoscale",
+    "walk",
 ]
 
 __getattr__, __dir__ = attach(__name__, {name: f"conetheory.theory.{name}" for name in __all__})
