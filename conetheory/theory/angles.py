@@ -145,7 +145,12 @@ def cosine_lower_from_rates(rates: Any) -> Any:
 
 
 def deficit_upper_from_rates(rates: Any) -> Any:
-    """1 - cos(P x, P y) <= 2 T^2 / (1 + T^2) = 2 / (exp(2 sum of rates) + 1), accurate far below 1e-16."""
+    """1 - cos(P x, P y) <= 2 T^2 / (1 + T^2) = 2 / (exp(2 sum of rates) + 1), accurate far below 1e-16.
+
+    References
+    ----------
+    theorem `half-angle`.
+    """
     xp = array_namespace(rates)
     total = _total_lower(rates)
     # exp(-2 total) has a relative error of 2 total ulps, from the rounding of its argument.
@@ -177,7 +182,12 @@ def cosine_lower_from_diameter(diameter: Any) -> Any:
 
 
 def deficit_upper_from_diameter(diameter: Any) -> Any:
-    """1 - cos(u, v) <= 1 - 1 / cosh(d / 2) = (1 - e)^2 / (1 + e^2), e = exp(-d / 2); no digits lost."""
+    """1 - cos(u, v) <= 1 - 1 / cosh(d / 2) = (1 - e)^2 / (1 + e^2), e = exp(-d / 2); no digits lost.
+
+    References
+    ----------
+    theorem `metric-to-cosine`.
+    """
     xp, d = _checked_diameter(diameter)
     e = xp.expm1(-d / 2)
     return xp.clip(round_up(e * e / (1 + (1 + e) ** 2), 12), max=1.0)

@@ -138,6 +138,10 @@ def reduced_layer(layer: RandomLayer, inputs: int, outputs: int, dimension: int,
     -------
     (1 + min(outputs - 1, dimension), dimension)
         float64.
+
+    References
+    ----------
+    Theorem: mean-field.
     """
     along, along_deviation, deviation = layer.moments(inputs, outputs)
     matrix = np.concatenate(

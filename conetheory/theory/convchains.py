@@ -65,7 +65,12 @@ class Walk:
 
 
 def white_walk(starts: Any) -> Walk:
-    """The state of given starts (starts, channels, *space): their channel means and T."""
+    """The state of given starts (starts, channels, *space): their channel means and T.
+
+    References
+    ----------
+    Theorem: conv-two-scales.
+    """
     r = np.asarray(starts, np.float64)
     s = r.mean(1)
     second = np.einsum("xc...,yc...->xy...", r, r) / r.shape[1]
@@ -221,6 +226,10 @@ def walk_layers(
     ------
     Walk
         the state below each.
+
+    References
+    ----------
+    theorems `conv-two-scales` and `power-law`.
     """
     for _ in range(layers):
         walk = walk_layer(walk, channels, kappa, reach, border=border)
@@ -244,7 +253,7 @@ def deficit_exponent(dimensions: int, zero_mean: bool) -> float:
 
     References
     ----------
-    Theorem power-law.
+    Theorem: power-law.
     """
     return -1.0 if zero_mean else -(1 + dimensions / 2)
 
@@ -268,7 +277,7 @@ def slowest_rate(side: int, reach: int = 1) -> float:
 
     References
     ----------
-    Theorem power-law.
+    Theorem: power-law.
     """
     steps = 2 * np.pi / side * np.arange(-reach, reach + 1)
     return float(np.cos(steps).mean() ** 2)

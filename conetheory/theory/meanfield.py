@@ -167,6 +167,10 @@ def pair_of(u: Any, v: Any) -> Pair:
     ------
     InputError
         if u vanishes somewhere or the shapes differ.
+
+    References
+    ----------
+    Theorem: mean-field.
     """
     xp = array_namespace(u, v)
     u, v = xp.astype(u, xp.float64), xp.astype(v, xp.float64)
@@ -286,6 +290,10 @@ def propagate(pair: Pair, layer: RandomLayer, widths: Iterable[int], rng: Any = 
     ------
     Pair
         the state below each.
+
+    References
+    ----------
+    Theorem: mean-field.
     """
     for outputs in widths:
         noise = None if rng is None else sampled_noise(outputs, tuple(pair.E.shape), rng)

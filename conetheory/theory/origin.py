@@ -66,6 +66,10 @@ def moments(c: Any, X: Any, Y: Any, XX: Any, XY: Any, YY: Any) -> Origin:
     -------
     Origin
         by location.
+
+    References
+    ----------
+    Theorem: gradient-expansion.
     """
     xp = array_namespace(c)
     c, X, Y, XX, XY, YY = (xp.astype(z, xp.float64) for z in (c, X, Y, XX, XY, YY))

@@ -115,7 +115,12 @@ def positive_sums() -> RandomLayer:
 
 
 def alpha_beta(alpha: float) -> RandomLayer:
-    """`alpha W+ - (alpha - 1) |W-|` for any real alpha, which leaves the mean at 1/sqrt(2 pi)."""
+    """`alpha W+ - (alpha - 1) |W-|` for any real alpha, which leaves the mean at 1/sqrt(2 pi).
+
+    References
+    ----------
+    theorems `mean-field` and `critical-alpha`.
+    """
     square = alpha**2 + (alpha - 1) ** 2
     return RandomLayer(f"alpha{alpha:g}beta{alpha - 1:g}", POSITIVE_PART[0], (square - 1 / math.pi) / 2)
 

@@ -79,6 +79,10 @@ def rectified(moments: Moments, threshold: float | np.ndarray = 0.0) -> Moments:
     ------
     InputError
         for a negative threshold or a gap outside [0, 2 V].
+
+    References
+    ----------
+    Theorem: relu-pair.
     """
     M, V, g = np.broadcast_arrays(moments.mean, moments.variance, moments.gap)
     t = np.broadcast_to(np.asarray(threshold, dtype=float), M.shape)

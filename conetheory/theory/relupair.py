@@ -81,6 +81,10 @@ def relu_pair_of(u: Any, v: Any) -> ReluPair:
     ------
     InputError
         for other lengths and zero vectors.
+
+    References
+    ----------
+    Theorem: relu-pair.
     """
     u, v = np.broadcast_arrays(np.asarray(u, dtype=float), np.asarray(v, dtype=float))
     lengths = [np.linalg.norm(x, axis=-1, keepdims=True) for x in (u, v)]

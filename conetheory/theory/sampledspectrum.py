@@ -66,6 +66,10 @@ def true_participation_estimate(sampled: Any, vectors: int) -> Any:
     -------
     float64
         inf where no m is large enough.
+
+    References
+    ----------
+    Theorem: second-moment.
     """
     m = np.asarray(sampled, np.float64)
     left = vectors - 1 - m

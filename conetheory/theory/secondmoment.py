@@ -174,6 +174,10 @@ def injected(D: Any, t: Any, c: Any, near: Any) -> Any:
     -------
     (channels, locations)
         variances.
+
+    References
+    ----------
+    Theorem: second-moment.
     """
     xp = array_namespace(D)
     parts = []
@@ -200,6 +204,10 @@ def handed_over(psi: Any, v: Any, b: Any) -> Any:
     -------
     (residues, residues, locations above)
         covariances.
+
+    References
+    ----------
+    Theorem: second-moment.
     """
     xp = array_namespace(psi)
     v, b = (xp.astype(x, xp.float64) for x in (v, b))
@@ -250,6 +258,10 @@ def local_spectrum(D: Any, near: Any, v: Any, fields: Any = None) -> Any:
     -------
     (locations, at most LEADING + 1)
         descending.
+
+    References
+    ----------
+    Theorem: second-moment.
     """
     xp = array_namespace(D)
     D = xp.permute_dims(xp.astype(D, xp.float64), (2, 1, 0))  # locations, channels, residues

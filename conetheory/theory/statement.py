@@ -49,7 +49,7 @@ def entry(id: str, functions: str, test: str, status: Status = "proved here", **
     Parameters
     ----------
     id
-        its proof is `proofs/test_ID.py`.
+        which its file in `proofs` is named after.
     functions
         of `conetheory.theory`, as `module.function`, with spaces between.
     test

@@ -236,6 +236,10 @@ def location_chain(blocks: Any, c: Any) -> Any:
     ------
     InputError
         for shapes that do not belong together.
+
+    References
+    ----------
+    Theorem: two-scale.
     """
     xp, blocks, c = real(blocks, c)
     if blocks.ndim != 4 or tuple(c.shape) != tuple(blocks.shape[2:]):

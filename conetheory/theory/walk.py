@@ -197,6 +197,10 @@ def thinned_kappa(kappa: float, share: float) -> float:
     ------
     InputError
         for numbers out of range.
+
+    References
+    ----------
+    Theorem: origin-walk.
     """
     if not (0 < share <= 1 and kappa >= 0):
         raise InputError(f"a share is above 0, at most 1, and kappa >= 0; got {share}, {kappa}")
