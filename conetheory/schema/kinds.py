@@ -17,7 +17,8 @@ STAGE = "stage"  # of a plan: measure, a theory by name, certify
 RESIDUAL, PROJECTION, STRIDE = "residual block", "projection block", ", stride "  # in crossings
 WEIGHTS = "network_weights_sha256"  # the attribute that tells networks apart
 UNNAMED = "unnamed"  # a network that nobody named
-DEFICIT, DECADES, COUNT, SHARE, NUMBER = "1 - |cos|", "decades", "count", "share", "1"
+DEFICIT, DECADES, COUNT, SHARE, NUMBER = "deficit", "decades", "count", "share", "1"
+FORMULA = "1 - |cos|"  # of a deficit, wherever it is said
 
 Side = Literal["measured", "estimate", "lower", "upper", "exact", "text"]
 
