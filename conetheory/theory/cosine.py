@@ -136,6 +136,10 @@ def deficit(x: Any, y: Any) -> Any:
     -------
     (...)
         float64; NaN where one of them is zero.
+
+    References
+    ----------
+    elementary, by Lagrange's identity.
     """
     xp = array_namespace(x, y)
     x, _ = _scaled(xp, xp.astype(x, xp.float64))
