@@ -67,7 +67,7 @@ def test_a_theory():
     """It is not below the exact law's median at a location, and so where there is one location."""
     try:
         (theory,) = [it for name, it in run(path_of("theory")).items() if name == "StableRank"]
-        assert {name for name in vars(theory) if not name.startswith("_")} <= {*dir(Theory), "by_default"}
+        assert {name for name in vars(theory) if not name.startswith("_")} <= {*dir(Theory), *Theory.__annotations__}
         toy = chain("linear alone, signed input")
         assert theory("logits").cost(toy).passes == toy.graph.classes
         found = predict_csc(toy, theory=["stable-rank", "local-spectrum"]).dataset
