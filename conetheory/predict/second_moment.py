@@ -23,8 +23,7 @@ from torch import Tensor
 
 from conetheory.chain.cost import Cost, swept, work
 from conetheory.chain.layers import below
-from conetheory.chain.local import LAYER_NUMBERS, positions_of_images
-from conetheory.chain.local import singular_values as exact_values
+from conetheory.chain.local import LAYER_NUMBERS, leading_squares, positions_of_images, singular_values
 from conetheory.chain.reach import Interval, Reach, colours, heard, on_axes, periods, reaches, space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
@@ -57,6 +56,7 @@ from conetheory.theory.records import NotApplicable
 CARRIED = 10  # vectors of a step beside those of its locations: c, its covector, what carries v
 WIDE = 8  # locations of a layer whose wide local matrices are decomposed above the first map
 KEPT = 3  # matrices of the size of K that are there at a time
+MANY = 200  # rows and columns of matrices from which on only their leading values are computed
 FIELDS = 16  # principal vectors of a dense start that are followed exactly
 
 
@@ -163,10 +163,10 @@ class SecondMoment(SpectralTheory):
         }
         columns, sampled = columns_between(chain, top, cut, places)
         for name, rows in sampled.items():
+            total = int(np.prod(space(chain.shape(name))))
             for image in rows:  # units, channels, locations
-                values = np.square(exact_values(image.permute(2, 1, 0)).cpu().numpy())
-                total = int(np.prod(space(chain.shape(name))))
-                self.spectra.add(name, np.sqrt(theory.shortened(values)), total)
+                squares = _squares(image.permute(2, 1, 0))
+                self.spectra.add(name, squares.sqrt().cpu().numpy(), total)
         return state_of_columns(columns, chain.method.nonnegative, min(FIELDS, units))
 
     # ------------------------------------------------------------ from cut to cut
@@ -282,6 +282,13 @@ class SecondMoment(SpectralTheory):
             near = theory.neighbours(K, index[:, here])
             values = theory.local_spectrum(one, near, variance[:, here], F)
             self.spectra.add(name, values.cpu().numpy(), v.shape[-1])
+
+
+def _squares(P: Tensor) -> Tensor:
+    """Squared singular values of matrices (locations, m, n), as `theory.shortened` gives them."""
+    if min(P.shape[1:]) <= MANY or P.dtype == torch.float64:
+        return theory.shortened(singular_values(P).square())
+    return theory.spread(*leading_squares(P, theory.HALF))
 
 
 def variances(

@@ -24,6 +24,7 @@ from conetheory.theory.records import NotApplicable
 
 DENSE = 3200  # locations up to which K is kept
 POSITIONS = 256  # locations a layer and image whose spectra enter the mixture
+ENOUGH = 16  # numbers of a column for each unit, from which principal mixtures are told
 NUMBERS = 2**25  # numbers of the largest tensor that one sweep of coloured vectors may hold
 
 
@@ -189,10 +190,12 @@ def state_of_columns(columns: Tensor, nonnegative: bool, leading: int = 0) -> St
 def _principal(C: Tensor, c: Tensor, leading: int) -> Tensor:
     """Orthonormal `(units, leading)`: the principal mixtures of the columns `(units, channels, locations)`.
 
-    Locations count alike: columns are taken in units of |c| there.
+    Locations count alike: columns are taken in units of |c| there. Where there are many more numbers in a
+    column than units, every so-many-th channel tells: any mixtures do, the nearer the better.
     """
     length = c.square().sum(0)
     scale = torch.where(length > 0, length, torch.inf).rsqrt()
+    C = C[:, :: max(1, C[0].numel() // (ENOUGH * len(C)))]
     gram = torch.zeros((len(C), len(C)), dtype=torch.float64, device=C.device)
     for channels in C.split(max(1, NUMBERS // (8 * C[:, 0].numel())), 1) if leading else ():
         part = (channels * scale).flatten(1).to(torch.float64)

@@ -117,7 +117,7 @@ def test_one_step_below_white_starts(toy, method):
     one = torch.ones((j, B.shape[3]), dtype=torch.float64)
     K, v = theory.white_start(one, theory.covector(one, True))
     state = second_moment.State(one[None], v[None], [K], one[None])
-    new = SecondMoment(top)._descend(found, top, bottom, state, [])
+    new, _ = SecondMoment(top)._descend(found, top, bottom, state, [], None, [])
     C = B.sum((2, 3))
     d = theory.covector(C, found.method.nonnegative)
     rows = torch.einsum("ip,ipjq->pjq", d, B)  # of s, for white starts

@@ -253,7 +253,7 @@ OF_SWEEPS = {
     *(f"origin.{name}" for name in ("remainder_upper", "cut_by_border", "tail_energies")),
     *(f"secondmoment.{name}" for name in ("covector", "white_start", "location_weights", "neighbours")),
     *(f"secondmoment.{name}" for name in ("transported", "injected", "handed_over", "local_spectrum")),
-    "secondmoment.shortened",
+    *(f"secondmoment.{name}" for name in ("shortened", "spread")),
     *(f"sampledspectrum.{name}" for name in ("participation", "true_participation_estimate")),
     *(f"sampledspectrum.{name}" for name in ("corrected_spectrum_estimate", "jackknife_log_error")),
 }
