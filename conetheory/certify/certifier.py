@@ -199,10 +199,10 @@ def _cone_bounds(
         return _bounds(rows.matrices.numpy(), _dense(rows, support), lost, g)
     supports = [None] * len(rows.positions) if support is None else [on.numpy() for _, on in support.places()]
 
-    def one(place: tuple[np.ndarray, Tensor], on: np.ndarray | None, cost: np.ndarray) -> tuple[np.ndarray, ...]:
+    def one(place: tuple[np.ndarray, Tensor], on: Any, cost: np.ndarray) -> tuple[np.ndarray, ...]:
         channels, P = place[0], place[1].contiguous().numpy()[None]
-        on = P != 0 if on is None else on[None]
-        return _bounds(P, on, np.broadcast_to(cost, (rows.channels, 1))[None, channels], g)
+        held = P != 0 if on is None else on[None]
+        return _bounds(P, held, np.broadcast_to(cost, (rows.channels, 1))[None, channels], g)
 
     parts = []
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(torch.get_num_threads()) as threads:

@@ -156,7 +156,7 @@ def leading_squares(P: Tensor, count: int) -> tuple[Tensor, Tensor]:
         gram = _gram(_live(matrix)).cpu().numpy()
         total[number] = gram.trace()
         if len(gram) > count:
-            found = eigsh(gram, count, v0=gram.sum(0), return_eigenvectors=False)
+            found = np.asarray(eigsh(gram, count, v0=gram.sum(0), return_eigenvectors=False))
         else:
             found = np.linalg.eigvalsh(gram)
         squares[number, : len(found)] = torch.from_numpy(found[::-1].clip(min=0))

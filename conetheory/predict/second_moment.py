@@ -34,6 +34,7 @@ from conetheory.predict.states import (
     DENSE,
     NUMBERS,
     POSITIONS,
+    STATE,
     State,
     applies_to_relevance,
     columns_between,
@@ -117,9 +118,10 @@ class SecondMoment(SpectralTheory):
         cuts = dense_cuts(chain, self.start)
         first = first_map(chain, cuts)
         if first is None:
-            state = white_state(chain, cuts[0])
+            state = supply.once(STATE, lambda: white_state(chain, cuts[0]))
         else:
             state = self._through_columns(chain, cuts[0], first)
+            supply.once(STATE, lambda: state)
             cuts = cuts[cuts.index(first) :]
         cuts = merged(chain.graph, cuts)
         left: Branches | None = None

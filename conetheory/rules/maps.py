@@ -179,7 +179,10 @@ class ScaledMap:
         groups = [
             (
                 None if xs is None else [nonzero(x) for x in xs],
-                [(nonzero(s) if self.chosen else torch.ones_like(s, dtype=COUNTS), occupied(part)) for s, part in terms],
+                [
+                    (nonzero(s) if self.chosen else torch.ones_like(s, dtype=COUNTS), occupied(part))
+                    for s, part in terms
+                ],
             )
             for xs, terms in self.groups
         ]

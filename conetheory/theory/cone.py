@@ -41,7 +41,7 @@ def hilbert_distance(x: Any, y: Any) -> Any:
 
 
 def pairwise_hilbert_distances(x: Any) -> Any:
-    """`hilbert_distance` of all pairs i < j of the vectors x (..., k, n): (..., k (k - 1) / 2), by i, then j."""
+    """`hilbert_distance` of the pairs i < j of vectors x (..., k, n): (..., k (k - 1) / 2), by i, then j."""
     xp, x = matrix(x, nonnegative=True)
     logs, positive = _logs(xp, x)
     each = [(logs[..., i, :], positive[..., i, :]) for i in range(x.shape[-2])]

@@ -17,7 +17,8 @@ def outlying(apart: Callable[[int, int], Any], lost: float) -> Any:
 
     apart: `apart(i, j)` are the distances (n,) of all points to one that lies between the points i and j, to
     i itself where they are the same; off by at most `lost`. A point x is left out whose distance to such a
-    c and the largest distance to c come to less than that of two known points: `d(x, y) <= d(x, c) + d(c, y)`.
+    c and the largest distance to c come to less than that of two known points: d(x, y) is at most
+    `d(x, c) + d(c, y)`.
     """
     one, best, other = 0, -1.0, 0
     for _ in range(STEPS):

@@ -1,4 +1,4 @@
-"""The two columns of a nonnegative matrix that are farthest apart in angle: the exact worst case of its cone."""
+"""The two columns of a nonnegative matrix that are farthest apart in angle: the worst case of its cone."""
 
 from __future__ import annotations
 

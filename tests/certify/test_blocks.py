@@ -147,7 +147,9 @@ def test_block_is_the_dense_matrix_rounded_outward():
     C = chain.as_matrix("5", "input").reshape(2, 36, -1)
     for place, p in enumerate(found.positions):
         P = C[:, p]
-        assert found.deficit_upper[place] == pytest.approx(float(worstpair.worst_pair_cosine(P).deficit), rel=1e-8)
+        assert found.deficit_upper[place] == pytest.approx(
+            float(worstpair.worst_pair_cosine(P).deficit), rel=1e-8
+        )
         assert found.diameter_upper[place] == pytest.approx(float(cone.projective_diameter(P)), rel=1e-8)
         singular = np.linalg.svd(P, compute_uv=False)
         assert np.linalg.svd(found.factors[place].numpy(), compute_uv=False) == pytest.approx(
