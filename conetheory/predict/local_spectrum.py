@@ -38,9 +38,20 @@ SPECTRA = 512  # locations per layer and image whose spectra enter the mixture
 class LocalSpectrum(Theory):
     """The median of `1 - |cos|` from the singular values of P_p, for Gaussian starts and any linear rule.
 
-    The law of |cos| at a location depends on the singular values of P_p alone (theorem `gaussian-law`);
-    the prediction is the median of the mixture over locations and images. positions: locations per layer
-    and image (None: up to 512, fewer where channels are many, or 16 where rows take adjoint passes).
+    The law of |cos| at a location depends on the singular values of P_p alone (theorem `gaussian-law`); the
+    prediction is the median of the mixture over locations and images.
+
+    Parameters
+    ----------
+    start
+        the layer where relevance starts.
+    **options
+        those of `Theory`; positions: locations per layer and image (None: up to 512, fewer where channels
+        are many, or 16 where rows take adjoint passes).
+
+    References
+    ----------
+    Theorem `gaussian-law`.
     """
 
     name, label = "local-spectrum", "local spectrum"
@@ -104,6 +115,18 @@ class LocalSpectrum(Theory):
         """A 95% band for the median, from the spread over the sampled locations.
 
         Of no width where every location was used.
+
+        Parameters
+        ----------
+        layer
+            its name.
+        sigmas
+            half its width, in standard errors.
+
+        Returns
+        -------
+        tuple of float
+            lower and upper end.
         """
         middle = self.median(layer)
         width = sigmas * median_log_error(self._live(layer), middle, *self.sampled[layer])

@@ -138,10 +138,18 @@ def audit(
         of rules; each goes to the methods that have it.
     out, resume
         a folder for what is found, stage by stage, and whether to take up what it holds.
-    settings
+    **settings
         any other of `Settings`: vectors, seed, theories, certify, budget, dtype, ...
 
-    Raises `InputError` for what can't be used as it is.
+    Returns
+    -------
+    Audit
+        a verdict on each method, and the numbers it rests on.
+
+    Raises
+    ------
+    InputError
+        for what can't be used as it is.
     """
     refuse_unknown("audit", settings, {each.name for each in fields(Settings)} - {"starts", "parameters"})
     network = _network(model, weights, images)
