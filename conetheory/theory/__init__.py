@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         cosine,
         enclosure,
         ergodicity,
+        farthest,
         gaussian_law,
         generators,
         htransform,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         twonorm,
         twoscale,
         walk,
+        worstpair,
     )
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "cosine",
     "enclosure",
     "ergodicity",
+    "farthest",
     "gaussian_law",
     "generators",
     "htransform",
@@ -78,6 +81,7 @@ __all__ = [
     "twonorm",
     "twoscale",
     "walk",
+    "worstpair",
 ]
 
 __getattr__, __dir__ = attach(__name__, {name: f"conetheory.theory.{name}" for name in __all__})
