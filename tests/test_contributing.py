@@ -67,7 +67,8 @@ def test_a_theory():
     """It is not below the exact law's median at a location, and so where there is one location."""
     try:
         (theory,) = [it for name, it in run(path_of("theory")).items() if name == "StableRank"]
-        assert {name for name in vars(theory) if not name.startswith("_")} <= {*dir(Theory), *Theory.__annotations__}
+        said = {name for name in vars(theory) if not name.startswith("_")}
+        assert said <= {*dir(Theory), *Theory.__annotations__}  # nothing that nobody asks a theory for
         toy = chain("linear alone, signed input")
         assert theory("logits").cost(toy).passes == toy.graph.classes
         found = predict_csc(toy, theory=["stable-rank", "local-spectrum"]).dataset
