@@ -40,7 +40,8 @@ Build = TypeVar("Build", bound=Callable[..., Any])  # what is decorated keeps it
 @dataclass(frozen=True)
 class Entry:
     """One registered method. `fixed`: parameters that its name stands for; `naming` reads them off other
-    names, such as `lrp-alpha3beta2`.
+    names, such as `lrp-alpha3beta2`. `equation`: its map at an operation, in the notation of
+    `proofs/README.md`.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Entry:
     aliases: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     naming: Naming | None = None
+    equation: str = ""
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -96,6 +98,11 @@ class Method:
         return self.entry.source
 
     @property
+    def equation(self) -> str:
+        """What it sends down at an operation, empty where its author does not say."""
+        return self.entry.equation
+
+    @property
     def linear(self) -> bool:
         return self.rule.is_linear
 
@@ -124,13 +131,16 @@ def register(
     aliases: tuple[str, ...] = (),
     fixed: Mapping[str, Any] | None = None,
     naming: Naming | None = None,
+    equation: str = "",
 ) -> Callable[[Build], Build]:
     """Make a method of a rule class, or of a function that builds a rule (see the module docstring)."""
 
     def keep(build: Build) -> Build:
         if name in _ENTRIES:
             raise ValueError(f"a method {name!r} is registered already")
-        _ENTRIES[name] = Entry(name, build, family, description, source, aliases, fixed or {}, naming)
+        _ENTRIES[name] = Entry(
+            name, build, family, description, source, aliases, fixed or {}, naming, equation
+        )
         return build
 
     return keep
