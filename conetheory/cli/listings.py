@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, Parameter(help="Print as JSON.")]
 Entry = Annotated[str | None, Parameter(metavar="ID", help="One entry, in full.")]
-Markdown = Annotated[bool, Parameter(help="Print the README's table.")]
+Markdown = Annotated[bool, Parameter(help="Print a table in Markdown.")]
 PLAIN = (int, float, str, bool, type(None))
 # the architectures that the tests run; any feed-forward torchvision classification CNN is accepted
 TESTED = {
@@ -112,7 +112,7 @@ def show_theorems(id: Entry = None, /, *, json: Json = False, markdown: Markdown
 
 
 def theorem_markdown(entries: Sequence[Theorem]) -> str:
-    """The README's table: every theorem with its statement, its status and a link to its proof."""
+    """A table for a page in the repository's root: every theorem with its statement, its status and a link to its proof."""
     rows = ["| theorem | what it says | status |", "| --- | --- | --- |"]
     for entry in entries:
         title, statement = _escaped(entry.title), _escaped(entry.statement)

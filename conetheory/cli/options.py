@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 from cyclopts import Group, Parameter
 
 from conetheory.cli.values import named_value, whole
-from conetheory.counts import SEEDS, VECTORS
+from conetheory.counts import DEFAULT_VECTORS, SEEDS, VECTORS
 
 Kind = TypeVar("Kind")
 # the panels of the help, in this order
@@ -112,7 +112,9 @@ class SeedOptions:
 class Drawing(SeedOptions):
     """Which vectors are drawn."""
 
-    vectors: Annotated[int, whole("K", "Random vectors per image and start layer.", 2, VECTORS)] = 10
+    vectors: Annotated[int, whole("K", "Random vectors per image and start layer.", 2, VECTORS)] = (
+        DEFAULT_VECTORS
+    )
 
 
 @group(THEORIES)

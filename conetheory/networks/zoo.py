@@ -36,6 +36,9 @@ class Network:
     starts: tuple[str, ...] = ("logits",)
     provenance: dict[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Network {self.name}: {self.graph.described}"
+
     @property
     def layers(self) -> tuple[str, ...]:
         return self.graph.layers
@@ -66,6 +69,7 @@ def load(
     *,
     preprocess: Callable[[Image.Image], Tensor] | None = None,
     calibrate: Tensor | None = None,
+    name: str | None = None,
 ) -> Network:
     """Load a classification network, or a trunk that ends in a feature map, and trace it.
 
@@ -80,7 +84,8 @@ def load(
         initialisation, or None: the bundled weights of `cifar10_cnn`, torchvision's default ones, the
         module's own.
     input_shape
-        `(channels, height, width)` or `(features,)`; None is the size that the weights were made for.
+        `(channels, height, width)` or `(features,)`; None is the size that the weights were made for. Of a
+        module of the caller's it has to be given.
     classes
         names of the outputs; with `random:SEED` their number is the head's size.
     preprocess
@@ -88,6 +93,8 @@ def load(
     calibrate
         with `random:SEED`: images `(N, C, H, W)` whose statistics the batch norms get. Without it they
         keep mean 0 and variance 1.
+    name
+        what results call the network; None is the model's own name, or its class's.
 
     What GoogLeNet and Inception do to their input before the first layer (`transform_input`) becomes a part
     of the preprocessing, so that the image enters the first convolution.
@@ -105,11 +112,11 @@ def load(
         raise InputError(f"a model is a name or an nn.Module, not {type(model).__name__}")
     if calibrate is not None:
         source = sources.calibrated(source, calibrate)
-    shape = (3, *source.preprocess.crop) if input_shape is None else input_shape
+    shape = source.shape if input_shape is None else input_shape
     with _untransformed(source.model) as transform:
         graph = trace(source.model, shape)
     return Network(
-        source.name,
+        source.name if name is None else name,
         presets.with_paper_names(graph, source.model),
         _checked_classes(source.classes if classes is None else tuple(classes), graph, source.name),
         _preprocess(preprocess or source.preprocess, graph.input_shape, transform),

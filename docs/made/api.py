@@ -45,10 +45,10 @@ def page(module: str, names: list[str]) -> str:
 
 
 def exported(path: Path) -> list[str]:
-    """`__all__` of a module as it is written, without importing it."""
+    """`__all__` of a module as it is written, without importing it; names of constants are left out."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            return [name for name in ast.literal_eval(node.value) if not name.startswith("_")]
+            return [name for name in ast.literal_eval(node.value) if name != name.upper()]
     return []
 
 

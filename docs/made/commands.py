@@ -10,8 +10,9 @@ from conetheory.cli.app import COMMANDS, app
 from conetheory.cli.values import shown_default
 from docs.made.markdown import code, plain, sections, table
 
-CODES = """Every command writes what it finds into a folder, tells its progress on stderr and ends with a table. Exit codes: 0,
-2 after bad input (one line on stderr), 130 after an interruption. `--json` prints the results and nothing else."""
+CODES = """Every command writes what it finds into a folder, tells its progress on stderr and ends with a
+table. Exit codes: 0, 2 after bad input (one line on stderr), 130 after an interruption. `--json` prints the
+results and nothing else."""
 
 
 def pages() -> dict[str, str]:
@@ -28,7 +29,9 @@ def page(name: str) -> str:
     panels: dict[str, list[tuple[str, str]]] = {}
     for argument in _arguments(name):
         panels.setdefault(_panel(argument), []).append(_row(argument))
-    tables = [part for title, rows in panels.items() for part in (f"## {title}", table(("option", "meaning"), rows))]
+    tables = [
+        part for title, rows in panels.items() for part in (f"## {title}", table(("option", "meaning"), rows))
+    ]
     usage = f"conetheory {name} {' '.join(_places(name))}".rstrip() + " [OPTIONS]"
     return sections(f"# conetheory {name}", plain(_first(name)), code(usage), plain(rest), *tables)
 
@@ -54,7 +57,9 @@ def _panel(argument: Any) -> str:
 
 
 def _row(argument: Any) -> tuple[str, str]:
-    metavar = "" if argument.hint is bool or not argument.parameter.metavar else f" {argument.parameter.metavar}"
+    metavar = (
+        "" if argument.hint is bool or not argument.parameter.metavar else f" {argument.parameter.metavar}"
+    )
     name = argument.names[0]
     shown = f"`{name}{metavar}`" if name.startswith("-") else f"`{name}`"
     default = argument.field_info.default

@@ -1,4 +1,4 @@
-"""A card for each figure in `experiments/results`, with the command that makes it and the numbers behind it."""
+"""A card for each figure in `experiments/results`: the command that makes it, the numbers behind it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from docs.made.results import RESULTS, ROOT, named
 COMMANDS = {  # of figures that no script of experiments makes under their own name
     "demo-cifar10": "conetheory demo",
     "methods-cifar10_cnn": "conetheory compare cifar10_cnn --method all",
-    "origins-cifar10": "conetheory explain cifar10_cnn --limit 1 --origin conv2 --target predicted --target ship",
+    "origins-cifar10": "conetheory explain cifar10_cnn --limit 1 --origin conv2 --target predicted"
+    " --target ship",
 }
 TITLES = {
     "demo-cifar10": "Measured, predicted and certified, layer by layer: the CIFAR-10 network.",
     "methods-cifar10_cnn": "All methods on the CIFAR-10 network.",
-    "origins-cifar10": "Where the relevance of four channels comes from, the field of location weights with its gradient, "
-    "and the maps of two classes.",
+    "origins-cifar10": "Where the relevance of four channels comes from, the field of location weights "
+    "with its gradient, and the maps of two classes.",
 }
 
 

@@ -14,14 +14,16 @@ def pages() -> dict[str, str]:
         "claims.md": _read("experiments/README.md"),
         "changelog.md": _read("CHANGELOG.md"),
         "contributing.md": _read("CONTRIBUTING.md"),
-        "theorems/notation.md": unlinked(_read("proofs/README.md")),
+        "notation.md": unlinked(_read("proofs/README.md")),
         "bibliography.md": bibliography(),
     }
 
 
 def bibliography() -> str:
     found = sorted(references().values(), key=lambda r: (r.key.lower(), r.year))
-    entries = [f"- <span id=\"{r.key}\"></span>**{r.key}** {plain(str(r))}{_links(r.doi, r.eprint)}" for r in found]
+    entries = [
+        f'- <span id="{r.key}"></span>**{r.key}** {plain(str(r))}{_links(r.doi, r.eprint)}' for r in found
+    ]
     said = "What the code, the proofs and the registries cite, from `proofs/references.bib`."
     return sections("# Bibliography", said, "\n".join(entries))
 

@@ -15,14 +15,16 @@ from docs.made.results import deficit, number, read
 MEASURED = {"cifar10_cnn": "CIFAR-10 network", "squeezenet1_1": "SqueezeNet 1.1"}
 INTRODUCTION = """# Methods
 
-{count} methods are registered. Each has a page with its equation, its parameters, what theory may assume of it and
-what was measured. A method of yours is [one class](../tutorials/new-rule.md).
+{count} methods are registered. Each has a page with its equation, its parameters, what theory may assume
+of it and what was measured. A method of yours is [one class](../tutorials/new-rule.md).
 
-*linear*: the map is linear in the relevance. *nonnegative*: every matrix is nonnegative, so that certificates speak of it.
-*sums kept*: columns sum to one where all pools are filled. The three hold for the default parameters and are tested for every
-registered method. The last columns are [measured verdicts](../scores.md#every-method-on-two-networks)."""
-NOTATION = """`W+ = max(W, 0)`, `W- = min(W, 0)`, `D(v)` is the diagonal matrix of v, `x` enters an operation and `z = W x + b`
-leaves it; relevance goes down by `r -> M r`. Where a denominator is zero the share is zero."""
+*linear*: the map is linear in the relevance. *nonnegative*: every matrix is nonnegative, so that
+certificates speak of it. *sums kept*: columns sum to one where all pools are filled. The three hold for
+the default parameters and are tested for every registered method. The last columns are [measured
+verdicts](../scores.md#every-method-on-two-networks)."""
+NOTATION = """`W+ = max(W, 0)`, `W- = min(W, 0)`, `D(v)` is the diagonal matrix of v, `x` enters an operation
+and `z = W x + b` leaves it; relevance goes down by `r -> M r`. Where a denominator is zero the share is
+zero."""
 
 
 def pages() -> dict[str, str]:
@@ -117,7 +119,15 @@ def _said(build: Callable[..., Any]) -> list[str]:
 
 
 def _measured(name: str) -> str:
-    headings = ("network", "deficit at the input", "whole map", "theory", "error, decades", "verdict", "images")
+    headings = (
+        "network",
+        "deficit at the input",
+        "whole map",
+        "theory",
+        "error, decades",
+        "verdict",
+        "images",
+    )
     rows = []
     for network, title in MEASURED.items():
         row = read(f"methods-{network}.json")["methods"].get(name)
@@ -140,8 +150,10 @@ def _measured(name: str) -> str:
         )
     if not rows:
         return "Not yet."
-    said = "From the logits: the median of `1 - |cos|` over the channels at each location, and over the whole map."
-    return sections(table(headings, rows), f"{said} [How](../scores.md#every-method-on-two-networks).").rstrip()
+    said = "From the logits: the median of `1 - |cos|` over the channels at each location, and of whole maps."
+    return sections(
+        table(headings, rows), f"{said} [How](../scores.md#every-method-on-two-networks)."
+    ).rstrip()
 
 
 def _verdict(network: str, method: str) -> str:

@@ -8,4 +8,6 @@ from docs.made.markdown import plain, table
 
 def tested() -> str:
     """The table of tested networks."""
-    return table(("network", "weights and names"), [(f"`{name}`", plain(text)) for name, text in TESTED.items()])
+    return table(
+        ("network", "weights and names"), [(f"`{name}`", plain(text)) for name, text in TESTED.items()]
+    )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from conetheory.predict.registry import theories
+from conetheory.report.verdict_tables import MARKS
+from conetheory.results.verdict import Outcome
 from docs.made.markdown import plain, table
 from docs.made.methods import MEASURED
 from docs.made.results import deficit, named, number, read
@@ -59,7 +61,14 @@ class Score:
         """The first columns of every table."""
         rule = self.method.removeprefix("lrp-")
         images = str(self.found.get("images_scored", self.made_by["images"]))
-        return (plain(self.network), plain(self.start), rule, images, self.drawn, str(len(self.found["by_layer"])))
+        return (
+            plain(self.network),
+            plain(self.start),
+            rule,
+            images,
+            self.drawn,
+            str(len(self.found["by_layer"])),
+        )
 
     def known(self, theory: str) -> bool:
         return self.found.get(f"{theory}_median_abs_error_decades") is not None
@@ -125,6 +134,19 @@ def every_method() -> str:
         talk = next((row["talk"] for found in of.values() if (row := found.get(method, {})).get("talk")), "–")
         rows.append((f"[{method}](methods/{method}.md)", *cells, talk))
     return table((*headings, "talk"), rows)
+
+
+def verdicts() -> str:
+    """The methods of each verdict on two networks: the answer of one command."""
+    of = {title: read(f"methods-{name}.json")["methods"] for name, title in MEASURED.items()}
+    rows = []
+    for outcome in (Outcome.DEPENDS, Outcome.SPATIAL, Outcome.BLIND):
+        cells = [
+            ", ".join(name for name, row in found.items() if row.get("verdict", "").startswith(outcome))
+            for found in of.values()
+        ]
+        rows.append((f"{MARKS[outcome]} **{outcome}**", *(cell or "none" for cell in cells)))
+    return table(("the map", *of), rows)
 
 
 def _judged(row: dict[str, Any]) -> tuple[str, str, str]:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.made import api, commands, gallery, library, methods, networks, scores, theorems, theories
+from docs.made import api, commands, gallery, library, methods, networks, notebook, scores, theorems, theories
 from docs.made.results import RESULTS
 
-MAKERS = (methods, theorems, commands, theories, gallery, library, api)
+MAKERS = (methods, theorems, commands, theories, gallery, library, notebook, api)
 TABLES: dict[str, Callable[[], str]] = {
     "theorems": theorems.summary,
     "errors": scores.errors,
@@ -17,6 +17,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "seconds": scores.seconds,
     "bands": scores.bands,
     "every-method": scores.every_method,
+    "verdicts": scores.verdicts,
     "networks": networks.tested,
 }
 MARK = re.compile(r"<!-- made: ([\w-]+) -->")

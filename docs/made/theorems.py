@@ -38,7 +38,7 @@ def page(entry: Theorem) -> str:
         f"**Source.** {plain(entry.source)}",
         "## Proof",
         prose(prose_of),
-        "[Notation and the facts F1, F2, ...](notation.md)",
+        "[Notation and the facts F1, F2, ...](../notation.md)",
         "## Where it lives",
         "\n".join(functions),
         f"- proof and its checks: `{entry.proof}`\n- test of the functions: `{entry.test}`"

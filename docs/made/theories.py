@@ -10,8 +10,9 @@ from docs.made.markdown import prose, sections, table
 
 INTRODUCTION = """# Theories
 
-A theory predicts the median deficit at every layer. `conetheory compare` runs what a budget affords; `--theory NAME` asks for
-one by name. [Scores](scores.md) hold each against the measurement, and [a tutorial](tutorials/new-theory.md) adds one."""
+A theory predicts the median deficit at every layer. `conetheory compare` runs what a budget affords;
+`--theory NAME` asks for one by name. [Scores](scores.md) hold each against the measurement, and [a
+tutorial](tutorials/new-theory.md) adds one."""
 
 
 def pages() -> dict[str, str]:
