@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from conetheory.errors import InputError, one_line
-from conetheory.networks import presets, sources
+from conetheory.networks import factory, presets, sources
 from conetheory.networks.graph import Graph
 from conetheory.networks.ops import Shape
 from conetheory.networks.preprocess import Affine, Preprocess
@@ -76,8 +76,9 @@ def load(
     Parameters
     ----------
     model
-        a torchvision classification network's name, `cifar10_cnn`, or a module of the caller's, whose
-        parameters the network then shares.
+        a torchvision classification network's name, `cifar10_cnn`, a module of the caller's, whose
+        parameters the network then shares, or where one is made: `package.module:factory`,
+        `path/to/file.py:factory`.
     weights
         a torchvision weights name (`IMAGENET1K_V1`, `DEFAULT`), a `.safetensors` or `.pth` file (see
         `weights.read` and `fit`; the head's size follows the file), `random:SEED` for the model's own
@@ -104,7 +105,9 @@ def load(
     Raises `InputError` for an unknown name and for weights that are absent, broken, not finite, that would
     run code or don't fit, and `UnsupportedLayerError` where a layer has no relevance rule.
     """
-    if isinstance(model, str):
+    if isinstance(model, str) and factory.is_factory(model):
+        source = replace(sources.module(factory.made(model), weights), name=model.rpartition(":")[2])
+    elif isinstance(model, str):
         source = sources.named(model, weights, classes, input_shape)
     elif isinstance(model, nn.Module):
         source = sources.module(model, weights)

@@ -66,6 +66,7 @@ class Result:
         kept = [dim for dim in self.rows_along if dim in self.dataset.dims]
         inside = [name for name, v in self.dataset.data_vars.items() if set(v.dims) <= set(kept) and v.dims]
         data = self.dataset[inside]
+        kept = [dim for dim in kept if dim in data.dims]
         extra = set(data.coords) - set(kept) - set(schema.LABELS[:1])
         return data.drop_vars(extra).to_dataframe(dim_order=kept).reset_index()
 

@@ -160,7 +160,7 @@ register(
     description="positive contributions only (z+)",
     equation="M = Z+ = (D(x+) W+^T + D(x-) W-^T) D(1/z+),  z+ = W+ x+ + W- x-",
     source="Bach et al. 2015, eq. 60; Montavon et al. 2017 (z+)",
-    aliases=("lrp-zplus", "lrp-z+", "zplus"),
+    aliases=("lrp-zplus", "lrp-z+", "zplus", "z+", "z-plus", "lrp-z-plus"),
     fixed={"alpha": 1.0, "beta": 0.0},
 )(AlphaBeta)
 for _alpha, _beta in ((2, 1), (5, 4)):

@@ -20,7 +20,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "verdicts": scores.verdicts,
     "networks": networks.tested,
 }
-MARK = re.compile(r"<!-- made: ([\w-]+) -->")
+MARK = re.compile(r"^<!-- made: ([\w-]+) -->$", re.MULTILINE)
 
 
 def pages() -> dict[str, str]:
