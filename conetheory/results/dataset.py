@@ -132,7 +132,7 @@ class Sanity(Result):
 
 class Maps(Result):
     kind = "maps"
-    rows_along = ("method", "image", "target")
+    rows_along = ("image", "target")
 
 
 def _few(names: Iterable[object]) -> str:

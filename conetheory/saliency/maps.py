@@ -21,6 +21,7 @@ from conetheory.saliency.pictures import (
     PREDICTED,
     class_name,
     not_drawn,
+    probabilities,
     saliency,
     space_dims,
     target_classes,
@@ -42,8 +43,9 @@ def explain_maps(
     """`map(method, image, target, y, x)` of one method, channels reduced as the method's source does.
 
     Of vectors `(N, features)` it is `map(method, image, target, feature)`, one value for each feature.
-    targets: `predicted`, class indices or class names. Beside the maps: the pictures `(image, y, x, rgb)` in
-    [0, 1], of inputs that are pictures, the explained classes and their names.
+    targets: `predicted`, `runner-up` (of the second largest logit), class indices or class names. Beside the
+    maps: the pictures `(image, y, x, rgb)` in [0, 1], of inputs that are pictures, the explained classes with
+    their names and probabilities.
     """
     network, method = as_network(network, shape_of(images)), as_method(method, parameters)
     shape = network.graph.input_shape
@@ -60,6 +62,10 @@ def explain_maps(
             "map": (("method", "image", "target", *dims), maps[None]),
             **shown,
             "class_index": (("image", "target"), classes.numpy()),
+            "probability": (
+                ("image", "target"),
+                probabilities(network, images, classes, dtype=dtype, device=device),
+            ),
         },
         {
             **method_axis(method),

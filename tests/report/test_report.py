@@ -186,10 +186,11 @@ def test_markdown_links_to_figures_that_are_there(folder, tmp_path):
     assert folders.SHA in text
 
 
-def test_the_pdf_has_a_page_for_the_verdict_the_words_each_figure_and_the_provenance(folder, tmp_path):
+def test_the_pdf_has_a_page_for_verdict_columns_words_each_figure_and_the_provenance(folder, tmp_path):
     content = write_report(folder, tmp_path / "report.pdf", "pdf").read_bytes()
     assert content.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type /Page\b", content)) == 7
+    assert len(re.findall(rb"/Type /Page\b", content)) == 8
+    assert len(set(re.findall(rb"/MediaBox \[([^\]]*)\]", content))) == 1  # pages of one format
 
 
 def test_networks_have_sections_of_their_own_and_methods_are_taken_once(tmp_path):
