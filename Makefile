@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test slow exhaustive bench lint docs proofs coq
+.PHONY: demo test slow exhaustive bench lint docs proofs coq release-check
 
 demo: $(STAMP)
 	$(BIN)/conetheory demo
@@ -39,6 +39,10 @@ lint: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -c 'import mkdocs, mkdocstrings' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+# wheel and sdist, built, installed where nothing else is, and used there
+release-check: $(STAMP)
+	.ci/release
 
 proofs: coq
 	$(PY) proofs/coq/check.py
