@@ -6,6 +6,8 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
+HEADING = re.compile(r"[A-Z][A-Za-z ]+\n-{3,}(?:\n|$)")
+NAMED = re.compile(r"^([a-z_]+(?:, [a-z_]+)*)$")
 BOLD, CODE = re.compile(r"\*\*([^*\n]+)\*\*"), re.compile(r"`([^`\n]+)`")
 
 
@@ -22,10 +24,34 @@ def plain(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Text of a docstring with its lines as they are; `**bold**` and `code` are set as such."""
-    safe = html.escape(text, quote=False)
-    safe = CODE.sub(r"<code>\1</code>", BOLD.sub(r"<strong>\1</strong>", safe))
-    return f'<div class="prose">{safe}</div>'
+    """Text of a docstring; `**bold**` and `code` are set as such.
+
+    What is indented as a whole stays as it is. Of other paragraphs lines are joined; where some are indented,
+    as below the names of parameters, each that is not begins an item. A heading is a line over dashes.
+    """
+    paragraphs = re.split(r"\n\s*\n", html.escape(text, quote=False).rstrip())
+    return f'<div class="prose">{"".join(map(_paragraph, paragraphs))}</div>'
+
+
+def _paragraph(text: str) -> str:
+    if HEADING.match(text):
+        title, _, *rest = text.split("\n")
+        return f"<p><strong>{title}</strong></p>" + (_paragraph("\n".join(rest)) if rest else "")
+    lines = text.split("\n")
+    if all(line.startswith(" ") for line in lines):
+        return f"<pre>{text}</pre>"
+    items: list[str] = []
+    hanging = any(line.startswith(" ") for line in lines)
+    for line in lines:
+        if not items or (hanging and not line.startswith(" ")):
+            items.append(NAMED.sub(r"<code>\1</code>", line))
+        else:
+            items[-1] += f" {line.strip()}"
+    return f"<p>{_marked('<br>'.join(items))}</p>"
+
+
+def _marked(text: str) -> str:
+    return CODE.sub(r"<code>\1</code>", BOLD.sub(r"<strong>\1</strong>", text))
 
 
 def code(text: str, language: str = "text") -> str:

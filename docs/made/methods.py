@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -57,7 +58,7 @@ def page(method: Method) -> str:
         f"# {method.name}",
         f"{plain(method.description[0].upper() + method.description[1:])}. Family: {plain(method.family)}."
         + (f" Also called {names}." if names else ""),
-        code(method.equation) if method.equation else "",
+        equation(method),
         NOTATION,
         "## What theory may assume",
         _assumed(method),
@@ -70,6 +71,11 @@ def page(method: Method) -> str:
         plain(method.source),
         "\n".join(f"- {plain(str(reference))}" for reference in cited(method.source)),
     )
+
+
+def equation(method: Method) -> str:
+    """A method's equation, a line for each of its parts."""
+    return code(re.sub(r"([,;])  ", r"\1\n", method.equation)) if method.equation else ""
 
 
 def _assumed(method: Method) -> str:

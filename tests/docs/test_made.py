@@ -14,6 +14,7 @@ from conetheory.rules.registry import get_method, methods
 from conetheory.theory.theorems import THEOREMS
 from docs.made import api, commands, scores, site
 from docs.made.markdown import plain, prose
+from docs.made.methods import equation
 from docs.made.results import RESULTS, named, read
 from tests.docs.pages import ROOT, everything, made, written
 
@@ -25,7 +26,7 @@ KNOWN = {**everything(), **site.files()}
 def test_a_method_has_its_equation_parameters_properties_and_source(name):
     page, method = made()[f"methods/{name}.md"], get_method(name)
     assert method.equation, "say it where the method is registered: equation="
-    assert method.equation in page
+    assert equation(method) in page
     assert plain(method.source) in page
     assert all(f"`{parameter}`" in page for parameter in method.entry.parameters)
     assert f"| nonnegative | {'yes' if method.nonnegative else 'no'} |" in page
