@@ -30,8 +30,8 @@ from conetheory.theory.cone import (
     birkhoff_rate,
     deficit_upper_from_rates,
     projective_diameter,
-    worst_pair_cosine,
 )
+from conetheory.theory.worstpair import worst_pair_cosine
 
 Array = NDArray[np.float64]
 EDGE, FACE, RAY, BOUND = "#08519c", "#4292c6", "#cb181d", "#737373"

@@ -21,7 +21,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from conetheory.theory.cone import worst_pair_cosine
+from conetheory.theory.worstpair import worst_pair_cosine
 
 
 def signed_square(u, v):

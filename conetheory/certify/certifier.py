@@ -17,10 +17,13 @@ is left in whole maps (tau_1; both in `signed`), and what holds for every image 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from conetheory.certify.blocks import CONFIDENCE, POSITIONS, certify_block, check_dtype, rounding
 from conetheory.certify.every_image import every_image_certificates
@@ -36,7 +39,7 @@ from conetheory.chain.streamed import Columns
 from conetheory.counts import checked_seed
 from conetheory.errors import InputError
 from conetheory.progress import Progress, silent
-from conetheory.theory import cone, enclosure
+from conetheory.theory import cone, enclosure, worstpair
 from conetheory.theory.cosine import deficit_upper
 from conetheory.theory.records import NotApplicable
 
@@ -188,19 +191,24 @@ def _cone_bounds(
 ) -> tuple[np.ndarray, ...]:
     """`LOCAL` at the locations of a block of nonnegative columns; support: where numbers leave a doubt.
 
-    Small matrices all at once; of large ones the rows that there are, a location at a time. done: is told
-    how many locations were.
+    Small matrices all at once; of large ones the rows that there are, a location at a time on each of torch's
+    threads. done: is told how many locations were.
     """
     if len(rows.columns) <= TOGETHER:
         done(len(rows.positions))
         return _bounds(rows.matrices.numpy(), _dense(rows, support), lost, g)
     supports = [None] * len(rows.positions) if support is None else [on.numpy() for _, on in support.places()]
+
+    def one(place: tuple[np.ndarray, Tensor], on: Any, cost: np.ndarray) -> tuple[np.ndarray, ...]:
+        channels, P = place[0], place[1].contiguous().numpy()[None]
+        held = P != 0 if on is None else on[None]
+        return _bounds(P, held, np.broadcast_to(cost, (rows.channels, 1))[None, channels], g)
+
     parts = []
-    for (channels, P), on, cost in zip(rows.places(), supports, lost, strict=True):
-        P = P.contiguous().numpy()[None]
-        on = P != 0 if on is None else on[None]
-        parts.append(_bounds(P, on, np.broadcast_to(cost, (rows.channels, 1))[None, channels], g))
-        done(1)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        for part in threads.map(one, rows.places(), supports, lost):
+            parts.append(part)
+            done(1)
     return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
 
 
@@ -211,7 +219,7 @@ def _bounds(P: np.ndarray, support: np.ndarray, lost: np.ndarray, g: float) -> t
         return none, none, none, none, np.full((len(P), 2), -1)
     found = known(P, support, lost)
     P = found.matrices
-    pair = cone.worst_pair_cosine(P)
+    pair = worstpair.worst_pair_cosine(P)
     worst = enclosure.deficit_inflated_upper(pair.deficit, g, P.shape[-2])
     diameter = enclosure.diameter_upper(cone.projective_diameter(P), g, enclosure.largest_log(P))
     spread = enclosure.stable_rank_excess_upper(P, g)

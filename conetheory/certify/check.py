@@ -237,9 +237,7 @@ def _hold_pair(found: Held, held: _Image, place: int, images: np.ndarray) -> Non
 
 
 def _hold_diameters(found: Held, hot: np.ndarray, bound: np.ndarray) -> None:
-    for i in range(hot.shape[1]):
-        for j in range(i):
-            found.add("diameter_upper", np.asarray(cone.hilbert_distance(hot[:, i], hot[:, j])), bound)
+    found.add("diameter_upper", np.asarray(cone.pairwise_hilbert_distances(hot)), bound[:, None])
 
 
 def _hold_gaussian(found: Held, images: np.ndarray, bound: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Node
 from conetheory.networks.ops import PassThrough
 from conetheory.rules.maps import Chained, LocalMap, Same
-from conetheory.rules.smallness import Binary
+from conetheory.rules.smallness import COUNTS, Binary
 
 COLUMNS = 2**22  # numbers of one-hot columns that go through an operation at a time
 
@@ -51,13 +51,13 @@ class Operation:
 
     def down(self, r: Tensor) -> Tensor:
         """`M r` for r `(columns, count)`."""
-        parts = self.local.down(r.T.reshape(1, -1, *self.node.shape))
+        parts = self.local.down(r.T.to(self.like.dtype).reshape(1, -1, *self.node.shape))
         ends = [tail.down(part)[0] for tail, part in zip(self.tails, parts, strict=True)]
         return torch.cat([end.flatten(2)[0] for end in ends], 1).T
 
     def up(self, h: Tensor) -> Tensor:
         """`M^T h` for h `(rows, count)`."""
-        parts = h.T.split([int(np.prod(s)) for s in self.shapes], 1)
+        parts = h.T.to(self.like.dtype).split([int(np.prod(s)) for s in self.shapes], 1)
         hs = [part.reshape(1, -1, *s) for part, s in zip(parts, self.shapes, strict=True)]
         hs = [tail.up([part]) for tail, part in zip(self.tails, hs, strict=True)]
         return self.local.up(hs).flatten(2)[0].T
@@ -89,21 +89,22 @@ class Operation:
     @property
     def pattern(self) -> Operation:
         """Ones where an entry is not zero by structure."""
-        return self._each(lambda local: Binary(local.pattern()))
+        return self._each(lambda local: Binary(local.pattern()), COUNTS)
 
     @property
     def counted(self) -> Operation:
         """The pattern's map as it is, so that `up` of ones counts the entries of each column."""
-        return self._each(lambda local: local.pattern())
+        return self._each(lambda local: local.pattern(), COUNTS)
 
     @property
     def squared(self) -> Operation:
         """The matrix of the squares of the entries."""
         return self._each(lambda local: local.squared())
 
-    def _each(self, derive: Callable[[LocalMap], LocalMap]) -> Operation:
+    def _each(self, derive: Callable[[LocalMap], LocalMap], dtype: torch.dtype | None = None) -> Operation:
         try:
-            return replace(self, local=derive(self.local), tails=tuple(derive(tail) for tail in self.tails))
+            local, tails = derive(self.local), tuple(derive(tail) for tail in self.tails)
+            return replace(self, local=local, tails=tails, like=self.like.to(dtype or self.like.dtype))
         except NotImplementedError as error:
             raise InputError(f"at {self.node.name!r}: {error}") from error
 

@@ -29,6 +29,7 @@ from conetheory.rules.base import Rule
 from conetheory.rules.maps import LocalMap
 from conetheory.rules.parameters import takes_parameters
 from conetheory.rules.registry import Method, as_method
+from conetheory.rules.smallness import COUNTS
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -264,8 +265,8 @@ class RelevanceChain:
         Its `sweep`, `columns`, `rows`, ... say which relevances are zero by structure: inactive units,
         weights of zero or of the wrong sign, locations out of reach. Of a nonnegative method's chain these
         are all zeros there are in exact arithmetic; a signed one may cancel to more. A zero in floating
-        point that has a one here has underflowed or cancelled. Raises InputError where the method's maps
-        don't tell.
+        point that has a one here has underflowed or cancelled. Its dtype is float32, whatever the chain's.
+        Raises InputError where the method's maps don't tell.
         """
         return self._derived("pattern")
 
@@ -281,6 +282,7 @@ class RelevanceChain:
     def _derived(self, kind: str) -> RelevanceChain:
         found = self.watched(None)
         found._kind = kind
+        found.dtype = COUNTS if kind == "pattern" else self.dtype
         for name in ("_maps", "_entrances", "_exits"):
             setattr(found, name, Derived(getattr(self, name), kind, self.method.name))
         return found
@@ -305,7 +307,8 @@ class RelevanceChain:
         if len(self) == 1:
             return self
         method = replace(self.method, rule=self.method.layerwise.only(self.images, image))
-        one = RelevanceChain(self.network, self.images[image], method, dtype=self.dtype, device=self.device)
+        of = {"dtype": self.images.dtype, "device": self.device}  # a pattern's own is another
+        one = RelevanceChain(self.network, self.images[image], method, **of)
         return one if self._kind is None else one._derived(self._kind)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,7 @@ class Supply:
         self.sampling = {"positions": positions, "seed": seed, "first_image": first_image}
         self.computed: Counter[str] = Counter()
         self._held: dict[str, Blocks] = {}
+        self._made: dict[str, Any] = {}
 
     def __getitem__(self, need: str) -> Blocks:
         if need not in self._held:
@@ -68,6 +70,12 @@ class Supply:
             self.computed[need] += 1
             self._held[need] = NEEDS[need](self)
         return self._held[need]
+
+    def once(self, what: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made for who asks for it first, by a name that they agree on."""
+        if what not in self._made:
+            self._made[what] = make()
+        return self._made[what]
 
     def __contains__(self, need: str) -> bool:
         """Whether it is there already."""

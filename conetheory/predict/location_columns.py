@@ -63,7 +63,7 @@ class LocationColumns(SpectralTheory):
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
         """Send the columns of every image of a chain down, in blocks."""
-        cut, state = first_state(chain, self.start)
+        cut, state = first_state(chain, self.start, supply)
         if state.c.shape[-1] <= COLUMNS:
             wanted = [n for n in below(chain, cut) if n in set(below(chain, self.start, self.layers))]
             self._send(chain, cut, state, wanted, progress)

@@ -92,7 +92,7 @@ class OriginLaw(SpectralTheory):
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
         """The moments of every image of a chain, and the columns where Gaussians won't do."""
-        cut = first_cut(chain, self.start)
+        cut = first_cut(chain, self.start, supply)
         self._cut = f"{chain.graph.label(cut.name)} ({' x '.join(map(str, cut.size))})"
         asked = set(below(chain, self.start, self.layers))
         wanted = [n for n in below(chain, cut.name) if n in asked]

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.supply import Supply
 from conetheory.measure.meter import draw, drawn_name
 from conetheory.networks.graph import INPUT
-from conetheory.predict.states import columns_between, dense_cuts, first_map, flat, state_of_columns
+from conetheory.predict.states import dense_cuts, first_map, first_state, flat
 from conetheory.theory import secondmoment
 
 LEAST = 1e-6  # of the largest column sum: what is below it in a signed chain is rounding
@@ -51,9 +52,10 @@ class Cut:
         return along, torch.where(self.c[:, None] != 0, r, 0.0) - along
 
 
-def first_cut(chain: RelevanceChain, start: str) -> Cut:
+def first_cut(chain: RelevanceChain, start: str, supply: Supply | None = None) -> Cut:
     """The cut of a start. White starts: c are the column sums and s the coordinate along them, so that K is
-    diagonal with `1 / |c|^2` (theorem `origin-overlap`). Dense starts of at most 1,024 units: a column each.
+    diagonal with `1 / |c|^2` (theorem `origin-overlap`). Dense starts of at most 1,024 units: a column each,
+    unless a supply has them.
     """
     cuts = dense_cuts(chain, start)
     name = first_map(chain, cuts)
@@ -61,8 +63,7 @@ def first_cut(chain: RelevanceChain, start: str) -> Cut:
         name = cuts[0]
         c, b, K = _white(chain, name)
     else:
-        columns, _ = columns_between(chain, cuts[0], name, {})
-        state = state_of_columns(columns, chain.method.nonnegative)
+        _, state = first_state(chain, start, supply or Supply(chain, start))
         c, K = state.c, [_thin(K) for K in state.K]
         b = torch.stack([secondmoment.covector(one, chain.method.nonnegative) for one in c])
     size = space(chain.shape(name))

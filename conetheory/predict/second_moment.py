@@ -13,8 +13,8 @@ too low, channels taken as independent 0.1 to 0.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -23,8 +23,7 @@ from torch import Tensor
 
 from conetheory.chain.cost import Cost, swept, work
 from conetheory.chain.layers import below
-from conetheory.chain.local import LAYER_NUMBERS, positions_of_images
-from conetheory.chain.local import singular_values as exact_values
+from conetheory.chain.local import LAYER_NUMBERS, leading_squares, positions_of_images, singular_values
 from conetheory.chain.reach import Interval, Reach, colours, heard, on_axes, periods, reaches, space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
@@ -35,6 +34,7 @@ from conetheory.predict.states import (
     DENSE,
     NUMBERS,
     POSITIONS,
+    STATE,
     State,
     applies_to_relevance,
     columns_between,
@@ -57,7 +57,22 @@ from conetheory.theory.records import NotApplicable
 CARRIED = 10  # vectors of a step beside those of its locations: c, its covector, what carries v
 WIDE = 8  # locations of a layer whose wide local matrices are decomposed above the first map
 KEPT = 3  # matrices of the size of K that are there at a time
+MANY = 200  # rows and columns of matrices from which on only their leading values are computed
 FIELDS = 16  # principal vectors of a dense start that are followed exactly
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Pointwise branches below a cut that are still to be recorded: their names; the images D at the cut of
+    what came from each residue of the cut above, which of its locations each location heard, and their
+    covariance K; c and v at the cut.
+    """
+
+    names: Sequence[str]
+    D: Tensor
+    index: Tensor
+    K: Sequence[Tensor]
+    state: State
 
 
 @register
@@ -103,20 +118,23 @@ class SecondMoment(SpectralTheory):
         cuts = dense_cuts(chain, self.start)
         first = first_map(chain, cuts)
         if first is None:
-            state = white_state(chain, cuts[0])
+            state = supply.once(STATE, lambda: white_state(chain, cuts[0]))
         else:
             state = self._through_columns(chain, cuts[0], first)
+            supply.once(STATE, lambda: state)
             cuts = cuts[cuts.index(first) :]
         cuts = merged(chain.graph, cuts)
+        left: Branches | None = None
         for step, (top, bottom) in enumerate(pairwise(cuts), 1):
             beyond = [] if bottom == INPUT else trailing(chain.graph, bottom, cuts[step + 1])
-            state = self._descend(chain, top, bottom, state, wanted, [n for n in beyond if n in wanted])
+            beyond = [name for name in beyond if name in wanted]
+            state, left = self._descend(chain, top, bottom, state, wanted, left, beyond)
             wanted = [name for name in wanted if name not in beyond]
             progress(self.label, step, len(cuts) - 1)
 
     # ------------------------------------------------------------ a dense start
 
-    def _places(self, chain: RelevanceChain, top: str, cut: str) -> dict[str, int]:
+    def _exact_places(self, chain: RelevanceChain, top: str, cut: str) -> dict[str, int]:
         """How many locations of the layers down to the first map have exact spectra.
 
         As many as it takes little to decompose, of wide local matrices `WIDE`.
@@ -133,7 +151,7 @@ class SecondMoment(SpectralTheory):
         if top == cut:
             return Cost()
         units, spent = int(np.prod(chain.shape(top))), 0.0
-        for name, places in self._places(chain, top, cut).items():
+        for name, places in self._exact_places(chain, top, cut).items():
             few, many = sorted((chain.shape(name)[0], units))
             spent += places * few**2 * (few + many)
         return Cost(spent / work(chain.graph, self.start, INPUT))
@@ -143,14 +161,14 @@ class SecondMoment(SpectralTheory):
         units = int(np.prod(chain.shape(top)))
         places = {
             name: positions_of_images(chain, name, limit, 1, self.seed, self.first_image)
-            for name, limit in self._places(chain, top, cut).items()
+            for name, limit in self._exact_places(chain, top, cut).items()
         }
         columns, sampled = columns_between(chain, top, cut, places)
         for name, rows in sampled.items():
+            total = int(np.prod(space(chain.shape(name))))
             for image in rows:  # units, channels, locations
-                values = np.square(exact_values(image.permute(2, 1, 0)).cpu().numpy())
-                total = int(np.prod(space(chain.shape(name))))
-                self.spectra.add(name, np.sqrt(theory.shortened(values)), total)
+                squares = _squares(image.permute(2, 1, 0))
+                self.spectra.add(name, squares.sqrt().cpu().numpy(), total)
         return state_of_columns(columns, chain.method.nonnegative, min(FIELDS, units))
 
     # ------------------------------------------------------------ from cut to cut
@@ -162,21 +180,24 @@ class SecondMoment(SpectralTheory):
         bottom: str,
         state: State,
         wanted: Sequence[str],
-        beyond: Sequence[str] = (),
-    ) -> State:
-        """Record the layers from a cut down to the next one and those beyond it, and the state there."""
+        left: Branches | None,
+        beyond: Sequence[str],
+    ) -> tuple[State, Branches | None]:
+        """Record the layers from a cut down to the next one, and what the step before left of it.
+
+        Gives the state at the next cut, and what is to be recorded beyond it.
+        """
         reach = reaches(chain.graph, top, bottom)
         layers = [name for name in wanted if name in reach and name != top]
         period = periods([reach[name] for name in {*layers, bottom}])
+        places = {name: self._places(chain, name) for name in (*layers, *(left.names if left else ()))}
+        fields, near = self._fields(chain, top, bottom, state, places)
+        if left is not None:
+            self._record_branches(chain, top, left, near, places)
         c, v = variances(chain, top, bottom, state, keep=layers)
-        places = {
-            name: positions_of_images(chain, name, self.positions, 1, self.seed, self.first_image)
-            for name in layers
-        }
         last = bottom == INPUT
         sampled: dict[str, list[Tensor]] = {name: [] for name in layers}
         D: Tensor | None = None
-        fields, near = self._fields(chain, top, bottom, state, places)
         for vectors in self._coloured(chain, top, state.c, period, reach, last):
             for name, parts in chain.sweep({top: vectors}, bottom):
                 if name in sampled:
@@ -189,33 +210,29 @@ class SecondMoment(SpectralTheory):
             parts = torch.cat(sampled.pop(name), 1), near.get(name)
             self._record(name, *parts, index, state.K, v[name], places[name])
         if D is None:  # at the input
-            return state
+            return state, None
         index = torch.as_tensor(heard(reach[bottom], period, width), device=chain.device)
-        if beyond:
-            self._beyond(chain, bottom, beyond, D, fields, index, state.K, State(c, v[bottom], ()))
         new = _next_state(chain, top, bottom, state, reach[bottom], D, index, c, v[bottom])
-        return replace(new, fields=fields)
+        new = replace(new, fields=fields)
+        return new, Branches(beyond, D, index, state.K, State(c, v[bottom], ())) if beyond else None
 
-    def _beyond(
+    def _record_branches(
         self,
         chain: RelevanceChain,
         cut: str,
-        names: Sequence[str],
-        D: Tensor,
-        fields: Tensor | None,
-        index: Tensor,
-        Ks: Sequence[Tensor],
-        state: State,
+        left: Branches,
+        near: Mapping[str, Tensor],
+        places: Mapping[str, np.ndarray],
     ) -> None:
         """Record pointwise branches below a cut: what was injected above it is still known there in full."""
-        vectors = D if fields is None else torch.cat([D, fields], 1)
-        vectors = vectors.reshape(*vectors.shape[:2], *chain.shape(cut))
-        for name in names:
-            places = positions_of_images(chain, name, self.positions, 1, self.seed, self.first_image)
-            _, v = variances(chain, cut, name, state, keep=())
-            found = picked(flat(chain.down(vectors, cut, name)), places)
-            near = None if fields is None else found[:, D.shape[1] :]
-            self._record(name, found[:, : D.shape[1]], near, index, Ks, v[name], places)
+        vectors = left.D.reshape(*left.D.shape[:2], *chain.shape(cut))
+        for name in left.names:
+            _, v = variances(chain, cut, name, left.state, keep=())
+            found = picked(flat(chain.down(vectors, cut, name)), places[name])
+            self._record(name, found, near.get(name), left.index, left.K, v[name], places[name])
+
+    def _places(self, chain: RelevanceChain, name: str) -> np.ndarray:
+        return positions_of_images(chain, name, self.positions, 1, self.seed, self.first_image)
 
     def _fields(
         self,
@@ -223,7 +240,7 @@ class SecondMoment(SpectralTheory):
         top: str,
         bottom: str,
         state: State,
-        places: dict[str, np.ndarray],
+        places: Mapping[str, np.ndarray],
     ) -> tuple[Tensor | None, dict[str, Tensor]]:
         """The fields of a state at the cut below, and at some places of the layers above it."""
         near: dict[str, Tensor] = {}
@@ -267,6 +284,13 @@ class SecondMoment(SpectralTheory):
             near = theory.neighbours(K, index[:, here])
             values = theory.local_spectrum(one, near, variance[:, here], F)
             self.spectra.add(name, values.cpu().numpy(), v.shape[-1])
+
+
+def _squares(P: Tensor) -> Tensor:
+    """Squared singular values of matrices (locations, m, n), as `theory.shortened` gives them."""
+    if min(P.shape[1:]) <= MANY or P.dtype == torch.float64:
+        return theory.shortened(singular_values(P).square())
+    return theory.spread(*leading_squares(P, theory.HALF))
 
 
 def variances(

@@ -15,6 +15,7 @@ from conetheory.chain.layers import state_cuts
 from conetheory.chain.local import ENUMERABLE, widest
 from conetheory.chain.reach import periods, reaches, space
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.supply import Supply
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import Conv2d, Linear
 from conetheory.rules.base import Rule
@@ -24,6 +25,8 @@ from conetheory.theory.records import NotApplicable
 
 DENSE = 3200  # locations up to which K is kept
 POSITIONS = 256  # locations a layer and image whose spectra enter the mixture
+ENOUGH = 16  # numbers of a column for each unit, from which principal mixtures are told
+STATE = "first state"  # of a supply
 NUMBERS = 2**25  # numbers of the largest tensor that one sweep of coloured vectors may hold
 
 
@@ -189,10 +192,12 @@ def state_of_columns(columns: Tensor, nonnegative: bool, leading: int = 0) -> St
 def _principal(C: Tensor, c: Tensor, leading: int) -> Tensor:
     """Orthonormal `(units, leading)`: the principal mixtures of the columns `(units, channels, locations)`.
 
-    Locations count alike: columns are taken in units of |c| there.
+    Locations count alike: columns are taken in units of |c| there. Where there are many more numbers in a
+    column than units, every so-many-th channel tells: any mixtures do, the nearer the better.
     """
     length = c.square().sum(0)
     scale = torch.where(length > 0, length, torch.inf).rsqrt()
+    C = C[:, :: max(1, C[0].numel() // (ENOUGH * len(C)))]
     gram = torch.zeros((len(C), len(C)), dtype=torch.float64, device=C.device)
     for channels in C.split(max(1, NUMBERS // (8 * C[:, 0].numel())), 1) if leading else ():
         part = (channels * scale).flatten(1).to(torch.float64)
@@ -212,17 +217,34 @@ def cost_of_first_state(chain: RelevanceChain, start: str) -> tuple[str, Cost]:
     return cut, replace(sent, bytes=kept + sent.bytes)
 
 
-def first_state(chain: RelevanceChain, start: str) -> tuple[str, State]:
+def first_state(chain: RelevanceChain, start: str, supply: Supply) -> tuple[str, State]:
     """The first cut with locations, and the exact state there: the start itself, or below a dense one.
 
-    A start without locations and with too many units for columns is itself the cut.
+    A start without locations and with too many units for columns is itself the cut. From the supply, where
+    one theory has made it for all.
     """
     cuts = dense_cuts(chain, start)
     cut = first_map(chain, cuts)
     if cut is None:
-        return cuts[0], white_state(chain, cuts[0])
-    columns, _ = columns_between(chain, cuts[0], cut, {})
-    return cut, state_of_columns(columns, chain.method.nonnegative)
+        return cuts[0], supply.once(STATE, lambda: white_state(chain, cuts[0]))
+
+    def make() -> State:
+        columns, _ = columns_between(chain, cuts[0], cut, {})
+        return state_of_columns(columns, chain.method.nonnegative)
+
+    return cut, without_fields(supply.once(STATE, make), chain.method.nonnegative)
+
+
+def without_fields(state: State, nonnegative: bool) -> State:
+    """The same, with the covariance of the fields in K and v."""
+    if state.fields is None:
+        return state
+    Ks, variances = [], []
+    for c, v, K, fields in zip(state.c, state.v, state.K, state.fields, strict=True):
+        weights = (fields * theory.covector(c, nonnegative)).sum(1)
+        variances.append(v + (fields - weights[:, None] * c).square().sum(0))
+        Ks.append(K + weights.to(K.dtype).T @ weights.to(K.dtype))
+    return State(state.c, torch.stack(variances), Ks)
 
 
 def _from_columns(

@@ -21,7 +21,7 @@ from conetheory.networks.ops import (
     positive,
 )
 from conetheory.rules.localmap import LocalMap, single
-from conetheory.rules.smallness import Group, Lossy, ScaledLoss, merge, nonzero, occupied, split
+from conetheory.rules.smallness import COUNTS, Group, Lossy, ScaledLoss, merge, nonzero, occupied, split
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,10 @@ class ScaledMap:
         groups = [
             (
                 None if xs is None else [nonzero(x) for x in xs],
-                [(nonzero(s) if self.chosen else torch.ones_like(s), occupied(part)) for s, part in terms],
+                [
+                    (nonzero(s) if self.chosen else torch.ones_like(s, dtype=COUNTS), occupied(part))
+                    for s, part in terms
+                ],
             )
             for xs, terms in self.groups
         ]

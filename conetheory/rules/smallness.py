@@ -26,6 +26,7 @@ from conetheory.rules.localmap import Bare, LocalMap
 
 TERMS = 2.0**32  # more than there are terms in a sum
 Group = tuple[Sequence[Tensor] | None, Terms]
+COUNTS = torch.float32  # of patterns, whose numbers are zero, one, and counts, which lose no digit below 2^24
 LARGEST = 1e250  # shares from its inverse up to it come from pools in which no underflow counts
 
 
@@ -40,8 +41,8 @@ def split(t: Tensor, images: int) -> Tensor:
 
 
 def nonzero(t: Tensor) -> Tensor:
-    """One where t is not zero, NaN and infinities too; zero elsewhere."""
-    return (t != 0).to(t.dtype)
+    """One where t is not zero, NaN and infinities too; zero elsewhere; in `COUNTS`."""
+    return (t != 0).to(COUNTS)
 
 
 def occupied(part: Part) -> Part:
@@ -117,7 +118,7 @@ class ScaledLoss(Bare):
 
     def _share(self, xs: Sequence[Tensor] | None, share: Tensor, part: Part) -> Tensor:
         if xs is None:
-            present = [share.new_ones((1, 1, *shape)) for shape in self.shapes]
+            present = [share.new_ones((1, 1, *shape), dtype=COUNTS) for shape in self.shapes]
         else:
             present = [nonzero(x) for x in xs]
         fed = split(self.op.linear([merge(x) for x in present], occupied(part)), len(present[0])) > 0

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         cosine,
         enclosure,
         ergodicity,
+        farthest,
         gaussian_law,
         generators,
         htransform,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
         spectrum,
         theorems,
         twoscale,
+        walk,
+        worstpair,
     )
 
 __all__ = [
@@ -48,6 +51,7 @@ __all__ = [
     "cosine",
     "enclosure",
     "ergodicity",
+    "farthest",
     "gaussian_law",
     "generators",
     "htransform",
@@ -68,6 +72,8 @@ __all__ = [
     "spectrum",
     "theorems",
     "twoscale",
+    "walk",
+    "worstpair",
 ]
 
 __getattr__, __dir__ = attach(__name__, {name: f"conetheory.theory.{name}" for name in __all__})

@@ -10,7 +10,7 @@ under positive diagonal scalings.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,10 @@ from array_api_compat import array_namespace, device
 from scipy import sparse
 
 from conetheory.errors import InputError
-from conetheory.theory import cosine, sparsematrix
+from conetheory.theory import farthest, sparsematrix
 from conetheory.theory.enclosure import floats, round_down, round_up
 from conetheory.theory.matrices import matrix
 
-_MANY = 16  # vectors of one matrix from which on those that can't be the farthest are left out first
 _CACHED = 1 << 19  # bytes of a temporary that is passed over several times
 _TILE = 1 << 20  # float64 numbers held by one temporary; small enough to stay in the second-level cache
 
@@ -38,18 +37,34 @@ def hilbert_distance(x: Any, y: Any) -> Any:
     """
     xp = array_namespace(x, y)
     x, y = xp.broadcast_arrays(_nonnegative(xp, x), _nonnegative(xp, y))
-    if x.shape[-1] == 0:  # vectors of no entries are zero
-        return xp.sum(x, axis=-1) + math.nan
-    both = (x > 0) & (y > 0)
-    one = xp.ones_like(x)
-    logs = xp.log(xp.where(both, x, one)) - xp.log(xp.where(both, y, one))
-    infinite = xp.full_like(x, math.inf)
-    high = xp.max(xp.where(both, logs, -infinite), axis=-1)  # -inf - inf is -inf, and replaced below
-    low = xp.min(xp.where(both, logs, infinite), axis=-1)
-    differ = xp.any((x > 0) != (y > 0), axis=-1)
-    distance = xp.where(differ, infinite[..., 0], high - low)
-    dead = ~(xp.any(x > 0, axis=-1) & xp.any(y > 0, axis=-1))
-    return xp.where(dead, xp.full_like(distance, math.nan), distance)
+    return _distance(xp, _logs(xp, x), _logs(xp, y))
+
+
+def pairwise_hilbert_distances(x: Any) -> Any:
+    """`hilbert_distance` of the pairs i < j of vectors x (..., k, n): (..., k (k - 1) / 2), by i, then j."""
+    xp, x = matrix(x, nonnegative=True)
+    logs, positive = _logs(xp, x)
+    each = [(logs[..., i, :], positive[..., i, :]) for i in range(x.shape[-2])]
+    found = [_distance(xp, one, other) for one, other in combinations(each, 2)]
+    return xp.stack(found, axis=-1) if found else xp.sum(logs[..., :0, :], axis=-1)
+
+
+def _logs(xp: Any, x: Any) -> tuple[Any, Any]:
+    """Logarithms, zero where there is none; and where there is one."""
+    positive = x > 0
+    return xp.log(xp.where(positive, x, xp.ones_like(x))), positive
+
+
+def _distance(xp: Any, x: tuple[Any, Any], y: tuple[Any, Any]) -> Any:
+    """Hilbert's distance, from what `_logs` gives."""
+    (log_x, in_x), (log_y, in_y) = x, y
+    if log_x.shape[-1] == 0:  # vectors of no entries are zero
+        return xp.sum(log_x, axis=-1) + math.nan
+    both, difference = in_x & in_y, log_x - log_y
+    high = xp.max(xp.where(both, difference, -math.inf), axis=-1)  # -inf - inf is -inf, and replaced below
+    low = xp.min(xp.where(both, difference, math.inf), axis=-1)
+    distance = xp.where(xp.any(in_x != in_y, axis=-1), math.inf, high - low)
+    return xp.where(xp.any(in_x, axis=-1) & xp.any(in_y, axis=-1), distance, math.nan)
 
 
 def projective_diameter(A: Any) -> Any:
@@ -92,35 +107,23 @@ def _fill(xp: Any, logs: Any, live: Any, axis: int) -> Any:
 
 def _widest(xp: Any, logs: Any) -> Any:
     """max over pairs of rows of (max - min over columns) of their difference."""
-    logs = xp.matrix_transpose(logs) if logs.shape[-2] > logs.shape[-1] else logs
-    rows, columns = logs.shape[-2:]
+    logs = _upright(xp, logs)
     batch = math.prod(logs.shape[:-2])
-    flat = xp.reshape(logs, (batch, rows, columns))
-    if batch == 1 and rows > _MANY:
-        flat = flat[:, _outlying(xp, flat[0, ...], lambda x: xp.max(x, axis=-1) - xp.min(x, axis=-1)), :]
-        rows = flat.shape[1]
+    flat = xp.reshape(logs, (batch, *logs.shape[-2:]))
+    if batch == 1 and flat.shape[1] > farthest.MANY:
+        flat = flat[:, farthest.outlying_in_range(flat[0, ...]), :]
+        if flat.shape[1] > farthest.MANY:
+            flat = _upright(xp, flat[:, :, farthest.outlying_in_range(xp.matrix_transpose(flat[0, ...]))])
+    rows, columns = flat.shape[-2:]
     step = max(1, _TILE // max(1, rows * columns))
     widest = [_widest_tile(xp, flat[b : b + step, ...]) for b in range(0, batch, step)]
     joined = xp.concat(widest) if widest else xp.sum(flat, axis=(-2, -1))
     return xp.reshape(joined, logs.shape[:-2])
 
 
-def _outlying(xp: Any, points: Any, size: Any) -> Any:
-    """Of points (n, m), which may be one of the two farthest apart, by a norm `size` of rows; ascending.
-
-    d(x, y) <= d(x, c) + d(c, y): a point is left out whose distance to c and the largest distance to c come
-    to less than the distance of two known ones, which c lies between. What rounding may cost is left in.
-    """
-    one, best, other = 0, -1.0, 0
-    for _ in range(4):  # the farthest from the farthest
-        apart = size(points - points[one : one + 1, :])
-        place = int(xp.argmax(apart))
-        if not float(apart[place]) > best:
-            break
-        best, one, other = float(apart[place]), place, one
-    apart = size(points - (points[one, :] + points[other, :]) / 2)
-    lost = 2.0**-40 * (best + float(xp.max(xp.abs(points))))
-    return xp.nonzero(~(apart + xp.max(apart) < best - lost))[0]
+def _upright(xp: Any, logs: Any) -> Any:
+    """With no more rows than columns."""
+    return xp.matrix_transpose(logs) if logs.shape[-2] > logs.shape[-1] else logs
 
 
 def _widest_tile(xp: Any, logs: Any) -> Any:
@@ -295,100 +298,6 @@ def deficit_of_half_tangent(tangent: Any) -> Any:
     _, tangent = floats(tangent)
     square = tangent * tangent
     return 2 * square / (1 + square)
-
-
-# ---------------------------------------------------------------- generators
-
-
-@dataclass(frozen=True)
-class WorstPair:
-    """The two columns with the smallest cosine; for a batch, arrays of the batch's shape."""
-
-    cosine: Any
-    deficit: Any
-    first: Any
-    second: Any
-
-
-def worst_pair_cosine(A: Any) -> WorstPair:
-    """min over pairs of columns k < l of A that aren't zero of cos(A e_k, A e_l), with the pair that
-    attains it.
-
-    It is the smallest cosine of any A x, A y with x, y >= 0 (exact, not a bound): x = sum x_k a_k, |x| <=
-    sum x_k for unit a_k, so <x, y> >= c |x| |y| if all <a_k, a_l> >= c >= 0. A: (..., m, n), nonnegative.
-    cosine 1, deficit 0 and the same column twice where one column is live; NaN and -1 where none is. O(m
-    n^2) by matrix products. Source: theorem `generators`.
-    """
-    xp, A = matrix(A, nonnegative=True)
-    batch, (rows, count) = A.shape[:-2], A.shape[-2:]
-    flat = xp.reshape(xp.matrix_transpose(A), (math.prod(batch), count, rows))
-    if flat.shape[0] == 1 and count > _MANY and rows > 0:
-        return _worst_of_many(xp, flat[0, ...], batch)
-    step = max(1, _TILE // max(1, count * max(count, rows)))
-    tiles = [_worst(xp, flat[i : i + step, ...]) for i in range(0, max(1, flat.shape[0]), step)]
-    deficits, first, second = (xp.reshape(xp.concat(parts), batch) for parts in zip(*tiles, strict=True))
-    return WorstPair(1 - deficits, deficits, first, second)
-
-
-def _worst_of_many(xp: Any, vectors: Any, batch: tuple[int, ...]) -> WorstPair:
-    """Of the rows of one matrix, (n, m): units that are not outlying can't be in the worst pair."""
-    unit, live = _unit(xp, vectors)
-    (live,) = xp.nonzero(live[:, 0])
-    if live.shape[0] > 1:
-        live = live[_outlying(xp, unit[live, :], lambda x: xp.sqrt(xp.sum(x * x, axis=-1)))]
-    deficits, *pair = _worst(xp, vectors[None, live, :] if live.shape[0] else vectors[None, :1, :])
-    found = [xp.where(i < 0, i, xp.take(live, xp.clip(i, min=0))) if live.shape[0] else i for i in pair]
-    deficits, first, second = (xp.reshape(x, batch) for x in (deficits, *found))
-    return WorstPair(1 - deficits, deficits, first, second)
-
-
-def _unit(xp: Any, vectors: Any) -> tuple[Any, Any]:
-    """Vectors of length one, zero ones as they are, and which are not."""
-    largest = xp.max(vectors, axis=-1, keepdims=True)
-    live = largest > 0
-    unit = vectors / xp.where(live, largest, xp.ones_like(largest))
-    norm = xp.sqrt(xp.sum(unit * unit, axis=-1, keepdims=True))
-    return unit / xp.where(live, norm, xp.ones_like(norm)), live
-
-
-def _worst(xp: Any, vectors: Any) -> tuple[Any, Any, Any]:
-    """For the rows of each matrix (batch, n, m): found on residuals of unit vectors to their mean, valued
-    by `deficit`."""
-    n = vectors.shape[1]
-    unit, live = _unit(xp, vectors)
-    count = xp.sum(xp.astype(live, xp.float64), axis=1, keepdims=True)
-    mean = xp.sum(unit, axis=1, keepdims=True) / xp.where(count > 0, count, xp.ones_like(count))
-    residual = unit - mean
-    # Half of the squared length of a dead column counts as -inf, so that no pair with it is the widest.
-    half = xp.where(live, 0.5 * xp.sum(residual * residual, axis=-1, keepdims=True), -math.inf)[..., 0]
-    best = xp.full_like(half[:, 0], -math.inf)
-    first = xp.astype(xp.argmax(xp.astype(live[..., 0], xp.int8), axis=-1), xp.int64)
-    second = first
-    step = max(1, _TILE // max(1, n * vectors.shape[0]))
-    for start in range(0, n, step):
-        part = slice(start, min(n, start + step))
-        gap = (
-            half[:, part, None]
-            + half[:, None, :]
-            - xp.matmul(residual[:, part, :], xp.matrix_transpose(residual))
-        )
-        own = xp.arange(part.start, part.stop, device=device(gap))[:, None] == xp.arange(
-            n, device=device(gap)
-        )
-        gap = xp.reshape(xp.where(own, -math.inf, gap), (gap.shape[0], (part.stop - part.start) * n))
-        place = xp.argmax(gap, axis=-1)
-        widest = xp.take_along_axis(gap, place[:, None], axis=-1)[:, 0]
-        better = widest > best
-        best = xp.where(better, widest, best)
-        first, second = (
-            xp.where(better, i, old) for i, old in ((start + place // n, first), (place % n, second))
-        )
-    one, other = (xp.take_along_axis(vectors, i[:, None, None], axis=1)[:, 0, :] for i in (first, second))
-    deficits = xp.where(first == second, 0 * one[:, 0], cosine.deficit(one, other))
-    none = count[:, 0, 0] == 0
-    deficits = xp.where(none, math.nan, deficits)
-    first, second = xp.where(first < second, first, second), xp.where(first < second, second, first)
-    return deficits, xp.where(none, -1, first), xp.where(none, -1, second)
 
 
 def _nonnegative(xp: Any, A: Any) -> Any:

@@ -85,8 +85,9 @@ def diameter_upper(diameter: Any, g: float, largest_log: Any) -> Any:
 def largest_log(A: Any) -> Any:
     """max |log a| over the positive entries of A (..., m, n); zero where there are none."""
     xp, A = matrix(A)
-    logs = xp.abs(xp.log(xp.where(A > 0, A, xp.ones_like(A))))
-    return xp.max(logs, axis=(-2, -1))
+    A = xp.where(A > 0, A, xp.ones_like(A))
+    ends = xp.stack([xp.max(A, axis=(-2, -1)), xp.min(A, axis=(-2, -1))])
+    return xp.max(xp.abs(xp.log(ends)), axis=0)
 
 
 def deficit_inflated_upper(deficit: Any, g: float, terms: int = 0) -> Any:

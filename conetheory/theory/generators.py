@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from conetheory.errors import InputError
-from conetheory.theory import cone, cosine, enclosure
+from conetheory.theory import cone, cosine, enclosure, worstpair
 from conetheory.theory.enclosure import round_up
 
 KEEP = 2048  # columns that are compared pair by pair
@@ -58,7 +58,7 @@ def worst_pair_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> tuple[float, i
 
 def _worst(P: Any, units: Any, g: float, others: float) -> tuple[float, int, int]:
     """The worst pair of columns of P, not below `others`; never above one, which nonnegative vectors keep."""
-    pair = cone.worst_pair_cosine(P)
+    pair = worstpair.worst_pair_cosine(P)
     worst = enclosure.deficit_inflated_upper(pair.deficit, g, len(P))
     bound, most = float(np.maximum(worst, others)), _orthogonal(len(P))  # of which NaN comes through
     return bound if bound <= most else most, int(units[pair.first]), int(units[pair.second])

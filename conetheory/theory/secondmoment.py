@@ -32,6 +32,7 @@ from array_api_compat import array_namespace, device
 BLOCK = 2**17  # numbers that are worked on at a time
 ROWS = 64  # rows of K that are made at a time
 LEADING = 31  # eigenvalues of a layer's covariance that enter its law
+HALF = (LEADING + 1) // 2  # of them that are kept as they are where there are more
 
 
 def covector(c: Any, nonnegative: bool) -> Any:
@@ -184,13 +185,19 @@ def _split(xp: Any, B: Any, v: Any) -> tuple[Any, Any]:
 def shortened(squares: Any) -> Any:
     """At most `LEADING` + 1 of the squared singular values, descending, with the same sum.
 
-    What comes after the first half of them is spread evenly over the other half: a flat tail of as many
-    values has the median of a longer one to within some 4%.
+    What comes after the first half of them is spread evenly over the other half (`spread`).
     """
     xp = array_namespace(squares)
     if squares.shape[1] <= LEADING + 1:
         return squares
-    half = LEADING // 2 + 1
-    rest = xp.sum(squares[:, half:], axis=1, keepdims=True) / (LEADING + 1 - half)
-    flat = xp.zeros_like(squares[:, half : LEADING + 1]) + rest
-    return xp.sort(xp.concat([squares[:, :half], flat], axis=1), axis=1, descending=True)
+    return spread(squares[:, :HALF], xp.sum(squares[:, HALF:], axis=1))
+
+
+def spread(squares: Any, rest: Any) -> Any:
+    """The largest squares (n, k), and as many more that share the sum `rest` (n,) of the others; descending.
+
+    A flat tail of 16 values has the median of a longer one to within some 4%.
+    """
+    xp = array_namespace(squares)
+    flat = xp.zeros_like(squares) + rest[:, None] / squares.shape[1]
+    return xp.sort(xp.concat([squares, flat], axis=1), axis=1, descending=True)

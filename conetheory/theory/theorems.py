@@ -83,7 +83,7 @@ _ENTRIES = (
     ),
     _entry(
         "generators",
-        "cone.worst_pair_cosine",
+        "worstpair.worst_pair_cosine",
         "test_cone.py",
         machine_checked="proofs/coq/generators.v",
         title="The worst pair of generators is the worst pair",

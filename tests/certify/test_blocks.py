@@ -16,7 +16,7 @@ from conetheory.chain import local
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks import trace
-from conetheory.theory import cone, cosine, generators
+from conetheory.theory import cone, cosine, generators, worstpair
 from conetheory.theory.records import NotApplicable
 from tests.certify.nets import (
     F64,
@@ -55,7 +55,7 @@ def test_many_generators_cover_every_matrix_within_the_error():
     ]
     for _ in range(30):
         P = Q / (1 + g * rng.choice([-1.0, 1.0], Q.shape))
-        worst = float(cone.worst_pair_cosine(P).deficit)
+        worst = float(worstpair.worst_pair_cosine(P).deficit)
         assert all(deficit >= worst for deficit, _ in bounds)
         assert all(diameter >= float(cone.projective_diameter(P)) for _, diameter in bounds)
 
@@ -147,7 +147,9 @@ def test_block_is_the_dense_matrix_rounded_outward():
     C = chain.as_matrix("5", "input").reshape(2, 36, -1)
     for place, p in enumerate(found.positions):
         P = C[:, p]
-        assert found.deficit_upper[place] == pytest.approx(float(cone.worst_pair_cosine(P).deficit), rel=1e-8)
+        assert found.deficit_upper[place] == pytest.approx(
+            float(worstpair.worst_pair_cosine(P).deficit), rel=1e-8
+        )
         assert found.diameter_upper[place] == pytest.approx(float(cone.projective_diameter(P)), rel=1e-8)
         singular = np.linalg.svd(P, compute_uv=False)
         assert np.linalg.svd(found.factors[place].numpy(), compute_uv=False) == pytest.approx(
@@ -251,7 +253,7 @@ def test_composed_block_bounds_the_whole_one(position):
     found = blocks.block_chain_certificate(chain, "logits", "1", "input", position)
     P = chain.as_matrix("logits", "input").reshape(2, 36, -1)[:, position]
     assert found.diameter_upper >= float(cone.projective_diameter(P))
-    assert found.deficit_upper >= float(cone.worst_pair_cosine(P).deficit)
+    assert found.deficit_upper >= float(worstpair.worst_pair_cosine(P).deficit)
     assert found.diameter_upper >= found.direction_diameter_upper
     assert found.carried_upper >= 0
 

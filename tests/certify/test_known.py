@@ -12,7 +12,7 @@ from conetheory.certify.certifier import CscCertifier
 from conetheory.certify.known import TINY, known
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.rules.registry import get_method
-from conetheory.theory import cone, generators
+from conetheory.theory import cone, generators, worstpair
 from tests.certify.adversary import METHODS
 from tests.certify.exact import exact_columns, rational
 from tests.certify.nets import cancelling, layers, vanishing
@@ -84,7 +84,7 @@ def test_long_columns_are_compared(scale):
     for keep in (2048, 16):
         assert generators.worst_deficit_upper(P, keep=keep) >= 1
     Q = scale * np.random.default_rng(0).uniform(0.5, 1, (3, 3000))
-    whole = cone.worst_pair_cosine(Q / scale).deficit
+    whole = worstpair.worst_pair_cosine(Q / scale).deficit
     assert whole <= generators.worst_deficit_upper(Q) <= 1
     assert generators.diameter_upper(Q) >= float(cone.projective_diameter(Q / scale)) * (1 - 1e-12)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from conetheory.chain.local import leading_squares
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks import trace
@@ -276,3 +277,17 @@ def test_a_place_that_there_is_not_gets_one_line(options, said):
     with pytest.raises(InputError, match=said) as caught:
         RelevanceChain(graph("small vgg"), images(1), **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(2, 30, 40), (2, 40, 30), (3, 4, 40), (1, 1, 1)])
+def test_leading_squares_are_those_of_the_singular_values(shape):
+    """By Lanczos's method, with dead rows and columns, and of fewer values than are asked for."""
+    P = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    P[:, 2:5], P[..., 3:9] = 0, 0
+    exact = torch.linalg.svdvals(P).square()
+    squares, rest = leading_squares(P, 6)
+    assert squares.shape == (shape[0], 6)
+    known = min(6, exact.shape[1])
+    torch.testing.assert_close(squares[:, :known], exact[:, :known], rtol=1e-10, atol=1e-12)
+    assert not squares[:, known:].any()
+    torch.testing.assert_close(rest, exact[:, known:].sum(1), rtol=1e-9, atol=1e-10)

@@ -9,6 +9,7 @@ from torch import nn
 
 from conetheory.chain.layers import below
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.supply import Supply
 from conetheory.networks import trace
 from conetheory.predict.local_spectrum import LocalSpectrum
 from conetheory.predict.location_columns import LocationColumns
@@ -44,7 +45,7 @@ def deep(channels: int = 24, layers: int = 5) -> RelevanceChain:
 def test_location_columns_are_the_overlap_of_origins(method):
     """A_ij = c_i c_j sum f_i f_j / |c0|^2, from the dense matrix, at every location."""
     found = chain("conv same", method, count=1)
-    cut, state = first_state(found, "2")
+    cut, state = first_state(found, "2", Supply(found, "2"))
     predictor = LocationColumns("2", layers=["input"])
     predictor.add(found)
     channels, *_ = found.shape("2")

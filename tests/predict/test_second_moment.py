@@ -13,10 +13,11 @@ from torchvision.models.squeezenet import Fire
 from conetheory.chain.layers import below, state_cuts
 from conetheory.chain.reach import colours, heard, periods, reaches, space
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.supply import Supply
 from conetheory.measure.meter import measure_csc
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT
-from conetheory.predict import second_moment
+from conetheory.predict import find, second_moment, states
 from conetheory.predict.local_spectrum import LocalSpectrum
 from conetheory.predict.second_moment import SecondMoment
 from conetheory.predict.states import (
@@ -117,7 +118,7 @@ def test_one_step_below_white_starts(toy, method):
     one = torch.ones((j, B.shape[3]), dtype=torch.float64)
     K, v = theory.white_start(one, theory.covector(one, True))
     state = second_moment.State(one[None], v[None], [K], one[None])
-    new = SecondMoment(top)._descend(found, top, bottom, state, [])
+    new, _ = SecondMoment(top)._descend(found, top, bottom, state, [], None, [])
     C = B.sum((2, 3))
     d = theory.covector(C, found.method.nonnegative)
     rows = torch.einsum("ip,ipjq->pjq", d, B)  # of s, for white starts
@@ -205,6 +206,26 @@ def test_fewer_fields_leave_the_rest_to_moments(monkeypatch):
     torch.testing.assert_close(split.K[0] + s.T @ s, whole.K[0], rtol=1e-9, atol=1e-15)
     parts = split.fields[0] - s[:, None] * whole.c[0]
     torch.testing.assert_close(split.v + parts.square().sum(0), whole.v, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
+def test_the_state_below_a_dense_start_is_made_once_for_all_theories(method, monkeypatch):
+    """Second moments leave it to origin and location columns, which predict what they do by themselves."""
+    found, sweeps = chain("small vgg", method, count=1), []
+    sent = states.columns_between
+    for module in (states, second_moment):
+        monkeypatch.setattr(module, "columns_between", lambda *args: sweeps.append(1) or sent(*args))
+    monkeypatch.setattr(second_moment, "FIELDS", 2)
+    supply = Supply(found, "logits")
+    theories = [find(name)("logits") for name in ("second-moment", "origin", "location-columns")]
+    for one in theories:
+        one.add(found, supply)
+    assert len(sweeps) == 1
+    for one in theories:
+        alone = find(one.name)("logits")
+        alone.add(found)
+        for layer in one.spectra.layers:
+            np.testing.assert_allclose(one.median(layer), alone.median(layer), rtol=1e-9)
 
 
 def test_pointwise_cuts_join_their_neighbours():

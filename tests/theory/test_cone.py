@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conetheory.errors import InputError
-from conetheory.theory import cone, enclosure
+from conetheory.theory import cone, enclosure, farthest, worstpair
 from tests import strategies
 
 
@@ -111,7 +111,7 @@ def test_torch_and_numpy_agree():
     assert isinstance(theirs, torch.Tensor)
     np.testing.assert_allclose(theirs.numpy(), cone.projective_diameter(A), rtol=1e-14)
     assert theirs[2] == math.inf
-    pair, other = cone.worst_pair_cosine(torch.tensor(A)), cone.worst_pair_cosine(A)
+    pair, other = worstpair.worst_pair_cosine(torch.tensor(A)), worstpair.worst_pair_cosine(A)
     np.testing.assert_allclose(pair.deficit.numpy(), other.deficit, rtol=1e-12)
     np.testing.assert_array_equal(pair.first.numpy(), other.first)
     np.testing.assert_array_equal(pair.second.numpy(), other.second)
@@ -122,7 +122,7 @@ def test_bad_matrices_are_refused():
         with pytest.raises(InputError):
             cone.projective_diameter(bad)
         with pytest.raises(InputError):
-            cone.worst_pair_cosine(bad)
+            worstpair.worst_pair_cosine(bad)
     with pytest.raises(InputError):
         cone.projective_diameter(np.ones(3))
     with pytest.raises(InputError):
@@ -145,6 +145,27 @@ def test_hilbert_distance_on_faces():
     x = np.asarray([[1.0, 0, 2], [1, 0, 2], [1, 0, 0], zero, [1, 0, 0]])
     y = np.asarray([[2.0, 0, 4], [1, 1, 2], [0, 1, 0], [1, 1, 1], [3, 0, 0]])
     np.testing.assert_array_equal(cone.hilbert_distance(x, y), [0, math.inf, math.inf, math.nan, 0])
+
+
+@given(strategies.whole(strategies.shapes(1, 5)))
+def test_pairs_of_many_are_as_pairs_of_two(x):
+    pairs = [cone.hilbert_distance(a, b) for a, b in itertools.combinations(x, 2)]
+    np.testing.assert_array_equal(cone.pairwise_hilbert_distances(x), pairs)
+
+
+@given(st.integers(1, 40), st.integers(1, 6), st.integers(-13, 3), st.integers(0, 2**32 - 1))
+def test_outlying_points_hold_the_two_that_are_farthest_apart(count, size, exponent, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(1, size)) + 10.0**exponent * rng.standard_cauchy((count, size))
+    apart = x[:, None] - x[None]
+    for outlying, distance in (
+        (farthest.outlying_in_length, np.linalg.norm(apart, axis=-1)),
+        (farthest.outlying_in_range, np.ptp(apart, axis=-1)),
+    ):
+        for form in (x, torch.from_numpy(x)):
+            kept = np.asarray(outlying(form))
+            assert (np.diff(kept) > 0).all()
+            assert distance[np.ix_(kept, kept)].max() == distance.max()
 
 
 # ---------------------------------------------------------------- rates
@@ -312,7 +333,7 @@ def test_contraction_at_the_ends():
 
 @given(strategies.whole(strategies.shapes(1, 5)))
 def test_worst_pair_is_the_smallest_cosine(A):
-    found = cone.worst_pair_cosine(A)
+    found = worstpair.worst_pair_cosine(A)
     columns = list(zip(*strategies.exact(A), strict=True))
     live = [k for k, column in enumerate(columns) if any(column)]
     if not live:
@@ -346,9 +367,9 @@ def test_worst_pair_of_nearly_equal_columns(spread, monkeypatch):
     from conetheory.theory.cosine import pairwise_deficits
 
     expected = pairwise_deficits(A.T).max()
-    assert cone.worst_pair_cosine(A).deficit == pytest.approx(expected, rel=1e-3)
-    monkeypatch.setattr(cone, "_TILE", 64)
-    assert cone.worst_pair_cosine(A).deficit == pytest.approx(expected, rel=1e-3)
+    assert worstpair.worst_pair_cosine(A).deficit == pytest.approx(expected, rel=1e-3)
+    monkeypatch.setattr(worstpair, "TILE", 64)
+    assert worstpair.worst_pair_cosine(A).deficit == pytest.approx(expected, rel=1e-3)
 
 
 @given(st.integers(17, 60), st.integers(2, 30), st.integers(-4, 0), st.integers(0, 2**32 - 1))
@@ -359,13 +380,13 @@ def test_what_is_left_out_unseen_is_in_no_worst_pair(count, rows, exponent, seed
     A = np.exp(rng.normal(size=(rows, 1)) + far * rng.normal(size=(rows, count))) * rng.uniform(1, 9, count)
     A[:, rng.random(count) < 0.1] = 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cone, "_MANY", 1000)
+        patch.setattr(farthest, "MANY", 1000)
         pair, diameters = (
-            cone.worst_pair_cosine(A),
+            worstpair.worst_pair_cosine(A),
             (cone.projective_diameter(A), cone.projective_diameter(A.T)),
         )
     for form in (A, torch.from_numpy(A)):
-        found = cone.worst_pair_cosine(form)
+        found = worstpair.worst_pair_cosine(form)
         assert float(found.deficit) == pytest.approx(float(pair.deficit), nan_ok=True, rel=1e-6)
         assert float(cone.projective_diameter(form)) == pytest.approx(
             float(diameters[0]), nan_ok=True, rel=1e-14

@@ -22,6 +22,7 @@ from conetheory.theory import (
     randomlayers,
     spectrum,
     twoscale,
+    worstpair,
 )
 from tests.cases import devices, needs_cuda
 
@@ -64,6 +65,7 @@ positive, square, spectra = numbers(4, 5), numbers(4, 4), -np.sort(-numbers(6))
 angle = partial(meanfield.apply_layer, layer=randomlayers.alpha_beta(2), outputs=7)
 CASES = {
     "hilbert_distance": (cone.hilbert_distance, numbers(5), numbers(5)),
+    "pairwise_hilbert_distances": (cone.pairwise_hilbert_distances, positive),
     "projective_diameter": (cone.projective_diameter, positive),
     "birkhoff_rate": (cone.birkhoff_rate, numbers(high=9)),
     "birkhoff_tau": (cone.birkhoff_tau, numbers(high=9)),
@@ -78,7 +80,7 @@ CASES = {
     "deficit_of_angle": (cone.deficit_of_angle, numbers()),
     "half_tangent_of_deficit": (cone.half_tangent_of_deficit, numbers()),
     "deficit_of_half_tangent": (cone.deficit_of_half_tangent, numbers()),
-    "worst_pair_cosine": (cone.worst_pair_cosine, positive),
+    "worst_pair_cosine": (worstpair.worst_pair_cosine, positive),
     "pairwise_deficits": (cosine.pairwise_deficits, positive - 0.3),
     "deficit": (cosine.deficit, numbers(5), numbers(5) - 0.3),
     "deficit_tail_bound": (cosine.deficit_tail_bound, numbers(), numbers()),

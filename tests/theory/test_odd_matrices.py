@@ -40,6 +40,7 @@ from conetheory.theory import (
     sparsematrix,
     spectrum,
     twoscale,
+    worstpair,
 )
 from conetheory.theory.records import NotApplicable
 from tests.cases import told
@@ -103,6 +104,7 @@ BATCHED: dict[str, Callable[[Any], Any]] = {
     "columns.mean_squared_sine": lambda A: columns.mean_squared_sine(A, 3),
     "columns.column_deficit_estimate": lambda A: columns.column_deficit_estimate(A, 3),
     "cone.hilbert_distance": lambda A: cone.hilbert_distance(A, first(A)),
+    "cone.pairwise_hilbert_distances": cone.pairwise_hilbert_distances,
     "cone.projective_diameter": cone.projective_diameter,
     "cone.birkhoff_rate": cone.birkhoff_rate,
     "cone.birkhoff_tau": cone.birkhoff_tau,
@@ -117,7 +119,7 @@ BATCHED: dict[str, Callable[[Any], Any]] = {
     "cone.deficit_of_angle": cone.deficit_of_angle,
     "cone.half_tangent_of_deficit": cone.half_tangent_of_deficit,
     "cone.deficit_of_half_tangent": cone.deficit_of_half_tangent,
-    "cone.worst_pair_cosine": cone.worst_pair_cosine,
+    "worstpair.worst_pair_cosine": worstpair.worst_pair_cosine,
     "cosine.pairwise_deficits": cosine.pairwise_deficits,
     "cosine.deficit": lambda A: cosine.deficit(A, first(A)),
     "cosine.deficit_tail_bound": lambda A: cosine.deficit_tail_bound(A, 0.3),
@@ -222,6 +224,7 @@ SCALAR = {
     "enclosure.floats",
     "enclosure.gamma",
     "enclosure.subtraction_free_factor",
+    *(f"farthest.{name}" for name in ("outlying", "outlying_in_length", "outlying_in_range")),
     "ergodicity.tau_1_signed_upper",
     "matrices.matrix",
     "matrices.real",
@@ -250,7 +253,7 @@ OF_SWEEPS = {
     *(f"origin.{name}" for name in ("remainder_upper", "cut_by_border", "tail_energies")),
     *(f"secondmoment.{name}" for name in ("covector", "white_start", "location_weights", "neighbours")),
     *(f"secondmoment.{name}" for name in ("transported", "injected", "handed_over", "local_spectrum")),
-    "secondmoment.shortened",
+    *(f"secondmoment.{name}" for name in ("shortened", "spread")),
     *(f"sampledspectrum.{name}" for name in ("participation", "true_participation_estimate")),
     *(f"sampledspectrum.{name}" for name in ("corrected_spectrum_estimate", "jackknife_log_error")),
 }

@@ -89,3 +89,12 @@ def test_many_channels_on_the_span_of_the_columns(spread):
     assert np.sum(mine**2) == pytest.approx(np.sum(exact**2))
     medians = [float(gaussian_deficit_quantile(values).value) for values in (mine, exact)]
     assert abs(np.log10(medians[0] / medians[1])) < 0.02
+
+
+def test_a_spread_tail_keeps_its_sum():
+    squares = -np.sort(-rng.uniform(size=(3, 50)), axis=1)
+    found = theory.shortened(squares)
+    assert found.shape == (3, theory.LEADING + 1)
+    np.testing.assert_allclose(found.sum(1), squares.sum(1))
+    leading, rest = squares[:, : theory.HALF], squares[:, theory.HALF :].sum(1)
+    np.testing.assert_array_equal(theory.spread(leading, rest), found)

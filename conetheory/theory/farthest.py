@@ -1,0 +1,66 @@
+"""Of many points, those that may be one of the two farthest apart: the others need no comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from array_api_compat import array_namespace
+
+MANY = 16  # points from which on it pays to leave some out
+STEPS = 4  # from the farthest to the farthest
+
+
+def outlying(apart: Callable[[int, int], Any], lost: float) -> Any:
+    """The numbers, ascending, of the points of a metric space that may be one of the two farthest apart.
+
+    apart: `apart(i, j)` are the distances (n,) of all points to one that lies between the points i and j, to
+    i itself where they are the same; off by at most `lost`. A point x is left out whose distance to such a
+    c and the largest distance to c come to less than that of two known points: d(x, y) is at most
+    `d(x, c) + d(c, y)`.
+    """
+    one, best, other = 0, -1.0, 0
+    for _ in range(STEPS):
+        found = apart(one, one)
+        xp = array_namespace(found)
+        place = int(xp.argmax(found))
+        if not float(found[place]) > best:
+            break
+        best, one, other = float(found[place]), place, one
+    found = apart(one, other)
+    return xp.nonzero(~(found + xp.max(found) < best - 4 * lost))[0]
+
+
+def outlying_in_length(points: Any) -> Any:
+    """The same of points (n, m) in Euclid's metric, `|x - c|^2 = |x|^2 - 2 <x, c> + |c|^2`.
+
+    Each of the three is off by gamma_(m+2) |x|^2 at most, and so the distance by the root of their sum. 2^-42
+    more are left for points that are differences of unit vectors.
+    """
+    xp = array_namespace(points)
+    squares = xp.sum(points * points, axis=-1)
+    size, terms = float(xp.max(squares)), points.shape[-1] + 4
+
+    def apart(i: int, j: int) -> Any:
+        c = (points[i, :] + points[j, :]) / 2
+        return xp.sqrt(xp.clip(squares - 2 * xp.matmul(points, c) + xp.sum(c * c), min=0.0))
+
+    return outlying(apart, math.sqrt(4 * terms * 2.0**-53 * size) + 2.0**-42)
+
+
+def outlying_in_range(points: Any) -> Any:
+    """The same of points (n, m) by the range of a difference, `max(x - c) - min(x - c)`.
+
+    Of logarithms of positive vectors it is Hilbert's metric.
+    """
+    xp = array_namespace(points)
+
+    def apart(i: int, j: int) -> Any:
+        difference = points - (points[i, :] + points[j, :]) / 2
+        return xp.max(difference, axis=-1) - xp.min(difference, axis=-1)
+
+    return outlying(apart, 2.0**-40 * float(xp.max(xp.abs(points))))
+
+
+__all__ = ["MANY", "outlying", "outlying_in_length", "outlying_in_range"]
