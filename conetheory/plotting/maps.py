@@ -1,7 +1,7 @@
 """Saliency maps beside the picture they explain, as the paper draws them.
 
 A map is shown from -1 (blue) to 1 (red) with white at zero, both signs on one scale: relevance is clipped
-where its absolute value has its percentile `CLIP`. Figures and the page of a report have one scale (`scaled`).
+where its absolute value has its percentile `CLIP`. Figures and the page of a report share it (`scaled`).
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def test_no_name_is_cut_and_a_row_is_a_line_in_a_pipe(capsys):
     assert main(["methods"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for name, entry in entries().items():
-        (line,) = [text for text in lines if text.split()[:1] == [name]]
+        (line,) = [text for text in lines if text.split()[1:2] == [name]]
         assert entry.description in line
         assert entry.source in line
     assert main(["theorems"]) == 0
