@@ -1,8 +1,8 @@
 """Methods x images: the study, its stages, the files it leaves and takes up again.
 
-Touch `audit`, the one call (`audit_chain` for a chain of another library), and `Study`, the class behind it and
-behind the commands; `Settings` says what a study does. `stages` has what is done with each image, `store` the
-files, `series` the studies that give one result a method.
+Touch `audit`, the one call (`audit_chain` for a chain of another library), and `Study`, the class behind it
+and behind the commands; `Settings` says what a study does. `stages` has what is done with each image, `store`
+the files, `series` the studies that give one result a method.
 """
 
 from typing import TYPE_CHECKING
