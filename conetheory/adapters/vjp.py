@@ -152,8 +152,9 @@ class VjpChain:
         """
         name = self.graph.resolve(start)
         generator = torch.Generator().manual_seed(checked_seed(seed))
-        v, w = torch.randn(2, len(self), 1, *self.graph.shape(name), generator=generator)
-        given = torch.cat([v, w, v + w], 1).to(dtype=self.dtype, device=self.device)
+        drawn = torch.randn(2, len(self), 1, *self.graph.shape(name), generator=generator)
+        v, w = drawn.to(dtype=self.dtype, device=self.device)
+        given = torch.cat([v, w, v + w], 1)
         errors = [0.0]
         for layer, parts in self.sweep({start: given}):
             r = parts[start]
