@@ -108,8 +108,8 @@ found.report("page.html")
 def test_a_new_user_gets_a_verdict_and_a_page(site, tmp_path):
     """A module of one's own, with a residual connection and batch norm, and nothing but the wheel."""
     shown = installed(site, tmp_path, "-c", USER)
-    assert "lrp-alpha1beta0  ◐ only through a spatial weighting" in shown
-    assert "gradient         ● depends on the decision" in shown
+    assert [line.split()[0] for line in shown.splitlines()] == ["lrp-alpha1beta0", "gradient"]
+    assert "the decision" in shown
     assert "mine" in (tmp_path / "page.html").read_text()
 
 
