@@ -14,7 +14,27 @@ SIZES = 2**31 - 1  # the largest count that is still a size of arrays
 
 
 def checked_whole(value: Any, name: str, least: int = 0, most: int = SIZES) -> int:
-    """`value`, where it is a whole number from `least` to `most`, which a boolean is not. `InputError`."""
+    """A whole number from `least` to `most`, which a boolean is not.
+
+    Parameters
+    ----------
+    value
+        what was given.
+    name
+        what it is, for errors.
+    least, most
+        both allowed.
+
+    Returns
+    -------
+    int
+        the same.
+
+    Raises
+    ------
+    InputError
+        for anything else.
+    """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(f"{name} must be a whole number, not {value!r}")
     number = int(value)
@@ -25,7 +45,23 @@ def checked_whole(value: Any, name: str, least: int = 0, most: int = SIZES) -> i
 
 
 def checked_seed(seed: Any) -> int:
-    """A seed that every generator takes. `InputError` for others."""
+    """A seed that every generator takes.
+
+    Parameters
+    ----------
+    seed
+        a whole number from 0 to `SEEDS`.
+
+    Returns
+    -------
+    int
+        the same.
+
+    Raises
+    ------
+    InputError
+        for anything else.
+    """
     if isinstance(seed, bool) or not isinstance(seed, Integral) or int(seed) < 0:
         raise InputError(f"a seed is a whole number from 0 on, not {seed!r}")
     return checked_whole(seed, "a seed", most=SEEDS)

@@ -12,4 +12,12 @@ class Progress(Protocol):
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """Progress that nobody looks at."""
+    """Progress that nobody looks at.
+
+    Parameters
+    ----------
+    what
+        is done.
+    done, total
+        parts of it.
+    """

@@ -25,7 +25,21 @@ FIELD = re.compile(r"^  (\w+) = \{(.*)\},$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Reference:
-    """One source. names: its authors' surnames; where: the journal, the proceedings or the publisher."""
+    """One source.
+
+    Attributes
+    ----------
+    key
+        first author and year.
+    authors
+        `Family, Given and Family, Given`.
+    title, year
+        as in the entry.
+    where
+        the journal, the proceedings or the publisher.
+    doi, eprint
+        empty where there is none.
+    """
 
     key: str
     authors: str
@@ -49,7 +63,15 @@ class Reference:
 
 @dataclass(frozen=True)
 class Citation:
-    """The authors that a text names and the year; `key` is that of the entry it should have."""
+    """What a text cites; `key` is that of the entry it should have.
+
+    Attributes
+    ----------
+    names
+        the authors that the text names.
+    year
+        four digits.
+    """
 
     names: tuple[str, ...]
     year: str

@@ -42,8 +42,20 @@ Array = NDArray[np.float64]
 class Variant:
     """How the layer's matrix is made of W (N(0, 1) entries) and its negative part W_neg = min(W, 0).
 
-    The matrix is `whole W + negative W_neg`, then rescaled or flipped as `layer.sums` says; `pattern` is
-    the correlation of a pattern that multiplies W; `relu` clips the image at zero.
+    The matrix is `whole W + negative W_neg`, then rescaled or flipped as `layer.sums` says.
+
+    Attributes
+    ----------
+    name
+        as the command takes it.
+    layer
+        what the closed form knows of it.
+    whole, negative
+        the factors of W and of W_neg.
+    pattern
+        the correlation of a pattern that multiplies W.
+    relu
+        whether the image is clipped at zero.
     """
 
     name: str
@@ -55,7 +67,24 @@ class Variant:
 
 
 def variants(alphas: Sequence[float] = ALPHAS, pattern: float = 0.5) -> dict[str, Variant]:
-    """The paper's variants by name, alpha-beta last (`alpha2beta1`, ...)."""
+    """The paper's variants by name, alpha-beta last (`alpha2beta1`, ...).
+
+    Parameters
+    ----------
+    alphas
+        of alpha-beta.
+    pattern
+        the correlation of patterns with weights.
+
+    Returns
+    -------
+    dict
+        `{name: Variant}`.
+
+    References
+    ----------
+    Sixt et al. 2020
+    """
     table = [
         Variant("vanilla", randomlayers.vanilla()),
         Variant("relu", randomlayers.vanilla(), relu=True),
@@ -127,7 +156,26 @@ def run_chains(
     rng: np.random.Generator,
     on_layer: Callable[[], None] = lambda: None,
 ) -> dict[str, Array]:
-    """Deficits of all pairs of the columns of `starts` (n, k) at every layer: name -> (layers + 1, pairs)."""
+    """Deficits of all pairs of starts at every layer.
+
+    Parameters
+    ----------
+    chosen
+        by name.
+    widths
+        of the layers, the start's first.
+    starts
+        (n, k), columns.
+    rng
+        of the matrices.
+    on_layer
+        is called after each.
+
+    Returns
+    -------
+    dict
+        `{name: (layers + 1, pairs)}`.
+    """
     states: dict[str, Bundle | Clipped] = {
         name: (Clipped if variant.relu else Bundle)(starts.copy()) for name, variant in chosen.items()
     }
@@ -141,7 +189,28 @@ def run_chains(
 
 
 def closed_form(variant: Variant, widths: Sequence[int], starts: Array, rng: np.random.Generator) -> Array:
-    """Deficits by closed form for the pairs of columns of `starts` (..., n, k): (layers + 1, ..., pairs)."""
+    """Deficits by closed form, each pair by itself.
+
+    Parameters
+    ----------
+    variant
+        of the chain.
+    widths
+        of the layers, the start's first.
+    starts
+        (..., n, k), columns.
+    rng
+        of the noise.
+
+    Returns
+    -------
+    Array
+        (layers + 1, ..., pairs).
+
+    References
+    ----------
+    theorem `mean-field`.
+    """
     i, j = np.tril_indices(starts.shape[-1], -1)
     columns = np.swapaxes(starts, -1, -2)
     if variant.relu:
@@ -160,7 +229,24 @@ def closed_form(variant: Variant, widths: Sequence[int], starts: Array, rng: np.
 def joint_closed_form(
     variant: Variant, widths: Sequence[int], starts: Array, rng: np.random.Generator
 ) -> Array:
-    """As `closed_form` with a layer's noise shared by the pairs of a repeat; for `starts` (repeats, n, k)."""
+    """As `closed_form` with a layer's noise shared by the pairs of a repeat.
+
+    Parameters
+    ----------
+    variant
+        of the chain.
+    widths
+        of the layers, the start's first.
+    starts
+        (repeats, n, k), columns.
+    rng
+        of the noise.
+
+    Returns
+    -------
+    Array
+        (layers + 1, repeats, pairs).
+    """
     if variant.relu:
         return closed_form(variant, widths, starts, rng)
     curves = [reduced_deficits(variant.layer, widths, vectors, rng) for vectors in starts]
@@ -172,6 +258,16 @@ def summarise(deficits: Array) -> Array:
 
     `paper-mean` is the median over repeats of 1 - mean |cos| over the triangle with its diagonal of k ones,
     which is the mean deficit over pairs times (k - 1)/(k + 1).
+
+    Parameters
+    ----------
+    deficits
+        (layers, repeats, pairs).
+
+    Returns
+    -------
+    Array
+        (layers, 2).
     """
     alive = np.sum(~np.isnan(deficits), axis=-1)
     living = (1 + np.sqrt(1 + 8 * alive)) / 2  # k where nothing died
@@ -199,12 +295,37 @@ def simulate(
 ) -> xr.Dataset:
     """Simulate the chains and compute the closed form for the same starts.
 
-    Returns a dataset over (variant, layer, statistic), statistic in {median, paper-mean}: `simulated`,
-    `closed_form` (deficits), `error_decades = log10(closed_form / simulated)`; `standard_error` (variant,
-    layer): of the simulated median, in decades, from the scatter over repeats. Layer 0 are the starts; the
-    coordinate `width` is the number of entries there. progress counts layers of all repeats.
+    Parameters
+    ----------
+    names
+        of variants (None: all).
+    widths
+        of the layers, the start's first.
+    starts
+        vectors a repeat.
+    repeats
+        draws of matrices and starts.
+    seed
+        of all draws.
+    alphas
+        of alpha-beta.
+    pattern
+        the correlation of patterns with weights.
+    progress
+        counts layers of all repeats.
 
-    Raises InputError for unknown variants, fewer than 2 starts, fewer than 1 repeat, widths below 2.
+    Returns
+    -------
+    Dataset
+        over (variant, layer, statistic), statistic in {median, paper-mean}: `simulated`, `closed_form`
+        (deficits), `error_decades = log10(closed_form / simulated)`; `standard_error` (variant, layer):
+        of the simulated median, in decades, from the scatter over repeats. Layer 0 are the starts; the
+        coordinate `width` is the number of entries there.
+
+    Raises
+    ------
+    InputError
+        for unknown variants, fewer than 2 starts, fewer than 1 repeat, widths below 2.
     """
     table = variants(alphas, pattern)
     names = list(table) if names is None else list(names)

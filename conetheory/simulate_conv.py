@@ -47,7 +47,24 @@ CHAIN = ("dimensions", "side", "channels", "kappa", "taps", "border", "strides")
 class ConvChain:
     """`depth` layers of n channels and `taps^d` taps on a grid of `side^d` places at the start.
 
-    strides: the layers, counted from 1, below which a side is twice as long.
+    Attributes
+    ----------
+    dimensions
+        d.
+    side
+        of the grid at the start.
+    depth
+        layers.
+    channels
+        n.
+    kappa
+        variance over squared mean of the weights.
+    taps
+        along a side, odd.
+    border
+        `periodic` or `zero`.
+    strides
+        the layers, counted from 1, below which a side is twice as long.
     """
 
     dimensions: int
@@ -90,13 +107,47 @@ class ConvChain:
 
 
 def draw_starts(kind: str, starts: int, chain: ConvChain, rng: np.random.Generator) -> Array:
-    """(starts, channels, *space), independent entries of a kind of KINDS."""
+    """(starts, channels, *space), independent entries of a kind of KINDS.
+
+    Parameters
+    ----------
+    kind
+        of `KINDS`.
+    starts
+        how many.
+    chain
+        whose top these are for.
+    rng
+        of the draws.
+
+    Returns
+    -------
+    Array
+        (starts, channels, *space).
+    """
     shape = (starts, chain.channels, *(chain.side,) * chain.dimensions)
     return rng.standard_normal(shape) if kind == "zero-mean" else rng.random(shape)
 
 
 def next_layer(r: Array, chain: ConvChain, layer: int, rng: np.random.Generator) -> Array:
-    """`r'_i(p) = sum_delta sum_j W_delta,ij r_j(p + delta)` of r (starts, channels, *space), W drawn."""
+    """`r'_i(p) = sum_delta sum_j W_delta,ij r_j(p + delta)`, W drawn.
+
+    Parameters
+    ----------
+    r
+        (starts, channels, *space).
+    chain
+        whose layer this is.
+    layer
+        its number, from 1.
+    rng
+        of W.
+
+    Returns
+    -------
+    Array
+        (starts, channels, *space below).
+    """
     d, n = chain.dimensions, chain.channels
     if chain.stride(layer) > 1:
         r = between_zeros(r, d, chain.stride(layer))
@@ -116,7 +167,24 @@ def median_deficit(r: Array) -> float:
 def drawn_medians(
     chain: ConvChain, given: Sequence[Array], rng: np.random.Generator, on_layer: Callable[[], None]
 ) -> Array:
-    """Median deficits (layers + 1, kinds) of starts of several kinds, all sent down one drawn chain."""
+    """Median deficits of starts of several kinds, all sent down one drawn chain.
+
+    Parameters
+    ----------
+    chain
+        how it is drawn.
+    given
+        for each kind (starts, channels, *space).
+    rng
+        of the weights.
+    on_layer
+        is called after each.
+
+    Returns
+    -------
+    Array
+        (layers + 1, kinds).
+    """
     ends = np.cumsum([len(starts) for starts in given])[:-1]
     r = np.concatenate(given)
     found = [[median_deficit(part) for part in given]]
@@ -128,7 +196,24 @@ def drawn_medians(
 
 
 def recursion_medians(chain: ConvChain, starts: Array) -> Array:
-    """Median deficits (layers + 1,) by the recursion, from the same starts (starts, channels, *space)."""
+    """Median deficits by the recursion.
+
+    Parameters
+    ----------
+    chain
+        its sizes and kappa.
+    starts
+        (starts, channels, *space).
+
+    Returns
+    -------
+    Array
+        (layers + 1,).
+
+    References
+    ----------
+    theorem `conv-two-scales`.
+    """
     walk = white_walk(starts)
     found = [median_deficit(starts)]
     for layer in range(1, chain.depth + 1):
@@ -140,9 +225,19 @@ def recursion_medians(chain: ConvChain, starts: Array) -> Array:
 
 
 def fitted_exponent(curve: Array, first: int | None = None, last: int | None = None) -> float:
-    """The slope of log deficit on log layer by least squares, over layers `first` to `last` of a curve.
+    """The slope of log deficit on log layer by least squares.
 
-    curve: (layers + 1,), from the start on; by default from a quarter of its layers to the last one.
+    Parameters
+    ----------
+    curve
+        (layers + 1,), from the start on.
+    first, last
+        layers (None: from a quarter of them to the last one).
+
+    Returns
+    -------
+    float
+        the power of the depth.
     """
     last = len(curve) - 1 if last is None else last
     first = max(1, last // 4) if first is None else first
@@ -160,13 +255,32 @@ def simulate_conv(
 ) -> xr.Dataset:
     """Draw chains and starts, and run the recursion from the same starts.
 
-    Returns a dataset over (chain, start, layer), layer 0 being the starts: `simulated`, `recursion` (median
-    deficits), `error_decades = log10(recursion / simulated)`; `standard_error` of the simulated value in
-    decades, from the scatter of `error_decades` over repeats; over (chain, start) `exponent_simulated`,
-    `exponent_recursion` and `exponent_theory`, NaN where the chain has strides or mixes before it ends.
-    Coordinates tell of each chain. chains: of one depth; by default one on a ring and one on a torus.
+    Parameters
+    ----------
+    chains
+        of one depth; by default one on a ring and one on a torus.
+    starts
+        vectors of each kind a repeat.
+    repeats
+        draws of weights and starts.
+    seed
+        of all draws.
+    progress
+        counts layers of all repeats.
 
-    Raises InputError for fewer than 2 starts or 1 repeat, and for chains of several depths.
+    Returns
+    -------
+    Dataset
+        over (chain, start, layer), layer 0 being the starts: `simulated`, `recursion` (median deficits),
+        `error_decades = log10(recursion / simulated)`; `standard_error` of the simulated value in
+        decades, from the scatter of `error_decades` over repeats; over (chain, start)
+        `exponent_simulated`, `exponent_recursion` and `exponent_theory`, NaN where the chain has strides
+        or mixes before it ends. Coordinates tell of each chain.
+
+    Raises
+    ------
+    InputError
+        for fewer than 2 starts or 1 repeat, and for chains of several depths.
     """
     chosen = [ConvChain(d, side) for d, side in SIDES.items()] if chains is None else list(chains)
     if starts < 2 or repeats < 1 or len({chain.depth for chain in chosen}) != 1:

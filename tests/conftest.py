@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+BUNDLED = ("cifar10", "cifar10_cnn")
 SLOW = [HealthCheck.too_slow]
 settings.register_profile(
     "quick", max_examples=10, deadline=None, derandomize=True, suppress_health_check=SLOW
@@ -23,6 +26,27 @@ def _threads() -> None:
     import torch  # here, for the process that hands out the tests needs none
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _network(_threads: None) -> Iterator[None]:
+    """Commands share the bundled network, which they leave as it is: to make it is a fifth of a short one."""
+    from conetheory import networks
+
+    make, kept = networks.load, cache(networks.load)
+
+    def load(model: Any, *given: Any, **options: Any) -> Any:
+        plain = (
+            isinstance(model, str)
+            and model in BUNDLED
+            and not options
+            and all(each is None for each in given)
+        )
+        return kept(model) if plain else make(model, *given, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "load", load)
+        yield
 
 
 def covered(indices: Sequence[int], sizes: Sequence[int]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import pkgutil
 import re
 from collections.abc import Callable
 from functools import cache
@@ -12,6 +14,7 @@ import pytest
 from conetheory.references import Citation, citations, cited, plain, proof_prose, references
 from conetheory.rules.registry import methods
 from conetheory.theory.theorems import THEOREMS
+from tests import numpydoc
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("conetheory", "experiments", "proofs", "tests")
@@ -23,7 +26,9 @@ TEXTS = [p for p in CITING if p != Path(__file__) and "results" not in p.relativ
 SOURCED = {**{id: entry.source for id, entry in THEOREMS.items()}, **{m.name: m.source for m in methods()}}
 FACTS = re.findall(r"^\*\*(F\d+)\. ", (ROOT / "proofs/README.md").read_text(), re.MULTILINE)
 EXAMPLE = "proofs/test_half_chord.py"  # which readers of CONTRIBUTING.md write
-OWN = re.compile(r"new here|[Tt]heorems?\s+`|facts?\s+F\d|[Aa]s\s+`|elementary|those theorems")
+OWN = re.compile(
+    r"new here|[Tt]heorems?\s+`|[Tt]heorems?: [a-z]|facts?\s+F\d|[Aa]s\s+`|elementary|those theorems"
+)
 
 
 @cache
@@ -50,14 +55,17 @@ def absent(text: str) -> set[str]:
     facts = " ".join(re.findall(r"\b[Ff]acts? (F\d+(?:(?:, | and )F\d+)*)", text))
     theorems = " ".join(re.findall(r"\b[Tt]heorems? ((?:`[\w-]+`(?:, | and )?)+)", text))
     ids = re.findall(r"`([\w-]+)`", theorems) + re.findall(r"(?<!> )\bTheorem: ([a-z][\w-]+)", text)
+    ids += re.findall(r"[a-z][\w-]+", " ".join(re.findall(r"\bTheorems: ((?:[a-z][\w-]+(?:, )?)+)", text)))
     files = re.findall(r"\bproofs/[\w/]+\.(?:py|md|bib|v)\b", text)
     gone = {path for path in files if not (ROOT / path).is_file() and path != EXAMPLE}
     return {*re.findall(r"F\d+", facts)} - {*FACTS} | {*ids} - {*THEOREMS} | gone
 
 
 def sourceless(text: str) -> list[str]:
-    """Lines "Source: ..." that name neither a reference nor something of our own."""
-    said = re.findall(r"\bSources?:(?:\*\*)? (.+?)(?:\n\s*\n|\"\"\"|\Z)", text, re.DOTALL)
+    """Lines "Source: ..." and sections "References" that name no reference and nothing of our own."""
+    ends = r"(.+?)(?:\n\s*\n|\"\"\"|\Z)"
+    said = re.findall(rf"\bSources?:(?:\*\*)? {ends}", text, re.DOTALL)
+    said += re.findall(rf"^ *References\n *-{{10}}\n{ends}", text, re.DOTALL | re.MULTILINE)
     return [line for line in said if not citations(line) and not OWN.search(line)]
 
 
@@ -136,6 +144,15 @@ def test_what_is_not_there_is_found():
         "proofs/test_riemann.py",
     }
     assert sourceless("Source: hearsay.\n\nSource: theorem `tau1`.\n\nSource: Price 1958.") == ["hearsay."]
+    assert sourceless("References\n----------\nhearsay\n\nReferences\n----------\nPrice 1958") == ["hearsay"]
+
+
+@pytest.mark.parametrize("entry", THEOREMS.values(), ids=THEOREMS)
+def test_what_a_theorem_is_about_says_where_it_is_from(entry):
+    found = [pkgutil.resolve_name(name) for name in entry.functions]
+    docs = {thing.__name__: inspect.getdoc(thing) or "" for thing in found if not inspect.ismodule(thing)}
+    assert docs
+    assert [name for name, doc in docs.items() if "References" not in numpydoc.sections(doc)] == []
 
 
 @pytest.mark.parametrize("entry", THEOREMS.values(), ids=THEOREMS)

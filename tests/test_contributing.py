@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from conetheory.chain.relevance import RelevanceChain
-from conetheory.predict import predict_csc
+from conetheory.predict import Theory, predict_csc
 from conetheory.predict import registry as theories
 from conetheory.rules import registry as rules
 from conetheory.theory.theorems import THEOREMS, Theorem, _entry
@@ -65,8 +65,13 @@ def test_a_rule():
 def test_a_theory():
     """It is not below the exact law's median at a location, and so where there is one location."""
     try:
-        run(path_of("theory"))
+        (theory,) = [it for name, it in run(path_of("theory")).items() if name == "StableRank"]
+        assert {name for name in vars(theory) if not name.startswith("_")} <= {
+            *dir(Theory),
+            *Theory.__annotations__,
+        }
         toy = chain("linear alone, signed input")
+        assert theory("logits").cost(toy).passes == toy.graph.classes
         found = predict_csc(toy, theory=["stable-rank", "local-spectrum"]).dataset
         bound, exact = found["predicted_stable_rank"].values, found["predicted_local_spectrum"].values
         assert np.isfinite(bound).any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,21 @@ def test_every_variable_that_is_written_is_declared(tmp_path):
             assert said.side in SIDES
             assert values.attrs["long_name"] == said.meaning
             assert values.attrs["units"] == said.unit
+
+
+def test_what_a_deficit_is_has_one_spelling():
+    """In what is printed and drawn: the formula is `schema.FORMULA`, the unit in files `schema.DEFICIT`."""
+    package = Path(schema.__file__).parents[1]
+    spelt = []
+    for path in package.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        alone = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}  # docstrings
+        texts = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        found = [n.value for n in texts if id(n) not in alone and "|cos|" in n.value]
+        spelt += [(path.name, text) for text in found if path.name != "theorems.py"]
+    assert spelt == [("kinds.py", schema.FORMULA)]
+    earlier = {"label": "", "side": "upper", "units": schema.FORMULA, "long_name": "of an earlier file"}
+    assert schema.variable("bound_upper", earlier).unit == schema.DEFICIT
 
 
 def test_bounds_are_named_for_their_side():

@@ -28,13 +28,26 @@ from conetheory.saliency.explain import explain
 class CaptumChain(VjpChain):
     """The relevance that captum's LRP sends down a module at preprocessed images `(N, C, H, W)`.
 
-    rules: `{module name: makes a captum rule}`; the others get captum's defaults (epsilon). captum starts
-    from an output alone, so a start layer h with vector v gets the output `<v, h> - c + 1`, c the value of
-    `<v, h>`: its gradient at h is v, and the factor by which captum multiplies the result is 1. Layers are
-    the outputs of the modules that captum has rules for. captum changes the module's weights while it
-    runs and puts them back, so a module serves one call at a time.
+    captum starts from an output alone, so a start layer h with vector v gets the output `<v, h> - c + 1`, c
+    the value of `<v, h>`: its gradient at h is v, and the factor by which captum multiplies the result is 1.
+    Layers are the outputs of the modules that captum has rules for. captum changes the module's weights while
+    it runs and puts them back, so a module serves one call at a time.
 
-    Raises `UnsupportedLayerError` for modules that captum has no rule for.
+    Parameters
+    ----------
+    model
+        the module, in evaluation mode.
+    images
+        `(N, C, H, W)`, preprocessed.
+    rules
+        `{module name: makes a captum rule}`; the others get captum's defaults (epsilon).
+    name
+        of the method, for tables and figures.
+
+    Raises
+    ------
+    UnsupportedLayerError
+        for modules that captum has no rule for.
     """
 
     def __init__(
@@ -62,7 +75,20 @@ class CaptumChain(VjpChain):
             yield
 
     def pull(self, start: str, vectors: Tensor) -> dict[str, Tensor]:
-        """Relevance `(images, vectors, *shape)` of the layers below: one call of captum for each vector."""
+        """Relevance of the layers below a start: one call of captum for each vector.
+
+        Parameters
+        ----------
+        start
+            a module's path.
+        vectors
+            `(images, vectors, *shape of the start)`.
+
+        Returns
+        -------
+        dict
+            `{layer: (images, vectors, *shape)}`.
+        """
         with self._undisturbed():
             tensors = modules.run(self.model, self.images)
             reached = modules.pulled(tensors, start, torch.ones_like(tensors[start]), self.graph.below(start))
@@ -131,8 +157,17 @@ Target = int | Sequence[int] | Tensor | None
 class Attribution:
     """A registered method with captum's signature, for code that calls `attribute(inputs, target)`.
 
-    `parameters` are those of the rule. The relevance of class k starts from 1 at its output. A module is
-    traced at each call, as it is then; `networks.load` does it once.
+    The relevance of class k starts from 1 at its output. A module is traced at each call, as it is then;
+    `networks.load` does it once.
+
+    Parameters
+    ----------
+    network
+        a module, a `Graph` or a `Network`.
+    method
+        a registered method's name, or a `Method`.
+    parameters
+        those of the rule.
     """
 
     @takes_parameters
@@ -155,10 +190,25 @@ class Attribution:
     def attribute(
         self, inputs: Tensor | tuple[Tensor, ...], target: Target = None
     ) -> Tensor | tuple[Tensor, ...]:
-        """Maps of the shape of the images `(N, C, H, W)`; a tuple for a tuple, as in captum.
+        """Maps of the shape of the images; a tuple for a tuple, as in captum.
 
-        target: one class for all images or one for each; None is each image's predicted class. (captum
-        takes None for networks of one output only.)
+        Parameters
+        ----------
+        inputs
+            images `(N, C, H, W)`, or a tuple of such batches.
+        target
+            one class for all images or one for each; None is each image's predicted class. (captum takes
+            None for networks of one output only.)
+
+        Returns
+        -------
+        Tensor or tuple of Tensors
+            relevance, of the shape of `inputs`.
+
+        Raises
+        ------
+        InputError
+            for images that the network does not take, and classes that it does not have.
         """
         if isinstance(inputs, tuple):
             return tuple(self.attribute(images, target) for images in inputs)

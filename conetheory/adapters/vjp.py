@@ -89,11 +89,24 @@ class External:
 class VjpChain:
     """What `CscMeter` measures, made of one function for each start layer.
 
-    vjps: `{start layer: vjp}`; v is `(images, *shape of the start)`, one vector for each image, and the
-    function gives the relevance `(images, *shape)` of the layers below, of those it knows. shapes: of all
-    layers, from the input up (see `Layers`). network: the module or `Network` behind the functions, which
-    results then name, so that they are told from those of others. dtype and device are those that v is handed
-    over in. linear: whether the functions are linear in v, as theory then assumes (see `additivity_error`).
+    Parameters
+    ----------
+    vjps
+        `{start layer: vjp}`; v is `(images, *shape of the start)`, one vector for each image, and the
+        function gives the relevance `(images, *shape)` of the layers below, of those it knows.
+    shapes
+        of all layers, from the input up (see `Layers`).
+    images
+        how many.
+    name
+        of the method, for tables and figures.
+    network
+        the module or `Network` behind the functions, which results then name, so that they are told from
+        those of others.
+    dtype, device
+        those that v is handed over in.
+    linear
+        whether the functions are linear in v, as theory then assumes (see `additivity_error`).
     """
 
     def __init__(
@@ -130,7 +143,20 @@ class VjpChain:
     def sweep(
         self, starts: Mapping[str, Start], stop: str = INPUT
     ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        """Yield (layer, {start: relevance}) from each start layer down to `stop`, start after start."""
+        """Relevance from each start layer down to `stop`, start after start.
+
+        Parameters
+        ----------
+        starts
+            `{layer: vectors}`, as `RelevanceChain.sweep` takes them.
+        stop
+            the last layer.
+
+        Yields
+        ------
+        tuple
+            the layer, and `{start: (images, vectors, *shape)}`.
+        """
         if self._watch is None:
             return self._sweep(starts, stop)
         return self._watch.over(self, starts, lambda given: self._sweep(given, stop))
@@ -177,13 +203,44 @@ class VjpChain:
                     yield layer, {start: self._checked(layer, found.pop(layer), vectors.shape[1])}
 
     def pull(self, start: str, vectors: Tensor) -> dict[str, Tensor]:
-        """Relevance `(images, vectors, *shape)` of the layers below, by one call for each vector."""
+        """Relevance of the layers below a start, by one call of its function for each vector.
+
+        Parameters
+        ----------
+        start
+            one of the names in `vjps`.
+        vectors
+            `(images, vectors, *shape of the start)`.
+
+        Returns
+        -------
+        dict
+            `{layer: (images, vectors, *shape)}`, of the layers that the function knows.
+
+        Raises
+        ------
+        InputError
+            where there is no function for this start.
+        """
         if start not in self.vjps:
             raise InputError(f"no vjp was given for {start!r}; there are those of {', '.join(self.vjps)}")
         return stacked([self.vjps[start](v) for v in vectors.unbind(1)])
 
     def down(self, r: Tensor, start: str, stop: str = INPUT) -> Tensor:
-        """Relevance `(images, vectors, *shape)` at `start` to relevance at `stop`."""
+        """Relevance at one layer to relevance at another.
+
+        Parameters
+        ----------
+        r
+            `(images, vectors, *shape of start)`.
+        start, stop
+            names of layers, `stop` below `start`.
+
+        Returns
+        -------
+        Tensor
+            `(images, vectors, *shape of stop)`.
+        """
         *_, (_, parts) = self.sweep({start: r}, stop)
         return parts[start]
 

@@ -25,8 +25,19 @@ from conetheory.chain.watch import peak
 class ZennitChain(VjpChain):
     """The relevance that a zennit composite sends down a module at preprocessed images `(N, C, H, W)`.
 
-    composite: anything with zennit's `context(model)`; None is the plain gradient. The module is used as
-    it is, in evaluation mode and without in-place activations while relevance is sent; it keeps no hooks.
+    The module is used as it is, in evaluation mode and without in-place activations while relevance is sent;
+    it keeps no hooks.
+
+    Parameters
+    ----------
+    model
+        the module, in evaluation mode.
+    images
+        `(N, C, H, W)`, preprocessed.
+    composite
+        anything with zennit's `context(model)`; None is the plain gradient.
+    name
+        of the method, for tables and figures.
     """
 
     def __init__(
@@ -48,7 +59,20 @@ class ZennitChain(VjpChain):
             yield modules.run(self.model, self.images)
 
     def pull(self, start: str, vectors: Tensor) -> dict[str, Tensor]:
-        """Relevance `(images, vectors, *shape)` of the layers below: one forward pass for all vectors."""
+        """Relevance of the layers below a start: one forward pass for all vectors.
+
+        Parameters
+        ----------
+        start
+            a module's path.
+        vectors
+            `(images, vectors, *shape of the start)`.
+
+        Returns
+        -------
+        dict
+            `{layer: (images, vectors, *shape)}`.
+        """
         below = self.graph.below(start)
         with self._forward() as tensors:
             return stacked([modules.pulled(tensors, start, v, below) for v in vectors.unbind(1)])

@@ -20,7 +20,8 @@ from conetheory.certify.known import EXTRA, matrix_loss
 from conetheory.chain.columns import LiveRows
 from conetheory.chain.explained import ExplainerChain
 from conetheory.chain.local import LocalBlock
-from conetheory.chain.relevance import MAX_ENTRIES, RelevanceChain
+from conetheory.chain.matrices import MAX_ENTRIES
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks.ops import LinearOp
 from conetheory.rules.base import Rule

@@ -14,8 +14,9 @@ from conetheory.chain.checks import (
     device_of,
 )
 from conetheory.chain.explained import ExplainerChain, open_chain
+from conetheory.chain.matrices import MAX_ENTRIES
 from conetheory.chain.protocol import Chain
-from conetheory.chain.relevance import MAX_ENTRIES, RelevanceChain
+from conetheory.chain.relevance import RelevanceChain
 
 __all__ = [
     "MAX_ENTRIES",

@@ -24,13 +24,46 @@ class Placement(TypedDict, total=False):
 
 
 def checked_dtype(dtype: Any) -> torch.dtype:
+    """A dtype that chains are made in.
+
+    Parameters
+    ----------
+    dtype
+        `torch.float32` or `torch.float64`.
+
+    Returns
+    -------
+    torch.dtype
+        the same.
+
+    Raises
+    ------
+    InputError
+        for any other.
+    """
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"dtype must be torch.float32 or torch.float64, not {dtype}")
     return dtype
 
 
 def checked_device(device: str | torch.device) -> torch.device:
-    """The device, where this machine has it."""
+    """A device that this machine has.
+
+    Parameters
+    ----------
+    device
+        as torch names it, or one itself.
+
+    Returns
+    -------
+    torch.device
+        that device.
+
+    Raises
+    ------
+    InputError
+        where it is absent or no device.
+    """
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
@@ -40,7 +73,25 @@ def checked_device(device: str | torch.device) -> torch.device:
 
 
 def checked_images(images: Tensor, shape: Shape) -> Tensor:
-    """Images `(N, *shape)`; one image may come without the first axis."""
+    """Images as a batch that the network takes.
+
+    Parameters
+    ----------
+    images
+        `(N, *shape)`; one image may come without the first axis.
+    shape
+        of one image.
+
+    Returns
+    -------
+    Tensor
+        `(N, *shape)`.
+
+    Raises
+    ------
+    InputError
+        for another shape, no images, integers, NaN and infinite values.
+    """
     if not (isinstance(images, Tensor) and images.is_floating_point() and images.numel()):
         raise InputError(f"images must be a floating-point tensor (N, {', '.join(map(str, shape))}), N >= 1")
     images = images if images.ndim == len(shape) + 1 else images.unsqueeze(0)
@@ -52,7 +103,29 @@ def checked_images(images: Tensor, shape: Shape) -> Tensor:
 
 
 def checked_vectors(start: Start, name: str, images: int, shape: Shape) -> Tensor:
-    """The vectors that a start stands for at a layer, `(images, vectors, *shape)`."""
+    """The vectors that a start stands for at a layer.
+
+    Parameters
+    ----------
+    start
+        `(images, vectors, *shape)`, or a function that makes it from the shape.
+    name
+        of the layer, for errors.
+    images
+        how many there are.
+    shape
+        of the layer.
+
+    Returns
+    -------
+    Tensor
+        `(images, vectors, *shape)`.
+
+    Raises
+    ------
+    InputError
+        for another shape, or what is no tensor and no array.
+    """
     vectors = start(shape) if callable(start) else start
     if isinstance(vectors, np.ndarray):
         vectors = torch.from_numpy(np.ascontiguousarray(vectors))
@@ -67,6 +140,23 @@ def checked_vectors(start: Start, name: str, images: int, shape: Shape) -> Tenso
 
 
 def device_of(name: str) -> str:
+    """The device that a command's option stands for.
+
+    Parameters
+    ----------
+    name
+        `auto` (CUDA where there is any), `cpu`, `cuda` or `cuda:NUMBER`.
+
+    Returns
+    -------
+    str
+        as torch names it.
+
+    Raises
+    ------
+    InputError
+        for another name, and for one that this machine lacks.
+    """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):

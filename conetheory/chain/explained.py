@@ -23,7 +23,19 @@ from conetheory.rules.registry import Method, as_method
 
 
 class ExplainerChain:
-    """An `Explainer` in the place of a `RelevanceChain`: from the logits to the input, nothing between."""
+    """An `Explainer` in the place of a `RelevanceChain`: from the logits to the input, nothing between.
+
+    Parameters
+    ----------
+    network
+        a module, a `Graph` or a `Network` that ends in logits.
+    images
+        `(N, C, H, W)`, preprocessed.
+    method
+        of an `Explainer`.
+    dtype, device
+        those of the images where None.
+    """
 
     def __init__(
         self,
@@ -67,9 +79,21 @@ class ExplainerChain:
     def sweep(
         self, starts: Mapping[str, Start], stop: str = INPUT
     ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        """Yield the start vectors at the logits, then the maps at the input.
+        """The start vectors at the logits, then the maps at the input.
 
         A map of one value for each location has one channel there, whatever the input has.
+
+        Parameters
+        ----------
+        starts
+            `{"logits": vectors}`, as `RelevanceChain.sweep` takes them.
+        stop
+            the logits or the input.
+
+        Returns
+        -------
+        Iterator
+            of the layer, and `{start: (images, vectors, *shape)}`.
         """
         if self._watch is None:
             return self._sweep(starts, stop)
@@ -87,7 +111,21 @@ class ExplainerChain:
         yield INPUT, {start: self.explainer.maps(self.graph, self.images, vectors)}
 
     def down(self, r: Tensor, start: str = "logits", stop: str = INPUT) -> Tensor:
-        """The maps for output weights `(images, vectors, classes)`."""
+        """The maps for output weights.
+
+        Parameters
+        ----------
+        r
+            `(images, vectors, classes)`.
+        start, stop
+            the logits and the input: there is nothing between.
+
+        Returns
+        -------
+        Tensor
+            `(images, vectors, *shape of the input)`, one channel where a map has one value for each
+            location.
+        """
         *_, (_, parts) = self.sweep({start: r}, stop)
         return parts[start]
 
@@ -115,7 +153,26 @@ def open_chain(
     dtype: torch.dtype | None = None,
     device: str | torch.device | None = None,
 ) -> RelevanceChain | ExplainerChain:
-    """The chain of any registered method, as `RelevanceChain` takes them."""
+    """The chain of any registered method, as `RelevanceChain` takes them.
+
+    Parameters
+    ----------
+    network
+        a module, a `Graph` or a `Network`.
+    images
+        `(N, C, H, W)`, preprocessed.
+    method
+        a registered method's name, or a `Method`.
+    parameters
+        of its rule.
+    dtype, device
+        those of the images where None.
+
+    Returns
+    -------
+    RelevanceChain or ExplainerChain
+        the second for methods that are not backpropagated layer by layer.
+    """
     method = as_method(method, parameters)
     kind = ExplainerChain if isinstance(method.rule, Explainer) else RelevanceChain
     return kind(network, images, method, dtype=dtype, device=device)

@@ -13,7 +13,24 @@ from conetheory.networks.ops import PassThrough
 def below(chain: RelevanceChain, start: str, layers: Sequence[str] | None = None) -> list[str]:
     """The layers to say something about, from the one below the start down to the input.
 
-    Raises InputError for a start at the input, below which there is none.
+    Parameters
+    ----------
+    chain
+        whose layers these are.
+    start
+        the name of a layer.
+    layers
+        the names to choose from (None: the network's own).
+
+    Returns
+    -------
+    list of str
+        those that relevance of the start reaches.
+
+    Raises
+    ------
+    InputError
+        for a start at the input, below which there is none.
     """
     top = chain.graph.resolve(start)
     if top == INPUT:
@@ -32,7 +49,20 @@ def _reached(chain: RelevanceChain, top: str) -> set[str]:
 
 
 def state_cuts(chain: RelevanceChain, start: str) -> list[str]:
-    """The cuts of the network from the start down to the input, without those behind a pass-through."""
+    """The cuts of the network from the start down to the input, without those behind a pass-through.
+
+    Parameters
+    ----------
+    chain
+        whose network it is.
+    start
+        the name of a layer.
+
+    Returns
+    -------
+    list of str
+        tensors that all relevance of the start crosses, the start's own first.
+    """
     top = chain.graph.resolve(start)
     names = [
         c for c in chain.graph.cuts if c == INPUT or not isinstance(chain.graph.nodes[c].op, PassThrough)

@@ -24,8 +24,22 @@ COLUMNS = 2**22  # numbers of one-hot columns that go through an operation at a 
 class Operation:
     """M of one node for the one image of a chain, as a matrix on vectors `(units, count)`.
 
-    Activations and reshapes right below the node are part of it: `below` are the tensors beneath them, and
-    `tails` what is done on the way to each.
+    Activations and reshapes right below the node are part of it.
+
+    Attributes
+    ----------
+    node
+        the operation.
+    local
+        its map.
+    below
+        the tensors beneath the activations and reshapes.
+    tails
+        what is done on the way to each of `below`.
+    shapes
+        of the node's tensor and of those in `below`, without the batch axis.
+    like
+        a tensor of the chain's dtype and device.
     """
 
     node: Node
@@ -37,6 +51,22 @@ class Operation:
 
     @classmethod
     def of(cls, chain: RelevanceChain, node: Node, local: LocalMap) -> Operation:
+        """The operation of a node of a chain.
+
+        Parameters
+        ----------
+        chain
+            of one image.
+        node
+            the operation.
+        local
+            its map, from `chain.crossed`.
+
+        Returns
+        -------
+        Operation
+            the matrix.
+        """
         maps = {n.name: m for n, m in chain.crossed(node.name)}
         ends = [_through(chain, maps, name) for name in node.inputs]
         below, tails = zip(*ends, strict=True)

@@ -16,9 +16,17 @@ from conetheory.schema import UNNAMED
 class Chain(Protocol):
     """What CSC is measured on: a `RelevanceChain`, an `ExplainerChain`, or an adapter's `VjpChain`.
 
-    Its length is the number of images. `graph` names the layers and knows their shapes (`nodes`,
-    `resolve`, `shape`, `label`, as `networks.Graph` or `adapters.vjp.Layers`); `method` has a name, and
-    `network`, where it is known, what results say of it.
+    Its length is the number of images; `network`, where it is known, is what results say of it.
+
+    Attributes
+    ----------
+    method
+        has a name.
+    graph
+        names the layers and knows their shapes (`nodes`, `resolve`, `shape`, `label`, as `networks.Graph`
+        or `adapters.vjp.Layers`).
+    device
+        where its relevance is.
     """
 
     method: Any

@@ -9,16 +9,16 @@ from them serve all vectors.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from conetheory.chain.checks import Start, checked_device, checked_dtype, checked_images, checked_vectors
 from conetheory.chain.derived import Derived
+from conetheory.chain.matrices import Matrices
 from conetheory.chain.protocol import said
 from conetheory.chain.watch import Watch, peak
 from conetheory.errors import InputError
@@ -31,19 +31,28 @@ from conetheory.rules.parameters import takes_parameters
 from conetheory.rules.registry import Method, as_method
 from conetheory.rules.smallness import COUNTS
 
-if TYPE_CHECKING:
-    from scipy.sparse.linalg import LinearOperator
 
-MAX_ENTRIES = 2**28
-
-
-class RelevanceChain:
+class RelevanceChain(Matrices):
     """The relevance map of `method` on `network` at `images`.
 
-    network: a `Network` (from `networks.load`), a `Graph`, or a module, which is traced at the shape of the
-    images; `chain.network` is the `Network`. images: `(N, C, H, W)`, preprocessed, or one image without the
-    first axis. method: a `Method`, or its name, with the `parameters` of its rule. dtype and device default
-    to those of the images.
+    Parameters
+    ----------
+    network
+        a `Network` (from `networks.load`), a `Graph`, or a module, which is traced at the shape of the
+        images; `chain.network` is the `Network`.
+    images
+        `(N, C, H, W)`, preprocessed, or one image without the first axis.
+    method
+        a `Method`, or its name.
+    parameters
+        of its rule.
+    dtype, device
+        those of the images where None.
+
+    Raises
+    ------
+    InputError
+        for images that the network does not take, parameters that the rule has not, an absent device.
     """
 
     @takes_parameters
@@ -112,11 +121,23 @@ class RelevanceChain:
     def sweep(
         self, starts: Mapping[str, Start], stop: str = INPUT
     ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        """Send vectors down from several start layers in one pass; yield (tensor, {start: relevance}).
+        """Send vectors down from several start layers in one pass.
 
-        A start is `(images, vectors, *shape)` or a function that makes it from the layer's shape when
-        the sweep gets there. Every tensor between the highest start and `stop` is yielded once, when
-        its relevance is complete; nothing is kept afterwards.
+        Every tensor between the highest start and `stop` is yielded once, when its relevance is complete;
+        nothing is kept afterwards.
+
+        Parameters
+        ----------
+        starts
+            `{layer: vectors}`, vectors `(images, vectors, *shape)` or a function that makes them from the
+            layer's shape when the sweep gets there.
+        stop
+            the last tensor.
+
+        Returns
+        -------
+        Iterator
+            of (tensor's name, `{start: relevance (images, vectors, *shape)}`).
         """
         if self._watch is None:
             return self._sweep(starts, stop)
@@ -169,15 +190,43 @@ class RelevanceChain:
         return layer not in self._entrances and layer not in self._exits
 
     def down(self, r: Tensor, start: str, stop: str = INPUT) -> Tensor:
-        """`C r`: relevance `(images, vectors, *shape)` at `start` to relevance at `stop`."""
+        """`C r`: relevance at one layer to relevance at another below it.
+
+        Parameters
+        ----------
+        r
+            `(images, vectors, *shape of start)`.
+        start, stop
+            names of layers.
+
+        Returns
+        -------
+        Tensor
+            `(images, vectors, *shape of stop)`.
+        """
         *_, (_, parts) = self.sweep({start: r}, stop)
         return parts[start]
 
     @torch.inference_mode()
     def up(self, h: Tensor, stop: str, start: str) -> Tensor:
-        """`C^T h`: covectors `(images, vectors, *shape)` at `stop` to covectors at `start` above it.
+        """`C^T h`: covectors at one layer to covectors at another above it.
 
-        Raises `InputError` where the method is not linear in the relevance.
+        Parameters
+        ----------
+        h
+            `(images, vectors, *shape of stop)`.
+        stop, start
+            names of layers, `start` above `stop`.
+
+        Returns
+        -------
+        Tensor
+            `(images, vectors, *shape of start)`.
+
+        Raises
+        ------
+        InputError
+            where the method is not linear in the relevance.
         """
         if not self.method.linear:
             raise InputError(f"{self.method.name} is not linear in the relevance: it has no adjoint")
@@ -192,72 +241,20 @@ class RelevanceChain:
         return held[start] if enter is None else enter.up([held[start]])
 
     def crossed(self, start: str, stop: str = INPUT) -> Iterator[tuple[Node, LocalMap]]:
-        """The nodes that relevance crosses from `start` down to `stop`, in that order, with their maps."""
+        """The nodes that relevance crosses on its way, from the top down, with their maps.
+
+        Parameters
+        ----------
+        start, stop
+            names of layers, `stop` below `start`.
+
+        Yields
+        ------
+        tuple
+            a `Node` and its `LocalMap`.
+        """
         for node in self.graph.between(self.graph.resolve(start), self.graph.resolve(stop)):
             yield node, self._maps[node.name]
-
-    def columns(self, start: str, units: Sequence[int], stop: str = INPUT) -> Tensor:
-        """The columns of C for the given flat unit indices of `start`: `(images, units, *shape(stop))`."""
-        return self.down(self.one_hot(start, units), start, stop)
-
-    def rows(self, stop: str, positions: Sequence[int], start: str) -> Tensor:
-        """`P_p`, the rows of C at flat spatial positions: `(images, positions, channels, units of start)`."""
-        channels, *space = self.shape(stop)
-        size = int(np.prod(space, dtype=int))
-        units = [c * size + p for p in positions for c in range(channels)]
-        found = self.up(self.one_hot(stop, units), stop, start)
-        return found.flatten(2).unflatten(1, (len(positions), channels))
-
-    def one_hot(self, layer: str, units: Sequence[int]) -> Tensor:
-        """Unit vectors at the given flat units of a layer, `(images, units, *shape)`."""
-        shape = self.shape(layer)
-        size = int(np.prod(shape))
-        index = torch.as_tensor(list(units), device=self.device)
-        if len(index) == 0 or int(index.min()) < 0 or int(index.max()) >= size:
-            raise InputError(f"units of {layer!r} are 0 to {size - 1}")
-        hot = torch.zeros((len(index), size), dtype=self.dtype, device=self.device)
-        hot.scatter_(1, index[:, None], 1.0)
-        return hot.view(1, len(index), *shape).expand(len(self), *[-1] * (len(shape) + 1))
-
-    def ones(self, layer: str) -> Tensor:
-        """A vector of ones at a layer, `(images, 1, *shape)`."""
-        return torch.ones((len(self), 1, *self.shape(layer)), dtype=self.dtype, device=self.device)
-
-    def linear_operator(self, start: str, stop: str = INPUT, image: int = 0) -> LinearOperator:
-        """C for one image as a scipy operator of shape (units of stop, units of start)."""
-        if not self.method.linear:
-            raise InputError(f"{self.method.name} is not linear in the relevance: it has no matrix")
-        one = self.only(image)
-        above, below = one.shape(start), one.shape(stop)
-        sizes = int(np.prod(below)), int(np.prod(above))
-
-        def apply(function: Callable[[Tensor], Tensor], shape: Shape, x: np.ndarray) -> np.ndarray:
-            vectors = torch.from_numpy(np.ascontiguousarray(x.reshape(len(x), -1).T)).view(1, -1, *shape)
-            return function(vectors).flatten(2)[0].T.cpu().numpy().reshape(-1, *x.shape[1:])
-
-        def matmat(x: np.ndarray) -> np.ndarray:
-            return apply(lambda v: one.down(v, start, stop), above, x)
-
-        def rmatmat(x: np.ndarray) -> np.ndarray:
-            return apply(lambda v: one.up(v, stop, start), below, x)
-
-        dtype = torch.empty((), dtype=self.dtype).numpy().dtype
-        from scipy.sparse.linalg import LinearOperator  # here: its import takes half a second
-
-        make: Any = LinearOperator  # scipy declares no types: with a shape it makes one of functions
-        return make(sizes, matvec=matmat, rmatvec=rmatmat, matmat=matmat, rmatmat=rmatmat, dtype=dtype)
-
-    def as_matrix(self, start: str, stop: str = INPUT, image: int = 0) -> np.ndarray:
-        """C for one image as a dense matrix (units of stop, units of start), from the cheaper side."""
-        operator = self.linear_operator(start, stop, image)
-        (rows, columns), dtype = operator.shape, np.dtype(operator.dtype)
-        if rows * columns > MAX_ENTRIES:
-            raise InputError(
-                f"the matrix from {start!r} to {stop!r} is {rows} x {columns}; use linear_operator or rows"
-            )
-        if columns <= rows:
-            return np.hstack([operator.matmat(block) for block in _identity_blocks(columns, dtype)])
-        return np.hstack([operator.rmatmat(block) for block in _identity_blocks(rows, dtype)]).T
 
     def pattern(self) -> RelevanceChain:
         """The chain of ones and zeros: an entry is one where a path leads, whatever its numbers are.
@@ -301,7 +298,23 @@ class RelevanceChain:
         return RelevanceChain(self.network, self.images, self.method, dtype=torch.float64, device=device)
 
     def only(self, image: int) -> RelevanceChain:
-        """The chain of one of the images."""
+        """The chain of one of the images.
+
+        Parameters
+        ----------
+        image
+            its number.
+
+        Returns
+        -------
+        RelevanceChain
+            of the same method, dtype and device.
+
+        Raises
+        ------
+        InputError
+            where there is no such image.
+        """
         if not 0 <= image < len(self):
             raise InputError(f"the chain has images 0 to {len(self) - 1}, not {image}")
         if len(self) == 1:
@@ -310,11 +323,6 @@ class RelevanceChain:
         of = {"dtype": self.images.dtype, "device": self.device}  # a pattern's own is another
         one = RelevanceChain(self.network, self.images[image], method, **of)
         return one if self._kind is None else one._derived(self._kind)
-
-
-def _identity_blocks(size: int, dtype: np.dtype, block: int = 256) -> Iterator[np.ndarray]:
-    for first in range(0, size, block):
-        yield np.eye(size, min(block, size - first), -first, dtype=dtype)
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -58,10 +58,31 @@ def rates(
 ) -> Rates:
     """The rates of contraction of a chain's first image, operation by operation (see `record.Record`).
 
-    passes: vectors through the whole chain that may be spent, `math.inf` for everything, None for as many as
-    cost what 400 do on VGG-16; what they don't suffice for is named in `left_out`. vectors, seed: of the
-    measured curve and of the probes. Raises `InputError` for a method that is not linear in the relevance, or
-    whose state is more than relevance.
+    Parameters
+    ----------
+    chain
+        of whose images the first is taken.
+    start
+        the layer where relevance starts.
+    vectors
+        of the measured curve and of the probes.
+    seed
+        of the same.
+    passes
+        vectors through the whole chain that may be spent, `math.inf` for everything, None for as many as
+        cost what 400 do on VGG-16; what they don't suffice for is named in `left_out`.
+    progress
+        is told of each operation that is done.
+
+    Returns
+    -------
+    Rates
+        bounds, exact values and estimates by operation, each with its side.
+
+    Raises
+    ------
+    InputError
+        for a method that is not linear in the relevance, or whose state is more than relevance.
     """
     if (reason := applies_to_relevance(chain.method)) is not None:
         raise InputError(f"no rates: {reason.reason}")

@@ -8,14 +8,12 @@ from conetheory.chain.protocol import Chain
 from conetheory.measure.meter import (
     QUANTILES,
     CscMeter,
-    Distribution,
     LayerStatistics,
     deficit_chunks,
-    draw,
-    drawn_name,
     local_deficits,
     measure_csc,
 )
+from conetheory.measure.starts import Distribution, draw, drawn_name
 
 __all__ = [
     "QUANTILES",

@@ -9,10 +9,8 @@ not depend on batches, on the device or on which start layers share a sweep.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +22,7 @@ from conetheory.counts import DEFAULT_VECTORS, VECTORS, checked_seed, checked_wh
 from conetheory.errors import InputError
 from conetheory.measure import histogram
 from conetheory.measure.bootstrap import pair_band, pair_weights, whole_map_band
+from conetheory.measure.starts import Distribution, draw, drawn_name
 from conetheory.networks.ops import Shape
 from conetheory.progress import Progress, silent
 from conetheory.results.dataset import Measurement
@@ -31,50 +30,32 @@ from conetheory.results.layout import frame, provenance
 from conetheory.schema import SIDES
 from conetheory.theory.cosine import pairwise_deficits, random_baseline_deficit
 
-Distribution = Literal["gaussian", "nonnegative"]
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8, 0.95, 0.99, 1.0)
 CHUNK = {"cpu": 2**18, "cuda": 2**26}  # float64 numbers converted at a time: a cache, or enough to fill a GPU
-
-
-def draw(
-    shape: Shape,
-    images: Sequence[int],
-    vectors: int,
-    *,
-    start: str,
-    seed: int,
-    distribution: Distribution = "gaussian",
-) -> Tensor:
-    """Start vectors `(images, vectors, *shape)`, i.i.d. N(0, 1) or |N(0, 1)|.
-
-    Drawn on the CPU in float32: the same numbers for chains of any dtype and device. A thread for each
-    image, since drawing takes longer than a GPU needs for what is done with it.
-    """
-    if distribution not in ("gaussian", "nonnegative"):
-        raise InputError(f"distribution must be gaussian or nonnegative, not {distribution!r}")
-
-    def one(image: int) -> Tensor:
-        entropy = np.random.SeedSequence([seed, image, zlib.crc32(start.encode())]).generate_state(1)[0]
-        return torch.randn((vectors, *shape), generator=torch.Generator().manual_seed(int(entropy)))
-
-    with ThreadPoolExecutor(min(len(images), torch.get_num_threads())) as pool:
-        stacked = torch.stack(list(pool.map(one, images)))
-    return stacked.abs() if distribution == "nonnegative" else stacked
-
-
-def drawn_name(graph: Any, start: str) -> str:
-    """The name that the vectors of a start layer are drawn by: the output has one, whatever it is called."""
-    return "logits" if graph.resolve(start) == graph.output else start
 
 
 def deficit_chunks(r: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Deficits of all pairs, some locations at a time; with the last, the deficits of the flattened maps.
 
-    r: `(images, vectors, channels, *space)`. Gives `(images, some locations, pairs)`, NaN at dead
-    locations, and `(images, pairs)`; both float64. float64 relevance is compared by the chord, float32
-    by a Gram matrix in float64, which is below float32's own error floor of about 1e-14. Relevance that
-    is not finite is an `InputError` in float64; in float32, where asking would make a GPU wait, the
-    deficits of its images' whole maps are inf.
+    float64 relevance is compared by the chord, float32 by a Gram matrix in float64, which is below float32's
+    own error floor of about 1e-14. In float32, where asking would make a GPU wait, the deficits of the whole
+    maps of images whose relevance is not finite are inf.
+
+    Parameters
+    ----------
+    r
+        `(images, vectors, channels, *space)`.
+
+    Yields
+    ------
+    tuple
+        `(images, some locations, pairs)`, NaN at dead locations, and `(images, pairs)` or None; both
+        float64.
+
+    Raises
+    ------
+    InputError
+        in float64, for relevance that is not finite.
     """
     x = (r.flatten(3) if r.ndim > 3 else r.unsqueeze(-1)).permute(0, 3, 1, 2)
     images, locations, vectors, channels = x.shape
@@ -116,6 +97,13 @@ class LayerStatistics:
 
     It is kept on the chain's device until someone reads it: a number that is asked for there makes the
     sweep wait.
+
+    Parameters
+    ----------
+    rows
+        one more than there are bootstrap replicates.
+    device
+        the chain's.
     """
 
     def __init__(self, rows: int, device: torch.device) -> None:
@@ -179,10 +167,23 @@ class LayerStatistics:
 class CscMeter:
     """Measures CSC over any number of chains (batches of images) of one method.
 
-    starts: the start layers. vectors: per image and start layer. layers: where to measure (default: the
-    network's). bootstrap: replicates that resample the vectors of each image, for a 95% band around the
-    median (0: none, and none for two vectors). `observe(start, layer, image, deficits)`, if given, sees
-    every image's deficits.
+    Parameters
+    ----------
+    starts
+        the start layers.
+    vectors
+        per image and start layer.
+    seed
+        of the vectors.
+    layers
+        where to measure (default: the network's).
+    distribution
+        of the vectors (`draw`).
+    bootstrap
+        replicates that resample the vectors of each image, for a 95% band around the median (0: none, and
+        none for two vectors).
+    observe
+        `observe(start, layer, image, deficits)`, if given, sees every image's deficits.
     """
 
     def __init__(
@@ -207,10 +208,20 @@ class CscMeter:
         self.chain: Chain | None = None
 
     def add(self, chain: Chain, progress: Progress = silent) -> None:
-        """Measure all images of a chain; progress is told of each layer that is done.
+        """Measure all images of a chain;
 
-        Raises `InputError` where relevance leaves the range of its dtype, at any tensor on the way: what is
-        dead or has forgotten its start is then not told from what was lost (`chain.watch`).
+        Parameters
+        ----------
+        chain
+            of the method and network that the meter saw before, if any.
+        progress
+            is told of each layer that is done.
+
+        Raises
+        ------
+        InputError
+            where relevance leaves the range of its dtype, at any tensor on the way: what is dead or has
+            forgotten its start is then not told from what was lost (`chain.watch`).
         """
         numbers = range(self.images, self.images + len(chain))
         wanted = {chain.graph.resolve(name) for name in (self.layers or chain.layers)}
@@ -266,7 +277,18 @@ class CscMeter:
         return torch.from_numpy(pair_weights(self.vectors, self.bootstrap, rng))
 
     def result(self) -> Measurement:
-        """Medians, means, percentiles, bands, dead locations and the baseline for each start and layer."""
+        """Medians, means, percentiles, bands, dead locations and the baseline for each start and layer.
+
+        Returns
+        -------
+        Measurement
+            `measured_*` by method, start and layer (see `schema`).
+
+        Raises
+        ------
+        InputError
+            where nothing was measured.
+        """
         if self.chain is None:
             raise InputError("nothing was measured: add a chain first")
         graph, values = self.chain.graph, {}
@@ -303,7 +325,31 @@ def measure_csc(
     seed: int = 0,
     **options: Any,
 ) -> Measurement:
-    """Cosine similarity convergence of one chain (see `CscMeter` for the options)."""
+    """Cosine similarity convergence of one chain.
+
+    Parameters
+    ----------
+    chain
+        any `Chain`.
+    start
+        one start layer or several.
+    vectors
+        per image and start layer.
+    seed
+        of the vectors.
+    **options
+        the others of `CscMeter`.
+
+    Returns
+    -------
+    Measurement
+        median deficits with bands, by method, start and layer (see `schema`).
+
+    Raises
+    ------
+    InputError
+        where relevance leaves the range of its dtype, for unknown layers and fewer than 2 vectors.
+    """
     meter = CscMeter([start] if isinstance(start, str) else start, vectors=vectors, seed=seed, **options)
     meter.add(chain)
     return meter.result()

@@ -22,10 +22,15 @@ def as_network(model: Model, input_shape: Shape | None = None) -> Network:
     Parameters
     ----------
     model
-        a `Network`, which stays itself; a `Graph`, which gets no classes, no name and no preprocessing; or a
-        module of the caller's, which is traced (`load`).
+        a `Network`, which stays itself; a `Graph`, which gets no classes, no name and no preprocessing;
+        or a module of the caller's, which is traced (`load`).
     input_shape
         of one image, at which a module is traced; nothing else needs it (see `shape_of`).
+
+    Returns
+    -------
+    Network
+        of the same parameters.
 
     Raises
     ------

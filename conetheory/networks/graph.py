@@ -29,10 +29,23 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes in topological order. `aliases` maps other names of a layer (module paths, the paper's names).
+    """A network as a list of operations.
 
     The output is `(classes,)`, the logits, or a feature map: then the network is a trunk, whose layers can be
     measured and predicted from, and which has no classes to explain.
+
+    Attributes
+    ----------
+    nodes
+        `{tensor's name: Node}` in topological order.
+    input_shape
+        of one image.
+    output
+        the name of the last tensor.
+    aliases
+        other names of layers (module paths, the paper's names): `{name: tensor's name}`.
+    after_activation
+        whether a layer is the tensor behind its activation.
     """
 
     nodes: Mapping[str, Node]
@@ -75,7 +88,23 @@ class Graph:
         return users
 
     def resolve(self, name: str) -> str:
-        """The tensor that a layer name, module path, paper's name, `input` or `logits` stands for."""
+        """The tensor that a layer name, module path, paper's name, `input` or `logits` stands for.
+
+        Parameters
+        ----------
+        name
+            any of these.
+
+        Returns
+        -------
+        str
+            the tensor's name.
+
+        Raises
+        ------
+        InputError
+            where there is none.
+        """
         if name == INPUT or name in self.nodes:
             return name
         if name in ("logits", "output"):
@@ -144,7 +173,23 @@ class Graph:
         return tuple(cuts)
 
     def between(self, top: str, bottom: str) -> list[Node]:
-        """The nodes that relevance crosses on the way from `top` down to `bottom`, in that order."""
+        """The nodes that relevance crosses on the way from one tensor down to another.
+
+        Parameters
+        ----------
+        top, bottom
+            names of tensors.
+
+        Returns
+        -------
+        list of Node
+            in the order in which relevance crosses them.
+
+        Raises
+        ------
+        InputError
+            where no path leads from `top` down to `bottom`.
+        """
         below = {bottom}
         for node in self.nodes.values():
             if below.intersection(node.inputs):
@@ -159,7 +204,18 @@ class Graph:
         return crossed
 
     def multiplications(self, top: str, bottom: str) -> int:
-        """Of one vector from `top` down to `bottom`, roughly: the taps of every unit that it crosses."""
+        """Of one vector from one tensor down to another, roughly: the taps of every unit that it crosses.
+
+        Parameters
+        ----------
+        top, bottom
+            names of tensors.
+
+        Returns
+        -------
+        int
+            multiplications.
+        """
         weights = ((node, getattr(node.op, "weight", None)) for node in self.between(top, bottom))
         return sum(
             math.prod(node.shape) * (1 if weight is None else math.prod(weight.shape[1:]))

@@ -38,9 +38,18 @@ PHOTOGRAPHS = (
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """A batch `(N, C, H, W)` with the pictures' names, class indices where known, and what was left out.
+    """A batch of preprocessed pictures.
 
-    `skipped` holds `(path, reason)` for each picture of a folder that couldn't be read.
+    Attributes
+    ----------
+    tensor
+        `(N, C, H, W)`, as the network takes it.
+    names
+        of the pictures.
+    labels
+        class indices, where known.
+    skipped
+        `(path, reason)` for each picture of a folder that couldn't be read.
     """
 
     tensor: Tensor
@@ -68,16 +77,33 @@ def load_images(
 ) -> Images:
     """Read pictures with the network's own preprocessing.
 
-    `paths` is a picture, a folder (read recursively, sorted by path), or a sequence of both; None stands for
-    `bundled_images`, always the first ones. Of many, the first `limit` are taken, or with `seed` a random
-    choice of them, in sorted order. Greys, palettes, CMYK, 16-bit and transparent (over white) pictures
-    become RGB, and EXIF orientation is applied.
+    Greys, palettes, CMYK, 16-bit and transparent (over white) pictures become RGB, and EXIF orientation is
+    applied. In an ImageFolder tree, `DIR/CLASS/*.jpg`, the labels are the network's outputs that the folders
+    name, by class name or number, or in sorted order where there is one folder for each output. A broken
+    picture in a folder is skipped and listed.
 
-    In an ImageFolder tree, `DIR/CLASS/*.jpg`, the labels are the network's outputs that the folders name,
-    by class name or number, or in sorted order where there is one folder for each output.
+    Parameters
+    ----------
+    paths
+        a picture, a folder (read recursively, sorted by path), or a sequence of both; None stands for
+        `bundled_images`, always the first ones.
+    network
+        whose preprocessing and classes these are.
+    limit
+        how many at most.
+    seed
+        of a random choice of `limit` of them, in sorted order; None takes the first.
 
-    A broken picture in a folder is skipped and listed. Raises `InputError` for one that was named itself,
-    for a folder without readable pictures, and for a path that doesn't exist.
+    Returns
+    -------
+    Images
+        `(N, C, H, W)`, float32, with names, labels and what was skipped.
+
+    Raises
+    ------
+    InputError
+        for a broken picture that was named itself, a folder without readable pictures, and a path that
+        doesn't exist.
     """
     network = as_network(network)
     if paths is None:
@@ -107,7 +133,25 @@ def load_images(
 
 
 def bundled_images(network: Model, limit: int | None = None) -> Images:
-    """The colour photographs that scikit-image's wheel carries (no download), everyday scenes first."""
+    """The colour photographs that scikit-image's wheel carries (no download), everyday scenes first.
+
+    Parameters
+    ----------
+    network
+        whose preprocessing this is.
+    limit
+        how many at most.
+
+    Returns
+    -------
+    Images
+        without labels.
+
+    Raises
+    ------
+    InputError
+        where scikit-image, or its photographs, are missing.
+    """
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
         raise InputError("the bundled photographs are those of scikit-image, which is not installed")

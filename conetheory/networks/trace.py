@@ -33,22 +33,37 @@ COUNTED = re.compile(r"_\d+$")  # torch.fx counts calls of one name over the who
 def trace(model: nn.Module, input_shape: Shape = (3, 224, 224)) -> Graph:
     """Trace a feed-forward network.
 
-    `input_shape` is `(channels, height, width)`, or `(features,)`. A classifier that ends in `(N, C, 1, 1)`
-    has the logits `(N, C)`, and one that ends in `(N,)` one output, `(N, 1)`; a feature map `(N, C, H, W)` is
-    the end of a trunk, which has no classes (see `Graph`). The graph computes what `model.eval()`
-    computes, which is checked on three inputs, output by output, in float64 whatever the dtype of the model
-    (a model that only runs in its own dtype is checked in that). It shares the parameters with the model,
-    which is left as it was, mode and all. A batch norm is folded into a convolution or linear layer that
-    feeds nothing else; parameters that are computed from others, such as folded ones and those of weight
-    norms, are computed in float64 and rounded once.
+    A classifier that ends in `(N, C, 1, 1)` has the logits `(N, C)`, and one that ends in `(N,)` one output,
+    `(N, 1)`; a feature map `(N, C, H, W)` is the end of a trunk, which has no classes (see `Graph`). The
+    graph computes what `model.eval()` computes, which is checked on three inputs, output by output, in
+    float64 whatever the dtype of the model (a model that only runs in its own dtype is checked in that). It
+    shares the parameters with the model, which is left as it was, mode and all. A batch norm is folded into a
+    convolution or linear layer that feeds nothing else; parameters that are computed from others, such as
+    folded ones and those of weight norms, are computed in float64 and rounded once.
 
     A trace is the operations of the forward pass: `torch.no_grad()` and `detach()` inside a forward leave
     none, and relevance (the gradient too) passes them. Forward hooks, and a `forward` that was put in the
     place of a class's own, would be dropped: they are refused.
 
-    Raises `UnsupportedLayerError`, naming the layer and its operation, where a layer has no rule, where
-    `torch.fx` can't follow the model or would drop a part of it, and `InputError` where the model can't take
-    such an input.
+    Parameters
+    ----------
+    model
+        left as it was, mode and all.
+    input_shape
+        `(channels, height, width)`, or `(features,)`.
+
+    Returns
+    -------
+    Graph
+        what `model.eval()` computes.
+
+    Raises
+    ------
+    UnsupportedLayerError
+        naming the layer and its operation, where a layer has no rule, and where `torch.fx` can't follow
+        the model or would drop a part of it.
+    InputError
+        where the model can't take such an input.
     """
     input_shape = _checked_shape(input_shape)
     with _evaluating(model), torch.no_grad():

@@ -24,9 +24,21 @@ from conetheory.networks.trace import trace
 class Network:
     """A traced network with what is needed to feed it and to name its parts.
 
-    `classes` are the names of the outputs, where known. `preprocess` maps a PIL picture to the input
-    `(C, H, W)`. `starts` are the paper's start layers, or `("logits",)`. `provenance` says where the
-    weights are from, with the sha256 of the state dict and the versions of torch and torchvision.
+    Attributes
+    ----------
+    name
+        as `load` took it, or the module's class.
+    graph
+        its operations.
+    classes
+        the names of the outputs, where known.
+    preprocess
+        from a PIL picture to the input `(C, H, W)`.
+    starts
+        the paper's start layers, or `("logits",)`.
+    provenance
+        where the weights are from, with the sha256 of the state dict and the versions of torch and
+        torchvision.
     """
 
     name: str
@@ -53,7 +65,25 @@ class Network:
         return self.graph.resolve(layer)
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Network:
-        """The same network on another device or in another dtype; `InputError` for an absent device."""
+        """The same network elsewhere.
+
+        Parameters
+        ----------
+        device
+            None: where it is.
+        dtype
+            None: what it is.
+
+        Returns
+        -------
+        Network
+            with copies of the parameters where they had to move.
+
+        Raises
+        ------
+        InputError
+            for an absent device.
+        """
         options = {k: v for k, v in {"device": device, "dtype": dtype}.items() if v is not None}
         try:
             return replace(self, graph=self.graph.to(**options))
@@ -72,6 +102,11 @@ def load(
     name: str | None = None,
 ) -> Network:
     """Load a classification network, or a trunk that ends in a feature map, and trace it.
+
+    What GoogLeNet and Inception do to their input before the first layer (`transform_input`) becomes a part
+    of the preprocessing, so that the image enters the first convolution.
+
+    `torch.no_grad()` and `detach()` inside a forward don't stop relevance or gradients here (see `trace`).
 
     Parameters
     ----------
@@ -97,13 +132,18 @@ def load(
     name
         what results call the network; None is the model's own name, or its class's.
 
-    What GoogLeNet and Inception do to their input before the first layer (`transform_input`) becomes a part
-    of the preprocessing, so that the image enters the first convolution.
+    Returns
+    -------
+    Network
+        with its classes, preprocessing and the sha256 of its weights.
 
-    `torch.no_grad()` and `detach()` inside a forward don't stop relevance or gradients here (see `trace`).
-
-    Raises `InputError` for an unknown name and for weights that are absent, broken, not finite, that would
-    run code or don't fit, and `UnsupportedLayerError` where a layer has no relevance rule.
+    Raises
+    ------
+    InputError
+        for an unknown name and for weights that are absent, broken, not finite, that would run code or
+        don't fit.
+    UnsupportedLayerError
+        where a layer has no relevance rule.
     """
     if isinstance(model, str) and factory.is_factory(model):
         source = replace(sources.module(factory.made(model), weights), name=model.rpartition(":")[2])

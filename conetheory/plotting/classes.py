@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from conetheory.plotting.csc import BASELINE, MEASURED, PREDICTED
+from conetheory.schema import FORMULA
 
 
 def classes_figure(data: xr.Dataset) -> Figure:
@@ -30,7 +31,7 @@ def classes_figure(data: xr.Dataset) -> Figure:
     axes.set_xscale("log")
     axes.set_yticks(range(len(methods)), methods, fontsize=9)
     axes.invert_yaxis()
-    axes.set_xlabel("distance 1 − |cos| of the maps of two classes")
+    axes.set_xlabel(f"distance {FORMULA} of the maps of two classes")
     axes.grid(axis="x", color=BASELINE, alpha=0.25, lw=0.6)
     axes.spines[["top", "right", "left"]].set_visible(False)
     figure.legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=len(styles))

@@ -63,7 +63,24 @@ def csc_figure(data: xr.Dataset) -> Figure:
 
 
 def csc_panel(data: xr.Dataset, axes: Axes, method: str, start: str, top: int) -> Axes:
-    """One method and start layer of a comparison's dataset; the axis ends at the cosine `1 - 10^top`."""
+    """One method and start layer of a comparison's dataset.
+
+    Parameters
+    ----------
+    data
+        (method, start, layer), as `Comparison.dataset`.
+    axes
+        to draw on.
+    method, start
+        by name.
+    top
+        the axis ends at the cosine `1 - 10^top`.
+
+    Returns
+    -------
+    Axes
+        the same.
+    """
     one = data.sel({"method": method, "start": start}).isel(
         layer=np.flatnonzero(_reached(data, method, start))
     )

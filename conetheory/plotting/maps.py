@@ -23,7 +23,20 @@ SIDE = 1.9  # inches of a panel
 
 
 def maps_figure(data: xr.Dataset, image: str) -> Figure:
-    """One image of a `maps` dataset: for each target the picture and the map of every method."""
+    """One image of a `maps` dataset: for each target the picture and the map of every method.
+
+    Parameters
+    ----------
+    data
+        (method, image, target, y, x), as `Maps.dataset`.
+    image
+        by name.
+
+    Returns
+    -------
+    Figure
+        a row for each target.
+    """
     _checked(data)
     one = data.sel({"image": image})
     methods, targets = [str(m) for m in one["method"].values], [str(t) for t in one["target"].values]

@@ -23,10 +23,11 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import MATRICES, Supply
 from conetheory.networks.graph import INPUT
 from conetheory.predict.registry import register
+from conetheory.predict.spectra import LAW, median_log_error
 from conetheory.predict.theory import Theory
 from conetheory.progress import Progress
 from conetheory.rules.registry import Method
-from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
+from conetheory.theory.gaussian_law import mixture_deficit_quantile
 from conetheory.theory.records import NotApplicable
 
 DECOMPOSED = 2  # multiplications of float32 that one of a Gram matrix in float64 costs
@@ -37,9 +38,20 @@ SPECTRA = 512  # locations per layer and image whose spectra enter the mixture
 class LocalSpectrum(Theory):
     """The median of `1 - |cos|` from the singular values of P_p, for Gaussian starts and any linear rule.
 
-    The law of |cos| at a location depends on the singular values of P_p alone (theorem `gaussian-law`);
-    the prediction is the median of the mixture over locations and images. positions: locations per layer
-    and image (None: up to 512, fewer where channels are many, or 16 where rows take adjoint passes).
+    The law of |cos| at a location depends on the singular values of P_p alone (theorem `gaussian-law`); the
+    prediction is the median of the mixture over locations and images.
+
+    Parameters
+    ----------
+    start
+        the layer where relevance starts.
+    **options
+        those of `Theory`; positions: locations per layer and image (None: up to 512, fewer where channels
+        are many, or 16 where rows take adjoint passes).
+
+    References
+    ----------
+    Theorem `gaussian-law`.
     """
 
     name, label = "local-spectrum", "local spectrum"
@@ -65,7 +77,7 @@ class LocalSpectrum(Theory):
         rows = (self.positions or ROW_POSITIONS) * sum(chain.shape(layer)[0] for layer in layers)
         columns = is_enumerable(chain, self.start) and (self.positions is None or units <= rows)
         each = [(chain.shape(n)[0], self._locations(chain, n, units if columns else 1)) for n in layers]
-        decomposed = sum(DECOMPOSED * n * min(c, units) ** 2 * max(c, units) for c, n in each)
+        decomposed = sum(n * (LAW + DECOMPOSED * min(c, units) ** 2 * max(c, units)) for c, n in each)
         numbers = sum(n * c * (units if columns else c) for c, n in each)
         sent = Cost((units if columns else rows) + decomposed / work(chain.graph, self.start, INPUT))
         block = held(chain, 1, self.start)
@@ -102,19 +114,22 @@ class LocalSpectrum(Theory):
     def band(self, layer: str, sigmas: float = 1.96) -> tuple[float, float]:
         """A 95% band for the median, from the spread over the sampled locations.
 
-        The law of the mixture at its median m is a mean over locations; its standard error, divided by
-        the slope of the law in log m, is that of log m. Of no width where every location was used.
+        Of no width where every location was used.
+
+        Parameters
+        ----------
+        layer
+            its name.
+        sigmas
+            half its width, in standard errors.
+
+        Returns
+        -------
+        tuple of float
+            lower and upper end.
         """
-        spectra = self._live(layer)
         middle = self.median(layer)
-        if len(spectra) < 2 or not middle > 0:
-            return middle, middle
-        levels = middle * np.exp(np.array([-0.1, 0.0, 0.1]))
-        law = np.asarray(gaussian_deficit_cdf(spectra, np.minimum(levels, 1.0)).value)
-        slope = (law[:, 2] - law[:, 0]).mean() / np.log(levels[2] / levels[0])
-        sampled, total = self.sampled[layer]
-        error = law[:, 1].std(ddof=1) / np.sqrt(len(spectra)) * np.sqrt(1 - sampled / total)
-        width = float(sigmas * error / slope) if slope > 0 else float("nan")
+        width = sigmas * median_log_error(self._live(layer), middle, *self.sampled[layer])
         return middle * np.exp(-width), min(1.0, middle * np.exp(width))
 
     def _live(self, layer: str) -> np.ndarray:

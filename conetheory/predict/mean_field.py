@@ -44,6 +44,13 @@ class MeanField(Theory):
 
     At each layer it is taken over the pairs `M + s_k + d_k`, `M + s_k - d_k` of the ensemble, over locations
     and images, so that a median over few channels, or few live ones, is that of pairs and not of a mean.
+
+    Parameters
+    ----------
+    start
+        the layer where relevance starts.
+    **options
+        those of `Theory`.
     """
 
     name, label = "mean-field", "mean-field"

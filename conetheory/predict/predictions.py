@@ -20,13 +20,41 @@ from conetheory.schema import SIDES
 
 
 def predictors(names: Sequence[str], start: str, **options: Any) -> dict[str, Theory]:
-    """One theory of each name at a start layer, the first in rank first (see `Theory` for the options)."""
+    """One theory of each name at a start layer.
+
+    Parameters
+    ----------
+    names
+        as a user types them.
+    start
+        the layer where relevance starts.
+    **options
+        those of `Theory`.
+
+    Returns
+    -------
+    dict
+        `{name: theory}`, the first in rank first.
+    """
     wanted = {find(name).name for name in names}
     return {name: theory(start, **options) for name, theory in theories().items() if name in wanted}
 
 
 def prediction(chain: RelevanceChain, found: Mapping[str, Sequence[Theory]]) -> Prediction:
-    """The dataset of theories that have seen their chains: `{start: [theory, ...]}`."""
+    """The dataset of theories that have seen their chains.
+
+    Parameters
+    ----------
+    chain
+        any of the chains that they saw.
+    found
+        `{start: [theory, ...]}`.
+
+    Returns
+    -------
+    Prediction
+        `predicted_*` by method, start and layer (see `schema`).
+    """
     values: dict[str, dict[tuple[str, str], Any]] = {}
     for start, each in found.items():
         for theory in each:
@@ -67,11 +95,36 @@ def predict_csc(
     positions: int | None = None,
     progress: Progress = silent,
 ) -> Prediction:
-    """Predict the median CSC deficit of one chain by one theory or several (None: the usual).
+    """Predict the median CSC deficit of one chain by one theory or several.
 
-    Theories that don't apply to the method are left out. vectors and seed are those of the measurement;
-    positions are the locations per layer and image where a theory looks at some. Raises `InputError` for an
-    unknown theory.
+    Theories that don't apply to the method are left out.
+
+    Parameters
+    ----------
+    chain
+        its images are those that are predicted.
+    start
+        one start layer or several.
+    theory
+        names; None: the usual.
+    vectors, seed
+        those of the measurement.
+    layers
+        to say something about (None: all below the start).
+    positions
+        the locations per layer and image where a theory looks at some.
+    progress
+        is told of each part that is done.
+
+    Returns
+    -------
+    Prediction
+        median deficits with bands, by method, start and layer, and errors in decades once `compare`d.
+
+    Raises
+    ------
+    InputError
+        for an unknown theory.
     """
     names = [theory] if isinstance(theory, str) else list(usual() if theory is None else theory)
     options = {"vectors": vectors, "seed": seed, "layers": layers, "positions": positions}

@@ -80,7 +80,25 @@ def find(name: str) -> type[Theory]:
 
 
 def applies(theory: str, method: Method) -> NotApplicable | None:
-    """Why a theory says nothing of a method, None where it does. Raises `InputError` for an unknown one."""
+    """Whether a theory says anything of a method.
+
+    Parameters
+    ----------
+    theory
+        its name.
+    method
+        a `Method`.
+
+    Returns
+    -------
+    NotApplicable or None
+        why it says nothing; None where it does.
+
+    Raises
+    ------
+    InputError
+        for an unknown theory.
+    """
     found = find(theory)
     if not method.backpropagated:
         return NotApplicable(f"{method.name} is not backpropagated layer by layer")

@@ -63,21 +63,8 @@ class Spectra:
         return self._medians[layer]
 
     def log_error(self, layer: str) -> float:
-        """The standard error of the logarithm of the median that comes from the sample of locations.
-
-        The law of the mixture at its median m is a mean over locations; its standard error, divided by the
-        slope of the law in log m. Zero where every location was used.
-        """
-        spectra, middle = self.live(layer), self.median(layer)
-        if len(spectra) < 2 or not middle > 0:
-            return 0.0
-        levels = middle * np.exp(np.array([-0.1, 0.0, 0.1]))
-        some = spectra[:: -(-len(spectra) // SPREAD)]
-        law = np.asarray(gaussian_deficit_cdf(some, np.minimum(levels, 1.0)).value)
-        slope = (law[:, 2] - law[:, 0]).mean() / np.log(levels[2] / levels[0])
-        sampled, total = self._sampled[layer]
-        error = law[:, 1].std(ddof=1) / np.sqrt(len(spectra)) * np.sqrt(1 - sampled / total)
-        return float(error / slope) if slope > 0 else float("nan")
+        """The standard error of the logarithm of the median that comes from the sample of locations."""
+        return median_log_error(self.live(layer), self.median(layer), *self._sampled[layer])
 
     def band(self, layer: str, extra: float = 0.0, sigmas: float = 1.96) -> tuple[float, float]:
         """A band around the median, cut at 1: `sigmas` standard errors of its logarithm to both sides.
@@ -87,6 +74,22 @@ class Spectra:
         middle = self.median(layer)
         width = sigmas * float(np.hypot(self.log_error(layer), extra))
         return middle * np.exp(-width), min(1.0, middle * np.exp(width))
+
+
+def median_log_error(spectra: np.ndarray, median: float, sampled: int, total: int) -> float:
+    """The standard error of the logarithm of a median of sampled locations, of spectra (locations, r).
+
+    The law of the mixture at its median m is a mean over locations; its standard error, divided by the slope
+    of the law in log m. Zero where all `total` locations were sampled; NaN where there is no slope.
+    """
+    if len(spectra) < 2 or not median > 0:
+        return 0.0
+    levels = median * np.exp(np.array([-0.1, 0.0, 0.1]))
+    some = spectra[:: -(-len(spectra) // SPREAD)]
+    law = np.asarray(gaussian_deficit_cdf(some, np.minimum(levels, 1.0)).value)
+    slope = (law[:, 2] - law[:, 0]).mean() / np.log(levels[2] / levels[0])
+    error = law[:, 1].std(ddof=1) / np.sqrt(len(spectra)) * np.sqrt(1 - sampled / total)
+    return float(error / slope) if slope > 0 else float("nan")
 
 
 class SpectralTheory(Theory):

@@ -23,16 +23,24 @@ from conetheory.theory.records import NotApplicable
 class Theory(ABC):
     """A theory at one start layer: it sees chains, and predicts the median of `1 - |cos|` at layers below.
 
-    name: what a user types; the variable is `predicted_NAME`. label: in tables and figures. needs: what it
-    wants of `chain.supply`, each computed once for all theories that ask. of_drawn_vectors: whether it
-    predicts for the very vectors that are measured, so that it sees every measured image. by_default: whether
-    it is run where no theory is named. squares: whether it squares relevance in the chain's own dtype.
-    only_down: whether it only sends vectors down, so that chains of other libraries can be predicted.
-    details: variables of its own beside the prediction, by layer (`detail`), or texts by method and start
-    (`note`).
+    A class says of itself: `name`, what a user types (the variable is `predicted_NAME`); `label`, in tables
+    and figures; `needs`, what it wants of `chain.supply`, each computed once for all theories that ask;
+    `of_drawn_vectors`, whether it predicts for the very vectors that are measured, so that it sees every
+    measured image; `by_default`, whether it is run where no theory is named; `squares`, whether it squares
+    relevance in the chain's own dtype; `only_down`, whether it only sends vectors down, so that chains of
+    other libraries can be predicted; `details`, variables of its own beside the prediction, by layer
+    (`detail`), or texts by method and start (`note`).
 
-    vectors and seed are those of the measurement, positions the locations per layer and image (None: what
-    is affordable).
+    Parameters
+    ----------
+    start
+        the layer where relevance starts.
+    layers
+        to predict (None: all below the start).
+    vectors, seed
+        those of the measurement.
+    positions
+        locations per layer and image (None: what is affordable).
     """
 
     name: ClassVar[str]
@@ -64,14 +72,39 @@ class Theory(ABC):
         return None
 
     def supply(self, chain: RelevanceChain, progress: Progress = silent) -> Supply:
-        """What it needs of a chain that nobody shares."""
+        """What it needs of a chain that nobody shares.
+
+        Parameters
+        ----------
+        chain
+            whose images these are.
+        progress
+            is told of each part that is done.
+
+        Returns
+        -------
+        Supply
+            of its `needs`.
+        """
         options = {"positions": self.positions, "seed": self.seed, "first_image": self.images}
         return Supply(chain, self.start, self.layers, **options, progress=progress)
 
     def add(self, chain: RelevanceChain, supply: Supply | None = None, progress: Progress = silent) -> None:
-        """See every image of a chain, in any order. supply: what others know of them (None: nothing).
+        """See every image of a chain, in any order.
 
-        Raises `InputError` where relevance leaves the range of the dtype.
+        Parameters
+        ----------
+        chain
+            of the same method and network as those before.
+        supply
+            what others know of the images (None: nothing).
+        progress
+            is told of each part that is done.
+
+        Raises
+        ------
+        InputError
+            where relevance leaves the range of the dtype.
         """
         supply = supply or self.supply(chain, progress)
         self.first_image = supply.first_image
@@ -81,7 +114,17 @@ class Theory(ABC):
 
     @abstractmethod
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
-        """See the images of a chain, which are numbers `first_image` and on."""
+        """See the images of a chain, which are numbers `first_image` and on.
+
+        Parameters
+        ----------
+        chain
+            one or more images.
+        supply
+            what its `needs` gave.
+        progress
+            is to be told of each part that is done.
+        """
 
     @abstractmethod
     def median(self, layer: str) -> float:
@@ -92,7 +135,20 @@ class Theory(ABC):
         return np.nan, np.nan
 
     def detail(self, name: str, layer: str) -> float:
-        """The value of one of its `details` at a layer; NaN where there is none."""
+        """The value of one of its `details` at a layer; NaN where there is none.
+
+        Parameters
+        ----------
+        name
+            of the variable.
+        layer
+            its name.
+
+        Returns
+        -------
+        float
+            in the variable's unit.
+        """
         return np.nan
 
     def note(self, name: str) -> str:

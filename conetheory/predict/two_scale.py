@@ -50,6 +50,13 @@ class TwoScale(Theory):
     per location, its weight s and the amplitude a of its deviation, and the coherence of the deviations,
     propagated from cut to cut of the network (`theory.twoscale`). Layers above that point have no
     prediction.
+
+    Parameters
+    ----------
+    start
+        the layer where relevance starts.
+    **options
+        those of `Theory`; vectors and seed are those of the measurement.
     """
 
     name, label = "two-scale", "two-scale"

@@ -17,9 +17,26 @@ __all__ = ["FORMATS", "Findings", "html_of", "load_findings", "write", "write_re
 
 
 def write_report(folder: str | Path, out: str | Path | None = None, format: str = "html") -> Path:
-    """Report everything in `folder` and give the path of what was written (default: `folder/report.FORMAT`).
+    """Report everything in a folder of results.
 
-    Raises `InputError` where the folder holds no results or the format is unknown.
+    Parameters
+    ----------
+    folder
+        as commands and `audit` leave it.
+    out
+        the file (None: `folder/report.FORMAT`).
+    format
+        `html`, `md` or `pdf`.
+
+    Returns
+    -------
+    Path
+        what was written.
+
+    Raises
+    ------
+    InputError
+        where the folder holds no results or the format is unknown.
     """
     _writer(format)
     return write(
@@ -28,7 +45,27 @@ def write_report(folder: str | Path, out: str | Path | None = None, format: str 
 
 
 def write(networks: Sequence[Findings], path: Path, format: str | None = None) -> Path:
-    """Report findings, as `format` or by the path's suffix. Raises `InputError`."""
+    """Report findings.
+
+    Parameters
+    ----------
+    networks
+        one for each network with its weights.
+    path
+        the file.
+    format
+        `html`, `md` or `pdf` (None: by the path's suffix).
+
+    Returns
+    -------
+    Path
+        what was written.
+
+    Raises
+    ------
+    InputError
+        where the format is unknown or the file can't be written.
+    """
     writer = _writer(format or path.suffix.removeprefix("."))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

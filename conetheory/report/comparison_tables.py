@@ -80,7 +80,7 @@ def _amount(comparison: Comparison) -> list[str]:
         "of each theory log10(predicted / measured)" if _errors_alone(comparison) else "errors in decades"
     )
     return [
-        f"measured: median of 1 - |cos| over pairs of {vectors} vectors on {where}; {errors}; "
+        f"measured: median of {schema.FORMULA} over pairs of {vectors} vectors on {where}; {errors}; "
         "cos >=: certified for nonnegative starts"
     ]
 

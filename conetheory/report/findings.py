@@ -26,7 +26,18 @@ KINDS = ("comparison", "sanity", "classes", "maps")
 class Findings:
     """One network with its weights, and the results that there are of it.
 
-    sources: the files, as (path under the folder, attributes).
+    Attributes
+    ----------
+    network
+        its name.
+    weights
+        their sha256, empty where unknown.
+    comparison
+        measured, predicted and certified.
+    sanity, classes, maps
+        datasets of those results.
+    sources
+        the files, as (path under the folder, attributes).
     """
 
     network: str
@@ -83,9 +94,25 @@ class Findings:
 
 
 def load_findings(folder: str | Path) -> list[Findings]:
-    """Every result under `folder`, by network and weights; where a method is there twice, the joined and
-    then the newest file is taken, and what others predict or certify of it is laid over its measurement.
-    Files of other kinds are passed over. Raises `InputError`.
+    """Every result under a folder, by network and weights.
+
+    Where a method is there twice, the joined and then the newest file is taken, and what others predict or
+    certify of it is laid over its measurement. Files of other kinds are passed over.
+
+    Parameters
+    ----------
+    folder
+        looked through whole.
+
+    Returns
+    -------
+    list of Findings
+        one for each network with its weights.
+
+    Raises
+    ------
+    InputError
+        where there are no results.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -101,7 +101,10 @@ def tracking_sentence(classes: Classes) -> str:
     """How the predicted class distance follows the measured one over the methods."""
     found = tracking(classes)
     if found.methods < 3:
-        return "Distances are 1 - |cos|; predicted: that of random classes, from the chain's spectrum alone."
+        return (
+            f"Distances are {schema.FORMULA}; predicted: that of random classes, from the chain's spectrum "
+            "alone."
+        )
     return (
         f"Over {found.methods} methods with a prediction, its rank correlation with the distance of random "
         f"classes is {found.correlation:.3f} (95% interval {found.lower:.3f} to {found.upper:.3f})."

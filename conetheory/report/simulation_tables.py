@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from conetheory.schema import FORMULA
+
 
 def table(dataset: xr.Dataset) -> Any:
     """A rich table: deficits at the last layer but one, simulated and closed form, and errors in decades.
@@ -18,7 +20,7 @@ def table(dataset: xr.Dataset) -> Any:
     from rich.table import Table
 
     last = dataset.sizes["layer"] - 1
-    title = f"deficit 1 - |cos| after {last - 1} layers; errors in decades"
+    title = f"deficit {FORMULA} after {last - 1} layers; errors in decades"
     out = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     out.add_column("matrices", no_wrap=True)
     for heading in (
@@ -55,7 +57,7 @@ def conv_table(dataset: xr.Dataset) -> Any:
     from rich.table import Table
 
     last = dataset.sizes["layer"] - 1
-    title = f"deficit 1 - |cos| after {last} layers; errors in decades; power of the depth"
+    title = f"deficit {FORMULA} after {last} layers; errors in decades; power of the depth"
     out = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     out.add_column("grid", no_wrap=True)
     out.add_column("starts", no_wrap=True)

@@ -24,7 +24,7 @@ MARKS = {
     Outcome.OPEN: "?",
 }
 COLUMNS = {
-    "measured": "Median of 1 − |cos| of the maps of two starts, over the channels at a location of "
+    "measured": f"Median of {schema.FORMULA} of the maps of two starts, over the channels at a location of "
     "the input, of that of random vectors, which have forgotten nothing",
     "predicted": "What theory gives for the measured column, and by how many decades it is off",
     "certified": "Lower bound of the cosine of two nonnegative starts that arrive, at the worst certified "
@@ -32,7 +32,7 @@ COLUMNS = {
     "forgotten by": "From this layer down the channels have forgotten the start, by all of the 95% band",
     "blind above": "The lowest start layer that the input knows nothing of",
     "variance moved": "Share of a map's variance over the pixels that the class can move",
-    "whole maps": "1 − |cos| of the whole maps of two starts",
+    "whole maps": f"{schema.FORMULA} of the whole maps of two starts",
     "class distance": "Median distance of the maps of two classes",
     "randomised": "Similarity to the map after the last layers were randomised",
 }

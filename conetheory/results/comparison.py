@@ -144,11 +144,26 @@ class Comparison(Result):
 def compare(measurement: Result, *others: Result) -> Comparison:
     """Lay predictions and certificates over a measurement: `error_decades = log10(predicted / measured)`.
 
-    All must share the network and the layers; methods and start layers are matched by name. Raises
-    `InputError` where layers, weights or a method's parameters differ. Images may differ, as predictions and
-    certificates are often of the first few of those that were measured. A deficit measured as zero, or a
-    prediction of zero, has no error in decades and is left out of the summary. Without a measurement the
-    first result gives the layers, and there are no errors.
+    All must share the network and the layers; methods and start layers are matched by name. Images may
+    differ, as predictions and certificates are often of the first few of those that were measured. A deficit
+    measured as zero, or a prediction of zero, has no error in decades and is left out of the summary.
+
+    Parameters
+    ----------
+    measurement
+        the first result; without a measurement it gives the layers, and there are no errors.
+    *others
+        predictions, certificates, other measurements.
+
+    Returns
+    -------
+    Comparison
+        all of them, and `error_decades_*`.
+
+    Raises
+    ------
+    InputError
+        where layers, weights or a method's parameters differ.
     """
     base = measurement.dataset
     parts = [base]

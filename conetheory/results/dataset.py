@@ -100,7 +100,20 @@ class Result:
         return cls(data.drop_encoding())  # a name's length in this file would cut longer ones in the next
 
     def median(self, name: str, *, method: str | None = None, start: str | None = None) -> xr.DataArray:
-        """One variable along the layers; the first method and start layer where none is named."""
+        """One variable along the layers.
+
+        Parameters
+        ----------
+        name
+            of the variable.
+        method, start
+            by name (None: the first).
+
+        Returns
+        -------
+        DataArray
+            (layer,) and what other dimensions it has.
+        """
         values = self.dataset[name]
         for dim, wanted in (("method", method), ("start", start)):
             values = values.isel({dim: 0}) if wanted is None else values.sel({dim: wanted})

@@ -28,6 +28,7 @@ from conetheory.schema import (
     APART,
     BASELINE,
     CUT,
+    FORMULA,
     GRADIENT,
     PROJECTION,
     STRIDE,
@@ -93,7 +94,7 @@ def _lost(curve: Curve) -> Iterator[Sentence]:
     random = curve.at(BASELINE, last)
     beside = f", of {_number(random)} for random vectors" if random is not None else ""
     from_here = curve.forgotten_from
-    now = f"a median 1 - |cos| of {_number(curve.value(last))}{beside}"
+    now = f"a median {FORMULA} of {_number(curve.value(last))}{beside}"
     if from_here is None:
         keeps = curve.value(last) > evidence.FORGOTTEN
         text = "The decision is not lost" if keeps else "Whether the decision is lost is not known"
@@ -102,7 +103,7 @@ def _lost(curve: Curve) -> Iterator[Sentence]:
         )
         return
     first = curve.label(from_here)
-    text = f"The decision is lost from {first} down, where 1 - |cos| is {_number(curve.value(from_here))}"
+    text = f"The decision is lost from {first} down, where {FORMULA} is {_number(curve.value(from_here))}"
     if from_here != last:
         text += f"; at {curve.label(last)} the channels of two starts have {now}"
     yield Sentence("lost", text, curve.source)
@@ -163,7 +164,7 @@ def _blocks(curve: Curve) -> Iterator[Sentence]:
         if group and math.isfinite(total):
             named = f"{len(group)} {name}{'s' if len(group) > 1 else ''}"
             verb = "falls" if total >= 0 else "rises"
-            text = f"Across {named} 1 - |cos| {verb} by {abs(total):.1f} decades"
+            text = f"Across {named} {FORMULA} {verb} by {abs(total):.1f} decades"
             yield Sentence("to", text, curve.source)
 
 
@@ -183,7 +184,7 @@ def _left(curve: Curve) -> Iterator[Sentence]:
     whole = curve.at(WHOLE_MAPS, curve.lowest)
     if whole is not None:
         text = (
-            f"Whole maps, with how much goes to which location, have a median 1 - |cos| of {_number(whole)}"
+            f"Whole maps, with how much goes to which location, have a median {FORMULA} of {_number(whole)}"
         )
         yield Sentence("left", text, "measured")
 
@@ -236,7 +237,7 @@ def _back(data: xr.Dataset, curve: Curve, method: str, start: str) -> Iterator[S
         )
     above = curve.remembers_at
     if above is not None:
-        text = f"Read at {curve.label(above)} it still has 1 - |cos| {_number(curve.value(above))}"
+        text = f"Read at {curve.label(above)} it still has {FORMULA} {_number(curve.value(above))}"
         yield Sentence("back", text, curve.source)
 
 

@@ -20,9 +20,23 @@ FIRST_FEW = ("rank", "top")  # dimensions without names whose entries are the fi
 def join_methods(results: Sequence[Kind]) -> Kind:
     """Results of one kind along `method`: all that any of them has, absent or NaN where one has it not.
 
-    Layers go from the output down, whichever each result has; images and the like come in the order of
-    their first appearance. Attributes are those in which all agree, and the time of the newest. Raises
-    `InputError` where there is none, where maps differ in size, and where the order of layers is not known.
+    Layers go from the output down, whichever each result has; images and the like come in the order of their
+    first appearance. Attributes are those in which all agree, and the time of the newest.
+
+    Parameters
+    ----------
+    results
+        of one kind and network.
+
+    Returns
+    -------
+    Result
+        of the same kind.
+
+    Raises
+    ------
+    InputError
+        where there is none, where maps differ in size, and where the order of layers is not known.
     """
     if not results:
         raise InputError("no results to join: none of the methods gave one")

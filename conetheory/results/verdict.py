@@ -46,12 +46,29 @@ class Outcome(StrEnum):
 class Verdict:
     """The outcome for one method and network with what it rests on.
 
-    rank: dimensions that the maps of all classes fill, rounded up, where that was measured. collapsed_by:
-    from this layer down the channels have forgotten the start, by all of the 95% band where there is one.
-    blind_above: the lowest start layer that is so at the input; nothing above it is seen in the map, a
-    spatial weighting aside. dead_from: at this layer and below there is no relevance, so that there is no map
-    to judge. missing: kinds of evidence that there was not. leans, borderline: of a borderline verdict, the
-    outcome without bands, and the evidence in whose bands its thresholds lie.
+    Attributes
+    ----------
+    network, method
+        by name.
+    outcome
+        of `Outcome`.
+    rank
+        dimensions that the maps of all classes fill, rounded up, where that was measured.
+    collapsed_by
+        from this layer down the channels have forgotten the start, by all of the 95% band where there is
+        one.
+    blind_above
+        the lowest start layer that is so at the input; nothing above it is seen in the map, a spatial
+        weighting aside.
+    dead_from
+        at this layer and below there is no relevance, so that there is no map to judge.
+    evidence
+        what it rests on.
+    missing
+        kinds of evidence that there was not.
+    leans, borderline
+        of a borderline verdict, the outcome without bands, and the evidence in whose bands its thresholds
+        lie.
     """
 
     network: str
@@ -113,9 +130,19 @@ def verdicts(
 ) -> list[Verdict]:
     """A verdict for every method in results of one network; each of them is optional.
 
-    comparison: as `Comparison.dataset` (method, start, layer). sanity: `similarity_median(method, mode,
-    layer, measure)`, layers from the output down. classes: `movable_share(method, image)`, `effective_rank`
-    and `class_distance_median`.
+    Parameters
+    ----------
+    comparison
+        as `Comparison.dataset` (method, start, layer).
+    sanity
+        `similarity_median(method, mode, layer, measure)`, layers from the output down.
+    classes
+        `movable_share(method, image)`, `effective_rank` and `class_distance_median`.
+
+    Returns
+    -------
+    list of Verdict
+        a verdict for each method.
     """
     given = [data for data in (comparison, sanity, classes) if data is not None]
     names = dict.fromkeys(str(m) for data in given for m in data["method"].values)

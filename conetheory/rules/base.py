@@ -43,19 +43,78 @@ class Rule(Traits):
         return images
 
     def only(self, images: Tensor, image: int) -> Self:
-        """The rule for one image of a batch: one that depends on the others keeps what it had of them."""
+        """The rule for one image of a batch: one that depends on the others keeps what it had of them.
+
+        Parameters
+        ----------
+        images
+            the batch.
+        image
+            its number in it.
+
+        Returns
+        -------
+        Rule
+            this one, where images don't depend on each other.
+        """
         return self
 
     def entrance(self, name: str, y: Tensor) -> LocalMap | None:
-        """From relevance at a start layer to what is sent down from it (None: the relevance itself)."""
+        """From relevance at a start layer to what is sent down from it.
+
+        Parameters
+        ----------
+        name
+            of the tensor.
+        y
+            its value.
+
+        Returns
+        -------
+        LocalMap or None
+            None: the relevance itself.
+        """
         return None
 
     def exit(self, name: str, y: Tensor) -> LocalMap | None:
-        """From what has arrived at a tensor to the relevance there (None: the relevance itself)."""
+        """From what has arrived at a tensor to the relevance there.
+
+        Parameters
+        ----------
+        name
+            of the tensor.
+        y
+            its value.
+
+        Returns
+        -------
+        LocalMap or None
+            None: the relevance itself.
+        """
         return None
 
     def local(self, node: Node, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
-        """The map of `node` at inputs `xs` and output `y`, whose first axis is that of `inputs`."""
+        """The map of an operation at its activations.
+
+        Parameters
+        ----------
+        node
+            the operation.
+        xs
+            its inputs, whose first axis is that of `inputs`.
+        y
+            its output.
+
+        Returns
+        -------
+        LocalMap
+            from relevance at `y` to that at each of `xs`.
+
+        Raises
+        ------
+        NotImplementedError
+            for an operation that no method here speaks of.
+        """
         match node.op:
             case LinearOp():
                 return self.linear(node.op, xs, y)
@@ -72,15 +131,69 @@ class Rule(Traits):
         raise NotImplementedError(type(node.op).__name__)
 
     def linear(self, op: LinearOp, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
-        """A convolution, a dense layer, a mean or a sum."""
+        """A convolution, a dense layer, a mean or a sum.
+
+        Parameters
+        ----------
+        op
+            its weights and shapes.
+        xs, y
+            its inputs and output, the first axis that of `inputs`.
+
+        Returns
+        -------
+        LocalMap
+            M.
+        """
         raise NotImplementedError
 
     def max_pool(self, op: MaxPool2d, x: Tensor, y: Tensor) -> LocalMap:
+        """To the winner of each window.
+
+        Parameters
+        ----------
+        op
+            its windows.
+        x, y
+            its input and output, the first axis that of `inputs`.
+
+        Returns
+        -------
+        LocalMap
+            M.
+        """
         return WinnerTakesAll.of(op, x)
 
     def activation(self, op: PassThrough, x: Tensor, y: Tensor) -> LocalMap:
+        """Relevance as it is.
+
+        Parameters
+        ----------
+        op
+            the activation.
+        x, y
+            its input and output, the first axis that of `inputs`.
+
+        Returns
+        -------
+        LocalMap
+            M.
+        """
         return Same(tuple(x.shape[1:]), tuple(y.shape[1:]))
 
     def affine(self, op: Affine, x: Tensor, y: Tensor) -> LocalMap:
-        """A batch norm that could not be folded."""
+        """A batch norm that could not be folded: relevance as it is.
+
+        Parameters
+        ----------
+        op
+            its factor and offset for each channel.
+        x, y
+            its input and output, the first axis that of `inputs`.
+
+        Returns
+        -------
+        LocalMap
+            M.
+        """
         return Same(tuple(x.shape[1:]), tuple(y.shape[1:]))

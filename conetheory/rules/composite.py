@@ -26,9 +26,18 @@ from conetheory.rules.registry import register
 class Composite(Rule):
     """The rule of an operation by its kind and place.
 
-    convolution, dense: the operations with weights. pool: means and sums. first: the operations with
-    weights that no other such operation lies below (None: as the others); `lowest` are their names, which
-    `bind` finds. Max pools, activations and batch norms that could not be folded are those of `Rule`.
+    Max pools, activations and batch norms that could not be folded are those of `Rule`.
+
+    Parameters
+    ----------
+    convolution, dense
+        of the operations with weights.
+    pool
+        of means and sums.
+    first
+        of the operations with weights that no other such operation lies below (None: as the others).
+    lowest
+        the names of those, which `bind` finds.
     """
 
     convolution: Rule

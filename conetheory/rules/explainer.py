@@ -24,8 +24,20 @@ class Explainer(Traits):
         return self
 
     def maps(self, graph: Graph, images: Tensor, outputs: Tensor) -> Tensor:
-        """Maps `(images, vectors, C, H, W)` for output weights `(images, vectors, classes)`.
+        """Maps for output weights.
 
-        `(images, vectors, 1, H, W)` where there is one value for each location.
+        Parameters
+        ----------
+        graph
+            of the network.
+        images
+            `(images, C, H, W)`.
+        outputs
+            `(images, vectors, classes)`.
+
+        Returns
+        -------
+        Tensor
+            `(images, vectors, C, H, W)`, or `(images, vectors, 1, H, W)` of one value for each location.
         """
         raise NotImplementedError

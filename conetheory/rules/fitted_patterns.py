@@ -176,9 +176,33 @@ def fit_patterns(
 ) -> Patterns:
     """Patterns of every convolution and dense layer of a network.
 
-    images: `(N, C, H, W)`, preprocessed, taken `batch` at a time, or an iterable of such batches. It is
-    computed in their dtype, on their device; sums over batches and patterns are float64. A layer that runs
-    twice has patterns for each run. estimator, bias: see the module docstring. Raises `InputError`.
+    It is computed in the images' dtype, on their device; sums over batches and patterns are float64. A layer
+    that runs twice has patterns for each run.
+
+    Parameters
+    ----------
+    network
+        whose weights these are patterns of.
+    images
+        `(N, C, H, W)`, preprocessed, taken `batch` at a time, or an iterable of such batches.
+    batch
+        images at a time.
+    estimator, bias
+        see the module's docstring.
+
+    Returns
+    -------
+    Patterns
+        of the shapes of the weights.
+
+    Raises
+    ------
+    InputError
+        for no images, images that don't fit, and an unknown estimator.
+
+    References
+    ----------
+    Kindermans et al. 2018
     """
     for name, value, kind in (("estimator", estimator, Estimator), ("bias", bias, Bias)):
         if value not in get_args(kind):

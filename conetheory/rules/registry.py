@@ -62,7 +62,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Method:
-    """A rule with its parameters, and the properties of its matrices (see `Rule`)."""
+    """A rule with its parameters, and the properties of its matrices (see `Rule`).
+
+    Attributes
+    ----------
+    name
+        as it was asked for.
+    rule
+        with its parameters.
+    entry
+        of the registry: family, description, source.
+    """
 
     name: str
     rule: Rule | Explainer
@@ -132,7 +142,35 @@ def register(
     naming: Naming | None = None,
     equation: str = "",
 ) -> Callable[[Build], Build]:
-    """Make a method of a rule class, or of a function that builds a rule (see the module docstring)."""
+    """Make a method of a rule class, or of a function that builds a rule (see the module docstring).
+
+    Parameters
+    ----------
+    name
+        what a user types.
+    family
+        of methods, by which tables and figures group them.
+    description
+        a line.
+    source
+        authors and year, in `proofs/references.bib`.
+    aliases
+        other names.
+    fixed
+        parameters that the name stands for.
+    naming
+        reads parameters off other names, such as `lrp-alpha3beta2`.
+
+    Returns
+    -------
+    Callable
+        the decorator, which leaves what it decorates as it is.
+
+    Raises
+    ------
+    ValueError
+        for a name that is taken.
+    """
 
     def keep(build: Build) -> Build:
         if name in _ENTRIES:
@@ -170,9 +208,25 @@ def load_plugins(group: str, what: str) -> None:
 
 
 def get_method(name: str, /, **parameters: Any) -> Method:
-    """The method called `name`, its rule with these parameters, whatever they are called.
+    """The method of a name, its rule with these parameters, whatever they are called.
 
-    `lrp-alphaAbetaB` is any A - B = 1; `lrp-zplus` is `lrp-alpha1beta0`. Raises `InputError`.
+    Parameters
+    ----------
+    name
+        as `conetheory methods` lists them; `lrp-alphaAbetaB` is any A - B = 1, `lrp-zplus` is
+        `lrp-alpha1beta0`.
+    **parameters
+        of the rule, by name.
+
+    Returns
+    -------
+    Method
+        the rule and what the registry says of it.
+
+    Raises
+    ------
+    InputError
+        for an unknown name, unknown parameters, and values that they don't take.
     """
     entry = find(name)
     if unknown := set(parameters) - set(entry.parameters):

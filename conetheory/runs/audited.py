@@ -148,10 +148,18 @@ def audit(
         what results call the network; None is its own name, or its class's.
     device
         auto (CUDA where there is some), cpu or cuda.
-    settings
+    **settings
         any other of `Settings`: vectors, seed, theories, certify, budget, dtype, ...
 
-    Raises `InputError` for what can't be used as it is.
+    Returns
+    -------
+    Audit
+        a verdict on each method, and the numbers it rests on.
+
+    Raises
+    ------
+    InputError
+        for what can't be used as it is.
     """
     taken = {each.name for each in fields(Settings)} - {"starts", "parameters", "device"}
     refuse_unknown("audit", settings, taken)

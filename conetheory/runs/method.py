@@ -44,9 +44,29 @@ def run(
 ) -> Comparison:
     """Measure, predict, certify and compare one method on `(N, C, H, W)` images, by the plan (`runs.plan`).
 
-    save: is given what there is when a stage is done, and the names of those that are left. begun, left:
-    such a pair of an earlier run with the same settings, which is then finished. told: is given a line on
-    what the plan leaves out.
+    Parameters
+    ----------
+    network
+        a module, a `Graph` or a `Network`.
+    images
+        `(N, C, H, W)`, preprocessed.
+    method
+        by name.
+    settings
+        what is done.
+    progress
+        is told of each part that is done.
+    save
+        is given what there is when a stage is done, and the names of those that are left.
+    begun, left
+        what `save` was given by an earlier run with the same settings, which is then finished.
+    told
+        is given a line on what the plan leaves out.
+
+    Returns
+    -------
+    Comparison
+        measured, predicted and certified by start and layer.
     """
     network = as_network(network, shape_of(images))
     return _Run(network, images, method, settings, progress, begun).finished(left, save, told)

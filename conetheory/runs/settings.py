@@ -17,17 +17,47 @@ PLANNED = "planned"  # certificates: of one image, where the budget affords them
 
 @dataclass(frozen=True)
 class Settings:
-    """starts: layers. vectors: per image and start. bootstrap: replicates for the band of the median.
-    layers: to say something about (None: the network's). theories: by name (None: the usual ones that the
-    budget affords). predict, certify: images, from the first, that are predicted and certified (None: all;
-    certify by default: one, where the budget affords it); a theory of the drawn vectors sees all of them.
-    budget: of `runs.plan`, in vectors through the chain for each image (None: ten times what measuring
-    costs); what is asked for by name it does not limit.
-    positions: locations per layer and image for theories and certificates (None: what is affordable).
-    parameters: of the rule. repro: choices of the paper's own code (`rules.repro.CHOICES`). batch: images
-    that share a chain while they are measured; no result depends on it.
+    """What a study does, beside its network, images and methods.
 
-    Raises `InputError` where nothing is asked for.
+    Parameters
+    ----------
+    starts
+        layers that relevance starts from.
+    vectors
+        per image and start.
+    seed
+        of vectors and locations.
+    bootstrap
+        replicates for the band of the median.
+    layers
+        to say something about (None: the network's).
+    theories
+        by name (None: the usual ones that the budget affords).
+    predict, certify
+        images, from the first, that are predicted and certified (None: all; certify by default: one,
+        where the budget affords it); a theory of the drawn vectors sees all of them.
+    budget
+        of `runs.plan`, in vectors through the chain for each image (None: ten times what measuring
+        costs); what is asked for by name it does not limit.
+    positions
+        locations per layer and image for theories and certificates (None: what is affordable).
+    device
+        where chains are, as torch names it.
+    dtype
+        of chains that are measured.
+    parameters
+        of the rule.
+    repro
+        choices of the paper's own code (`rules.repro.CHOICES`).
+    measure
+        whether to measure.
+    batch
+        images that share a chain while they are measured; no result depends on it.
+
+    Raises
+    ------
+    InputError
+        where nothing is asked for.
     """
 
     starts: tuple[str, ...] = ("logits",)

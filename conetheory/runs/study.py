@@ -23,9 +23,30 @@ from conetheory.runs.settings import Settings, check_applies
 class Study(Request):
     """What `conetheory compare` and its parts do, for the command line and for a notebook.
 
-    command: by which results are told apart in a folder. Raises `InputError` where nothing that is asked for
-    says anything of a method, where `logits` are asked for of a trunk, which has none, and where `out` holds
-    other results.
+    Parameters
+    ----------
+    network
+        a module, a `Graph` or a `Network`.
+    images
+        preprocessed, with their names.
+    methods
+        `{name: parameters}`, all known to exist.
+    out
+        a folder, or None for results that are not kept.
+    resume
+        take up what the folder holds with the same settings.
+    lenient
+        a method that can't be run here is left out with its reason.
+    settings
+        what is done.
+    command
+        by which results are told apart in a folder.
+
+    Raises
+    ------
+    InputError
+        where nothing that is asked for says anything of a method, where `logits` are asked for of a
+        trunk, which has none, and where `out` holds other results.
     """
 
     settings: Settings = field(default_factory=Settings)

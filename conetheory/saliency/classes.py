@@ -43,10 +43,29 @@ BLOCK = 16  # classes sent down at a time
 
 @dataclass(frozen=True)
 class ClassSettings:
-    """top: classes of largest logit whose pairs are compared. sampled: classes at random whose pairs are, too
-    (all where there are no more). whole: images, from the first, for which all classes are looked at (None:
-    all; always where there are at most `top`). ranks: pictured directions. pairs: named pairs of classes.
-    probes: random output weights for the spectrum.
+    """How class sensitivity is looked for.
+
+    Parameters
+    ----------
+    top
+        classes of largest logit whose pairs are compared.
+    sampled
+        classes at random whose pairs are, too (all where there are no more).
+    whole
+        images, from the first, for which all classes are looked at (None: all; always where there are at
+        most `top`).
+    ranks
+        pictured directions.
+    pairs
+        named pairs of classes.
+    probes
+        random output weights for the spectrum.
+    seed
+        of classes and probes.
+    device, dtype
+        of the chains.
+    parameters
+        of the rule.
     """
 
     top: int = 10
@@ -184,9 +203,32 @@ def class_sensitivity(
     progress: Progress = silent,
     names: Sequence[str] | None = None,
 ) -> Classes:
-    """Class sensitivity of one method on images `(N, C, H, W)` or `(N, features)`, one at a time (see
-    `ClassSettings`). Raises `InputError` where the network has no two classes, and where a map leaves the
-    range of the dtype on its way.
+    """Class sensitivity of one method, images one at a time.
+
+    Parameters
+    ----------
+    network
+        a module, a `Graph` or a `Network` with classes.
+    images
+        `(N, C, H, W)` or `(N, features)`, preprocessed.
+    method
+        by name, or a `Method`.
+    settings
+        None: the defaults.
+    progress
+        is told of each image that is done.
+    names
+        of the images (None: their numbers).
+
+    Returns
+    -------
+    Classes
+        distances of the maps of two classes, `movable_share` and `effective_rank` by method and image.
+
+    Raises
+    ------
+    InputError
+        where the network has no two classes, and where a map leaves the range of the dtype on its way.
     """
     settings = settings or ClassSettings()
     network, method = as_network(network, shape_of(images)), as_method(method, settings.parameters)

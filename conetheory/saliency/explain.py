@@ -28,12 +28,35 @@ def explain(
     dtype: torch.dtype | None = None,
     device: str | torch.device | None = None,
 ) -> Tensor:
-    """Maps `(images, targets, *input shape)`: relevance at the input of one output or several.
+    """Relevance at the input of one output or several.
 
-    targets: class indices `(images, k)`, one class for all images, or None: each image's predicted class.
-    start: `one` sends down 1 from the explained output, `logit` its value. The other arguments are those of
-    `RelevanceChain`. Raises `InputError` where the network ends in a feature map, which has no
-    classes, and where a map leaves the range of the dtype on its way.
+    Parameters
+    ----------
+    network
+        a module, a `Graph` or a `Network` with classes.
+    images
+        `(N, C, H, W)` or `(N, features)`, preprocessed.
+    method
+        by name, or a `Method`.
+    targets
+        class indices `(images, k)`, one class for all images, or None: each image's predicted class.
+    start
+        `one` sends down 1 from the explained output, `logit` its value.
+    parameters
+        of the rule.
+    dtype, device
+        those of the images where None.
+
+    Returns
+    -------
+    Tensor
+        `(images, targets, *input shape)`.
+
+    Raises
+    ------
+    InputError
+        where the network ends in a feature map, which has no classes, and where a map leaves the range of
+        the dtype on its way.
     """
     if start not in ("one", "logit"):
         raise InputError(f"start must be one or logit, not {start!r}")

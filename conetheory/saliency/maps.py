@@ -40,12 +40,31 @@ def explain_maps(
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
 ) -> Maps:
-    """`map(method, image, target, y, x)` of one method, channels reduced as the method's source does.
+    """Maps of one method with the pictures they explain, channels reduced as the method's source does.
 
-    Of vectors `(N, features)` it is `map(method, image, target, feature)`, one value for each feature.
-    targets: `predicted`, `runner-up` (of the second largest logit), class indices or class names. Beside the
-    maps: the pictures `(image, y, x, rgb)` in [0, 1], of inputs that are pictures, the explained classes with
-    their names and probabilities.
+    Parameters
+    ----------
+    network
+        a module, a `Graph` or a `Network` with classes.
+    images
+        `(N, C, H, W)` or `(N, features)`, preprocessed.
+    method
+        by name, or a `Method`.
+    targets
+        `predicted`, `runner-up` (of the second largest logit), class indices or class names.
+    names
+        of the images (None: their numbers).
+    parameters
+        of the rule.
+    dtype, device
+        of the chain.
+
+    Returns
+    -------
+    Maps
+        `map(method, image, target, y, x)`, of vectors `map(method, image, target, feature)`; the pictures
+        `(image, y, x, rgb)` in [0, 1], of inputs that are pictures; the explained classes with their
+        names and probabilities.
     """
     network, method = as_network(network, shape_of(images)), as_method(method, parameters)
     shape = network.graph.input_shape

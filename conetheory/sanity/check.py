@@ -46,8 +46,30 @@ MODES = ("cascading", "independent")
 
 @dataclass(frozen=True)
 class SanitySettings:
-    """layers: from which to randomise (None: `randomise.default_layers`). smooth: noisy copies of each image
-    for smooth MPRT (0: leave it out). The rest as in `randomise`, `similarity` and `RelevanceChain`.
+    """How a network is randomised, and by what maps are compared.
+
+    Parameters
+    ----------
+    layers
+        from which to randomise (None: `randomise.default_layers`).
+    modes
+        as in `networks.randomise`.
+    measures
+        as in `saliency.similarity`.
+    scheme
+        of the random weights, as in `networks.randomise`.
+    seed
+        of those weights.
+    ssim
+        as in `saliency.similarity`.
+    smooth
+        noisy copies of each image for smooth MPRT (0: leave it out).
+    noise
+        of those copies, in shares of the image's range.
+    device, dtype
+        of the chains.
+    parameters
+        of the rule.
     """
 
     layers: tuple[str, ...] | None = None
@@ -86,12 +108,40 @@ def sanity_check(
     names: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> Sanity:
-    """Randomise a network layer by layer and compare one method's maps of images `(N, C, H, W)`, or of
-    vectors `(N, features)`.
+    """Randomise a network layer by layer and compare one method's maps.
 
-    targets: the explained classes `(N, 1)` (None: what the untouched network predicts). fresh: for the
-    scheme `model`, the same network with its authors' initialisation. Raises `InputError` where the network
-    has no classes, and where no measure that is asked for takes such maps.
+    Parameters
+    ----------
+    network
+        a module, a `Graph` or a `Network` with classes.
+    images
+        `(N, C, H, W)` or `(N, features)`, preprocessed.
+    method
+        by name, or a `Method`.
+    settings
+        None: the defaults.
+    targets
+        the explained classes `(N, 1)` (None: what the untouched network predicts).
+    fresh
+        for the scheme `model`, the same network with its authors' initialisation.
+    names
+        of the images (None: their numbers).
+    progress
+        is told of each map that is made.
+
+    Returns
+    -------
+    Sanity
+        `similarity_median(method, mode, layer, measure)` and its spread over images.
+
+    Raises
+    ------
+    InputError
+        where the network has no classes, and where no measure that is asked for takes such maps.
+
+    References
+    ----------
+    Adebayo et al. 2018
     """
     settings = settings or SanitySettings()
     network, method = as_network(network, shape_of(images)), as_method(method, settings.parameters)

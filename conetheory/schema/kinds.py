@@ -17,19 +17,38 @@ STAGE = "stage"  # of a plan: measure, a theory by name, certify
 RESIDUAL, PROJECTION, STRIDE = "residual block", "projection block", ", stride "  # in crossings
 WEIGHTS = "network_weights_sha256"  # the attribute that tells networks apart
 UNNAMED = "unnamed"  # a network that nobody named
-DEFICIT, DECADES, COUNT, SHARE, NUMBER = "1 - |cos|", "decades", "count", "share", "1"
+DEFICIT, DECADES, COUNT, SHARE, NUMBER = "deficit", "decades", "count", "share", "1"
+FORMULA = "1 - |cos|"  # of a deficit, wherever it is said
 
 Side = Literal["measured", "estimate", "lower", "upper", "exact", "text"]
 
 
 @dataclass(frozen=True)
 class Variable:
-    """label: at the head of a column. meaning: in a sentence. dims: beside what its dataset always has.
+    """A variable of a result: what it is, in what unit, and on which side.
 
-    side: `measured` from a sample, `estimate` without a guarantee, `lower` and `upper` bounds that are
-    certain or hold with the stated probability, `exact` a count or what was asked for, `text` a reason.
-    part: of `KINDS`, for what a comparison is made of. theory, rank: of a prediction, the theory's name and
-    its place among theories. theorem: what it rests on, by its id in `theory.theorems`.
+    Attributes
+    ----------
+    name
+        in the dataset.
+    label
+        at the head of a column.
+    meaning
+        in a sentence.
+    dims
+        beside what its dataset always has.
+    unit
+        one of the names above.
+    side
+        `measured` from a sample, `estimate` without a guarantee, `lower` and `upper` bounds that are
+        certain or hold with the stated probability, `exact` a count or what was asked for, `text` a
+        reason.
+    part
+        of `KINDS`, for what a comparison is made of.
+    theory, rank
+        of a prediction, the theory's name and its place among theories.
+    theorem
+        what it rests on, by its id in `theory.theorems`.
     """
 
     name: str
@@ -54,7 +73,17 @@ class Variable:
 
 @dataclass(frozen=True)
 class Theory:
-    """What results say of a theory: its name as a user types it, its label, its place among theories."""
+    """What results say of a theory.
+
+    Attributes
+    ----------
+    name
+        as a user types it.
+    label
+        in tables and figures.
+    rank
+        its place among theories.
+    """
 
     name: str
     label: str

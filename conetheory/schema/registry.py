@@ -20,7 +20,7 @@ from conetheory.schema.declared import (
     REASONS,
     SANITY,
 )
-from conetheory.schema.kinds import DIMS, VERSION, Theory, Variable
+from conetheory.schema.kinds import DEFICIT, DIMS, FORMULA, VERSION, Theory, Variable
 from conetheory.schema.rates import RATES
 
 _PARTS = {"measured": MEASURED_VARIABLES, "certified": CERTIFIED}
@@ -46,12 +46,26 @@ def withdraw(variables: Sequence[Variable]) -> None:
 
 
 def variable(name: str, attributes: Mapping[str, Any] | None = None) -> Variable | None:
-    """What is known of a variable: as declared, else by its attributes in a file; None where nothing is."""
+    """What is known of a variable.
+
+    Parameters
+    ----------
+    name
+        in the dataset.
+    attributes
+        those in a file.
+
+    Returns
+    -------
+    Variable or None
+        as declared, else by its attributes; None where nothing is known.
+    """
     said = attributes or {}
     if "side" in said and name not in _DECLARED:
         texts = {k: str(said[k]) for k in ("label", "side", "part", "theorem") if k in said}
         place = {"theory": str(said["theory"]), "rank": int(said["rank"])} if "theory" in said else {}
-        return Variable(name, meaning=str(said["long_name"]), unit=str(said["units"]), **texts, **place)
+        unit = DEFICIT if said["units"] == FORMULA else str(said["units"])  # as files once had it
+        return Variable(name, meaning=str(said["long_name"]), unit=unit, **texts, **place)
     return _DECLARED.get(name)
 
 

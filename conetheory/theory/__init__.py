@@ -11,6 +11,7 @@ from conetheory.lazy import attach
 
 if TYPE_CHECKING:
     from conetheory.theory import (
+        angles,
         bundle,
         columns,
         cone,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         origin,
         pattern,
         patternlayers,
+        patternrecords,
         randomlayers,
         records,
         rectified,
@@ -37,13 +39,16 @@ if TYPE_CHECKING:
         secondmoment,
         sparsematrix,
         spectrum,
+        statement,
         theorems,
+        twonorm,
         twoscale,
         walk,
         worstpair,
     )
 
 __all__ = [
+    "angles",
     "bundle",
     "columns",
     "cone",
@@ -62,6 +67,7 @@ __all__ = [
     "origin",
     "pattern",
     "patternlayers",
+    "patternrecords",
     "randomlayers",
     "records",
     "rectified",
@@ -70,7 +76,9 @@ __all__ = [
     "secondmoment",
     "sparsematrix",
     "spectrum",
+    "statement",
     "theorems",
+    "twonorm",
     "twoscale",
     "walk",
     "worstpair",

@@ -30,10 +30,20 @@ Array = NDArray[np.float64]
 
 
 class Bundle:
-    """The columns of `vectors` (n, k), float64, as `columns = (u, d_1 ... d_k)` (n, k + 1) and `p` (k,).
+    """Vectors as one direction and their differences from it: `columns = (u, d_1 ... d_k)` (n, k + 1) and `p`
+    (k,).
 
-    Set `columns` to their image under a linear map, then call `split`. Raises InputError if the first
-    vector is zero or not finite.
+    Set `columns` to their image under a linear map, then call `split`.
+
+    Parameters
+    ----------
+    vectors
+        (n, k), columns, float64.
+
+    Raises
+    ------
+    InputError
+        if the first vector is zero or not finite.
     """
 
     def __init__(self, vectors: Array) -> None:
@@ -75,7 +85,23 @@ class Bundle:
 
 
 def frame_coordinates(vectors: Array) -> Array:
-    """Coordinates (1 + min(n, k), k) of the columns of `vectors` (n, k) in the frame of the reduction."""
+    """Coordinates of vectors in the frame of the reduction.
+
+    Parameters
+    ----------
+    vectors
+        (n, k), columns.
+
+    Returns
+    -------
+    (1 + min(n, k), k)
+        the sum of each in units of the ones direction, then the rest.
+
+    Raises
+    ------
+    InputError
+        for what is no array (n, k) of finite numbers, n, k >= 1.
+    """
     if vectors.ndim != 2 or 0 in vectors.shape or not np.isfinite(vectors).all():
         raise InputError(f"need an (n, k) array of finite vectors, n, k >= 1, not shape {vectors.shape}")
     vectors = vectors.astype(np.float64, copy=False)
@@ -92,10 +118,30 @@ def _gaussian_triangle(rows: int, columns: int, rng: Any) -> Array:
 
 
 def reduced_layer(layer: RandomLayer, inputs: int, outputs: int, dimension: int, rng: Any) -> Array:
-    """A draw of the reduced matrix of an outputs x inputs layer, acting on `dimension` frame coordinates.
+    """A draw of the reduced matrix of a layer, acting on frame coordinates.
 
-    Shape (1 + min(outputs - 1, dimension), dimension). Exact in law for Gaussian entries of free sums; by
-    the central limit theorem, to leading order in 1/width, for the others.
+    Exact in law for Gaussian entries of free sums; by the central limit theorem, to leading order in 1/width,
+    for the others.
+
+    Parameters
+    ----------
+    layer
+        its two moments.
+    inputs, outputs
+        of the layer itself.
+    dimension
+        of the frame coordinates.
+    rng
+        a `numpy.random.Generator`.
+
+    Returns
+    -------
+    (1 + min(outputs - 1, dimension), dimension)
+        float64.
+
+    References
+    ----------
+    Theorem: mean-field.
     """
     along, along_deviation, deviation = layer.moments(inputs, outputs)
     matrix = np.concatenate(
@@ -111,7 +157,24 @@ def reduced_layer(layer: RandomLayer, inputs: int, outputs: int, dimension: int,
 
 
 def reduced_deficits(layer: RandomLayer, widths: Any, vectors: Array, rng: Any) -> Array:
-    """Deficits (layers + 1, pairs) of the columns of `vectors` (widths[0], k) down a reduced chain."""
+    """Deficits of all pairs of vectors down a reduced chain.
+
+    Parameters
+    ----------
+    layer
+        of the whole chain.
+    widths
+        of the layers, the vectors' first.
+    vectors
+        (widths[0], k), columns.
+    rng
+        a `numpy.random.Generator`.
+
+    Returns
+    -------
+    (layers + 1, pairs)
+        in the order of `numpy.tril_indices(k, -1)`.
+    """
     bundle = Bundle(frame_coordinates(vectors))
     curve = [bundle.deficits()]
     for inputs, outputs in itertools.pairwise(widths):

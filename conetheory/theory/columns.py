@@ -27,10 +27,32 @@ from conetheory.theory.matrices import real
 def mean_squared_sine(singular_values: Any, columns: int, tail: Any = 0.0) -> Any:
     """n/(n-1) (1 - 1/PR): a lower bound of the weighted mean of sin^2 over pairs of columns (see the module).
 
-    singular_values: (..., r), any order, not all zero (else NaN). tail: the sum of the squares of those that
-    were left out, taken as spread evenly over the remaining columns - r directions. No digits cancel for
-    small tails: 1 - 1/PR = (2 S + S^2 - S4) / (1 + S)^2 with S, S4 the sums over k >= 2 of the squares and
-    fourth powers of s_k/s_1. Raises InputError for fewer than two columns. Theorem: column-angles.
+    No digits cancel for small tails: 1 - 1/PR = (2 S + S^2 - S4) / (1 + S)^2 with S, S4 the sums over k >= 2
+    of the squares and fourth powers of s_k/s_1.
+
+    Parameters
+    ----------
+    singular_values : (..., r)
+        any order, not all zero (else NaN).
+    columns
+        n.
+    tail
+        the sum of the squares of those that were left out, taken as spread evenly over the remaining n -
+        r directions.
+
+    Returns
+    -------
+    (...)
+        in [0, 1].
+
+    Raises
+    ------
+    InputError
+        for fewer than two columns.
+
+    References
+    ----------
+    Theorem: column-angles.
     """
     if columns < 2:
         raise InputError(f"angles between columns need at least 2 of them, not {columns}")
@@ -50,6 +72,24 @@ def column_deficit_estimate(singular_values: Any, columns: int, tail: Any = 0.0)
     """`1 - sqrt(1 - mean sin^2)`: the deficit `1 - |cos|` of two typical columns, from the spectrum.
 
     The root mean square cosine of columns of equal length, exactly; an estimate of the median otherwise.
+
+    Parameters
+    ----------
+    singular_values : (..., r)
+        any order.
+    columns
+        how many there are.
+    tail
+        as in `mean_squared_sine`.
+
+    Returns
+    -------
+    (...)
+        deficits.
+
+    References
+    ----------
+    Theorem: column-angles.
     """
     xp = array_namespace(singular_values)
     sine = xp.clip(mean_squared_sine(singular_values, columns, tail), 0.0, 1.0)

@@ -19,8 +19,41 @@ from scipy import sparse
 
 from conetheory.errors import InputError
 from conetheory.theory import farthest, sparsematrix
-from conetheory.theory.enclosure import floats, round_down, round_up
+from conetheory.theory.angles import (
+    angle_of_deficit,
+    birkhoff_rate,
+    birkhoff_tau,
+    contracted_diameter_upper,
+    cosine_lower_from_diameter,
+    cosine_lower_from_rates,
+    deficit_of_angle,
+    deficit_of_half_tangent,
+    deficit_upper_from_diameter,
+    deficit_upper_from_rates,
+    diameter_of_rate,
+    half_tangent_of_deficit,
+    product_diameter_upper,
+)
 from conetheory.theory.matrices import matrix
+
+__all__ = [
+    "angle_of_deficit",
+    "birkhoff_rate",
+    "birkhoff_tau",
+    "contracted_diameter_upper",
+    "cosine_lower_from_diameter",
+    "cosine_lower_from_rates",
+    "deficit_of_angle",
+    "deficit_of_half_tangent",
+    "deficit_upper_from_diameter",
+    "deficit_upper_from_rates",
+    "diameter_of_rate",
+    "half_tangent_of_deficit",
+    "hilbert_distance",
+    "pairwise_hilbert_distances",
+    "product_diameter_upper",
+    "projective_diameter",
+]
 
 _CACHED = 1 << 19  # bytes of a temporary that is passed over several times
 _TILE = 1 << 20  # float64 numbers held by one temporary; small enough to stay in the second-level cache
@@ -32,8 +65,24 @@ _TILE = 1 << 20  # float64 numbers held by one temporary; small enough to stay i
 def hilbert_distance(x: Any, y: Any) -> Any:
     """d(x, y) along the last axis: zero for proportional vectors, inf where their zeros differ.
 
-    x, y: (..., n), nonnegative, broadcast. NaN where a vector is zero. Raises InputError for negative
-    entries. Source: Birkhoff 1957; fact F1 (proofs/README.md).
+    Parameters
+    ----------
+    x, y : (..., n)
+        nonnegative, broadcast.
+
+    Returns
+    -------
+    (...)
+        in nats, NaN where a vector is zero.
+
+    Raises
+    ------
+    InputError
+        for negative entries.
+
+    References
+    ----------
+    Birkhoff 1957; fact F1 (proofs/README.md).
     """
     xp = array_namespace(x, y)
     x, y = xp.broadcast_arrays(_nonnegative(xp, x), _nonnegative(xp, y))
@@ -41,7 +90,23 @@ def hilbert_distance(x: Any, y: Any) -> Any:
 
 
 def pairwise_hilbert_distances(x: Any) -> Any:
-    """`hilbert_distance` of the pairs i < j of vectors x (..., k, n): (..., k (k - 1) / 2), by i, then j."""
+    """`hilbert_distance` of all pairs i < j of some vectors.
+
+    Parameters
+    ----------
+    x : (..., k, n)
+        nonnegative.
+
+    Returns
+    -------
+    (..., k (k - 1) / 2)
+        in nats, by i, then by j.
+
+    Raises
+    ------
+    InputError
+        for negative entries or values that aren't finite.
+    """
     xp, x = matrix(x, nonnegative=True)
     logs, positive = _logs(xp, x)
     each = [(logs[..., i, :], positive[..., i, :]) for i in range(x.shape[-2])]
@@ -70,11 +135,28 @@ def _distance(xp: Any, x: tuple[Any, Any], y: tuple[Any, Any]) -> Any:
 def projective_diameter(A: Any) -> Any:
     """Delta(A) = max log(a_ik a_jl / (a_jk a_il)) over rows i, j and columns k, l that are not zero.
 
-    A: (..., m, n), nonnegative. Returns (...): zero for rank one, inf (exactly) where a column mixes zeros
-    and positive entries on the rows that are not zero, NaN for a zero matrix. Taken over pairs of the
-    shorter axis, in O(min(m, n) m n) time and bounded memory; a scipy sparse A is inf without a dense copy
-    unless its live rows and columns have no zero. Raises InputError for negative entries or values that
-    aren't finite. Source: Birkhoff 1957, Hopf 1963; Seneta 1981, p. 108; theorem `birkhoff-hopf`.
+    Taken over pairs of the shorter axis, in O(min(m, n) m n) time and bounded memory; a scipy sparse A is inf
+    without a dense copy unless its live rows and columns have no zero.
+
+    Parameters
+    ----------
+    A : (..., m, n)
+        nonnegative; dense, or scipy sparse.
+
+    Returns
+    -------
+    (...)
+        in nats: zero for rank one, inf (exactly) where a column mixes zeros and positive entries on the
+        rows that are not zero, NaN for a zero matrix.
+
+    Raises
+    ------
+    InputError
+        for negative entries or values that aren't finite.
+
+    References
+    ----------
+    Birkhoff 1957, Hopf 1963; Seneta 1981, p. 108; theorem `birkhoff-hopf`.
     """
     if sparse.issparse(A):
         A = sparsematrix.live_part(A)
@@ -160,144 +242,6 @@ def _spreads(xp: Any, logs: Any) -> Any:
             difference = logs[:, j : j + step, :] - logs[:, i : i + 1, :]
             spread[:, i, j : j + step] = xp.max(difference, axis=-1) - xp.min(difference, axis=-1)
     return spread
-
-
-# ---------------------------------------------------------------- rates
-
-
-def birkhoff_rate(diameter: Any) -> Any:
-    """-log tau = 2 artanh(exp(-Delta / 2)) = -log tanh(Delta / 4): what one application contracts, in nats.
-
-    Zero for an infinite diameter, inf for rank one. Source: theorem `birkhoff-hopf`.
-    """
-    return _minus_log_tanh_half(diameter / 2)
-
-
-def birkhoff_tau(diameter: Any) -> Any:
-    """tau = tanh(Delta / 4), the Birkhoff-Hopf coefficient; exactly 1.0 in float64 for Delta > 77."""
-    xp, diameter = floats(diameter)
-    return xp.tanh(diameter / 4)
-
-
-def diameter_of_rate(rate: Any) -> Any:
-    """Delta = 4 artanh(exp(-rate)) = -2 log tanh(rate / 2), the inverse of `birkhoff_rate`."""
-    return 2 * _minus_log_tanh_half(rate)
-
-
-def product_diameter_upper(rates: Any) -> Any:
-    """Delta(A_1 ... A_L) <= 4 artanh(prod tau) from the rates (..., L) of the factors: added, converted
-    once.
-
-    Never above (prod_{l < L} tau_l) Delta(A_L). Rounded up. Theorem: birkhoff-hopf (d).
-    """
-    return round_up(diameter_of_rate(_total_lower(rates)), 12)
-
-
-def contracted_diameter_upper(diameter: Any, distance: Any) -> Any:
-    """d(A x, A y) <= 4 artanh(tanh(Delta(A) / 4) tanh(d(x, y) / 4)), sharp: Birkhoff-Hopf in its full form.
-
-    diameter: Delta(A); distance: d(x, y), or a bound of it, such as a radius; broadcast, inf where infinite.
-    As Delta(A D B) is a distance of two images of A, it bounds that, for every positive diagonal D, from
-    Delta(A) and Delta(B). Never above tau d(x, y) nor above Delta(A); rounded up.
-    Theorem: birkhoff-hopf (e).
-    """
-    xp, diameter, distance = floats(diameter, distance)
-    diameter, distance = xp.broadcast_arrays(diameter, distance)
-    rates = xp.stack([birkhoff_rate(diameter), birkhoff_rate(distance)], axis=-1)
-    return xp.minimum(product_diameter_upper(rates), xp.minimum(diameter, distance))
-
-
-def _minus_log_tanh_half(x: Any) -> Any:
-    """-log tanh(x / 2) for x in [0, inf], an involution, accurate at both ends."""
-    xp, x = floats(x)
-    if bool(xp.any(x < 0)):
-        raise InputError("a diameter or a rate can't be negative")
-    inside = x > 0
-    safe = xp.where(inside, x, xp.ones_like(x))
-    small = -xp.log(xp.tanh(xp.clip(safe, max=1.0) / 2))
-    large = 2 * xp.atanh(xp.exp(-xp.clip(safe, min=1.0)))
-    return xp.where(inside, xp.where(safe < 1, small, large), x + math.inf)  # NaN stays
-
-
-def _total_lower(rates: Any) -> Any:
-    xp = array_namespace(rates)
-    total = xp.sum(xp.astype(rates, xp.float64), axis=-1)
-    # Rates of diameters above 1400 are subnormal: what they have lost is not relative to them.
-    lower = total * (1 - (rates.shape[-1] + 8) * 2.0**-52) - rates.shape[-1] * 2.0**-1072
-    return xp.where(total > 0, xp.clip(lower, min=0.0), total)
-
-
-# ---------------------------------------------------------------- angles
-
-
-def cosine_lower_from_rates(rates: Any) -> Any:
-    """The half-angle theorem: cos(P x, P y) >= (1 - T^2) / (1 + T^2) = tanh(sum of rates), T = prod tau.
-
-    rates: (..., L), -log tau of the factors of P; x, y any nonnegative vectors that P does not kill.
-    Rounded down. Source: new here, theorem `half-angle`.
-    """
-    xp = array_namespace(rates)
-    return xp.clip(round_down(xp.tanh(_total_lower(rates)), 4), min=0.0)
-
-
-def deficit_upper_from_rates(rates: Any) -> Any:
-    """1 - cos(P x, P y) <= 2 T^2 / (1 + T^2) = 2 / (exp(2 sum of rates) + 1), accurate far below 1e-16."""
-    xp = array_namespace(rates)
-    total = _total_lower(rates)
-    # exp(-2 total) has a relative error of 2 total ulps, from the rounding of its argument.
-    square = xp.exp(-2 * total) * (1 + 2.0**-50 * (1 + xp.clip(total, max=1e6)))
-    return round_up(2 * square / (1 + square), 8)
-
-
-def cosine_lower_from_diameter(diameter: Any) -> Any:
-    """The sech lemma: cos(u, v) >= 1 / cosh(d / 2) for nonnegative u, v at Hilbert distance <= d. Sharp.
-    Rounded down.
-
-    Source: Kantorovich 1948; Watson 1955 (Cassels); theorem `metric-to-cosine`.
-    """
-    xp, d = _checked_diameter(diameter)
-    e = xp.exp(-d / 2)
-    slack = 1 - 2.0**-50 * (1 + xp.clip(d, max=1e6))
-    return xp.clip(round_down(2 * e / (1 + e * e) * slack, 6), min=0.0)
-
-
-def deficit_upper_from_diameter(diameter: Any) -> Any:
-    """1 - cos(u, v) <= 1 - 1 / cosh(d / 2) = (1 - e)^2 / (1 + e^2), e = exp(-d / 2); no digits lost."""
-    xp, d = _checked_diameter(diameter)
-    e = xp.expm1(-d / 2)
-    return xp.clip(round_up(e * e / (1 + (1 + e) ** 2), 12), max=1.0)
-
-
-def _checked_diameter(diameter: Any) -> tuple[Any, Any]:
-    xp, diameter = floats(diameter)
-    if bool(xp.any(diameter < 0)):
-        raise InputError("a diameter can't be negative")
-    return xp, diameter
-
-
-def angle_of_deficit(deficit: Any) -> Any:
-    """The angle t in [0, pi] with 1 - cos t = deficit: 2 arcsin(sqrt(deficit / 2))."""
-    xp, deficit = floats(deficit)
-    return 2 * xp.asin(xp.sqrt(deficit / 2))
-
-
-def deficit_of_angle(angle: Any) -> Any:
-    """1 - cos(angle) = 2 sin(angle / 2)^2."""
-    xp, angle = floats(angle)
-    return 2 * xp.sin(angle / 2) ** 2
-
-
-def half_tangent_of_deficit(deficit: Any) -> Any:
-    """tan(angle / 2) = sqrt(deficit / (2 - deficit)), the quantity that Birkhoff's coefficient bounds."""
-    xp, deficit = floats(deficit)
-    return xp.sqrt(deficit / (2 - deficit))
-
-
-def deficit_of_half_tangent(tangent: Any) -> Any:
-    """1 - cos(angle) = 2 T^2 / (1 + T^2) for T = tan(angle / 2)."""
-    _, tangent = floats(tangent)
-    square = tangent * tangent
-    return 2 * square / (1 + square)
 
 
 def _nonnegative(xp: Any, A: Any) -> Any:

@@ -36,7 +36,15 @@ BORDERS: dict[str, Literal["wrap", "constant"]] = {
 
 @dataclass(frozen=True)
 class Walk:
-    """Location weights s (starts, *space), up to a factor each, and T (starts, starts, *space)."""
+    """The state of a chain of random convolutions.
+
+    Attributes
+    ----------
+    s
+        location weights (starts, *space), up to a factor each.
+    T
+        (starts, starts, *space): `<r_x, r_y> / (n s_x s_y) - 1` over the n channels.
+    """
 
     s: Any
     T: Any
@@ -57,7 +65,12 @@ class Walk:
 
 
 def white_walk(starts: Any) -> Walk:
-    """The state of given starts (starts, channels, *space): their channel means and T."""
+    """The state of given starts (starts, channels, *space): their channel means and T.
+
+    References
+    ----------
+    Theorem: conv-two-scales.
+    """
     r = np.asarray(starts, np.float64)
     s = r.mean(1)
     second = np.einsum("xc...,yc...->xy...", r, r) / r.shape[1]
@@ -65,7 +78,29 @@ def white_walk(starts: Any) -> Walk:
 
 
 def neighbours(values: Any, dimensions: int, reach: int, border: Border = "periodic") -> list[Any]:
-    """`values(..., p + delta)` for the `(2 reach + 1)^d` taps delta, as views; space is the last d axes."""
+    """`values(..., p + delta)` for the `(2 reach + 1)^d` taps delta.
+
+    Parameters
+    ----------
+    values : (..., *space)
+        space is the last d axes.
+    dimensions
+        d.
+    reach
+        of a kernel to each side.
+    border
+        `periodic` or `zero`.
+
+    Returns
+    -------
+    list
+        of as many arrays (..., *space), views.
+
+    Raises
+    ------
+    InputError
+        for an unknown border.
+    """
     if border not in BORDERS:
         raise InputError(f"a border is one of {', '.join(BORDERS)}, not {border!r}")
     lead = values.ndim - dimensions
@@ -77,7 +112,24 @@ def neighbours(values: Any, dimensions: int, reach: int, border: Border = "perio
 
 
 def tap_sums(values: Any, dimensions: int, reach: int, border: Border = "periodic") -> Any:
-    """`sum_delta values(..., p + delta)`: the sum of `neighbours`, an axis at a time."""
+    """`sum_delta values(..., p + delta)`: the sum of `neighbours`, an axis at a time.
+
+    Parameters
+    ----------
+    values : (..., *space)
+        space is the last d axes.
+    dimensions
+        d.
+    reach
+        of a kernel to each side.
+    border
+        `periodic` or `zero`.
+
+    Returns
+    -------
+    (..., *space)
+        sums.
+    """
     for axis in range(-dimensions, 0):
         values = np.moveaxis(
             reduce(np.add, neighbours(np.moveaxis(values, axis, -1), 1, reach, border)), -1, axis
@@ -86,7 +138,22 @@ def tap_sums(values: Any, dimensions: int, reach: int, border: Border = "periodi
 
 
 def between_zeros(values: Any, dimensions: int, stride: int) -> Any:
-    """The places of a layer with a stride on the finer grid below it: every stride-th, zeros between."""
+    """The places of a layer with a stride on the finer grid below it: every stride-th, zeros between.
+
+    Parameters
+    ----------
+    values : (..., *space)
+        space is the last d axes.
+    dimensions
+        d.
+    stride
+        of the layer.
+
+    Returns
+    -------
+    (..., *space below)
+        each side `stride` times as long.
+    """
     lead = values.ndim - dimensions
     fine = np.zeros((*values.shape[:lead], *(side * stride for side in values.shape[lead:])), values.dtype)
     fine[(..., *[slice(None, None, stride)] * dimensions)] = values
@@ -98,7 +165,34 @@ def walk_layer(
 ) -> Walk:
     """The state below one layer of n channels and `(2 reach + 1)^d` taps; a stride s makes the side s times.
 
-    Raises InputError where taps don't reach every place below the stride, and for what is no layer.
+    Parameters
+    ----------
+    walk
+        the state above.
+    channels
+        n.
+    kappa
+        the weights' variance over their squared mean.
+    reach
+        of the kernel to each side.
+    stride
+        s.
+    border
+        `periodic` or `zero`.
+
+    Returns
+    -------
+    Walk
+        the state below.
+
+    Raises
+    ------
+    InputError
+        where taps don't reach every place below the stride, and for what is no layer.
+
+    References
+    ----------
+    Theorem: conv-two-scales.
     """
     if channels < 1 or not kappa >= 0 or reach < 0:
         raise InputError(f"a layer has channels, kappa >= 0 and a reach, not {channels}, {kappa}, {reach}")
@@ -117,21 +211,73 @@ def walk_layer(
 def walk_layers(
     walk: Walk, layers: int, channels: int, kappa: float, reach: int = 1, border: Border = "periodic"
 ) -> Iterator[Walk]:
-    """The state after each of so many layers of stride 1, all alike (`walk_layer`)."""
+    """The state after each of so many layers of stride 1, all alike.
+
+    Parameters
+    ----------
+    walk
+        the state above.
+    layers
+        how many.
+    channels, kappa, reach, border
+        as in `walk_layer`.
+
+    Yields
+    ------
+    Walk
+        the state below each.
+
+    References
+    ----------
+    theorems `conv-two-scales` and `power-law`.
+    """
     for _ in range(layers):
         walk = walk_layer(walk, channels, kappa, reach, border=border)
         yield walk
 
 
 def deficit_exponent(dimensions: int, zero_mean: bool) -> float:
-    """The power of the depth that deficits fall by within a resolution (theorem power-law)."""
+    """The power of the depth that deficits fall by within a resolution.
+
+    Parameters
+    ----------
+    dimensions
+        of the grid.
+    zero_mean
+        whether the starts' entries have mean zero.
+
+    Returns
+    -------
+    float
+        negative.
+
+    References
+    ----------
+    Theorem: power-law.
+    """
     return -1.0 if zero_mean else -(1 + dimensions / 2)
 
 
 def slowest_rate(side: int, reach: int = 1) -> float:
     """The factor of the deficit per layer far beyond side^2 layers: `w(2 pi / side)^2` for equal taps.
 
-    `w(x) = (1 + 2 sum_(j <= reach) cos(j x)) / (2 reach + 1)`, on a periodic grid (theorem power-law).
+    `w(x) = (1 + 2 sum_(j <= reach) cos(j x)) / (2 reach + 1)`, on a periodic grid.
+
+    Parameters
+    ----------
+    side
+        of the grid.
+    reach
+        of the kernel to each side.
+
+    Returns
+    -------
+    float
+        below one.
+
+    References
+    ----------
+    Theorem: power-law.
     """
     steps = 2 * np.pi / side * np.arange(-reach, reach + 1)
     return float(np.cos(steps).mean() ** 2)

@@ -51,9 +51,6 @@ _CACHE = 1 << 16  # as much of it as a second-level cache keeps
 def pairwise_deficits(x: Any) -> Any:
     """1 - |cos(x_i, x_j)| for all i < j, with relative accuracy far below the spacing of floats at one.
 
-    x: (..., vectors, channels). Returns (..., vectors * (vectors - 1) // 2) in float64, pairs in the order
-    (0, 1), (0, 2), ..., (1, 2), ...; NaN where a vector of the pair is zero.
-
     With one reference vector e per leading index, x_i = b_i e + f_i and f_i orthogonal to e, one Gram
     matrix F = <f_i, f_j> gives every pair by Lagrange's identity,
 
@@ -64,7 +61,21 @@ def pairwise_deficits(x: Any) -> Any:
     of 1e-30 keep ten digits. Pairs much closer to each other than to e are computed again with one of the
     two as the reference.
 
-    Raises InputError for fewer than two axes or values that are not finite.
+    Parameters
+    ----------
+    x : (..., vectors, channels)
+        any numbers.
+
+    Returns
+    -------
+    (..., vectors * (vectors - 1) // 2)
+        float64, pairs in the order (0, 1), (0, 2), ..., (1, 2), ...; NaN where a vector of the pair is
+        zero.
+
+    Raises
+    ------
+    InputError
+        for fewer than two axes or values that are not finite.
     """
     xp = array_namespace(x)
     if x.ndim < 2:
@@ -114,9 +125,21 @@ def _pairwise(xp: Any, x: Any, first: Any, second: Any) -> Any:
 
 
 def deficit(x: Any, y: Any) -> Any:
-    """1 - |cos(x, y)| along the last axis, in float64, with the accuracy of `pairwise_deficits`.
+    """1 - |cos(x, y)| along the last axis, with the accuracy of `pairwise_deficits`.
 
-    x, y: (..., channels), broadcast against each other. NaN where one of them is zero.
+    Parameters
+    ----------
+    x, y : (..., channels)
+        broadcast against each other.
+
+    Returns
+    -------
+    (...)
+        float64; NaN where one of them is zero.
+
+    References
+    ----------
+    elementary, by Lagrange's identity.
     """
     xp = array_namespace(x, y)
     x, _ = _scaled(xp, xp.astype(x, xp.float64))
@@ -208,8 +231,28 @@ def _recompute(xp: Any, deficit: Any, lost: Any, x: Any, first: Any, second: Any
 def deficit_tail_bound(S: Any, angle: Any) -> Any:
     """P(angle > t) <= erf(sqrt(S / 2) / tan(t / 2)) for v, w independent N(0, I), whatever the spectrum.
 
-    S = `stable_rank_excess` >= 0 and 0 < angle <= pi / 2, broadcast. Returns an upper bound, rounded up, not
-    above one. Attained to leading order by long flat tails. Theorem: gaussian-law.
+    Attained to leading order by long flat tails.
+
+    Parameters
+    ----------
+    S
+        `stable_rank_excess` >= 0.
+    angle
+        0 < angle <= pi / 2; both broadcast.
+
+    Returns
+    -------
+    float64
+        an upper bound, rounded up, not above one.
+
+    Raises
+    ------
+    InputError
+        for S and angles out of range.
+
+    References
+    ----------
+    Theorem: gaussian-law.
     """
     xp, S, angle = floats(S, angle)
     if bool(xp.any(~(S >= 0))) or bool(xp.any(~((angle > 0) & (angle <= math.pi / 2 + 1e-15)))):
@@ -223,7 +266,27 @@ def deficit_upper(S: Any, failure: Any) -> Any:
 
     The inverse of `deficit_tail_bound`: with e = erfinv(failure), T = sqrt(S / 2) / e and the deficit is
     2 T^2 / (1 + T^2) = 2 S / (S + 2 e^2), at most one. At failure 1/2 it bounds the median: T^2 = 2.198 S.
-    S >= 0, inf allowed, and 0 < failure < 1, broadcast; rounded up. Theorem: local-csc-certificate.
+
+    Parameters
+    ----------
+    S
+        `stable_rank_excess` >= 0, inf allowed.
+    failure
+        0 < failure < 1; both broadcast.
+
+    Returns
+    -------
+    float64
+        rounded up.
+
+    Raises
+    ------
+    InputError
+        for S and failures out of range.
+
+    References
+    ----------
+    Theorem: local-csc-certificate.
     """
     xp, S, failure = floats(S, failure)
     if bool(xp.any(~(S >= 0))) or bool(xp.any(~((failure > 0) & (failure < 1)))):
@@ -239,8 +302,26 @@ def deficit_upper(S: Any, failure: Any) -> Any:
 def deficit_mean_upper(S: Any) -> Any:
     """E[1 - |cos(P v, P w)|] <= 1 - erfcx(sqrt(S / 2))^2 <= 2 sqrt(2 S / pi), whatever the spectrum.
 
-    erfcx(x) = exp(x^2) erfc(x). S = `stable_rank_excess` >= 0, inf allowed. Rounded up. The first form is
-    attained by long flat tails; for small S its digits cancel, and the second, 1.596 sqrt(S), is given.
+    erfcx(x) = exp(x^2) erfc(x). The first form is attained by long flat tails; for small S its digits cancel,
+    and the second, 1.596 sqrt(S), is given.
+
+    Parameters
+    ----------
+    S
+        `stable_rank_excess` >= 0, inf allowed.
+
+    Returns
+    -------
+    float64
+        of the shape of S, rounded up.
+
+    Raises
+    ------
+    InputError
+        for a negative S.
+
+    References
+    ----------
     Theorem: gaussian-law.
     """
     xp, S = floats(S)
@@ -258,12 +339,31 @@ def _special(xp: Any, name: str, x: Any) -> Any:
 
 
 def random_baseline_deficit(channels: int, q: float | None = 0.5) -> float:
-    """The q-quantile of 1 - |cos| of two independent Gaussian vectors in R^channels; the mean where q is
-    None.
+    """The q-quantile of 1 - |cos| of two independent Gaussian vectors in R^channels.
 
     sin^2 has the law Beta((channels - 1) / 2, 1 / 2); deficit = sin^2 / (1 + |cos|).
-    E|cos| = Gamma(c / 2) / (sqrt(pi) Gamma((c + 1) / 2)). Zero for one channel. Source: classical
-    (Muirhead 1982, 1.5).
+    E|cos| = Gamma(c / 2) / (sqrt(pi) Gamma((c + 1) / 2)).
+
+    Parameters
+    ----------
+    channels
+        c, at least one.
+    q
+        0 < q < 1; None: the mean.
+
+    Returns
+    -------
+    float
+        zero for one channel.
+
+    Raises
+    ------
+    InputError
+        for no channel and q out of range.
+
+    References
+    ----------
+    classical (Muirhead 1982, 1.5).
     """
     if channels < 1:
         raise InputError(f"random_baseline_deficit needs at least one channel, not {channels}")

@@ -25,12 +25,38 @@ UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "bf
 
 
 def round_up(x: Any, ulps: int = 1) -> Any:
-    """The float64 that lies `ulps` steps above x (a number or an array); infinities and NaN stay."""
+    """The float64 that lies some steps above.
+
+    Parameters
+    ----------
+    x
+        a number or an array; infinities and NaN stay.
+    ulps
+        steps.
+
+    Returns
+    -------
+    float64
+        of the same shape.
+    """
     return _step(x, ulps, math.inf)
 
 
 def round_down(x: Any, ulps: int = 1) -> Any:
-    """The float64 that lies `ulps` steps below x (a number or an array); infinities and NaN stay."""
+    """The float64 that lies some steps below.
+
+    Parameters
+    ----------
+    x
+        a number or an array; infinities and NaN stay.
+    ulps
+        steps.
+
+    Returns
+    -------
+    float64
+        of the same shape.
+    """
     return _step(x, ulps, -math.inf)
 
 
@@ -48,10 +74,29 @@ def _step(x: Any, ulps: int, goal: float) -> Any:
 
 
 def gamma(k: int, unit_roundoff: float = 2.0**-53) -> float:
-    """gamma_k = k u / (1 - k u), rounded up: a product of k factors (1 + d)^(+-1), |d| <= u, is within 1
-    +- gamma_k.
+    """gamma_k = k u / (1 - k u), rounded up: a product of k factors (1 + d)^(+-1), |d| <= u, is within 1 +-
+    gamma_k.
 
-    Raises InputError if k is negative or k u >= 1. Source: Higham 2002, Lemma 3.1.
+    Parameters
+    ----------
+    k
+        factors.
+    unit_roundoff
+        u.
+
+    Returns
+    -------
+    float
+        gamma_k.
+
+    Raises
+    ------
+    InputError
+        if k is negative or k u >= 1.
+
+    References
+    ----------
+    Higham 2002, Lemma 3.1.
     """
     ku = Fraction(float(unit_roundoff)) * k
     if k < 0 or ku >= 1:
@@ -62,9 +107,24 @@ def gamma(k: int, unit_roundoff: float = 2.0**-53) -> float:
 def subtraction_free_factor(fans: Iterable[tuple[int, int]], unit_roundoff: float = 2.0**-53) -> float:
     """g = gamma_K, K = sum over layers of (fan_in + fan_out + 3), with |fl(P) - P| <= g P for a z+ chain.
 
-    fans: (fan_in, fan_out) of each layer: the numbers of terms in its denominators and in its transposed
-    product. Hypotheses: nothing is subtracted (no Winograd, no FFT), nothing underflows. Source: fact F3
-    (proofs/README.md).
+    Hypotheses: nothing is subtracted (no Winograd, no FFT), nothing underflows.
+
+    Parameters
+    ----------
+    fans
+        (fan_in, fan_out) of each layer: the numbers of terms in its denominators and in its transposed
+        product.
+    unit_roundoff
+        u.
+
+    Returns
+    -------
+    float
+        g.
+
+    References
+    ----------
+    fact F3 (proofs/README.md).
     """
     return gamma(sum(i + o + 3 for i, o in fans), unit_roundoff)
 
@@ -72,10 +132,26 @@ def subtraction_free_factor(fans: Iterable[tuple[int, int]], unit_roundoff: floa
 def diameter_upper(diameter: Any, g: float, largest_log: Any) -> Any:
     """An upper bound of Delta(P) from the computed diameter of fl(P), |fl(P) - P| <= g P.
 
-    largest_log: the largest |log| of a positive entry of fl(P) (the logarithms are rounded relative to it).
     Delta(P) <= Delta_fl + 2 log((1 + g) / (1 - g)) + 32 u largest_log: each cross ratio has four entries,
-    four logarithms of at most two ulps, and three subtractions. Source: fact F4 (proofs/README.md),
-    with the constant made explicit.
+    four logarithms of at most two ulps, and three subtractions.
+
+    Parameters
+    ----------
+    diameter
+        of fl(P), a number or an array.
+    g
+        the relative error of its entries.
+    largest_log
+        the largest |log| of a positive entry of fl(P) (the logarithms are rounded relative to it).
+
+    Returns
+    -------
+    float64
+        of the shape of `diameter`, in nats.
+
+    References
+    ----------
+    fact F4 (proofs/README.md), with the constant made explicit.
     """
     _check_factor(g)
     entries = round_up(2 * math.log1p(2 * g / (1 - g)), 8) if g else 0.0
@@ -95,8 +171,25 @@ def deficit_inflated_upper(deficit: Any, g: float, terms: int = 0) -> Any:
 
     A column that is off by a relative g in every entry turns by at most arcsin g (the sech lemma with
     d = 2 artanh g), so sin(angle / 2) <= sqrt(deficit / 2) + g and deficit <= 2 (sqrt(deficit / 2) + g)^2.
-    terms: the number of entries, if the given deficit is half the squared chord of unit vectors computed in
-    float64 with relative error gamma_terms + 4 in each; zero, if it is exact. Source: new here.
+
+    Parameters
+    ----------
+    deficit
+        of the computed columns, a number or an array.
+    g
+        the relative error of their entries.
+    terms
+        the number of entries, if the given deficit is half the squared chord of unit vectors computed in
+        float64 with relative error gamma_terms + 4 in each; zero, if it is exact.
+
+    Returns
+    -------
+    float64
+        of the shape of `deficit`.
+
+    References
+    ----------
+    new here.
     """
     _check_factor(g)
     own = gamma(2 * terms + 16)
@@ -105,11 +198,28 @@ def deficit_inflated_upper(deficit: Any, g: float, terms: int = 0) -> Any:
 
 
 def cosine_inflated_lower(cosine: Any, g: float, terms: int) -> Any:
-    """A lower bound of the cosine of two nonnegative columns of P from fl(P)'s, computed as dot / norms in
-    float64.
+    """A lower bound of the cosine of two nonnegative columns of P from fl(P)'s.
 
     Every product and sum is of nonnegative numbers: cos(P) >= cos_fl ((1 - g) / (1 + g))^2 (1 - gamma_{2
-    terms + 8}). Source: fact F4 (proofs/README.md).
+    terms + 8}).
+
+    Parameters
+    ----------
+    cosine
+        computed as dot / norms in float64, a number or an array.
+    g
+        the relative error of fl(P)'s entries.
+    terms
+        the number of entries.
+
+    Returns
+    -------
+    float64
+        of the shape of `cosine`.
+
+    References
+    ----------
+    fact F4 (proofs/README.md).
     """
     _check_factor(g)
     ratio = round_down((1 - g) / (1 + g), 4) ** 2
@@ -117,24 +227,57 @@ def cosine_inflated_lower(cosine: Any, g: float, terms: int) -> Any:
 
 
 def tau_1_upper(tau: Any, g: float, rows: int, largest_sum: float = 1.0) -> Any:
-    """An upper bound of tau_1(P) from tau_1 of fl(P), |fl(P) - P| <= g |P| and |P| of column sums <=
-    largest_sum.
+    """An upper bound of tau_1(P) from tau_1 of fl(P), |fl(P) - P| <= g |P|.
 
     Half the l1 distance of two columns moves by at most g largest_sum; its sum of `rows` terms is off by a
-    relative gamma_{rows + 1}. Source: fact F4 (proofs/README.md).
+    relative gamma_{rows + 1}.
+
+    Parameters
+    ----------
+    tau
+        of fl(P), a number or an array.
+    g
+        the relative error of its entries.
+    rows
+        of P.
+    largest_sum
+        what no column sum of |P| exceeds.
+
+    Returns
+    -------
+    float64
+        of the shape of `tau`.
+
+    References
+    ----------
+    fact F4 (proofs/README.md).
     """
     _check_factor(g)
     return round_up(tau * (1 + gamma(rows + 2)) + round_up(g * largest_sum), 3)
 
 
 def stable_rank_excess_upper(P: Any, g: float) -> Any:
-    """An upper bound of S(P) = sum_{i >= 2} (s_i / s_1)^2 from fl(P) (..., m, n), |fl(P) - P| <= g |P|.
+    """An upper bound of S(P) = sum_{i >= 2} (s_i / s_1)^2 from fl(P), |fl(P) - P| <= g |P|.
 
     For any vectors a, b: sqrt(S) s_1 is the Frobenius distance to the rank-one matrices, at most |P - a
     b^T|_F, and s_1 >= |P^T a| / |a|. Both are evaluated with their rounding errors at an approximate leading
-    singular pair: the bound holds for any vectors, so the eigenvalue solver need not be trusted. inf where
-    nothing can be said.
-    Source: new here.
+    singular pair: the bound holds for any vectors, so the eigenvalue solver need not be trusted.
+
+    Parameters
+    ----------
+    P : (..., m, n)
+        fl(P).
+    g
+        the relative error of its entries.
+
+    Returns
+    -------
+    (...)
+        inf where nothing can be said.
+
+    References
+    ----------
+    new here.
     """
     _check_factor(g)
     xp, P = matrix(P)

@@ -18,16 +18,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
 from scipy import sparse
 from scipy.spatial.distance import cdist
 
 from conetheory.errors import InputError
 from conetheory.theory import sparsematrix
+from conetheory.theory._columnsums import (
+    as_rows,
+    block_of,
+    live_columns,
+    mass_of,
+    not_stochastic,
+    not_sum_preserving,
+    product_of,
+    product_of_masses,
+    stand_in,
+)
 from conetheory.theory.enclosure import floats, gamma, round_up
 from conetheory.theory.matrices import matrix as as_matrix
-from conetheory.theory.matrices import real
 from conetheory.theory.records import NotApplicable
+from conetheory.theory.twonorm import chi_square_contraction as chi_square_contraction
+from conetheory.theory.twonorm import tau_2 as tau_2
 
 _TILE = 1 << 17  # float64 numbers held by one temporary: one megabyte, which a second-level cache keeps
 
@@ -39,14 +50,26 @@ def tau_1(A: Any) -> Any:
     """tau_1(A) = 1/2 max_{j, k} |A e_j - A e_k|_1, the Dobrushin coefficient; signed matrices too.
 
     It is exactly the largest |A x|_1 / |x|_1 over x of sum zero, because the extreme points of that set's
-    unit ball are (e_j - e_k) / 2. A: (..., m, n); returns (...); zero with one live column, NaN with none.
-    O(m n^2), tiled; for a scipy sparse A at most O(n nnz), and O(nnz) where two columns of the largest sums
-    have disjoint supports. Source: Dobrushin 1956; Seneta 1981; for signed matrices new here,
-    theorem `tau1`.
+    unit ball are (e_j - e_k) / 2. O(m n^2), tiled; for a scipy sparse A at most O(n nnz), and O(nnz) where
+    two columns of the largest sums have disjoint supports.
+
+    Parameters
+    ----------
+    A : (..., m, n)
+        dense, or scipy sparse.
+
+    Returns
+    -------
+    (...)
+        zero with one live column, NaN with none.
+
+    References
+    ----------
+    Dobrushin 1956; Seneta 1981; for signed matrices new here, theorem `tau1`.
     """
     if sparse.issparse(A):
         return sparsematrix.farthest(sparsematrix.finite_columns(A)[0])
-    xp, vectors = _columns(A)
+    xp, vectors = as_rows(A)
     return _farthest(xp, vectors, None)
 
 
@@ -54,8 +77,30 @@ def tau_1_weighted(A: Any, row_weights: Any, column_weights: Any) -> Any:
     """max_{j, k} |A (e_j - e_k)|_{row} / (d_j + d_k), the coefficient for weighted norms |x|_d = sum d_i
     |x_i|.
 
-    A: (..., m, n), or scipy sparse; row_weights: (..., m) and column_weights: (..., n), positive. Exact, as
-    `tau_1`, which it is for weights of one. Source: new here, theorem `tau1`.
+    Exact, as `tau_1`, which it is for weights of one.
+
+    Parameters
+    ----------
+    A : (..., m, n)
+        dense, or scipy sparse.
+    row_weights : (..., m)
+        positive.
+    column_weights : (..., n)
+        positive.
+
+    Returns
+    -------
+    (...)
+        zero with one live column, NaN with none.
+
+    Raises
+    ------
+    InputError
+        for weights of another length, or not positive.
+
+    References
+    ----------
+    new here, theorem `tau1`.
     """
     xp, rows, columns = floats(row_weights, column_weights)
     if bool(xp.any(~(rows > 0))) or bool(xp.any(~(columns > 0))):
@@ -70,9 +115,9 @@ def tau_1_weighted(A: Any, row_weights: Any, column_weights: Any) -> Any:
     if 0 in A.shape[-2:]:
         return tau_1(A)
     # A dead column becomes a copy of a live one, and so does its weight.
-    live = _live(xp, xp.astype(A, xp.float64))
-    columns = xp.take_along_axis(xp.broadcast_to(columns, live.shape), _stand_in(xp, live), axis=-1)
-    xp, vectors = _columns(xp.astype(A, xp.float64) * rows[..., :, None])
+    live = live_columns(xp, xp.astype(A, xp.float64))
+    columns = xp.take_along_axis(xp.broadcast_to(columns, live.shape), stand_in(xp, live), axis=-1)
+    xp, vectors = as_rows(xp.astype(A, xp.float64) * rows[..., :, None])
     return _farthest(xp, vectors, columns)
 
 
@@ -110,29 +155,58 @@ def _city_block(xp: Any, a: Any, b: Any) -> Any:
 
 
 def doeblin_upper(A: Any) -> Any:
-    """tau_1(A) <= 1 - sum_i min_j a_ij, the Doeblin bound, O(m n). Rounded up.
+    """tau_1(A) <= 1 - sum_i min_j a_ij, the Doeblin bound, O(m n).
 
-    A: (..., m, n), or scipy sparse, nonnegative, columns of sum one or zero (NotApplicable otherwise).
-    Source: Doeblin 1937; theorem `tau1`.
+    Parameters
+    ----------
+    A : (..., m, n)
+        dense, or scipy sparse, nonnegative, columns of sum one or zero.
+
+    Returns
+    -------
+    (...) or NotApplicable
+        rounded up; the second where the columns have other sums.
+
+    References
+    ----------
+    Doeblin 1937; theorem `tau1`.
     """
     if sparse.issparse(A):
         xp, (A, _) = np, sparsematrix.finite_columns(A)
         entries, sums, common = A.data, A.sum(axis=0), np.asarray(A.min(axis=1).sum())
     else:
-        xp, entries = _columns(A)
+        xp, entries = as_rows(A)
         sums, common = xp.sum(entries, axis=-1), xp.sum(xp.min(entries, axis=-2), axis=-1)
-    refused = _not_stochastic(xp, entries, sums, A.shape[-2])
+    refused = not_stochastic(xp, entries, sums, A.shape[-2])
     if refused is not None:
         return refused
-    # Column sums may be off by as much as `_sums_differ` lets pass.
+    # Column sums may be off by as much as `sums_differ` lets pass.
     return xp.clip(round_up(1 - common + (A.shape[-2] + 18) * 2.0**-50), max=1.0)
 
 
 def tau_1_signed_upper(alpha: float) -> float:
     """tau_1(alpha Z+ - beta Z-) <= alpha tau_1(Z+) + beta tau_1(Z-) <= 2 alpha - 1, beta = alpha - 1 >= 0.
 
-    An equality iff for two columns j, k the supports of Z+_j + Z-_k and of Z+_k + Z-_j are disjoint, as
-    those of two units without a common input are: above alpha = 1 one convolution certifies nothing.
+    An equality iff for two columns j, k the supports of Z+_j + Z-_k and of Z+_k + Z-_j are disjoint, as those
+    of two units without a common input are: above alpha = 1 one convolution certifies nothing.
+
+    Parameters
+    ----------
+    alpha
+        at least one.
+
+    Returns
+    -------
+    float
+        2 alpha - 1.
+
+    Raises
+    ------
+    InputError
+        for alpha < 1.
+
+    References
+    ----------
     Theorem `tau1`.
     """
     if alpha < 1:
@@ -140,93 +214,78 @@ def tau_1_signed_upper(alpha: float) -> float:
     return 2 * alpha - 1
 
 
-def tau_2(A: Any) -> Any:
-    """tau_2(A) = |A (I - 1 1^T / n)|_2 on the n live columns: sigma_2(A) <= tau_2(A) <= sigma_1(A).
-
-    A: (..., m, n), signed or not; returns (...), NaN with no live column. Source: Ipsen and Selee 2011.
-    """
-    xp, A = as_matrix(A)
-    live = xp.astype(_live(xp, A), xp.float64)[..., None]
-    count = xp.sum(live, axis=(-2, -1))
-    vectors = xp.matrix_transpose(A)
-    mean = xp.sum(vectors, axis=-2, keepdims=True) / xp.clip(count, min=1.0)[..., None, None]
-    found = _norm_2(xp, (vectors - mean) * live)
-    return xp.where(count > 0, found, xp.full_like(found, math.nan))
-
-
-def chi_square_contraction(A: Any, w: Any) -> Any:
-    """sigma_2 of D(A w)^{-1/2} A D(w)^{1/2}: what A contracts the chi distance sqrt(sum (x_i - w_i)^2 /
-    w_i) by.
-
-    A: (..., m, n), nonnegative with columns of sum one or zero (NotApplicable otherwise); w: (..., n),
-    nonnegative; NaN where it is zero on all live columns. Its sigma_1 is one, with vectors sqrt(w) and
-    sqrt(A w), and is taken out exactly. sigma_2^2 <= tau_1 and sigma_2 <= tau. Source: Cohen et al.
-    1993; fact F6 (proofs/README.md).
-    """
-    xp, vectors = _columns(A)
-    refused = _not_stochastic(xp, vectors, xp.sum(vectors, axis=-1), A.shape[-2])
-    if refused is not None:
-        return refused
-    (_, A), w = as_matrix(A), xp.astype(w, xp.float64)
-    if w.shape[-1] != A.shape[-1] or not bool(xp.all((w >= 0) & xp.isfinite(w))):
-        raise InputError("the reference w must be finite and nonnegative, with one entry a column")
-    w = w * xp.astype(_live(xp, A), xp.float64)
-    image = xp.matmul(A, w[..., None])[..., 0]
-    root, image_root = xp.sqrt(w), xp.sqrt(image)
-    inverse = 1 / xp.where(image_root > 0, image_root, xp.ones_like(image_root))
-    B = inverse[..., :, None] * A * root[..., None, :]
-    total = xp.sum(w, axis=-1)
-    along = (
-        image_root[..., :, None]
-        * root[..., None, :]
-        / xp.where(total > 0, total, 1 + 0 * total)[..., None, None]
-    )
-    found = _norm_2(xp, B - along)
-    return xp.where(total > 0, found, xp.full_like(found, math.nan))
-
-
 # ---------------------------------------------------------------- chains
 
 
 def block_products(matrices: Sequence[Any], ends: Sequence[int]) -> list[Any]:
-    """The products M_1...M_{k_1}, M_{k_1 + 1}...M_{k_2}, ... for ends = (k_1, ..., k_s = L)."""
+    """The products M_1...M_{k_1}, M_{k_1 + 1}...M_{k_2}, ... of the blocks of a chain.
+
+    Parameters
+    ----------
+    matrices
+        M_1, ..., M_L.
+    ends
+        (k_1, ..., k_s = L), increasing.
+
+    Returns
+    -------
+    list
+        a matrix for each block.
+
+    Raises
+    ------
+    InputError
+        for other ends, and shapes that can't be multiplied.
+    """
     ends = list(ends)
     if not ends or ends[-1] != len(matrices) or any(b <= a for a, b in zip([0, *ends], ends, strict=False)):
         raise InputError(f"block ends must increase to {len(matrices)}, not {ends}")
-    return [_product(matrices[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
-
-
-def _product(factors: Sequence[Any]) -> Any:
-    _, product, *others = real(*factors)
-    for factor in others:
-        if product.ndim < 2 or factor.ndim < 2 or product.shape[-1] != factor.shape[-2]:
-            raise InputError(f"shapes {tuple(product.shape)} and {tuple(factor.shape)} can't be multiplied")
-        product = product @ factor
-    return product
+    return [product_of(matrices[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def chain_tau_1_upper(matrices: Sequence[Any], ends: Sequence[int] | None = None) -> Any:
-    """tau_1(M_1 ... M_L) <= product of tau_1 of the blocks; every factor alone where `ends` is None.
+    """tau_1(M_1 ... M_L) <= product of tau_1 of the blocks.
 
     Hypotheses (else NotApplicable): the columns of each block have one common sum, as zero-sum vectors don't
     stay so otherwise; a column of zeros, which has another sum, belongs to a unit that the block after it
     does not feed, and is zero by its zeros and not by underflow or cancellation. Two images of equal sum
-    differ by at most 2 times it in l1, per unit of mass. It holds for the given float64 factors: the
-    rounding of the blocks' products and what their column sums differ by (tau(P B) <= tau(P) tau(B) +
-    (tau(P) + |P|_1) defect(B)) are counted. Rounded up; NaN for a zero matrix. Theorems: tau1, scrambling.
+    differ by at most 2 times it in l1, per unit of mass. It holds for the given float64 factors: the rounding
+    of the blocks' products and what their column sums differ by (tau(P B) <= tau(P) tau(B) + (tau(P) + |P|_1)
+    defect(B)) are counted.
+
+    Parameters
+    ----------
+    matrices
+        M_1, ..., M_L, each (..., m_l, n_l).
+    ends
+        of the blocks, as in `block_products` (None: every factor alone).
+
+    Returns
+    -------
+    (...) or NotApplicable
+        rounded up; NaN for a zero matrix.
+
+    Raises
+    ------
+    InputError
+        for other ends, and shapes that can't be multiplied.
+
+    References
+    ----------
+    Theorems: tau1, scrambling.
     """
     matrices = [as_matrix(M)[1] for M in matrices]
     ends = list(range(1, len(matrices) + 1) if ends is None else ends)
     block_products(matrices, ends)  # refuses wrong ends and shapes
     total, mass, dead = 1.0, 1.0, None
     for start, end in zip([0, *ends[:-1]], ends, strict=True):
-        block, dead = _block(matrices[start:end], dead)
-        refused = block if isinstance(block, NotApplicable) else _not_sum_preserving(block)
+        block, dead = block_of(matrices[start:end], dead)
+        refused = block if isinstance(block, NotApplicable) else not_sum_preserving(block)
         if refused is not None:
             return refused
-        own = _product_of_masses(matrices[start:end])
+        own = product_of_masses(matrices[start:end])
         error = own * gamma(sum(M.shape[-2] + M.shape[-1] + 4 for M in matrices[start:end]))
-        xp, vectors = _columns(block)
+        xp, vectors = as_rows(block)
         sums = xp.sum(vectors, axis=-1)
         defect = (xp.max(sums, axis=-1) - xp.min(sums, axis=-1)) / 2 + error
         tau = round_up(tau_1(block) + error)
@@ -236,39 +295,17 @@ def chain_tau_1_upper(matrices: Sequence[Any], ends: Sequence[int] | None = None
     return total
 
 
-def _block(factors: Sequence[Any], dead: Any) -> tuple[Any, Any]:
-    """The product of the factors, and which of its columns hold no path; or why a zero one can't be dropped.
-
-    dead: those of the block to the left, None for the first.
-    """
-    product = _product(factors)
-    xp, paths = array_namespace(product), factors[0] != 0
-    for factor in factors[1:]:
-        paths = xp.astype(paths, xp.float64) @ xp.astype(factor != 0, xp.float64) > 0
-    if dead is not None and bool(xp.any(dead[..., :, None] & paths)):
-        return NotApplicable("a block feeds a unit whose column in the next is zero: its sum is lost"), None
-    dead = ~xp.any(paths, axis=-2)
-    if bool(xp.any(~_live(xp, product) & ~dead)):
-        return NotApplicable("a column of a block underflows or cancels: it is not dead"), None
-    return product, dead
-
-
-def _product_of_masses(matrices: Sequence[Any]) -> Any:
-    product = 1.0
-    for M in matrices:
-        product = product * _mass(M) * (1 + M.shape[-2] * 2.0**-52)
-    return product
-
-
-def _mass(A: Any) -> Any:
-    """|A|_1, the largest column sum of absolute values."""
-    xp = array_namespace(A)
-    return xp.max(xp.sum(xp.abs(A), axis=-2), axis=-1)
-
-
 @dataclass(frozen=True)
 class NormCone:
-    """All x with |x - (1^T x) center|_1 <= radius |1^T x|; center (..., n), radius (...)."""
+    """All x with |x - (1^T x) center|_1 <= radius |1^T x|.
+
+    Attributes
+    ----------
+    center
+        (..., n).
+    radius
+        (...).
+    """
 
     center: Any
     radius: Any
@@ -304,28 +341,48 @@ def _off(xp: Any, center: Any) -> tuple[Any, Any]:
 
 
 def propagated_norm_cone(matrices: Sequence[Any], start: NormCone) -> list[NormCone] | NotApplicable:
-    """The cones that a sum-preserving chain maps `start` into: w' = M w, kappa' = tau_1(M) kappa for each M.
+    """The cones that a sum-preserving chain maps a cone into: w' = M w, kappa' = tau_1(M) kappa for each M.
 
-    matrices: M_1, ..., M_L, (..., m_l, n_l), signed, columns of sum one (NotApplicable otherwise, e.g. where
-    a pool of alpha-beta is empty, or where a column is zero and its unit is fed by M_(l+1), or is one of the
-    start's); start: center of sum one and radius at the entrance of M_L. Returns the cones at the exits of
-    M_L, ..., M_1, in this order, radii rounded up, for every chain with exact sums that the given one is the
-    rounding of. It holds for starts of non-zero sum and says little about single positions. Theorem: tau1.
+    It holds for starts of non-zero sum, for every chain with exact sums that the given one is the rounding
+    of, and says little about single positions.
+
+    Parameters
+    ----------
+    matrices
+        M_1, ..., M_L, (..., m_l, n_l), signed, columns of sum one.
+    start
+        center of sum one and radius at the entrance of M_L.
+
+    Returns
+    -------
+    list of NormCone or NotApplicable
+        the cones at the exits of M_L, ..., M_1, in this order, radii rounded up; the second where columns
+        have other sums, e.g. where a pool of alpha-beta is empty, or where a column is zero and its unit
+        is fed by M_(l+1), or is one of the start's.
+
+    Raises
+    ------
+    InputError
+        for a cone of another length than the matrix that it enters.
+
+    References
+    ----------
+    Theorem: tau1.
     """
     xp, center, radius = floats(start.center, start.radius)
     cones, fed = [], None  # at the start any unit may have mass
     for M in (as_matrix(M)[1] for M in reversed(list(matrices))):
         if M.shape[-1] != center.shape[-1]:
             raise InputError(f"a cone of {center.shape[-1]} units can't enter {M.shape[-1]} columns")
-        lost = ~_live(xp, M) if fed is None else ~_live(xp, M) & fed
+        lost = ~live_columns(xp, M) if fed is None else ~live_columns(xp, M) & fed
         if bool(xp.any(lost)):
             return NotApplicable("the column of a unit that may have mass is zero: its sum is lost")
         fed = xp.any(M != 0, axis=-1)
-        refused = _not_sum_preserving(M, 1.0)
+        refused = not_sum_preserving(M, 1.0)
         if refused is not None:
             return refused
         # Rounding moves the center, and lets its sum and those of M's columns miss one by `off`.
-        (off, size), mass = _off(xp, center), _mass(M)
+        (off, size), mass = _off(xp, center), mass_of(M)
         ulps = (M.shape[-1] + M.shape[-2] + 8) * 2.0**-52
         off = off + ulps * size
         tau = round_up(tau_1(M) + ulps * mass)
@@ -333,59 +390,3 @@ def propagated_norm_cone(matrices: Sequence[Any], start: NormCone) -> list[NormC
         radius = round_up(tau * (radius + off) + (off + ulps * size) * mass, 4)
         cones.append(NormCone(center, radius))
     return cones
-
-
-# ---------------------------------------------------------------- hypotheses
-
-
-def _live(xp: Any, A: Any) -> Any:
-    return xp.any(A != 0, axis=-2)
-
-
-def _stand_in(xp: Any, live: Any) -> Any:
-    """For each column its own number, or that of the first live column if it is dead."""
-    first = xp.argmax(xp.astype(live, xp.int8), axis=-1)[..., None]
-    return xp.where(live, xp.arange(live.shape[-1], device=device(live)), first)
-
-
-def _columns(A: Any) -> tuple[Any, Any]:
-    """The columns as rows, (..., n, m) in float64, dead ones replaced by a live one; NaN if none lives."""
-    xp, A = as_matrix(A)
-    live = _live(xp, A)
-    vectors = xp.matrix_transpose(A)
-    if not bool(xp.all(live)):
-        index = xp.broadcast_to(_stand_in(xp, live)[..., None], vectors.shape)
-        vectors = xp.take_along_axis(vectors, index, axis=-2)
-        none = ~xp.any(live, axis=-1)[..., None, None]
-        vectors = xp.where(none, xp.full_like(vectors, math.nan), vectors)
-    return xp, xp.asarray(vectors, copy=True)
-
-
-def _not_stochastic(xp: Any, entries: Any, sums: Any, rows: int) -> NotApplicable | None:
-    if bool(xp.any(entries < 0)):
-        return NotApplicable("the matrix has negative entries")
-    return _sums_differ(xp, sums, sums, rows, 1.0)
-
-
-def _not_sum_preserving(A: Any, target: float | None = None) -> NotApplicable | None:
-    xp, vectors = _columns(A)
-    sums, sizes = xp.sum(vectors, axis=-1), xp.sum(xp.abs(vectors), axis=-1)
-    return _sums_differ(xp, sums, sizes, A.shape[-2], target)
-
-
-def _sums_differ(xp: Any, sums: Any, sizes: Any, rows: int, target: float | None) -> NotApplicable | None:
-    goal = sums[..., :1] if target is None else target
-    off = xp.abs(sums - goal) / xp.where(sizes > 0, sizes, xp.ones_like(sizes))
-    off = xp.where(
-        xp.isnan(off), xp.zeros_like(off), off
-    )  # a zero matrix of a batch must not hide the others
-    off = float(xp.max(off)) if math.prod(off.shape) else 0.0
-    # Columns that were divided by their computed sums are off by a few ulps for each term.
-    if off > (rows + 16) * 2.0**-50:
-        wanted = "one common sum" if target is None else "sum one"
-        return NotApplicable(f"columns don't have {wanted}: they are off by {off:.1e} of their mass")
-    return None
-
-
-def _norm_2(xp: Any, A: Any) -> Any:
-    return xp.linalg.svdvals(A)[..., 0]

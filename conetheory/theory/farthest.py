@@ -13,12 +13,23 @@ STEPS = 4  # from the farthest to the farthest
 
 
 def outlying(apart: Callable[[int, int], Any], lost: float) -> Any:
-    """The numbers, ascending, of the points of a metric space that may be one of the two farthest apart.
+    """Which points of a metric space may be one of the two that are farthest apart.
 
-    apart: `apart(i, j)` are the distances (n,) of all points to one that lies between the points i and j, to
-    i itself where they are the same; off by at most `lost`. A point x is left out whose distance to such a
-    c and the largest distance to c come to less than that of two known points: d(x, y) is at most
-    `d(x, c) + d(c, y)`.
+    A point x is left out whose distance to some c and the largest distance to c come to less than that of two
+    known points: `d(x, y) <= d(x, c) + d(c, y)`.
+
+    Parameters
+    ----------
+    apart
+        `apart(i, j)` are the distances (n,) of all points to one that lies between the points i and j, to i
+        itself where they are the same.
+    lost
+        what these are off by at most.
+
+    Returns
+    -------
+    (k,)
+        the numbers of the points, ascending.
     """
     one, best, other = 0, -1.0, 0
     for _ in range(STEPS):
@@ -33,10 +44,20 @@ def outlying(apart: Callable[[int, int], Any], lost: float) -> Any:
 
 
 def outlying_in_length(points: Any) -> Any:
-    """The same of points (n, m) in Euclid's metric, `|x - c|^2 = |x|^2 - 2 <x, c> + |c|^2`.
+    """The same in Euclid's metric, `|x - c|^2 = |x|^2 - 2 <x, c> + |c|^2`.
 
     Each of the three is off by gamma_(m+2) |x|^2 at most, and so the distance by the root of their sum. 2^-42
     more are left for points that are differences of unit vectors.
+
+    Parameters
+    ----------
+    points : (n, m)
+        finite, near the origin.
+
+    Returns
+    -------
+    (k,)
+        as `outlying`.
     """
     xp = array_namespace(points)
     squares = xp.sum(points * points, axis=-1)
@@ -50,9 +71,19 @@ def outlying_in_length(points: Any) -> Any:
 
 
 def outlying_in_range(points: Any) -> Any:
-    """The same of points (n, m) by the range of a difference, `max(x - c) - min(x - c)`.
+    """The same by the range of a difference, `max(x - c) - min(x - c)`.
 
     Of logarithms of positive vectors it is Hilbert's metric.
+
+    Parameters
+    ----------
+    points : (n, m)
+        finite.
+
+    Returns
+    -------
+    (k,)
+        as `outlying`.
     """
     xp = array_namespace(points)
 

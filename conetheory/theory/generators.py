@@ -27,11 +27,27 @@ KEEP = 2048  # columns that are compared pair by pair
 def worst_deficit_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> float:
     """An upper bound of 1 - cos(P x, P y) over all x, y >= 0 that P does not kill.
 
-    P: (m, n) numpy array, nonnegative, the computed matrix of an exact one with |fl(P) - P| <= g P. With at
-    most `keep` live columns it is the worst pair, rounded outward; else the larger of the worst pair among
-    the `keep` columns farthest from the mean direction c, and the angle t_1 + t_{keep + 1} of the largest
-    and the first left-out angle to c. NaN for a zero matrix. Source: theorem `generators` and the
-    triangle inequality of angles, fact F2 (proofs/README.md).
+    With at most `keep` live columns it is the worst pair, rounded outward; else the larger of the worst pair
+    among the `keep` columns farthest from the mean direction c, and the angle t_1 + t_{keep + 1} of the
+    largest and the first left-out angle to c.
+
+    Parameters
+    ----------
+    P : (m, n)
+        numpy, nonnegative, the computed matrix of an exact one with |fl(P) - P| <= g P.
+    g
+        the relative error of its entries.
+    keep
+        columns of which all pairs are taken.
+
+    Returns
+    -------
+    float
+        a deficit; NaN for a zero matrix.
+
+    References
+    ----------
+    theorem `generators` and the triangle inequality of angles, fact F2 (proofs/README.md).
     """
     return worst_pair_upper(P, g, keep)[0]
 
@@ -39,7 +55,19 @@ def worst_deficit_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> float:
 def worst_pair_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> tuple[float, int, int]:
     """`worst_deficit_upper`, and two columns that attain the worst pair: of all, or of the farthest `keep`.
 
-    The same column twice where one is live, -1 where none is.
+    Parameters
+    ----------
+    P : (m, n)
+        numpy, nonnegative.
+    g
+        the relative error of its entries.
+    keep
+        columns of which all pairs are taken.
+
+    Returns
+    -------
+    tuple
+        the bound and the two columns: the same one twice where one is live, -1 where none is.
     """
     units = np.flatnonzero((np.asarray(P) > 0).any(axis=0))
     P = _live(P)
@@ -65,11 +93,27 @@ def _worst(P: Any, units: Any, g: float, others: float) -> tuple[float, int, int
 
 
 def diameter_upper(P: Any, g: float = 0.0, keep: int = KEEP) -> float:
-    """An upper bound of the projective diameter of P, (m, n), nonnegative, |fl(P) - P| <= g P.
+    """An upper bound of the projective diameter of P, |fl(P) - P| <= g P.
 
-    As `worst_deficit_upper`, in Hilbert's metric, the center being the geometric mean of the columns. inf
-    where two live columns have different zeros, NaN for a zero matrix. Source: facts F1 and F2
-    (proofs/README.md).
+    As `worst_deficit_upper`, in Hilbert's metric, the center being the geometric mean of the columns.
+
+    Parameters
+    ----------
+    P : (m, n)
+        numpy, nonnegative.
+    g
+        the relative error of its entries.
+    keep
+        columns of which all pairs are taken.
+
+    Returns
+    -------
+    float
+        in nats; inf where two live columns have different zeros, NaN for a zero matrix.
+
+    References
+    ----------
+    facts F1 and F2 (proofs/README.md).
     """
     P = _live(P)
     if P.shape[1] == 0:
@@ -94,11 +138,32 @@ def _diameter(bound: Any) -> float:
 
 
 def radius_upper(P: Any, center: Any, g: float = 0.0) -> float:
-    """An upper bound of the Hilbert distance of the columns of P, (m, n), to the vector `center`, (m,).
+    """An upper bound of the Hilbert distance of the columns of P to a vector.
 
     Every x in the cone of the columns is as close, since the balls of Hilbert's metric are convex cones.
-    |fl(P) - P| <= g P; `center` is taken as it is. inf where a live column has other zeros than `center`,
-    NaN for a zero matrix.
+
+    Parameters
+    ----------
+    P : (m, n)
+        numpy, nonnegative, |fl(P) - P| <= g P.
+    center : (m,)
+        nonnegative, taken as it is.
+    g
+        the relative error of P's entries.
+
+    Returns
+    -------
+    float
+        in nats; inf where a live column has other zeros than `center`, NaN for a zero matrix.
+
+    Raises
+    ------
+    InputError
+        for a center of another length, negative or not finite.
+
+    References
+    ----------
+    fact F1 (proofs/README.md).
     """
     P, center = np.asarray(P), np.asarray(center)
     if P.ndim != 2 or center.shape != P.shape[:1] or np.isnan(P).any():
@@ -118,12 +183,32 @@ def composed_diameter_upper(
 ) -> float:
     """Delta(K) <= Delta([A_q w_q]_q) + 2 max_q rho_q for K = {sum_q A_q x_q : x_q in K_q}.
 
-    rho_q = 4 artanh(tau_q tanh(R_q / 4)) <= tau_q R_q is how far A_q x_q may be from A_q w_q.
+    rho_q = 4 artanh(tau_q tanh(R_q / 4)) <= tau_q R_q is how far A_q x_q may be from A_q w_q. Rounded up.
 
-    directions: (m, locations), the columns A_q w_q with A_q nonnegative, |fl - exact| <= g exact; radii: R_q,
-    at least the Hilbert distance of every x_q in K_q to w_q; contractions: tau_q >= tau(A_q), one where None.
-    inf where a radius is, or where two directions have different zeros. Raises InputError where the numbers
-    of directions, radii and contractions differ. Rounded up. Theorem: cone-composition.
+    Parameters
+    ----------
+    directions : (m, locations)
+        the columns A_q w_q with A_q nonnegative, |fl - exact| <= g exact.
+    radii
+        R_q, at least the Hilbert distance of every x_q in K_q to w_q.
+    contractions
+        tau_q >= tau(A_q), one where None.
+    g
+        the relative error of `directions`.
+
+    Returns
+    -------
+    float
+        in nats; inf where a radius is, or where two directions have different zeros.
+
+    Raises
+    ------
+    InputError
+        where the numbers of directions, radii and contractions differ.
+
+    References
+    ----------
+    Theorem: cone-composition.
     """
     directions = np.asarray(directions)
     if directions.ndim != 2:

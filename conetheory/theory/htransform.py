@@ -27,8 +27,14 @@ _LOG2 = 0.6931471805599453
 class HTransform:
     """Z_1 ... Z_L = S_1 ... S_L D(h), each S_l column-stochastic on its live columns.
 
-    `h` (..., n) in floats: zero or inf where it leaves their range, as products of many layers do; `log_h`
-    its natural logarithm, always finite on live units, -inf on dead ones.
+    Attributes
+    ----------
+    stochastic
+        S_1, ..., S_L.
+    h
+        (..., n), in floats: zero or inf where it leaves their range, as products of many layers do.
+    log_h
+        (..., n), its natural logarithm, always finite on live units, -inf on dead ones.
     """
 
     stochastic: list[Any]
@@ -39,11 +45,29 @@ class HTransform:
 def h_transform(matrices: Sequence[Any]) -> HTransform:
     """The chain Z_1 ... Z_L as S_1 ... S_L D(h), h^T = 1^T Z_1 ... Z_L.
 
-    matrices: Z_1, ..., Z_L, nonnegative, each (..., m_l, n_l) with m_{l+1} = n_l, or all scipy sparse, and so
-    are then the S_l; no other hypothesis: biases, stabilisers and sub-stochastic columns are all right. Units
-    with h = 0 never reach the input: their columns of S are zero, and so are the rows that would feed on
-    them. Entries of S below 1e-308 underflow. Raises InputError for negative or infinite entries and for an
-    empty chain. Theorem: h-transform.
+    Units with h = 0 never reach the input: their columns of S are zero, and so are the rows that would feed
+    on them. Entries of S below 1e-308 underflow.
+
+    Parameters
+    ----------
+    matrices
+        Z_1, ..., Z_L, nonnegative, each (..., m_l, n_l) with m_{l+1} = n_l, or all scipy sparse, and so
+        are then the S_l; no other hypothesis: biases, stabilisers and sub-stochastic columns are all
+        right.
+
+    Returns
+    -------
+    HTransform
+        S_l of the shapes of Z_l, and h.
+
+    Raises
+    ------
+    InputError
+        for negative or infinite entries and for an empty chain.
+
+    References
+    ----------
+    Theorem: h-transform.
     """
     if not matrices:
         raise InputError("the chain has no layers")

@@ -26,7 +26,15 @@ from conetheory.theory.records import NotApplicable
 
 @dataclass(frozen=True)
 class InnerScalings:
-    """Is sup over positive diagonal D of Delta(A D B) finite? If not: the indices that show why."""
+    """Is sup over positive diagonal D of Delta(A D B) finite? If not: the indices that show why.
+
+    Attributes
+    ----------
+    finite
+        whether it is.
+    rows, columns, inner
+        (i, i'), (j, j') and (k, l) of the condition that fails, None where it is finite.
+    """
 
     finite: bool
     rows: tuple[int, int] | None = None
@@ -46,8 +54,28 @@ def diameter_sup_over_inner_scalings_is_finite(A: Any, B: Any) -> InnerScalings:
         A_ik A_i'l B_kj B_lj' + A_il A_i'k B_lj B_kj' > 0
 
     implies that the same with j and j' exchanged is positive, or that both A_ik A_i'k B_kj B_kj' > 0 and
-    A_il A_i'l B_lj B_lj' > 0. A: (m, r), B: (r, n), nonnegative. Zero rows and columns satisfy it by
-    themselves, as do equal indices. Theorem: z-plus-image-dependence.
+    A_il A_i'l B_lj B_lj' > 0. Zero rows and columns satisfy it by themselves, as do equal indices.
+
+    Parameters
+    ----------
+    A : (m, r)
+        nonnegative.
+    B : (r, n)
+        nonnegative.
+
+    Returns
+    -------
+    InnerScalings
+        the answer, and a witness where it is no.
+
+    Raises
+    ------
+    InputError
+        for shapes that can't be multiplied.
+
+    References
+    ----------
+    Theorem: z-plus-image-dependence.
     """
     a, b = (_dense(z) for z in (A, B))
     if a.shape[1] != b.shape[0]:
@@ -84,8 +112,16 @@ def _violation(ak: Any, al: Any, bk: Any, bl: Any) -> Any:
 class ChainScalings:
     """Is sup over positive diagonals of Delta(A_1 D_1 A_2 ... D_(L-1) A_L) finite?
 
-    If it is, `factor` is positive on the units alive in the chain, and its diameter bounds the chain's. If
-    not, D_l = diag(t^e) with e in `exponents[l]` makes the diameter infinite, or grow at least like log t.
+    Attributes
+    ----------
+    finite
+        whether it is.
+    factor
+        if it is, the number of one that is positive on the units alive in the chain; its diameter bounds
+        the chain's.
+    exponents
+        if not, D_l = diag(t^e) with e in `exponents[l]` makes the diameter infinite, or grow at least
+        like log t.
     """
 
     finite: bool
@@ -99,9 +135,26 @@ class ChainScalings:
 def chain_diameter_sup_is_finite(matrices: Sequence[Any]) -> ChainScalings | NotApplicable:
     """Whether Delta(A_1 D_1 A_2 ... D_(L-1) A_L) stays bounded over all positive diagonals D_l.
 
-    matrices: A_1, ..., A_L, nonnegative, dense or scipy sparse, each with as many columns as the next has
-    rows. Units that no path from a row of A_1 to a column of A_L crosses are dropped first, which changes no
-    product. On the others: finite iff one of the factors has no zero. NotApplicable where no path is left.
+    Units that no path from a row of A_1 to a column of A_L crosses are dropped first, which changes no
+    product. On the others: finite iff one of the factors has no zero.
+
+    Parameters
+    ----------
+    matrices
+        A_1, ..., A_L, nonnegative, dense or scipy sparse, each with as many columns as the next has rows.
+
+    Returns
+    -------
+    ChainScalings or NotApplicable
+        the second where no path is left.
+
+    Raises
+    ------
+    InputError
+        for an empty chain and shapes that can't be multiplied.
+
+    References
+    ----------
     Theorem: image-free-depth.
     """
     patterns = [_dense(A) for A in matrices]

@@ -27,11 +27,24 @@ CLOSE = 20.0  # nats between the largest and the smallest value for a dense SVD:
 
 @dataclass(frozen=True)
 class Lyapunov:
-    """`log_singular_values` (..., k), descending, on the probes' span; `error_upper` (...) of each.
+    """Finite-time Lyapunov exponents of a chain on the probes' span.
 
-    `exponents` are these per layer, `gap = exponents_1 - exponents_2`: the deficit decays like
-    `exp(-2 gap)` per layer. `curve` (layers, ..., k): running sums of log diag R in the first sweep.
-    `error_upper` is in exact arithmetic; rounding adds about layers x k x eps. `reached`: it is below atol.
+    Attributes
+    ----------
+    log_singular_values
+        (..., k), descending.
+    exponents
+        (..., k), these per layer.
+    gap
+        (...), `exponents_1 - exponents_2`: the deficit decays like `exp(-2 gap)` per layer.
+    curve
+        (layers, ..., k), running sums of log diag R in the first sweep.
+    error_upper
+        (...), of each logarithm, in exact arithmetic; rounding adds about layers x k x eps.
+    sweeps
+        how many there were.
+    reached
+        whether `error_upper` is below atol.
     """
 
     log_singular_values: Any
@@ -120,11 +133,31 @@ def lyapunov_spectrum(
 ) -> Lyapunov:
     """Leading finite-time Lyapunov exponents of the chain x -> M_L ... M_1 x.
 
-    `layers`: arrays (..., N_l, n_l), or maps of arrays (..., n_l, k) to (..., N_l, k), in the order they
-    act; `start` (..., n_1, k): probes (the identity for the full spectrum, Gaussian for the k leading,
-    of which the last few are then underestimates). Sweeps until the error bound is at most `atol`.
+    Parameters
+    ----------
+    layers
+        arrays (..., N_l, n_l), or maps of arrays (..., n_l, k) to (..., N_l, k), in the order they act.
+    start : (..., n_1, k)
+        probes (the identity for the full spectrum, Gaussian for the k leading, of which the last few are
+        then underestimates).
+    atol
+        sweeps go on until the error bound is at most this.
+    max_sweeps
+        but no more than these.
 
-    Raises InputError if the chain drops below rank k. Sources: Benettin et al. 1980; Stewart 1997 (sweeps).
+    Returns
+    -------
+    Lyapunov
+        the exponents with their error.
+
+    Raises
+    ------
+    InputError
+        if the chain drops below rank k.
+
+    References
+    ----------
+    Benettin et al. 1980; Stewart 1997 (sweeps).
     """
     xp, start = real(start)
     if start.ndim < 2 or not 1 <= start.shape[-1] <= start.shape[-2]:

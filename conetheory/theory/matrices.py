@@ -14,10 +14,24 @@ from conetheory.errors import InputError
 
 
 def matrix(A: Any, *, nonnegative: bool = False) -> tuple[Any, Any]:
-    """The namespace, and A (..., m, n) in float64 with m, n >= 1.
+    """The namespace of a matrix, and itself in float64.
 
-    A: integers, booleans or floats. Raises InputError for fewer than two axes, for NaN and inf, and, where
-    `nonnegative`, for negative entries.
+    Parameters
+    ----------
+    A : (..., m, n)
+        integers, booleans or floats, m, n >= 1.
+    nonnegative
+        whether negative entries are refused.
+
+    Returns
+    -------
+    tuple
+        the Array-API namespace, and A (..., m, n) in float64.
+
+    Raises
+    ------
+    InputError
+        for fewer than two axes, for NaN and inf, and, where `nonnegative`, for negative entries.
     """
     xp = array_namespace(A)
     if A.ndim < 2:

@@ -33,7 +33,19 @@ from conetheory.theory.randomlayers import RandomLayer
 
 @dataclass(frozen=True)
 class Pair:
-    """Pairs of vectors with `n` entries as five arrays of one shape; see the module docstring."""
+    """Pairs of vectors with `n` entries as five arrays of one shape; see the module docstring.
+
+    Attributes
+    ----------
+    E, A
+        u = (E, A, 0) in the frame (ones, rest of u, rest of d).
+    w, C
+        d = (-A w, E w, C).
+    p
+        v = p u + d, |u| = 1.
+    n
+        entries of the vectors.
+    """
 
     E: Any
     A: Any
@@ -66,7 +78,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Noise:
-    """What a layer draws: normals for the ones direction, the factor ((b11, b12), (0, b22)) of the rest."""
+    """What a layer draws.
+
+    Attributes
+    ----------
+    z1, z2
+        normals for the ones direction.
+    b11, b12, b22
+        the factor ((b11, b12), (0, b22)) of the rest.
+    """
 
     z1: Any
     z2: Any
@@ -76,14 +96,42 @@ class Noise:
 
 
 def typical_noise(outputs: int, like: Any) -> Noise:
-    """The noise-free layer: normals at zero, chi variables at the root of their mean square."""
+    """The noise-free layer: normals at zero, chi variables at the root of their mean square.
+
+    Parameters
+    ----------
+    outputs
+        rows of the layer.
+    like
+        an array of the shape and kind wanted.
+
+    Returns
+    -------
+    Noise
+        of that shape.
+    """
     xp = array_namespace(like)
     zero = xp.zeros_like(like)
     return Noise(zero, zero, zero + math.sqrt(outputs - 1), zero, zero + math.sqrt(max(outputs - 2, 0)))
 
 
 def sampled_noise(outputs: int, shape: tuple[int, ...], rng: Any) -> Noise:
-    """A draw from the exact law, from a `numpy.random.Generator`; numpy arrays."""
+    """A draw from the exact law.
+
+    Parameters
+    ----------
+    outputs
+        rows of the layer.
+    shape
+        of the batch.
+    rng
+        a `numpy.random.Generator`.
+
+    Returns
+    -------
+    Noise
+        numpy arrays of that shape.
+    """
     z1, z2, b12 = rng.standard_normal((3, *shape))
     tail = rng.chisquare(outputs - 2, shape) ** 0.5 if outputs > 2 else 0.0 * z1
     return Noise(z1, z2, rng.chisquare(outputs - 1, shape) ** 0.5, b12, tail)
@@ -103,9 +151,26 @@ def _from_frame(u: tuple[Any, Any], d: tuple[Any, Any, Any], p: Any, n: int) -> 
 
 
 def pair_of(u: Any, v: Any) -> Pair:
-    """The state of the vectors `u`, `v`: arrays `(..., n)`, u nonzero, n >= 2; batched over leading axes.
+    """The state of two vectors, batched over leading axes.
 
-    Raises InputError if u vanishes somewhere or the shapes differ.
+    Parameters
+    ----------
+    u, v : (..., n)
+        u nonzero, n >= 2.
+
+    Returns
+    -------
+    Pair
+        arrays (...).
+
+    Raises
+    ------
+    InputError
+        if u vanishes somewhere or the shapes differ.
+
+    References
+    ----------
+    Theorem: mean-field.
     """
     xp = array_namespace(u, v)
     u, v = xp.astype(u, xp.float64), xp.astype(v, xp.float64)
@@ -130,7 +195,27 @@ def pair_of(u: Any, v: Any) -> Pair:
 
 
 def gaussian_pairs(n: int, shape: tuple[int, ...], rng: Any) -> Pair:
-    """Independent N(0, I_n) starts, drawn as their five numbers (no vector is made); n >= 3."""
+    """Independent N(0, I_n) starts, drawn as their five numbers (no vector is made).
+
+    Parameters
+    ----------
+    n
+        entries, n >= 3.
+    shape
+        of the batch.
+    rng
+        a `numpy.random.Generator`.
+
+    Returns
+    -------
+    Pair
+        numpy arrays of that shape.
+
+    Raises
+    ------
+    InputError
+        for n below 3.
+    """
     if n < 3:
         raise InputError(f"Gaussian pairs need at least 3 entries, got {n}")
     noise = sampled_noise(n, shape, rng)
@@ -139,11 +224,36 @@ def gaussian_pairs(n: int, shape: tuple[int, ...], rng: Any) -> Pair:
 
 
 def apply_layer(pair: Pair, layer: RandomLayer, outputs: int, noise: Noise | None = None) -> Pair:
-    """One random layer with `outputs` >= 2 rows; `noise=None` is the typical, noise-free step.
+    """One random layer on the state of pairs.
 
-    For row-independent layers, with U the triangular factor of the Gram matrix of (u, d) (of the centred
-    pair if the layer's rows sum to one): ones components e' = ones_mean sqrt(n) e + ones_deviation z U,
-    rest = deviation B U. Column-stochastic layers keep the sum, so their ones_deviation is 0.
+    For row-independent layers, with U the triangular factor of the Gram matrix of (u, d) (of the centred pair
+    if the layer's rows sum to one): ones components e' = ones_mean sqrt(n) e + ones_deviation z U, rest =
+    deviation B U. Column-stochastic layers keep the sum, so their ones_deviation is 0.
+
+    Parameters
+    ----------
+    pair
+        the state above.
+    layer
+        its two moments.
+    outputs
+        rows, >= 2.
+    noise
+        what it draws; None is the typical, noise-free step.
+
+    Returns
+    -------
+    Pair
+        the state below.
+
+    Raises
+    ------
+    InputError
+        for fewer than two rows.
+
+    References
+    ----------
+    Theorem: mean-field.
     """
     if outputs < 2:
         raise InputError(f"a layer needs at least 2 outputs for a cosine, got {outputs}")
@@ -163,7 +273,28 @@ def apply_layer(pair: Pair, layer: RandomLayer, outputs: int, noise: Noise | Non
 
 
 def propagate(pair: Pair, layer: RandomLayer, widths: Iterable[int], rng: Any = None) -> Iterator[Pair]:
-    """Yield the state after each of the layers with these output widths; sampled if an `rng` is given."""
+    """The state after each of some layers.
+
+    Parameters
+    ----------
+    pair
+        the start.
+    layer
+        all of them are of this kind.
+    widths
+        rows of each.
+    rng
+        sampled if a `numpy.random.Generator` is given, else typical.
+
+    Yields
+    ------
+    Pair
+        the state below each.
+
+    References
+    ----------
+    Theorem: mean-field.
+    """
     for outputs in widths:
         noise = None if rng is None else sampled_noise(outputs, tuple(pair.E.shape), rng)
         pair = apply_layer(pair, layer, outputs, noise)

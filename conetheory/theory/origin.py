@@ -32,9 +32,18 @@ NARROW = 0.05  # pixel^2 that a variance has at least on a grid, which shows no 
 
 @dataclass(frozen=True)
 class Origin:
-    """Moments of the origin at every location: mean (locations, 2), Sigma (locations, 2, 2), and c, G.
+    """Moments of the origin at every location.
 
-    c: (locations, channels), G: (locations, channels, 2); `|c|^2` is zero where a location is dead.
+    Attributes
+    ----------
+    mean
+        (locations, 2).
+    Sigma
+        (locations, 2, 2).
+    c
+        (locations, channels), the image of the all-ones start; `|c|^2` is zero where a location is dead.
+    G
+        (locations, channels, 2).
     """
 
     mean: Any
@@ -44,9 +53,23 @@ class Origin:
 
 
 def moments(c: Any, X: Any, Y: Any, XX: Any, XY: Any, YY: Any) -> Origin:
-    """Mean origin, Sigma and G from the six images, each (channels, locations); in float64.
+    """Mean origin, Sigma and G from six images, in float64.
 
     Coordinates should be counted from near the middle of the map: Sigma is a difference of second moments.
+
+    Parameters
+    ----------
+    c, X, Y, XX, XY, YY : (channels, locations)
+        images of the all-ones start times 1, x, y, x^2, x y and y^2.
+
+    Returns
+    -------
+    Origin
+        by location.
+
+    References
+    ----------
+    Theorem: gradient-expansion.
     """
     xp = array_namespace(c)
     c, X, Y, XX, XY, YY = (xp.astype(z, xp.float64) for z in (c, X, Y, XX, XY, YY))
@@ -59,7 +82,20 @@ def moments(c: Any, X: Any, Y: Any, XX: Any, XY: Any, YY: Any) -> Origin:
 
 
 def positive_part(Sigma: Any, least: float = NARROW) -> tuple[Any, Any]:
-    """Sigma with eigenvalues of at least `least`, and where it had a smaller one: (..., 2, 2), (...)."""
+    """Sigma with eigenvalues of at least `least`, and where it had a smaller one.
+
+    Parameters
+    ----------
+    Sigma : (..., 2, 2)
+        symmetric.
+    least
+        in squared pixels.
+
+    Returns
+    -------
+    tuple
+        (..., 2, 2) and booleans (...).
+    """
     xp = array_namespace(Sigma)
     values, vectors = xp.linalg.eigh(Sigma)
     repaired = xp.clip(values, min=least)
@@ -69,7 +105,21 @@ def positive_part(Sigma: Any, least: float = NARROW) -> tuple[Any, Any]:
 
 def cut_by_border(origin: Origin, grid: Any, widths: float = 2.0) -> Any:
     """Where the origin reaches the border of a grid: its mean plus or minus `widths` standard deviations lies
-    more than half a pixel beyond the outermost points along an axis. (locations,); grid: (points, 2).
+    more than half a pixel beyond the outermost points along an axis.
+
+    Parameters
+    ----------
+    origin
+        its moments.
+    grid : (points, 2)
+        coordinates.
+    widths
+        standard deviations.
+
+    Returns
+    -------
+    (locations,)
+        booleans.
     """
     xp = array_namespace(origin.mean)
     variances = xp.stack([origin.Sigma[..., 0, 0], origin.Sigma[..., 1, 1]], axis=-1)
@@ -79,10 +129,22 @@ def cut_by_border(origin: Origin, grid: Any, widths: float = 2.0) -> Any:
 
 
 def tail_energies(origin: Origin, r: Any) -> tuple[Any, Any]:
-    """How much of relevance lies beside c, and how much of that in the span of G: (locations,) each.
+    """How much of relevance lies beside c, and how much of that in the span of G.
 
-    r: (vectors, channels, locations). `|r - c <c, r> / |c|^2|^2` and the squared length of its projection on
-    the columns of G (which are orthogonal to c), means over the vectors; zero where c is.
+    `|r - c <c, r> / |c|^2|^2` and the squared length of its projection on the columns of G (which are
+    orthogonal to c), means over the vectors; zero where c is.
+
+    Parameters
+    ----------
+    origin
+        its moments.
+    r : (vectors, channels, locations)
+        relevance.
+
+    Returns
+    -------
+    tuple
+        (locations,) each.
     """
     xp = array_namespace(origin.c)
     r = xp.permute_dims(xp.astype(r, xp.float64), (2, 1, 0))  # locations, channels, vectors
@@ -101,10 +163,25 @@ def tail_energies(origin: Origin, r: Any) -> tuple[Any, Any]:
 
 
 def origin_squares(origin: Origin, Sigma: Any = None) -> Any:
-    """`lambda` of white starts and Gaussian origins: (locations, 2), descending; the tail of the spectrum.
+    """`lambda` of white starts and Gaussian origins: the tail of the spectrum.
 
-    Half the share of the variance of the origin that the channel explains. NaN at dead locations. Sigma: that
-    of the origin unless given (see `positive_part`). Theorem: origin-law.
+    Half the share of the variance of the origin that the channel explains.
+
+    Parameters
+    ----------
+    origin
+        its moments.
+    Sigma : (locations, 2, 2)
+        that of the origin unless given (see `positive_part`).
+
+    Returns
+    -------
+    (locations, 2)
+        descending; NaN at dead locations.
+
+    References
+    ----------
+    Theorem: origin-law.
     """
     xp = array_namespace(origin.c)
     Sigma = origin.Sigma if Sigma is None else Sigma
@@ -121,7 +198,24 @@ def origin_squares(origin: Origin, Sigma: Any = None) -> Any:
 
 
 def white_field_covariance(Sigma: Any, c0_squared: Any) -> Any:
-    """B of white starts: the covariance of a smoothed field's value and gradient, (..., 3, 3)."""
+    """B of white starts: the covariance of a smoothed field's value and gradient.
+
+    Parameters
+    ----------
+    Sigma : (..., 2, 2)
+        of the origin.
+    c0_squared
+        `|c0|^2` at the start, broadcast.
+
+    Returns
+    -------
+    (..., 3, 3)
+        B.
+
+    References
+    ----------
+    Theorem: origin-law.
+    """
     xp = array_namespace(Sigma)
     determinant = Sigma[..., 0, 0] * Sigma[..., 1, 1] - Sigma[..., 0, 1] * Sigma[..., 1, 0]
     scale = 1 / (4 * math.pi * xp.sqrt(determinant) * c0_squared)
@@ -132,10 +226,23 @@ def white_field_covariance(Sigma: Any, c0_squared: Any) -> Any:
 
 
 def smoothing(mean: Any, Sigma: Any, grid: Any) -> Any:
-    """L, (locations, 3, grid): value and gradient at `mean` of a field smoothed by a Gaussian on a grid.
+    """L: value and gradient at `mean` of a field smoothed by a Gaussian on a grid.
 
-    grid: (points, 2). The weights w are normalised on the grid, which cuts them at its border;
-    `L = (w, Sigma^-1 (q - mean) w)`.
+    The weights w are normalised on the grid, which cuts them at its border; `L = (w, Sigma^-1 (q - mean) w)`.
+
+    Parameters
+    ----------
+    mean : (locations, 2)
+        of the origin.
+    Sigma : (locations, 2, 2)
+        of the origin.
+    grid : (points, 2)
+        coordinates.
+
+    Returns
+    -------
+    (locations, 3, points)
+        L.
     """
     xp = array_namespace(mean)
     offset = grid[None, :, :] - mean[:, None, :]
@@ -147,16 +254,45 @@ def smoothing(mean: Any, Sigma: Any, grid: Any) -> Any:
 
 
 def field_covariance(L: Any, K: Any) -> Any:
-    """`L K L^T`, (locations, 3, 3); K (grid, grid) or its diagonal (grid,)."""
+    """`L K L^T`.
+
+    Parameters
+    ----------
+    L : (locations, 3, points)
+        from `smoothing`.
+    K
+        (points, points) or its diagonal (points,).
+
+    Returns
+    -------
+    (locations, 3, 3)
+        B.
+    """
     xp = array_namespace(L)
     weighted = L * K if K.ndim == 1 else L @ K
     return weighted @ xp.matrix_transpose(L)
 
 
 def origin_spectrum(origin: Origin, B: Any) -> Any:
-    """Singular values of the covariance `[c G] B [c G]^T`: (locations, 3), descending.
+    """Singular values of the covariance `[c G] B [c G]^T`.
 
     From the 3 x 3 matrix `F^T [c G]^T [c G] F`, `B = F F^T` (c and G are orthogonal).
+
+    Parameters
+    ----------
+    origin
+        its moments.
+    B : (locations, 3, 3)
+        of the smoothed field.
+
+    Returns
+    -------
+    (locations, 3)
+        descending.
+
+    References
+    ----------
+    Theorem: origin-law.
     """
     xp = array_namespace(origin.c)
     c2 = xp.sum(origin.c**2, axis=1)
@@ -173,7 +309,21 @@ def origin_spectrum(origin: Origin, B: Any) -> Any:
 def overlap(D: Any, c0_squared: Any) -> Any:
     """A, the overlap of origins: `A_ij = sum_q D_i(q) D_j(q) / |c0(q)|^2`, zero terms where c0 is.
 
-    D: (channels, start locations), `C_(pi),(q.) c0(q)`; white starts. Theorem: origin-overlap.
+    Parameters
+    ----------
+    D : (channels, start locations)
+        `C_(pi),(q.) c0(q)`; white starts.
+    c0_squared : (start locations,)
+        `|c0(q)|^2`.
+
+    Returns
+    -------
+    (channels, channels)
+        A.
+
+    References
+    ----------
+    Theorem: origin-overlap.
     """
     xp = array_namespace(D)
     live = c0_squared > 0
@@ -182,11 +332,29 @@ def overlap(D: Any, c0_squared: Any) -> Any:
 
 
 def remainder_upper(H: Any, mean: Any, c: Any, X: Any, Y: Any, XX: Any, YY: Any) -> Any:
-    """`(H/2) V`, componentwise above |R| for a nonnegative chain: (channels,) at one location, mean (2,).
+    """`(H/2) V`, componentwise above |R| for a nonnegative chain, at one location.
 
     R is what a start `(s + g.(q - mean) + rho(q)) c0(q)` with `|rho| <= H |q - mean|^2 / 2` adds to
     `s c + G g` (G about this mean), `V = XX + YY - 2 xbar X - 2 ybar Y + |mean|^2 c`;
-    in exact arithmetic. Theorem: gradient-expansion.
+    in exact arithmetic.
+
+    Parameters
+    ----------
+    H
+        bound of the field's curvature.
+    mean : (2,)
+        where the field is expanded.
+    c, X, Y, XX, YY : (channels,)
+        as in `moments`, at the location.
+
+    Returns
+    -------
+    (channels,)
+        the bound.
+
+    References
+    ----------
+    Theorem: gradient-expansion.
     """
     V = XX + YY - 2 * mean[0] * X - 2 * mean[1] * Y + (mean[0] * mean[0] + mean[1] * mean[1]) * c
     return H * V / 2

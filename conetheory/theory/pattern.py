@@ -9,7 +9,6 @@ layer that unit j feeds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import gcd
 from typing import Any, cast
 
@@ -18,72 +17,30 @@ from array_api_compat import is_array_api_obj, to_device
 from scipy import sparse
 
 from conetheory.errors import InputError
+from conetheory.theory.patternrecords import (
+    Allowable,
+    LocalScrambling,
+    Primitive,
+    Scrambling,
+    ScramblingIndex,
+)
 from conetheory.theory.sparsematrix import Sparse
 
-
-@dataclass(frozen=True)
-class Allowable:
-    """No zero row and no zero column; otherwise the first zero row or zero column."""
-
-    holds: bool
-    zero_row: int | None = None
-    zero_column: int | None = None
-
-    def __bool__(self) -> bool:
-        return self.holds
-
-
-@dataclass(frozen=True)
-class Scrambling:
-    """Every two columns are positive in a common row; otherwise a pair of columns that is not."""
-
-    holds: bool
-    columns: tuple[int, int] | None = None
-
-    def __bool__(self) -> bool:
-        return self.holds
-
-
-@dataclass(frozen=True)
-class Primitive:
-    """Some power is positive, `index` is the first; otherwise (i, j) with no path j -> i, or the period."""
-
-    holds: bool
-    index: int | None = None
-    unreachable: tuple[int, int] | None = None
-    period: int | None = None
-
-    def __bool__(self) -> bool:
-        return self.holds
-
-
-@dataclass(frozen=True)
-class ScramblingIndex:
-    """The first power that is scrambling; otherwise two columns that never meet, in any power."""
-
-    index: int | None
-    columns: tuple[int, int] | None = None
-
-    def __bool__(self) -> bool:
-        return self.index is not None
-
-
-@dataclass(frozen=True)
-class LocalScrambling:
-    """The shortest block Z_1 ... Z_k that is positive at every position, on the rows and columns alive there.
-
-    If there is none: for the whole chain, a position, two of its rows and a column that reaches just the
-    first.
-    """
-
-    length: int | None
-    position: int | None = None
-    rows: tuple[int, int] | None = None
-    column: int | None = None
-
-    def __bool__(self) -> bool:
-        return self.length is not None
-
+__all__ = [
+    "Allowable",
+    "LocalScrambling",
+    "Primitive",
+    "Scrambling",
+    "ScramblingIndex",
+    "allowable",
+    "conv_pattern",
+    "local_scrambling_time",
+    "pattern_of",
+    "primitive",
+    "primitivity_index",
+    "scrambling",
+    "scrambling_index",
+]
 
 # ---------------------------------------------------------------- one matrix
 
@@ -102,8 +59,22 @@ def allowable(A: Any) -> Allowable:
 def scrambling(A: Any) -> Scrambling:
     """Do every two columns of A share a positive row? For nonnegative A: are no two columns orthogonal?
 
-    A zero column shares nothing, not even with itself. For column-stochastic A it is equivalent to tau_1(A)
-    < 1. Source: Hajnal 1958; theorem `scrambling`.
+    A zero column shares nothing, not even with itself. For column-stochastic A it is equivalent to tau_1(A) <
+    1.
+
+    Parameters
+    ----------
+    A : (m, n)
+        dense, or scipy sparse.
+
+    Returns
+    -------
+    Scrambling
+        true where it is so.
+
+    References
+    ----------
+    Hajnal 1958; theorem `scrambling`.
     """
     A = pattern_of(A)
     lonely = _lonely(A) if sparse.issparse(A) else np.argwhere(np.triu(~_times(A.T, A)))
@@ -122,7 +93,19 @@ def _lonely(A: Sparse) -> np.ndarray:
 def primitive(A: Any) -> Primitive:
     """Is A^k > 0 for some k? Wielandt: then for k = (n - 1)^2 + 1. The index is found by bisection on powers.
 
-    A: (n, n). Source: Seneta 1981, Theorem 2.9 (Wielandt).
+    Parameters
+    ----------
+    A : (n, n)
+        dense, or scipy sparse.
+
+    Returns
+    -------
+    Primitive
+        true where it is so.
+
+    References
+    ----------
+    Seneta 1981, Theorem 2.9 (Wielandt).
     """
     A = _square(A)
     n = A.shape[0]
@@ -146,8 +129,21 @@ def scrambling_index(A: Any) -> ScramblingIndex:
 
     Hypothesis: no zero column (else no power scrambles, and the witness is that column, twice). Two columns
     of A^k meet iff two walks of k steps end at one unit; walks that have met can go on together, so the
-    property stays, and a shortest pair of walks visits no pair of units twice. Source: Akelbek
-    and Kirkland 2009.
+    property stays, and a shortest pair of walks visits no pair of units twice.
+
+    Parameters
+    ----------
+    A : (n, n)
+        dense, or scipy sparse.
+
+    Returns
+    -------
+    ScramblingIndex
+        the power, or a witness.
+
+    References
+    ----------
+    Akelbek and Kirkland 2009.
     """
     A = _square(A)
     dead = np.flatnonzero(~A.any(axis=0))
@@ -198,11 +194,33 @@ def conv_pattern(
     active_in: Any = None,
     active_out: Any = None,
 ) -> sparse.csr_array:
-    """The pattern of a z+ step through a convolution, sparse, (in * h * w, out * h' * w').
+    """The pattern of a z+ step through a convolution.
 
-    kernel: (out, in, kh, kw), true or > 0 where the weight is positive; size: (h, w) of the input; active_in,
-    active_out: (in, h, w) and (out, h', w'), which units are alive, all where None. Units are numbered
-    channel first, as a flattened tensor. One step of the chain is one boolean product with it.
+    Units are numbered channel first, as a flattened tensor. One step of the chain is one boolean product with
+    it.
+
+    Parameters
+    ----------
+    kernel : (out, in, kh, kw)
+        true or > 0 where the weight is positive.
+    size
+        (h, w) of the input.
+    stride, padding
+        of the convolution.
+    active_in : (in, h, w)
+        which units are alive, all where None.
+    active_out : (out, h', w')
+        which units are alive, all where None.
+
+    Returns
+    -------
+    csr_array
+        booleans, (in * h * w, out * h' * w').
+
+    Raises
+    ------
+    InputError
+        for a kernel without four axes, with NaN, or larger than the padded input.
     """
     kernel = np.asarray(to_device(kernel, "cpu"))
     if kernel.ndim != 4 or np.isnan(kernel).any():
@@ -234,8 +252,27 @@ def local_scrambling_time(patterns: Sequence[Any], positions: Any) -> LocalScram
 
     P_p holds the rows of position p: those that are alive must have the same support. That stays so in every
     longer block, so all local diameters are finite from length k on, and certificates start there.
-    patterns: those of Z_1, Z_2, ..., dense or scipy sparse; positions: (rows of Z_1,), the position of each
-    row. Source: new here, fact F7 (proofs/README.md).
+
+    Parameters
+    ----------
+    patterns
+        those of Z_1, Z_2, ..., dense or scipy sparse.
+    positions : (rows of Z_1,)
+        the position of each row.
+
+    Returns
+    -------
+    LocalScrambling
+        the length, or a witness.
+
+    Raises
+    ------
+    InputError
+        for patterns that can't be multiplied, and positions that aren't one for each row.
+
+    References
+    ----------
+    new here, fact F7 (proofs/README.md).
     """
     positions = (
         np.asarray(to_device(positions, "cpu")) if is_array_api_obj(positions) else np.asarray(positions)
@@ -277,7 +314,23 @@ def _not_positive(product: Sparse, positions: np.ndarray) -> Any:
 
 
 def pattern_of(A: Any) -> Any:
-    """Where A is positive, as a numpy or a sparse array of booleans."""
+    """Where a matrix is positive.
+
+    Parameters
+    ----------
+    A : (m, n)
+        dense, or scipy sparse.
+
+    Returns
+    -------
+    (m, n)
+        booleans, numpy or sparse.
+
+    Raises
+    ------
+    InputError
+        for what is no matrix.
+    """
     A = sparse.csr_array(A) if sparse.issparse(A) else np.asarray(to_device(A, "cpu"))
     if A.ndim != 2 or 0 in A.shape:
         raise InputError(f"a pattern is a matrix with at least one row and column, not shape {A.shape}")

@@ -21,13 +21,21 @@ from conetheory.theory.records import NotApplicable
 
 @dataclass(frozen=True)
 class PatternLayer:
-    """One layer.
+    """One layer of weights W and patterns A.
 
-    fan: n, units times taps, the entries that bring relevance to an input (stride 1, no groups).
-    correlation: `w.a / (|w| |a|)` of the median unit of those that have a pattern, whatever their scale.
-    centre, weights, patterns: (sigma_1, sigma_2) of the centre tap of W * A, W and A.
-    summed: of the sum of W * A over the taps, the map of relevance that is the same everywhere. Of a dense
-    layer both are those of the whole matrix.
+    Attributes
+    ----------
+    fan
+        n, units times taps, the entries that bring relevance to an input (stride 1, no groups).
+    correlation
+        `w.a / (|w| |a|)` of the median unit of those that have a pattern, whatever their scale.
+    centre
+        (sigma_1, sigma_2) of the centre tap of W * A.
+    summed
+        of the sum of W * A over the taps, the map of relevance that is the same everywhere. Of a dense
+        layer both are those of the whole matrix.
+    weights, patterns
+        (sigma_1, sigma_2) of the centre taps of W and A.
     """
 
     fan: int
@@ -60,9 +68,22 @@ class PatternLayer:
 
 
 def pattern_layer(W: np.ndarray, A: np.ndarray) -> PatternLayer:
-    """Statistics of weights and patterns `(outputs, inputs)` or `(outputs, inputs, height, width)`.
+    """Statistics of the weights and patterns of a layer.
 
-    Raises `InputError` where the shapes differ.
+    Parameters
+    ----------
+    W, A
+        `(outputs, inputs)` or `(outputs, inputs, height, width)`.
+
+    Returns
+    -------
+    PatternLayer
+        correlation and leading singular values.
+
+    Raises
+    ------
+    InputError
+        where the shapes differ.
     """
     if W.shape != A.shape or W.ndim not in (2, 4) or 0 in W.shape:
         raise InputError(f"weights and patterns are (outputs, inputs[, h, w]), not {W.shape} and {A.shape}")
@@ -84,14 +105,46 @@ def pattern_layer(W: np.ndarray, A: np.ndarray) -> PatternLayer:
 
 
 def centre_tap(W: np.ndarray) -> np.ndarray:
-    """The `(outputs, inputs)` matrix at the middle of a kernel; a dense layer as it is."""
+    """The matrix at the middle of a kernel; a dense layer as it is.
+
+    Parameters
+    ----------
+    W
+        `(outputs, inputs)` or `(outputs, inputs, height, width)`.
+
+    Returns
+    -------
+    np.ndarray
+        `(outputs, inputs)`.
+
+    Raises
+    ------
+    InputError
+        for what is neither.
+    """
     if W.ndim not in (2, 4):
         raise InputError(f"a layer's weights have two or four axes, not shape {W.shape}")
     return W if W.ndim == 2 else W[:, :, W.shape[2] // 2, W.shape[3] // 2]
 
 
 def leading(M: np.ndarray) -> tuple[float, float]:
-    """sigma_1 and sigma_2 (0 where there is but one), of large matrices by Lanczos iteration."""
+    """sigma_1 and sigma_2, of large matrices by Lanczos iteration.
+
+    Parameters
+    ----------
+    M
+        (m, n).
+
+    Returns
+    -------
+    tuple of float
+        the second is 0 where there is but one.
+
+    Raises
+    ------
+    InputError
+        for what is no finite matrix.
+    """
     if M.ndim != 2 or 0 in M.shape or not np.isfinite(M).all():
         raise InputError(f"singular values need a finite matrix with rows and columns, not shape {M.shape}")
     if min(M.shape) > 100:

@@ -26,10 +26,17 @@ from conetheory.theory.records import NotApplicable
 
 @dataclass(frozen=True)
 class RandomLayer:
-    """Independent entries of mean `mean` and variance `variance` before `sums` rescales or flips.
+    """A random matrix of independent entries, before `sums` rescales or flips.
 
-    `sums`: "free" (as drawn), "rows" or "columns" (nonnegative, divided by those sums, to leading order in
-    1/width), "positive" (each column times the sign of its sum; zero mean, unit variance only).
+    Attributes
+    ----------
+    name
+        as tables have it.
+    mean, variance
+        of an entry.
+    sums
+        "free" (as drawn), "rows" or "columns" (nonnegative, divided by those sums, to leading order in
+        1/width), "positive" (each column times the sign of its sum; zero mean, unit variance only).
     """
 
     name: str
@@ -51,7 +58,18 @@ class RandomLayer:
         return self.variance / self.mean**2 if self.mean else math.inf
 
     def moments(self, inputs: int, outputs: int) -> tuple[float, float, float]:
-        """Ones component's gain and deviation, and the deviation of each of the other components."""
+        """Ones component's gain and deviation, and the deviation of each of the other components.
+
+        Parameters
+        ----------
+        inputs, outputs
+            of the layer.
+
+        Returns
+        -------
+        tuple of float
+            for a vector of length one.
+        """
         if self.sums == "positive":  # the ones row holds |g| with g ~ N(0, 1)
             return math.sqrt(2 * inputs / math.pi), math.sqrt(1 - 2 / math.pi), 1.0
         gain, deviation = math.sqrt(inputs * outputs) * self.mean, math.sqrt(self.variance)
@@ -67,14 +85,17 @@ POSITIVE_PART = (1 / math.sqrt(2 * math.pi), 0.5 - 0.5 / math.pi)
 
 
 def vanilla() -> RandomLayer:
+    """N(0, 1) entries."""
     return RandomLayer("vanilla", 0.0, 1.0)
 
 
 def positive() -> RandomLayer:
+    """|W|, W of N(0, 1) entries."""
     return RandomLayer("positive", *HALF_NORMAL)
 
 
 def nonnegative() -> RandomLayer:
+    """max(W, 0), W of N(0, 1) entries."""
     return RandomLayer("nonnegative", *POSITIVE_PART)
 
 
@@ -94,20 +115,58 @@ def positive_sums() -> RandomLayer:
 
 
 def alpha_beta(alpha: float) -> RandomLayer:
-    """`alpha W+ - (alpha - 1) |W-|` for any real alpha, which leaves the mean at 1/sqrt(2 pi)."""
+    """`alpha W+ - (alpha - 1) |W-|` for any real alpha, which leaves the mean at 1/sqrt(2 pi).
+
+    References
+    ----------
+    theorems `mean-field` and `critical-alpha`.
+    """
     square = alpha**2 + (alpha - 1) ** 2
     return RandomLayer(f"alpha{alpha:g}beta{alpha - 1:g}", POSITIVE_PART[0], (square - 1 / math.pi) / 2)
 
 
 def pattern_weighted(correlation: float = 0.5) -> RandomLayer:
-    """`A * W` entrywise, A ~ N(0, 1), `corr(A, W) = correlation` in (0, 1]; at 1 it is W^2."""
+    """`A * W` entrywise, A ~ N(0, 1); at correlation 1 it is W^2.
+
+    Parameters
+    ----------
+    correlation
+        of A and W, in (0, 1].
+
+    Returns
+    -------
+    RandomLayer
+        its two moments.
+
+    Raises
+    ------
+    InputError
+        for a correlation out of range.
+    """
     if not 0 < correlation <= 1:
         raise InputError(f"the correlation of pattern and weight must lie in (0, 1], got {correlation}")
     return RandomLayer("pattern", correlation, 1 + correlation**2)
 
 
 def rate(layer: RandomLayer, inputs: int) -> float | NotApplicable:
-    """`rho = kappa / inputs`, a layer's factor for a merged pair's deficit, to leading order in 1/width."""
+    """`rho = kappa / inputs`, a layer's factor for a merged pair's deficit, to leading order in 1/width.
+
+    Parameters
+    ----------
+    layer
+        its two moments.
+    inputs
+        n.
+
+    Returns
+    -------
+    float or NotApplicable
+        the second where the mean is zero.
+
+    References
+    ----------
+    Theorem: mean-field.
+    """
     if layer.sums == "positive" or layer.mean == 0:
         return NotApplicable("the entries have mean zero: no direction stands out of the noise")
     return layer.kappa / inputs
@@ -116,8 +175,26 @@ def rate(layer: RandomLayer, inputs: int) -> float | NotApplicable:
 def critical_alpha(inputs: float) -> float:
     """The alpha > 1 with `pi (alpha^2 + (alpha - 1)^2) - 1 = inputs`, above which alpha-beta cannot converge.
 
-    `alpha* = (1 + sqrt(2 (n + 1)/pi - 1)) / 2`. Raises InputError for n < pi - 1, where no alpha >= 1
-    converges. Theorem: critical-alpha.
+    `alpha* = (1 + sqrt(2 (n + 1)/pi - 1)) / 2`.
+
+    Parameters
+    ----------
+    inputs
+        n.
+
+    Returns
+    -------
+    float
+        alpha*.
+
+    Raises
+    ------
+    InputError
+        for n < pi - 1, where no alpha >= 1 converges.
+
+    References
+    ----------
+    Theorem: critical-alpha.
     """
     if not inputs >= math.pi - 1:
         raise InputError(f"alpha >= 1 needs a layer with at least pi - 1 inputs, got {inputs}")
@@ -125,11 +202,30 @@ def critical_alpha(inputs: float) -> float:
 
 
 def arc_cosine_deficit(deficit: Any) -> Any:
-    """Backward ReLU with zero-mean weights: `1 - c'` from `1 - c` in [0, 2] for signed cosines c.
+    """Backward ReLU with zero-mean weights: `1 - c'` from `1 - c` for signed cosines c.
 
     `c' = (sin t + (pi - t) cos t)/pi`, t = arccos c, the limit of wide layers. As a deficit it reads
     `(1 - c) - (sin t - t cos t)/pi`; the bracket t^3/3 - ... is summed as a series below t = 1/2, where
-    it would cancel. Source: Cho and Saul 2009, eq. (6), their kernel of degree 1. Theorem: mean-field.
+    it would cancel.
+
+    Parameters
+    ----------
+    deficit
+        in [0, 2], a number or an array.
+
+    Returns
+    -------
+    float64
+        of its shape.
+
+    Raises
+    ------
+    InputError
+        for a deficit out of range.
+
+    References
+    ----------
+    Cho and Saul 2009, eq. (6), their kernel of degree 1. Theorem: mean-field.
     """
     xp, deficit = real(deficit)
     if bool(xp.any(deficit < 0)) or bool(xp.any(deficit > 2)):
@@ -146,7 +242,17 @@ def arc_cosine_deficit(deficit: Any) -> Any:
 
 @dataclass(frozen=True)
 class SpikedMatrix:
-    """Large-size limits for `mu 11^T + s G`, G of shape m x n with independent N(0, 1) entries."""
+    """Large-size limits for `mu 11^T + s G`, G of shape m x n with independent N(0, 1) entries.
+
+    Attributes
+    ----------
+    sigma1, sigma2
+        the leading singular values.
+    alignment_left, alignment_right
+        squared cosines of the leading singular vectors and ones.
+    outlier
+        whether sigma_1 leaves the bulk.
+    """
 
     sigma1: float
     sigma2: float
@@ -160,7 +266,27 @@ def spiked_singular_values(mean: float, deviation: float, rows: int, columns: in
 
     With th = |mean| sqrt(rows columns): an outlier `sigma_1^2 = (th^2 + s^2 m)(th^2 + s^2 n)/th^2` exists iff
     `th^2 > s^2 sqrt(m n)`; otherwise sigma_1 sits at the edge `s (sqrt m + sqrt n)`, as sigma_2 always does.
-    Source: Benaych-Georges and Nadakuditi 2012, Section 3.1.
+
+    Parameters
+    ----------
+    mean, deviation
+        mu and s of an entry.
+    rows, columns
+        m and n.
+
+    Returns
+    -------
+    SpikedMatrix
+        the limits.
+
+    Raises
+    ------
+    InputError
+        for no rows or columns, and a negative deviation.
+
+    References
+    ----------
+    Benaych-Georges and Nadakuditi 2012, Section 3.1.
     """
     if rows < 1 or columns < 1 or deviation < 0:
         raise InputError("need a positive shape and a deviation >= 0")

@@ -18,7 +18,15 @@ class NotApplicable:
 
 @dataclass(frozen=True)
 class Bound:
-    """`lower <= quantity <= upper`, rounded outward; an open side is -inf or inf."""
+    """`lower <= quantity <= upper`, rounded outward.
+
+    Attributes
+    ----------
+    lower, upper
+        floats or arrays; an open side is -inf or inf.
+    theorem
+        its id in `theory.theorems`.
+    """
 
     lower: Any
     upper: Any
@@ -27,7 +35,17 @@ class Bound:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number without a guarantee, with the standard error or the tolerance that it was computed to."""
+    """A number without a guarantee.
+
+    Attributes
+    ----------
+    value
+        a float or an array.
+    error
+        its standard error, or the tolerance that it was computed to.
+    method
+        how, in a word.
+    """
 
     value: Any
     error: Any

@@ -30,7 +30,17 @@ NEGLIGIBLE = 1e-24  # of the squares: a deviation that float64 does not hold bes
 
 @dataclass(frozen=True)
 class Moments:
-    """Of an exchangeable pair (a, b), elementwise: mean, E a^2 and half gap E (a - b)^2 / 2."""
+    """Of an exchangeable pair (a, b), elementwise.
+
+    Attributes
+    ----------
+    mean
+        E a.
+    second
+        E a^2.
+    gap
+        the half gap, E (a - b)^2 / 2.
+    """
 
     mean: np.ndarray
     second: np.ndarray
@@ -51,7 +61,28 @@ def rectified(moments: Moments, threshold: float | np.ndarray = 0.0) -> Moments:
 
     Elements whose variance is below 1e-24 of their squares are constants. Exact for Gaussian pairs up to
     quadrature: relative errors are below 1e-13 up to a half gap of 1.5 V (correlation -0.5), 1e-8 up to
-    1.9 V and 1e-3 at 2 V. Raises `InputError` for a negative threshold or a gap outside [0, 2 V].
+    1.9 V and 1e-3 at 2 V.
+
+    Parameters
+    ----------
+    moments
+        of (a, b), arrays of one shape.
+    threshold
+        of psi, >= 0, a number or an array of that shape.
+
+    Returns
+    -------
+    Moments
+        of that shape.
+
+    Raises
+    ------
+    InputError
+        for a negative threshold or a gap outside [0, 2 V].
+
+    References
+    ----------
+    Theorem: relu-pair.
     """
     M, V, g = np.broadcast_arrays(moments.mean, moments.variance, moments.gap)
     t = np.broadcast_to(np.asarray(threshold, dtype=float), M.shape)
@@ -91,8 +122,27 @@ def _gap(h: np.ndarray, t: np.ndarray, g: np.ndarray) -> np.ndarray:
 def threshold_keeping(moments: Moments, activation: np.ndarray, share: float) -> np.ndarray:
     """`tau / a`, tau >= 0 such that `E #{a r > tau} = share` of all units, r Gaussian with these moments.
 
-    Zero where fewer than this share has `a r > 0`. activation: a, of the moments' shape; units with a <= 0
-    never pass. Raises `InputError` where there are no units, or numbers that are not finite. Source:
+    Parameters
+    ----------
+    moments
+        of r.
+    activation
+        a, of the moments' shape; units with a <= 0 never pass.
+    share
+        of all units, in (0, 1].
+
+    Returns
+    -------
+    np.ndarray
+        of the moments' shape; zero where fewer than this share has `a r > 0`.
+
+    Raises
+    ------
+    InputError
+        where there are no units, or numbers that are not finite.
+
+    References
+    ----------
     RectGrad's percentile (Kim et al. 2019), in expectation.
     """
     known = (np.isfinite(x).all() for x in (moments.mean, moments.second, activation))

@@ -47,7 +47,17 @@ NODES = NODES + 0.5  # on [0, 1]
 
 @dataclass(frozen=True)
 class ReluPair:
-    """`ones` = s, `shift` = s_v - s, `deficit` = eps: arrays of one shape; see the module docstring."""
+    """The state of a pair, arrays of one shape; see the module docstring.
+
+    Attributes
+    ----------
+    ones
+        s.
+    shift
+        s_v - s.
+    deficit
+        eps.
+    """
 
     ones: Array
     shift: Array
@@ -55,7 +65,27 @@ class ReluPair:
 
 
 def relu_pair_of(u: Any, v: Any) -> ReluPair:
-    """The state of the vectors u, v: arrays (..., n), not zero. Raises InputError otherwise."""
+    """The state of two vectors.
+
+    Parameters
+    ----------
+    u, v : (..., n)
+        not zero.
+
+    Returns
+    -------
+    ReluPair
+        arrays (...).
+
+    Raises
+    ------
+    InputError
+        for other lengths and zero vectors.
+
+    References
+    ----------
+    Theorem: relu-pair.
+    """
     u, v = np.broadcast_arrays(np.asarray(u, dtype=float), np.asarray(v, dtype=float))
     lengths = [np.linalg.norm(x, axis=-1, keepdims=True) for x in (u, v)]
     if u.shape[-1:] < (1,) or not all((length > 0).all() for length in lengths):
@@ -75,18 +105,40 @@ def relu_pair_step(
 ) -> ReluPair:
     """The state after a layer with many rows and its ReLU, or a threshold that lets the share `keep` pass.
 
-    layer: independent entries ("free" sums), of positive variance. inputs: n, counting only units that are
-    alive where a forward mask independent of the relevance kills others (GuidedBP). keep: RectGrad, which
-    passes R where activation x R is above the 1 - keep quantile; activations (k,), >= 0, are those of equally
-    likely units, one for all where None. Dead units never pass; a negative quantile, which a large keep may
-    have, lets negative relevance of the others pass.
-
     Proved: the moments, for Gaussian pairs. Approximations: the entries of a layer are Gaussian (exact for
     Gaussian weights, else the central limit theorem over n terms) and independent of each other, sums over
     rows are their means (many rows), activations are independent of the relevance, and the weights of
-    different layers of one another. NaN where no unit is alive in float64 (h below -38). Raises InputError
-    for other layers, a keep outside (0, 1), negative activations. Source: new here; Price 1958 for the
-    integral; mean zero: Cho and Saul 2009, eq. (6) (proofs/test_relu_pair.py).
+    different layers of one another.
+
+    Parameters
+    ----------
+    pair
+        the state above.
+    layer
+        independent entries ("free" sums), of positive variance.
+    inputs
+        n, counting only units that are alive where a forward mask independent of the relevance kills
+        others (GuidedBP).
+    keep
+        RectGrad, which passes R where activation x R is above the 1 - keep quantile. Dead units never
+        pass; a negative quantile, which a large keep may have, lets negative relevance of the others
+        pass.
+    activations : (k,)
+        >= 0, those of equally likely units, one for all where None.
+
+    Returns
+    -------
+    ReluPair
+        NaN where no unit is alive in float64 (h below -38).
+
+    Raises
+    ------
+    InputError
+        for other layers, a keep outside (0, 1), negative activations.
+
+    References
+    ----------
+    new here; Price 1958 for the integral; mean zero: Cho and Saul 2009, eq. (6) (proofs/test_relu_pair.py).
     """
     scale = _scale(layer, inputs)
     h, eta, eps = np.broadcast_arrays(scale * pair.ones, scale * pair.shift, pair.deficit)
@@ -103,14 +155,34 @@ def relu_pair_step(
 
 
 def relu_rate(layer: RandomLayer, inputs: int) -> tuple[float, float]:
-    """(h, r): the fixed point of h = sqrt(n/kappa) A/sqrt(B), and a merged pair's factor r = Phi(h)/B(h).
+    """The fixed point h of h = sqrt(n/kappa) A/sqrt(B), and a merged pair's factor r = Phi(h)/B(h).
 
     It is that of pairs with eta/sqrt(eps) -> 0, which all merged pairs come to for m > 0; eta = c sqrt(eps)
     makes it r + (c^2/2)(r - A^2/B^2).
 
     There is one: A/sqrt(B) rises with h and lies in (0, 1). Without a mean h = 0 and r = 1, and the deficit
-    decays like 9 pi^2/(2 l^2). With a negative mean r > 1: merged pairs come apart. Raises InputError as
-    `relu_pair_step`.
+    decays like 9 pi^2/(2 l^2). With a negative mean r > 1: merged pairs come apart.
+
+    Parameters
+    ----------
+    layer
+        independent entries ("free" sums), of positive variance.
+    inputs
+        n.
+
+    Returns
+    -------
+    tuple of float
+        (h, r).
+
+    Raises
+    ------
+    InputError
+        as `relu_pair_step`.
+
+    References
+    ----------
+    Theorem: relu-pair.
     """
     scale = _scale(layer, inputs)
 

@@ -31,9 +31,19 @@ COPIES = 4.0  # by which m is raised at most: of 23 values to 92, whose median i
 
 
 def participation(singular_values: Any, rounding: float = ROUNDING) -> Any:
-    """m of the tail, `(sum s_i^2)^2 / sum s_i^4` over i >= 2: (..., r) descending to (...).
+    """m of the tail, `(sum s_i^2)^2 / sum s_i^4` over i >= 2.
 
-    NaN where there is no tail: below 1e-13 of the head (`rounding`) it is that of a Gram matrix.
+    Parameters
+    ----------
+    singular_values : (..., r)
+        descending.
+    rounding
+        a tail below this share of the head is none: it is that of a Gram matrix.
+
+    Returns
+    -------
+    (...)
+        NaN where there is no tail.
     """
     squares = np.square(np.asarray(singular_values, np.float64))
     head, squares = squares[..., :1], squares[..., 1:]
@@ -43,7 +53,24 @@ def participation(singular_values: Any, rounding: float = ROUNDING) -> Any:
 
 
 def true_participation_estimate(sampled: Any, vectors: int) -> Any:
-    """m of the tail from that of k vectors, `(k m_R - 2) / (k - 1 - m_R)`; inf where no m is large enough."""
+    """m of the tail from that of k vectors, `(k m_R - 2) / (k - 1 - m_R)`.
+
+    Parameters
+    ----------
+    sampled
+        m_R, a number or an array.
+    vectors
+        k.
+
+    Returns
+    -------
+    float64
+        inf where no m is large enough.
+
+    References
+    ----------
+    Theorem: second-moment.
+    """
     m = np.asarray(sampled, np.float64)
     left = vectors - 1 - m
     return np.where(left > 0, (vectors * m - 2) / np.where(left > 0, left, 1.0), np.inf)
@@ -52,13 +79,34 @@ def true_participation_estimate(sampled: Any, vectors: int) -> Any:
 def corrected_spectrum_estimate(
     singular_values: Any, vectors: int, most: int, rounding: float = ROUNDING
 ) -> np.ndarray:
-    """Singular values whose law is nearer to that of P than that of R is: (locations, r) to (locations, r').
+    """Singular values whose law is nearer to that of P than that of R is.
 
-    singular_values: of R, descending; locations of one layer, whose tails are taken to be alike in m: the
-    median of m_R counts. most: values that a tail of P can have. The head gives back its share of the tail,
-    the tail's sum is raised by `exp(1/((k - 1) m))`, and every value of it is split into parts, the same for
-    all, so that the tail has the m of `true_participation_estimate`, at most four times its own and `most`.
-    First order in S/k; tails whose values differ keep their shape. Rank one stays as it is.
+    The head gives back its share of the tail, the tail's sum is raised by `exp(1/((k - 1) m))`, and every
+    value of it is split into parts, the same for all, so that the tail has the m of
+    `true_participation_estimate`, at most four times its own and `most`. First order in S/k; tails whose
+    values differ keep their shape. Rank one stays as it is.
+
+    Parameters
+    ----------
+    singular_values : (locations, r)
+        of R, descending; locations of one layer, whose tails are taken to be alike in m: the median of
+        m_R counts.
+    vectors
+        k.
+    most
+        values that a tail of P can have.
+    rounding
+        as in `participation`.
+
+    Returns
+    -------
+    (locations, r')
+        descending.
+
+    Raises
+    ------
+    InputError
+        for fewer than 3 vectors.
     """
     if vectors < 3:
         raise InputError(f"a sampled spectrum needs at least 3 vectors, not {vectors}")
@@ -89,10 +137,23 @@ def _parts(times: float) -> np.ndarray:
 def jackknife_log_error(gram: Any) -> float:
     """The standard error, over draws of the vectors, of the mean over locations of log S_R.
 
-    gram: (locations, k, k), `R^T R` at each. The infinitesimal jackknife (Jaeckel 1972), everywhere at once:
-    with weights w on the vectors, mu the leading eigenvalue of the Gram matrix G and y its eigenvector,
-    `S_R = tr G / mu - 1` and `dS_R/dw_j = G_jj / mu - (S_R + 1) y_j^2`, whose sum over j is zero. Zero where
-    no location has a tail.
+    The infinitesimal jackknife, everywhere at once: with weights w on the vectors, mu the leading eigenvalue
+    of the Gram matrix G and y its eigenvector, `S_R = tr G / mu - 1` and `dS_R/dw_j = G_jj / mu - (S_R + 1)
+    y_j^2`, whose sum over j is zero.
+
+    Parameters
+    ----------
+    gram : (locations, k, k)
+        `R^T R` at each.
+
+    Returns
+    -------
+    float
+        zero where no location has a tail.
+
+    References
+    ----------
+    Jaeckel 1972
     """
     G = np.asarray(gram, np.float64)
     k = G.shape[-1]

@@ -36,9 +36,21 @@ HALF = (LEADING + 1) // 2  # of them that are kept as they are where there are m
 
 
 def covector(c: Any, nonnegative: bool) -> Any:
-    """b with `<b, c> = 1` at every location, zero where c is: c (channels, locations).
+    """b with `<b, c> = 1` at every location, zero where c is.
 
     A constant over the units with c != 0 for nonnegative chains, c / |c|^2 for others.
+
+    Parameters
+    ----------
+    c : (channels, locations)
+        the image of the all-ones start.
+    nonnegative
+        whether the chain is.
+
+    Returns
+    -------
+    (channels, locations)
+        b.
     """
     xp = array_namespace(c)
     b = xp.astype(c != 0, c.dtype) if nonnegative else c
@@ -51,7 +63,17 @@ def covector(c: Any, nonnegative: bool) -> Any:
 def white_start(h: Any, b: Any) -> tuple[Any, Any]:
     """K (diagonal) and v of independent N(0, 1) starts with c = h.
 
-    h, b: (channels, locations). Exact. Units with h = 0 have no way down: they count for nothing.
+    Exact. Units with h = 0 have no way down: they count for nothing.
+
+    Parameters
+    ----------
+    h, b : (channels, locations)
+        as in the module.
+
+    Returns
+    -------
+    tuple
+        K (locations,) and v (channels, locations).
     """
     xp = array_namespace(h)
     length = xp.sum(b * b, axis=0)
@@ -62,17 +84,56 @@ def white_start(h: Any, b: Any) -> tuple[Any, Any]:
 
 
 def location_weights(D: Any, b: Any) -> Any:
-    """`t_pq = <b(p), D_q(p)>` as (residues, locations); its sum over residues is one where b != 0."""
+    """`t_pq = <b(p), D_q(p)>`; its sum over residues is one where b != 0.
+
+    Parameters
+    ----------
+    D : (residues, channels, locations)
+        what location weights become.
+    b : (channels, locations)
+        as in the module.
+
+    Returns
+    -------
+    (residues, locations)
+        t.
+    """
     return array_namespace(D).sum(D * b, axis=1)
 
 
 def neighbours(K: Any, heard: Any) -> Any:
-    """K between the locations that each location hears: (residues, residues, locations)."""
+    """K between the locations that each location hears.
+
+    Parameters
+    ----------
+    K : (locations above, locations above)
+        covariance of the location weights.
+    heard : (residues, locations)
+        the locations above that each hears.
+
+    Returns
+    -------
+    (residues, residues, locations)
+        K.
+    """
     return K[heard[:, None, :], heard[None, :, :]]
 
 
 def transported(K: Any, t: Any, heard: Any) -> Any:
-    """`t K t^T`, for `heard` (residues, locations) and t of the same shape."""
+    """`t K t^T`.
+
+    Parameters
+    ----------
+    K : (locations above, locations above)
+        covariance of the location weights.
+    t, heard : (residues, locations)
+        as in the module.
+
+    Returns
+    -------
+    (locations, locations)
+        K below.
+    """
     xp = array_namespace(K)
     half = _rows(xp, K, t, heard)
     return _rows(xp, xp.permute_dims(half, (1, 0)), t, heard)
@@ -97,9 +158,27 @@ def _rows(xp: Any, K: Any, t: Any, heard: Any) -> Any:
 
 
 def injected(D: Any, t: Any, c: Any, near: Any) -> Any:
-    """The variances that location weights become: `diag E K E^T`, (channels, locations).
+    """The variances that location weights become: `diag E K E^T`.
 
-    near: `neighbours(K, heard)`.
+    Parameters
+    ----------
+    D : (residues, channels, locations)
+        what location weights become.
+    t : (residues, locations)
+        `location_weights`.
+    c : (channels, locations)
+        the image of the all-ones start.
+    near
+        `neighbours(K, heard)`.
+
+    Returns
+    -------
+    (channels, locations)
+        variances.
+
+    References
+    ----------
+    Theorem: second-moment.
     """
     xp = array_namespace(D)
     parts = []
@@ -110,11 +189,26 @@ def injected(D: Any, t: Any, c: Any, near: Any) -> Any:
 
 
 def handed_over(psi: Any, v: Any, b: Any) -> Any:
-    """Covariance of `<psi_p, eta>` by the location q it comes from: (residues, residues, locations above).
+    """Covariance of `<psi_p, eta>` by the location q it comes from.
 
-    psi: (residues, channels, locations above), one for every p that hears q; v, b: without residues.
     Given `<b, eta> = 0`: `psi (diag v - (v b)(v b)^T / <b^2, v>) psi^T`, exact for units that are independent
     before the condition, v their variances before it. Below a start there is only v after it: O(1/n) too low.
+
+    Parameters
+    ----------
+    psi : (residues, channels, locations above)
+        one for every p that hears q.
+    v, b : (channels, locations above)
+        as in the module.
+
+    Returns
+    -------
+    (residues, residues, locations above)
+        covariances.
+
+    References
+    ----------
+    Theorem: second-moment.
     """
     xp = array_namespace(psi)
     v, b = (xp.astype(x, xp.float64) for x in (v, b))
@@ -144,13 +238,31 @@ def _by_location(x: Any) -> Any:
 
 
 def local_spectrum(D: Any, near: Any, v: Any, fields: Any = None) -> Any:
-    """The leading singular values of each local matrix: (locations, `LEADING` + 1 at most), descending.
+    """The leading singular values of each local matrix.
 
-    D: (residues, channels, locations), near: `neighbours(K, heard)`, v: (channels, locations), F: the fields
-    (k, channels, locations) or None. The covariance `D K D^T + F^T F + diag v` is decomposed itself for few
-    channels. For many, on the span of D and F (Rayleigh-Ritz; the diagonal's own eigenvalues stand for the
-    rest, so that the trace is exact), and what exceeds `LEADING` values is spread evenly over the last half
-    of them.
+    The covariance `D K D^T + F^T F + diag v` is decomposed itself for few channels. For many, on the span of
+    D and F (Rayleigh-Ritz; the diagonal's own eigenvalues stand for the rest, so that the trace is exact),
+    and what exceeds `LEADING` values is spread evenly over the last half of them.
+
+    Parameters
+    ----------
+    D : (residues, channels, locations)
+        what location weights become.
+    near
+        `neighbours(K, heard)`.
+    v : (channels, locations)
+        variances beside.
+    fields : (k, channels, locations)
+        F, or None.
+
+    Returns
+    -------
+    (locations, at most LEADING + 1)
+        descending.
+
+    References
+    ----------
+    Theorem: second-moment.
     """
     xp = array_namespace(D)
     D = xp.permute_dims(xp.astype(D, xp.float64), (2, 1, 0))  # locations, channels, residues
@@ -183,9 +295,19 @@ def _split(xp: Any, B: Any, v: Any) -> tuple[Any, Any]:
 
 
 def shortened(squares: Any) -> Any:
-    """At most `LEADING` + 1 of the squared singular values, descending, with the same sum.
+    """At most `LEADING` + 1 of the squared singular values, with the same sum.
 
     What comes after the first half of them is spread evenly over the other half (`spread`).
+
+    Parameters
+    ----------
+    squares : (..., r)
+        descending.
+
+    Returns
+    -------
+    (..., at most LEADING + 1)
+        descending.
     """
     xp = array_namespace(squares)
     if squares.shape[1] <= LEADING + 1:
@@ -194,9 +316,21 @@ def shortened(squares: Any) -> Any:
 
 
 def spread(squares: Any, rest: Any) -> Any:
-    """The largest squares (n, k), and as many more that share the sum `rest` (n,) of the others; descending.
+    """The largest squared singular values, and as many more that share the sum of the others evenly.
 
     A flat tail of 16 values has the median of a longer one to within some 4%.
+
+    Parameters
+    ----------
+    squares : (n, k)
+        the largest.
+    rest : (n,)
+        the sum of the others.
+
+    Returns
+    -------
+    (n, 2 k)
+        descending.
     """
     xp = array_namespace(squares)
     flat = xp.zeros_like(squares) + rest[:, None] / squares.shape[1]

@@ -18,7 +18,23 @@ Sparse: TypeAlias = Any  # an array of scipy.sparse, which declares no types: it
 
 
 def finite_columns(A: Any) -> tuple[Sparse, np.ndarray]:
-    """The live columns of A in float64, zeros left out, and which they are; InputError if not finite."""
+    """The live columns of a matrix, zeros left out.
+
+    Parameters
+    ----------
+    A : (m, n)
+        dense, or scipy sparse.
+
+    Returns
+    -------
+    tuple
+        them in float64, and which they are.
+
+    Raises
+    ------
+    InputError
+        for values that aren't finite.
+    """
     if np.ndim(A) != 2 and A.ndim != 2:
         raise InputError(f"a matrix has two axes, not shape {A.shape}")
     A = cast(Sparse, sparse.csc_array(A, dtype=np.float64, copy=True))
@@ -31,11 +47,22 @@ def finite_columns(A: Any) -> tuple[Sparse, np.ndarray]:
 
 
 def farthest(A: Sparse, weights: np.ndarray | None = None) -> np.float64:
-    """max over pairs of columns of |a_j - a_k|_1 / (d_j + d_k), d = 1 where there are no weights.
+    """max over pairs of columns of |a_j - a_k|_1 / (d_j + d_k).
 
-    A: from `finite_columns`. NaN without a column, zero with one. O(nnz) for each column that is looked at.
-    Sums of |a_ij - a_ik| - |a_ij| over the support of column k are added to |a_j|_1, so the error is relative
-    to the columns and not to their distance.
+    O(nnz) for each column that is looked at. Sums of |a_ij - a_ik| - |a_ij| over the support of column k are
+    added to |a_j|_1, so the error is relative to the columns and not to their distance.
+
+    Parameters
+    ----------
+    A
+        from `finite_columns`.
+    weights : (n,)
+        d, one where None.
+
+    Returns
+    -------
+    float
+        NaN without a column, zero with one.
     """
     n = A.shape[1]
     if n == 0:
@@ -61,7 +88,26 @@ def farthest(A: Sparse, weights: np.ndarray | None = None) -> np.float64:
 def h_step(Z: Any, mantissa: np.ndarray, exponent: np.ndarray) -> tuple[Sparse, np.ndarray, np.ndarray]:
     """One step of the h-transform, h = mantissa 2^exponent: S = D(h) Z D(h')^{-1}, and h' = Z^T h likewise.
 
-    Z: (m, n), finite and nonnegative (else InputError); columns of S are zero where h' is. See `htransform`.
+    Parameters
+    ----------
+    Z : (m, n)
+        finite and nonnegative.
+    mantissa, exponent
+        (m,) of h.
+
+    Returns
+    -------
+    tuple
+        S, whose columns are zero where h' is, and mantissa and exponent (n,) of h'.
+
+    Raises
+    ------
+    InputError
+        for other entries and lengths.
+
+    References
+    ----------
+    Theorem: h-transform.
     """
     Z = cast(Sparse, sparse.coo_array(Z, dtype=np.float64, copy=True))
     if Z.ndim != 2:
@@ -85,7 +131,23 @@ def h_step(Z: Any, mantissa: np.ndarray, exponent: np.ndarray) -> tuple[Sparse, 
 
 
 def live_part(A: Any) -> np.ndarray | None:
-    """The live rows and columns of a nonnegative A, one zero if there are none; None if they hold zeros."""
+    """The live rows and columns of a nonnegative matrix.
+
+    Parameters
+    ----------
+    A : (m, n)
+        scipy sparse.
+
+    Returns
+    -------
+    np.ndarray or None
+        a single zero if there are none; None if they hold zeros.
+
+    Raises
+    ------
+    InputError
+        for entries that are negative or not finite.
+    """
     A, _ = finite_columns(A)
     if (A.data < 0).any():
         raise InputError("entries must be finite and nonnegative")

@@ -31,7 +31,19 @@ Map = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class PerronRoot:
-    """An enclosure of the spectral radius; `reached`: its relative width is below the tolerance asked."""
+    """An enclosure of the spectral radius.
+
+    Attributes
+    ----------
+    bound
+        lower and upper.
+    vector
+        (..., n), the last one, positive.
+    steps
+        how many there were.
+    reached
+        whether the bound's relative width is below the tolerance asked.
+    """
 
     bound: Bound
     vector: Any
@@ -95,13 +107,38 @@ def perron_root(
 ) -> PerronRoot:
     """Spectral radius of a nonnegative square A by power iteration, enclosed by Collatz-Wielandt quotients.
 
-    `operator`: array `(..., n, n)`, a scipy sparse matrix, or a map of arrays `(..., n)` (then `start > 0`
-    and `terms`, the number of roundings on the longest path from input to output, are needed; it must never
-    subtract). Stops when `upper - lower <= rtol lower`, so any number in the bound is right to rtol. `lazy`
-    mixes the old vector in, which breaks cycles. Zero rows are dropped first; a reducible remainder may keep
-    the bound open, in which case `reached` is False and the bound, still valid, is what there is.
+    Stops when `upper - lower <= rtol lower`, so any number in the bound is right to rtol. Zero rows are
+    dropped first; a reducible remainder may keep the bound open, in which case `reached` is False and the
+    bound, still valid, is what there is.
 
-    Raises InputError for negative or non-finite entries and for an rtol below the rounding of the sums.
+    Parameters
+    ----------
+    operator
+        array `(..., n, n)`, a scipy sparse matrix, or a map of arrays `(..., n)`, which must never
+        subtract; it needs `start` and `terms`.
+    start : (..., n)
+        positive.
+    terms
+        the number of roundings on the longest path from input to output.
+    rtol
+        the relative width asked for.
+    max_steps
+        but no more than these.
+    lazy
+        how much of the old vector is mixed in, which breaks cycles.
+
+    Returns
+    -------
+    PerronRoot
+        the bound.
+
+    Raises
+    ------
+    InputError
+        for negative or non-finite entries and for an rtol below the rounding of the sums.
+
+    References
+    ----------
     Theorem: collatz-wielandt; Collatz 1942, Wielandt 1950.
     """
     apply, x, terms = _as_map(operator, start, terms)
@@ -134,11 +171,24 @@ def perron_root(
 
 @dataclass(frozen=True)
 class SingularValues:
-    """Leading singular values of a matrix-free map, in exact arithmetic:
+    """Leading singular values of a matrix-free map, in exact arithmetic.
 
-    `lower_i = s_i <= sigma_i`; some singular value lies within `residual_i` of s_i; `upper` (inf without a
-    Frobenius norm) is above sigma_i. `miss_probability_upper` bounds, for a Gaussian start, the probability
-    that sigma_1 (1 - rtol) > s_1. `left` (..., m, k) and `right` (..., n, k) are the Ritz vectors.
+    Attributes
+    ----------
+    lower
+        (..., k), `lower_i = s_i <= sigma_i`.
+    upper
+        (..., k), above sigma_i; inf without a Frobenius norm.
+    residual
+        (..., k): some singular value lies within `residual_i` of s_i.
+    miss_probability_upper
+        for a Gaussian start, of the event that sigma_1 (1 - rtol) > s_1.
+    left, right
+        (..., m, k) and (..., n, k), the Ritz vectors.
+    steps
+        how many there were.
+    reached
+        whether all residuals are below the tolerance.
     """
 
     lower: Any
@@ -179,14 +229,38 @@ def leading_singular_values(
     max_steps: int = 100,
     frobenius: Any = None,
 ) -> SingularValues:
-    """The `count` leading singular values of A by block Lanczos with full reorthogonalisation.
+    """The leading singular values of A by block Lanczos with full reorthogonalisation.
 
-    `matvec`: (..., n, b) -> (..., m, b), `rmatvec` its adjoint; `start`: (..., n, b) probes with b <= n, best
-    Gaussian. Each step costs b passes and b adjoint passes. Stops when all wanted Ritz values have a
-    residual below `rtol s_i`, which no small step can fake; `frobenius`, the norm |A|_F (...), closes the
-    bound from above. For c probes of a chain that ends in c numbers two steps are exact.
+    Each step costs b passes and b adjoint passes. Stops when all wanted Ritz values have a residual below
+    `rtol s_i`, which no small step can fake. For c probes of a chain that ends in c numbers two steps are
+    exact.
 
-    Raises InputError unless 1 <= b <= n and count >= 1.
+    Parameters
+    ----------
+    matvec
+        (..., n, b) -> (..., m, b).
+    rmatvec
+        its adjoint.
+    start : (..., n, b)
+        probes with b <= n, best Gaussian.
+    count
+        values wanted.
+    rtol
+        of the residuals.
+    max_steps
+        but no more than these.
+    frobenius : (...)
+        the norm |A|_F, which closes the bound from above.
+
+    Returns
+    -------
+    SingularValues
+        with bounds and residuals.
+
+    Raises
+    ------
+    InputError
+        unless 1 <= b <= n and count >= 1.
     """
     xp, start = real(start)
     if start.ndim < 2:
@@ -235,7 +309,27 @@ def stable_rank(singular_values: Any) -> Any:
 
 
 def effective_rank(singular_values: Any) -> Any:
-    """`exp(entropy of sigma_i / sum sigma)`; Roy and Vetterli 2007, Definition 1. Between 1 and the rank."""
+    """`exp(entropy of sigma_i / sum sigma)`, between 1 and the rank.
+
+    Parameters
+    ----------
+    singular_values : (..., k)
+        in any order.
+
+    Returns
+    -------
+    (...)
+        between 1 and k.
+
+    Raises
+    ------
+    InputError
+        for negative values, and where all are zero.
+
+    References
+    ----------
+    Roy and Vetterli 2007, Definition 1.
+    """
     xp, singular_values = real(singular_values)
     if singular_values.ndim < 1 or singular_values.shape[-1] < 1:
         raise InputError("singular values need a last axis that is not empty")

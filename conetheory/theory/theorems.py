@@ -6,40 +6,9 @@ exists and that every proof file is an entry's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 from conetheory.errors import InputError
-
-Status = Literal["proved here", "cited", "estimate", "conjecture"]
-
-
-@dataclass(frozen=True)
-class Theorem:
-    """`functions` are dotted names; `proof` and `test` are paths from the root of the repository.
-
-    `machine_checked` is the path of the Coq file that proves the theorem formally, or None. Its head, and
-    `proofs/README.md`, say which parts of the statement it covers.
-    """
-
-    id: str
-    title: str
-    statement: str
-    hypotheses: str
-    source: str
-    status: Status
-    functions: tuple[str, ...]
-    proof: str
-    test: str
-    machine_checked: str | None = None
-
-
-def _entry(id: str, functions: str, test: str, status: Status = "proved here", **text: str) -> Theorem:
-    dotted = tuple(f"conetheory.theory.{name}" for name in functions.split())
-    proof = f"proofs/test_{id.replace('-', '_')}.py"
-    where = f"tests/{test[3:]}" if test.startswith("../") else f"tests/theory/{test}"
-    return Theorem(id=id, functions=dotted, proof=proof, test=where, status=status, **text)
-
+from conetheory.theory.statement import Theorem
+from conetheory.theory.statement import entry as _entry
 
 _ENTRIES = (
     _entry(
@@ -376,7 +345,23 @@ THEOREMS: dict[str, Theorem] = {entry.id: entry for entry in _ENTRIES}
 
 
 def theorem(id: str) -> Theorem:
-    """The entry with this id; raises InputError with the ids there are."""
+    """The entry with this id.
+
+    Parameters
+    ----------
+    id
+        as `conetheory theorems` lists it.
+
+    Returns
+    -------
+    Theorem
+        the entry.
+
+    Raises
+    ------
+    InputError
+        with the ids there are.
+    """
     if id not in THEOREMS:
         raise InputError(f"no theorem {id!r}; there are: {', '.join(THEOREMS)}")
     return THEOREMS[id]

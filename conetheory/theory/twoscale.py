@@ -38,20 +38,63 @@ from conetheory.theory.matrices import real
 
 
 def location_weight(r: Any, c: Any, axis: int) -> Any:
-    """`s = <r, c> / |c|^2` over the channels, zero where c is; the channel axis is kept with length one."""
+    """`s = <r, c> / |c|^2` over the channels, zero where c is.
+
+    Parameters
+    ----------
+    r, c
+        relevance and the image of the all-ones start, broadcast.
+    axis
+        of the channels; it is kept with length one.
+
+    Returns
+    -------
+    Array
+        s.
+    """
     xp, r, c = real(r, c)
     return _ratio(xp, xp.sum(r * c, axis=axis, keepdims=True), xp.sum(c * c, axis=axis, keepdims=True))
 
 
 def amplitude(r: Any, c: Any, axis: int) -> Any:
-    """`a = |r - s c| / |c|`, the deviation from the direction of c in units of c; zero where c is."""
+    """`a = |r - s c| / |c|`, the deviation from the direction of c in units of c; zero where c is.
+
+    Parameters
+    ----------
+    r, c
+        relevance and the image of the all-ones start, broadcast.
+    axis
+        of the channels; it is kept with length one.
+
+    Returns
+    -------
+    Array
+        a.
+    """
     xp, r, c = real(r, c)
     eta = r - location_weight(r, c, axis) * c
     return _ratio(xp, _norm(xp, eta, axis), _norm(xp, c, axis))
 
 
 def surrogate(c: Any, a: Any, xi: Any, axis: int) -> Any:
-    """A deviation of amplitude a and random direction: `a |c| unit(c * xi - projection on c)`."""
+    """A deviation of amplitude a and random direction: `a |c| unit(c * xi - projection on c)`.
+
+    Parameters
+    ----------
+    c
+        the image of the all-ones start.
+    a
+        the amplitude.
+    xi
+        random numbers, of the shape of c or broadcast.
+    axis
+        of the channels.
+
+    Returns
+    -------
+    Array
+        of the broadcast shape.
+    """
     xp, c, a, xi = real(c, a, xi)
     eta = c * xi
     eta = eta - location_weight(eta, c, axis) * c
@@ -62,8 +105,19 @@ def coherence(eta: Any, c: Any, axis: int) -> Any:
     """How far neighbouring deviations share their direction: the kappa of the closure, in [0, 1].
 
     `sum a(p) a(q) cos(eta(p), eta(q)) / sum a(p) a(q) cos(c(p), c(q))` over pairs of adjacent locations;
-    deviations `c * xi` with one xi for all locations have 1, independent ones 0. The axes behind `axis`
-    are those of the locations; they are kept with length one. 1 where there are no such pairs.
+    deviations `c * xi` with one xi for all locations have 1, independent ones 0.
+
+    Parameters
+    ----------
+    eta, c
+        deviations and the image of the all-ones start.
+    axis
+        of the channels; the axes behind it are those of the locations, kept with length one.
+
+    Returns
+    -------
+    Array
+        1 where there are no such pairs.
     """
     xp, eta, c = real(eta, c)
     axis = axis % eta.ndim
@@ -82,7 +136,15 @@ def coherence(eta: Any, c: Any, axis: int) -> Any:
 
 @dataclass(frozen=True)
 class ClosureErrors:
-    """What a step has beyond the closure: s' = closure + drift, a'^2 = closure + cross + direction."""
+    """What a step has beyond the closure: s' = closure + drift, a'^2 = closure + cross + direction.
+
+    Attributes
+    ----------
+    drift
+        of the location weight.
+    cross, direction
+        of the squared amplitude.
+    """
 
     drift: Any
     cross: Any
@@ -92,14 +154,35 @@ class ClosureErrors:
 def closure_errors(image: Any, carried: Any, stand_in: Any, c: Any, axis: int) -> ClosureErrors:
     """The error terms of one step, at each location, in units of c' (zero where c' is).
 
-    image: M (s c); carried: M eta; stand_in: M eta~ of the surrogate; c: c', the image of c. Exact identities
-    for every linear M, signed ones too:
+    Exact identities for every linear M, signed ones too:
 
         drift = <c', M eta> / |c'|^2,   cross = 2 <injection, M eta off c'> / |c'|^2,
         direction = (|M eta off c'|^2 - |M eta~ off c'|^2) / |c'|^2.
 
     As |x + y|^2 <= 2 |x|^2 + 2 |y|^2, dropping the cross term makes a'^2 too small by at most a factor of
-    two; too large without a bound, where injection and carried part cancel. Theorem: two-scale.
+    two; too large without a bound, where injection and carried part cancel.
+
+    Parameters
+    ----------
+    image
+        M (s c).
+    carried
+        M eta.
+    stand_in
+        M eta~ of the surrogate.
+    c
+        c', the image of c.
+    axis
+        of the channels; it is kept with length one.
+
+    Returns
+    -------
+    ClosureErrors
+        arrays.
+
+    References
+    ----------
+    Theorem: two-scale.
     """
     xp, image, carried, stand_in, c = real(image, carried, stand_in, c)
     drift = location_weight(carried, c, axis)
@@ -113,8 +196,19 @@ def closure_errors(image: Any, carried: Any, stand_in: Any, c: Any, axis: int) -
 def combined_deficit(deficit: Any, first: Any, second: Any) -> Any:
     """The deficit of two vectors after each gets a further independent, orthogonal deviation.
 
-    `1 - (1 - deficit) / sqrt((1 + k_1^2)(1 + k_2^2))` for deviations k_i = |eta_i| / |y_i|, without the
-    subtraction. All arguments broadcast.
+    `1 - (1 - deficit) / sqrt((1 + k_1^2)(1 + k_2^2))`, without the subtraction.
+
+    Parameters
+    ----------
+    deficit
+        before.
+    first, second
+        k_i = |eta_i| / |y_i|; all three broadcast.
+
+    Returns
+    -------
+    Array
+        the deficit after.
     """
     xp, deficit, first, second = real(deficit, first, second)
     lost = -xp.expm1(-0.5 * (xp.log1p(first * first) + xp.log1p(second * second)))
@@ -124,8 +218,28 @@ def combined_deficit(deficit: Any, first: Any, second: Any) -> Any:
 def location_chain(blocks: Any, c: Any) -> Any:
     """The matrix `t_pq = <c'(p), M_pq c(q)> / |c'(p)|^2`, whose live rows sum to one.
 
-    blocks: M as (locations out, channels out, locations in, channels in); c: (locations in, channels in).
-    Rows with c'(p) = 0 are zero. Nonnegative M and c give a stochastic matrix.
+    Nonnegative M and c give a stochastic matrix.
+
+    Parameters
+    ----------
+    blocks : (locations out, channels out, locations in, channels in)
+        M.
+    c : (locations in, channels in)
+        as in the module.
+
+    Returns
+    -------
+    (locations out, locations in)
+        rows with c'(p) = 0 are zero.
+
+    Raises
+    ------
+    InputError
+        for shapes that do not belong together.
+
+    References
+    ----------
+    Theorem: two-scale.
     """
     xp, blocks, c = real(blocks, c)
     if blocks.ndim != 4 or tuple(c.shape) != tuple(blocks.shape[2:]):
@@ -139,9 +253,28 @@ def location_chain(blocks: Any, c: Any) -> Any:
 def mixing_layers_estimate(side: int, step_variance: float) -> float:
     """Layers after which the slowest spatial mode of a side x side map has shrunk by 1/e.
 
-    `2 side^2 / (pi^2 v)` for a reflecting walk whose step has variance v per axis (2/3 for three equal
-    taps). An estimate: real location chains have unequal weights. Source: elementary,
-    as cosines are the modes of a reflecting walk.
+    `2 side^2 / (pi^2 v)` for a reflecting walk. An estimate: real location chains have unequal weights.
+
+    Parameters
+    ----------
+    side
+        of the map, in locations.
+    step_variance
+        v per axis of a step (2/3 for three equal taps).
+
+    Returns
+    -------
+    float
+        layers.
+
+    Raises
+    ------
+    InputError
+        for no locations, and a variance that is not positive.
+
+    References
+    ----------
+    elementary, as cosines are the modes of a reflecting walk.
     """
     if side < 1 or not step_variance > 0:
         raise InputError(f"a map has locations and a step a variance; got {side}, {step_variance}")

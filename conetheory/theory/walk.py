@@ -48,7 +48,29 @@ def walk_step(
     padding: tuple[int, int] = (0, 0),
     dilation: tuple[int, int] = (1, 1),
 ) -> Any:
-    """The state below one layer. pixel: of the layer below, (row, column). Theorem: origin-walk."""
+    """The state below one layer.
+
+    Parameters
+    ----------
+    six : (6, channels, rows, columns)
+        the state above, on its torus.
+    kernel
+        (channels below, channels above, rows, columns), or (channels, rows, columns) where channels stay
+        apart.
+    pixel
+        of the layer below, (row, column).
+    stride, padding, dilation
+        of the layer, (row, column).
+
+    Returns
+    -------
+    (6, channels below, stride rows, stride columns)
+        the state below.
+
+    References
+    ----------
+    Theorem: origin-walk.
+    """
     xp = array_namespace(six, kernel)
     *_, rows, columns = six.shape
     below = (rows * stride[0], columns * stride[1])
@@ -95,10 +117,16 @@ def joined(*states: Any) -> Any:
 
 @dataclass(frozen=True)
 class Variances:
-    """Of the origin at one kind of location, in the start's pixels^2, (phases, 2, 2) each, weights c_i^2.
+    """Of the origin at one kind of location, in the start's pixels^2, weights c_i^2.
 
-    within: of a channel's own origin; between: of the channels' mean origins, `G^T G / |c|^2`. Their sum is
-    Sigma, and half of `within^-1 between`, to leading order, the tail of the spectrum.
+    Their sum is Sigma, and half of `within^-1 between`, to leading order, the tail of the spectrum.
+
+    Attributes
+    ----------
+    within
+        (phases, 2, 2), of a channel's own origin.
+    between
+        (phases, 2, 2), of the channels' mean origins, `G^T G / |c|^2`.
     """
 
     within: Any
@@ -124,14 +152,56 @@ def kernel_variances(
 ) -> Variances:
     """What one layer adds: the step of a kernel below weights c of the channels above.
 
-    within: what it adds to Sigma; between: what it injects into G. Where every channel mixes those above in
-    the same proportions, within is added to the whole variance above, and between is all that there is below.
+    Where every channel mixes those above in the same proportions, within is added to the whole variance
+    above, and between is all that there is below.
+
+    Parameters
+    ----------
+    kernel
+        (channels below, channels above, rows, columns).
+    c : (channels above,)
+        weights.
+    pixel
+        of the layer below, (row, column).
+    stride, dilation
+        of the layer, (row, column).
+
+    Returns
+    -------
+    Variances
+        within: what it adds to Sigma; between: what it injects into G.
+
+    References
+    ----------
+    Theorem: origin-walk.
     """
     return variances(walk_step(point(c), kernel, pixel, stride, dilation=dilation))
 
 
 def thinned_kappa(kappa: float, share: float) -> float:
-    """`(1 + kappa) / share - 1`: v / m^2 of a weight that counts with the chance `share`, else as zero."""
+    """`(1 + kappa) / share - 1`: v / m^2 of a weight that counts with the chance `share`, else as zero.
+
+    Parameters
+    ----------
+    kappa
+        v / m^2 of the weight itself.
+    share
+        above 0, at most 1.
+
+    Returns
+    -------
+    float
+        at least kappa.
+
+    Raises
+    ------
+    InputError
+        for numbers out of range.
+
+    References
+    ----------
+    Theorem: origin-walk.
+    """
     if not (0 < share <= 1 and kappa >= 0):
         raise InputError(f"a share is above 0, at most 1, and kappa >= 0; got {share}, {kappa}")
     return (1 + kappa) / share - 1
@@ -140,7 +210,24 @@ def thinned_kappa(kappa: float, share: float) -> float:
 def slowest_mode_estimate(side: int, variance: float) -> float:
     """The second eigenvalue of the chain of locations on `side` of them: `exp(-pi^2 variance / (2 side^2))`.
 
-    variance: of the walk along that axis, in the same pixels. For a reflecting walk; an estimate for others.
+    For a reflecting walk; an estimate for others.
+
+    Parameters
+    ----------
+    side
+        locations along an axis.
+    variance
+        of the walk along that axis, in the same pixels.
+
+    Returns
+    -------
+    float
+        in (0, 1].
+
+    Raises
+    ------
+    InputError
+        for numbers out of range.
     """
     if side < 1 or not variance >= 0:
         raise InputError(f"a map has locations and a walk a variance; got {side}, {variance}")

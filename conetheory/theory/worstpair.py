@@ -16,7 +16,15 @@ TILE = 1 << 20  # float64 numbers held by one temporary; small enough to stay in
 
 @dataclass(frozen=True)
 class WorstPair:
-    """The two columns with the smallest cosine; for a batch, arrays of the batch's shape."""
+    """The two columns with the smallest cosine; for a batch, arrays of the batch's shape.
+
+    Attributes
+    ----------
+    cosine, deficit
+        of the two; the deficit has its own digits.
+    first, second
+        their numbers; the same one twice where one column is live, -1 where none is.
+    """
 
     cosine: Any
     deficit: Any
@@ -29,9 +37,21 @@ def worst_pair_cosine(A: Any) -> WorstPair:
     attains it.
 
     It is the smallest cosine of any A x, A y with x, y >= 0 (exact, not a bound): x = sum x_k a_k, |x| <=
-    sum x_k for unit a_k, so <x, y> >= c |x| |y| if all <a_k, a_l> >= c >= 0. A: (..., m, n), nonnegative.
-    cosine 1, deficit 0 and the same column twice where one column is live; NaN and -1 where none is. O(m
-    n^2) by matrix products. Source: theorem `generators`.
+    sum x_k for unit a_k, so <x, y> >= c |x| |y| if all <a_k, a_l> >= c >= 0. O(m n^2) by matrix products.
+
+    Parameters
+    ----------
+    A : (..., m, n)
+        nonnegative.
+
+    Returns
+    -------
+    WorstPair
+        cosine 1, deficit 0 and the same column twice where one column is live; NaN and -1 where none is.
+
+    References
+    ----------
+    theorem `generators`.
     """
     xp, A = matrix(A, nonnegative=True)
     batch, (rows, count) = A.shape[:-2], A.shape[-2:]

@@ -11,7 +11,7 @@ from conetheory.certify import certifier
 from tests.certify import adversary, exhaustive
 from tests.certify.adversary import HARD, METHODS, PARTS, attacks
 
-SOME = [*range(0, 240, 3), *range(HARD, HARD + 20)]
+SOME = [*range(0, 240, 5), *range(HARD, HARD + 14)]
 HUNDREDS = [*range(240), *range(HARD, HARD + 60)]
 THOUSANDS = [*range(2400), *range(HARD, HARD + 600)]
 ALWAYS = {"arriving", "dead", "deficit", "diameter", "gaussian", "every image", "tau_1", "map"}
@@ -35,7 +35,7 @@ def test_no_certificate_is_contradicted():
     assert len(rules) == len(METHODS)
     for kind in ("deficit", "diameter", "tau_1", "map"):
         assert 0.999 < kinds[kind].nearest <= 1  # it comes as near as can be
-    assert kinds["deficit"].held > 400
+    assert kinds["deficit"].held > 250
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,13 @@ def certified(found: RelevanceChain, **options) -> CscCertifier:
     return certifier
 
 
+@cache
+def of_toy(toy: str, bias: str = "none") -> tuple[RelevanceChain, CscCertifier]:
+    """A chain and what is certified of it, which the tests of the toys share."""
+    found = chain(toy, bias=bias)
+    return found, certified(found)
+
+
 def nonnegative_starts(units: int) -> Tensor:
     """One-hot, dense and sparse ones, and some over many decades: (1, vectors, units)."""
     generator = np.random.default_rng(0)
@@ -50,8 +59,7 @@ def by_image(certifier: CscCertifier, layer: str, name: str, images: int) -> lis
 @pytest.mark.parametrize("bias", ["none", "bach"])
 def test_no_nonnegative_start_violates_a_bound(toy, bias):
     """Every pair of many starts, at every location of every layer and image."""
-    found = chain(toy, bias=bias)
-    certifier = certified(found)
+    found, certifier = of_toy(toy, bias)
     assert not certifier.reasons
     r = nonnegative_starts(int(np.prod(found.shape("logits"))))
     r = r.unflatten(2, found.shape("logits")).expand(len(found), *[-1] * (1 + len(found.shape("logits"))))
@@ -75,8 +83,7 @@ def test_no_nonnegative_start_violates_a_bound(toy, bias):
 @pytest.mark.parametrize("toy", typical())
 def test_the_worst_pair_is_exact_and_the_half_angle_bound_is_above_it(toy):
     """The certificate is the largest deficit of two columns, up to the enclosure's own width."""
-    found = chain(toy)
-    certifier = certified(found)
+    found, certifier = of_toy(toy)
     for layer, blocks in local_columns(found, "logits", below(found, "logits")).items():
         uppers = by_image(certifier, layer, "deficit_upper", len(found))
         diameters = by_image(certifier, layer, "diameter_upper", len(found))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import redirect_stdout
+from io import StringIO
 
 import numpy as np
 import pytest
@@ -30,13 +32,29 @@ def tree(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("bfloat16", [pytest.param(True, marks=pytest.mark.slow), False])
-def test_one_epoch(tree, tmp_path, capsys, bfloat16):
-    out = tmp_path / "new" / "net.safetensors"
-    made = train_cifar10.main(tree, out, epochs=1, batch=16, bfloat16=bfloat16, limit=20)
+SMALL = {"epochs": 1, "batch": 16, "limit": 20, "bfloat16": False}
+
+
+@pytest.fixture(scope="module")
+def trained(tree, tmp_path_factory):
+    """The weights after an epoch, what was returned and what was printed."""
+    out = tmp_path_factory.mktemp("trained") / "new" / "net.safetensors"
+    with redirect_stdout(StringIO()) as printed:
+        made = train_cifar10.main(tree, out, **SMALL, seed=3)
+    return out, made, printed.getvalue()
+
+
+@pytest.mark.slow
+def test_one_epoch_in_bfloat16(tree, tmp_path):
+    made = train_cifar10.main(tree, tmp_path / "net.safetensors", **SMALL | {"bfloat16": True})
+    assert (made["train_images"], made["test_images"]) == (20, 20)
+
+
+def test_one_epoch(trained):
+    out, made, printed = trained
     assert made == json.loads(out.with_suffix(".json").read_text())
     assert (made["train_images"], made["test_images"]) == (20, 20)
-    assert "epoch 1/1: loss " in capsys.readouterr().out
+    assert "epoch 1/1: loss " in printed
     with safe_open(out, "pt") as file:
         assert file.metadata()["test_accuracy"] == str(made["test_accuracy"])
         assert file.get_tensor("fc6.weight").dtype == torch.float16
@@ -54,11 +72,11 @@ def test_it_learns_and_the_accuracy_is_that_of_the_saved_file(tree, tmp_path):
     assert float(hits.float().mean()) == pytest.approx(made["test_accuracy"])
 
 
-def test_training_is_reproducible(tree, tmp_path):
-    first, second, other = (tmp_path / f"{i}.safetensors" for i in range(3))
-    for out, seed in ((first, 3), (second, 3), (other, 4)):
-        train_cifar10.main(tree, out, epochs=1, seed=seed, limit=20, bfloat16=False)
-    weights = [load("cifar10", out).graph.nodes["conv1"].op.weight for out in (first, second, other)]
+def test_training_is_reproducible(tree, tmp_path, trained):
+    again, other = (tmp_path / f"{i}.safetensors" for i in range(2))
+    for out, seed in ((again, 3), (other, 4)):
+        train_cifar10.main(tree, out, **SMALL, seed=seed)
+    weights = [load("cifar10", out).graph.nodes["conv1"].op.weight for out in (trained[0], again, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
