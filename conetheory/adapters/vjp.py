@@ -152,10 +152,10 @@ class VjpChain:
         stop
             the last layer.
 
-        Yields
-        ------
-        tuple
-            the layer, and `{start: (images, vectors, *shape)}`.
+        Returns
+        -------
+        iterator
+            of the layer, and `{start: (images, vectors, *shape)}`.
         """
         if self._watch is None:
             return self._sweep(starts, stop)
@@ -169,6 +169,13 @@ class VjpChain:
 
     def additivity_error(self, start: str = "logits", seed: int = 0) -> float:
         """How far the chain is from additive at one pair of random vectors: 0 is what linear ones have.
+
+        Parameters
+        ----------
+        start
+            where the vectors start.
+        seed
+            of their draw.
 
         Returns
         -------

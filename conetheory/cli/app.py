@@ -57,9 +57,7 @@ for _order, (_name, _command) in enumerate(COMMANDS.items()):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and give its exit code: 0, 1 after a verdict that --fail-if names, 2 after bad input, 130
-    after an interruption.
-    """
+    """Run a command and give its exit code: 0, 1 by --fail-if, 2 after bad input, 130 when interrupted."""
     argv = sys.argv[1:] if arguments is None else list(arguments)
     _write_what_can_be_written()
     code = _guarded(lambda: app(argv, result_action="return_value", exit_on_error=False, print_error=False))

@@ -160,6 +160,8 @@ def register(
         parameters that the name stands for.
     naming
         reads parameters off other names, such as `lrp-alpha3beta2`.
+    equation
+        what it sends down at an operation, in the notation of `proofs/README.md`; parts end in two blanks.
 
     Returns
     -------
