@@ -23,7 +23,7 @@ BETWEEN = re.compile(r"(?:lrp-)?alpha-?(\d+(?:\.\d+)?)-?beta-?(\d+(?:\.\d+)?)")
 
 def canonical(name: str) -> str:
     """A name as the registry has it: `LRP_Alpha2-Beta1` and `alpha2beta1` are `lrp-alpha2beta1`."""
-    plain = name.strip().lower().replace("_", "-").replace(" ", "-")
+    plain = name.lower().replace("_", "-")
     match = BETWEEN.fullmatch(plain)
     return f"lrp-alpha{match[1]}beta{match[2]}" if match else plain
 
