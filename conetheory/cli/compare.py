@@ -80,9 +80,9 @@ def present(
     """Tables, verdicts, what else there is to say, and where it is written; or JSON and nothing else."""
     if json:
         whole = task.measures and task.predicts
-        said: dict[str, Any] = {"verdicts": [one.record() for one in verdicts(comparison.dataset)]}
-        said["explanation"] = [one.record() for one in comparison.explanations]
-        short = comparison.summary | said
+        judged = {"verdicts": [one.record() for one in verdicts(comparison.dataset)]}
+        words = {"explanation": [one.record() for one in comparison.explanations]}
+        short = comparison.summary | judged | words
         print(json_format.dumps(short, indent=2) if whole else comparison.to_json())
         return
     stdout = console.out()

@@ -57,8 +57,5 @@ def _registered(text: str) -> Iterator[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "register":
             aliases = (k.value for k in node.keywords if k.arg == "aliases")
             for given in (*node.args[:1], *aliases):
-                yield from (c.value for c in ast.walk(given) if isinstance(c, ast.Constant) and _named(c))
-
-
-def _named(constant: ast.Constant) -> bool:
-    return isinstance(constant.value, str)
+                values = (each.value for each in ast.walk(given) if isinstance(each, ast.Constant))
+                yield from (value for value in values if isinstance(value, str))
