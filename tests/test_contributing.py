@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 from conetheory.chain.relevance import RelevanceChain
-from conetheory.cli.listings import theorem_markdown
 from conetheory.predict import Theory, predict_csc
 from conetheory.predict import registry as theories
 from conetheory.rules import registry as rules
@@ -143,6 +142,4 @@ def test_the_path_to_a_theorem(copy):
     replaced(
         copy / "conetheory/theory/theorems.py", "\n)\n\nTHEOREMS", f"\n    {text.strip()},\n)\n\nTHEOREMS"
     )
-    table = theorem_markdown([*THEOREMS.values(), _written_entry()])
-    replaced(copy / "README.md", theorem_markdown(list(THEOREMS.values())), table)
     follow(path_of("theorem"), copy)

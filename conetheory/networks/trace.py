@@ -26,6 +26,7 @@ from conetheory.networks.promote import lowered, promoted
 from conetheory.networks.verify import examples, verify
 
 BATCH = 2  # of the traced calls: with 1, a reshape that mixes images would go unnoticed
+WRAP = "give a module that ends below it (a trunk), or that does the same by operations with rules"
 COUNTED = re.compile(r"_\d+$")  # torch.fx counts calls of one name over the whole network
 
 
@@ -172,7 +173,7 @@ def _node(item: fx.Node, traced: fx.GraphModule, name: str, tensor: dict[fx.Node
     try:
         op, inputs = convert(call)
     except RefusedError as reason:
-        raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for {reason}") from reason
+        raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for {reason}; {WRAP}") from reason
     if item.meta["shape"][:1] != (BATCH,):
         raise UnsupportedLayerError(f"layer {name!r}: the operation {call.kind!r} changes the batch axis")
     return Node(name, op, tuple(tensor[i] for i in inputs), call.shape)
@@ -193,7 +194,7 @@ def _refuse_side_effects(item: fx.Node, name: str, traced: fx.GraphModule) -> No
     if item.meta["changed"] or any(isinstance(part, Tensor) for part in parts):
         module = type(traced.get_submodule(str(item.target))) if item.op == "call_module" else item.target
         kind = getattr(module, "__name__", str(module))
-        raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for the operation {kind!r}")
+        raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for the operation {kind!r}; {WRAP}")
 
 
 def _refuse_stale(item: fx.Node, name: str) -> None:
