@@ -54,6 +54,7 @@ from conetheory.rules.registry import Method
 from conetheory.theory import secondmoment as theory
 from conetheory.theory.records import NotApplicable
 
+SPECTRUM = 1.5e7  # multiplications that a location's spectrum takes
 CARRIED = 10  # vectors of a step beside those of its locations: c, its covector, what carries v
 WIDE = 8  # locations of a layer whose wide local matrices are decomposed above the first map
 KEPT = 3  # matrices of the size of K that are there at a time
@@ -103,11 +104,12 @@ class SecondMoment(SpectralTheory):
         """For each step the vectors and covectors that cross it; a column for each unit of a dense start."""
         graph, cuts = chain.graph, dense_cuts(chain, self.start)
         first, found = cost_of_first_state(chain, self.start)
+        carried = CARRIED + (0 if first == cuts[0] else FIELDS)
         for top, bottom in pairwise(merged(graph, cuts[cuts.index(first) :])):
             vectors = int(np.prod(periods([reaches(graph, top, bottom)[bottom]])))
             up = 0 if bottom == INPUT else vectors
-            found += swept(chain, self.start, vectors + up + CARRIED, top, bottom, block=NUMBERS)
-        found += self.law(chain) + self._decomposed(chain, cuts[0], first)
+            found += swept(chain, self.start, vectors + up + carried, top, bottom, block=NUMBERS)
+        found += self.law(chain, SPECTRUM) + self._decomposed(chain, cuts[0], first)
         most = max(n for cut in cuts if (n := int(np.prod(space(chain.shape(cut))))) <= DENSE)
         return replace(found, bytes=found.bytes + KEPT * most**2 * 8)
 

@@ -14,7 +14,7 @@ from conetheory.networks.graph import INPUT
 from conetheory.predict.theory import Theory
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
 
-LAW = 1e7  # multiplications that a location's law takes, its share of the median and its band
+LAW = 2.2e7  # multiplications that a location's law takes, its share of the median and its band
 SPREAD = 32  # locations of a layer that tell how far the law differs from one to another
 
 
@@ -107,13 +107,13 @@ class SpectralTheory(Theory):
         self.positions = checked_positions(self.positions) or self.sampled
         self.spectra = Spectra(self.resolved)
 
-    def law(self, chain: RelevanceChain) -> Cost:
-        """What it costs to get medians and bands from the spectra."""
+    def law(self, chain: RelevanceChain, spectrum: float = 0.0) -> Cost:
+        """What it costs to get medians and bands from the spectra; spectrum: and each of these, before."""
         places = sum(
             min(self.positions, int(np.prod(chain.shape(layer)[1:], dtype=int)))
             for layer in below(chain, self.start, self.layers)
         )
-        return Cost(places * LAW / work(chain.graph, self.start, INPUT))
+        return Cost(places * (LAW + spectrum) / work(chain.graph, self.start, INPUT))
 
     def median(self, layer: str) -> float:
         return self.spectra.median(layer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from math import prod
+from math import comb, prod
 
 from conetheory.certify.cost import certificate_cost
 from conetheory.chain.cost import Cost, swept, work
@@ -20,9 +20,12 @@ from conetheory.predict.registry import applies, find, theories, usual
 from conetheory.results.plan import CERTIFY, MEASURE, Plan, Step
 from conetheory.runs.settings import PLANNED, Settings
 
-TIMES = 10  # of what measuring costs: the budget where none is given
-COMPARED = 300  # multiplications that it takes to compare a number with those of the other vectors
-SECONDS, MINUTE = 5e11, 1.5e12  # multiplications (`chain.cost.work`) of some 15 s, of a minute
+TIMES = (
+    12.3  # of what measuring costs: the budget where none is given; a ResNet-50's second moments are in it
+)
+COMPARED = 1e4  # multiplications that it takes to compare two vectors at a location
+FIRST_SWEEP = 6e9  # what the first sweep of a process takes beside that: a tenth of a second
+SECONDS, MINUTE = 1.1e12, 3e12  # multiplications (`chain.cost.work`) of some 20 s, of a minute
 FIRST = ("sampled-spectrum", "second-moment", "mean-field", "origin", "location-columns")
 LAST = ("local-spectrum",)  # after certificates, which have its columns
 Costs = Callable[[str], Cost]  # by start layer, in its own passes
@@ -31,7 +34,7 @@ Costs = Callable[[str], Cost]  # by start layer, in its own passes
 def planned(chain: RelevanceChain | ExplainerChain, settings: Settings, *, certifiable: bool) -> Plan:
     """The stages of one method in their order; what was asked for by name is run whatever it costs.
 
-    The budget are `settings.budget` vectors through the chain for each image; None: ten times what measuring
+    The budget are `settings.budget` vectors through the chain for each image; None: twelve times what measuring
     costs, and of small networks as many as take a few seconds. Certificates are kept as well where they take
     about a minute. certifiable: whether anything can be certified of the chain; where not, its stage says
     why, which costs nothing.
@@ -88,9 +91,10 @@ class _Costs:
     def _measured(self, start: str) -> Cost:
         """The vectors' sweep, and the comparison of all that arrives."""
         chain, count = self.chain, self.settings.vectors
-        units = sum(prod(chain.shape(layer)) for layer in below(chain, start, self.settings.layers))
+        locations = sum(prod(chain.shape(layer)[1:]) for layer in below(chain, start, self.settings.layers))
+        compared = comb(count, 2) * locations * COMPARED / self.works[start]
         sweep = swept(chain, start, count)
-        return replace(sweep, passes=sweep.passes + count * units * COMPARED / self.works[start])
+        return replace(sweep, passes=sweep.passes + compared + FIRST_SWEEP / self.works[start])
 
     def _predicted(self, name: str, start: str) -> Cost:
         s = self.settings
