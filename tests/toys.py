@@ -112,6 +112,7 @@ LAYERS = {
     "batch norm of its own": partial(nn.BatchNorm2d, 4),
     "dropout": partial(nn.Dropout2d, 0.5),
     "in-place relu": lambda: nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU(inplace=True)),
+    "prelu": lambda: nn.Sequential(nn.Conv2d(4, 4, 1), nn.PReLU()),
     "hidden linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(4 * AREA, 6)),
     **{f"conv {k}": partial(nn.Conv2d, 4, 4, **v) for k, v in CONVOLUTIONS.items()},
 }

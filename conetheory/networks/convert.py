@@ -25,18 +25,19 @@ from conetheory.networks.ops import (
     MaxPool2d,
     Op,
     PassThrough,
+    PReLU,
     Shape,
 )
 
 ACTIVATIONS = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
-    *(nn.Tanh, nn.Sigmoid, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh),
+    *(nn.Tanh, nn.Sigmoid, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Softsign),
 )
 IDENTITIES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.Identity)
 ACTIVATION_CALLS = frozenset(
     [
         *("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "mish", "softplus"),
-        *("tanh", "sigmoid", "hardswish", "hardsigmoid", "hardtanh"),
+        *("tanh", "sigmoid", "hardswish", "hardsigmoid", "hardtanh", "softsign"),
     ]
 )
 IDENTITY_CALLS = frozenset(["contiguous", "clone", "detach"])
@@ -122,6 +123,8 @@ def _from_module(module: nn.Module, call: Call) -> Op | None:
             return AvgPool2d(function=module)
         case nn.Flatten() | nn.Unflatten():
             return _reshape(call)
+        case nn.PReLU():
+            return PReLU(weight=module.weight)
     if isinstance(module, IDENTITIES):
         return PassThrough(identity)
     if isinstance(module, ACTIVATIONS):
@@ -145,6 +148,8 @@ def _from_function(call: Call) -> Op | None:
         case "conv2d":
             defaults = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
             return _conv2d(*(call.get(i, name, value) for i, (name, value) in enumerate(defaults.items(), 1)))
+        case "prelu":
+            return PReLU(weight=call.get(1, "weight"))
         case "linear":
             return _linear(call.get(1, "weight"), call.get(2, "bias"), call)
         case "batch_norm" if not call.get(5, "training", False):

@@ -116,6 +116,21 @@ class PassThrough(Op):
 
 
 @dataclass(frozen=True, eq=False)
+class PReLU(PassThrough):
+    """`max(x, 0) + weight min(x, 0)`, one weight a channel or one for all, as in `torch.nn.PReLU`.
+
+    An activation as any other: relevance as it is, the gradient by the slope at the input.
+    """
+
+    function: Callable[[Tensor], Tensor] = whole  # not used: this is the activation with parameters
+    kind: str = "activation"
+    weight: Tensor = field(kw_only=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.prelu(x, self.weight)
+
+
+@dataclass(frozen=True, eq=False)
 class Affine(Op):
     """A batch norm that can't be folded: `scale * x + shift`, per channel."""
 

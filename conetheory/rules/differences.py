@@ -220,7 +220,7 @@ def secant(op: PassThrough, a: Tensor, b: Tensor) -> Tensor:
     """
     step = b - a
     near = step.abs() <= torch.finfo(step.dtype).eps ** 0.5 * torch.maximum(a.abs(), b.abs())
-    slope = (op.function(b) - op.function(a)) / torch.where(near, 1.0, step)
+    slope = (op.forward(b) - op.forward(a)) / torch.where(near, 1.0, step)
     return torch.where(near, derivative(op, (a + b) / 2), slope) if bool(near.any()) else slope
 
 

@@ -135,4 +135,4 @@ def derivative(op: PassThrough, x: Tensor) -> Tensor:
     """f'(x) of an elementwise activation."""
     with torch.inference_mode(False), torch.enable_grad():
         point = x.clone().requires_grad_()
-        return torch.autograd.grad(op.function(point).sum(), point)[0]
+        return torch.autograd.grad(op.forward(point).sum(), point)[0]

@@ -180,12 +180,21 @@ BODIES: dict[str, Callable[[], nn.Module]] = {
     "optional arguments": lambda: OptionalArgument(None),
     "functional parameters": Functional,
     "names that collide": NamedInput,
+    "prelu of each channel": lambda: Toy(
+        lambda m, x: functional.prelu(m.act(x), m.act.weight), act=nn.PReLU(4, 0.3)
+    ),
     **{
         f"activation {name}": lambda name=name: Toy(lambda m, x: m.act(x), act=getattr(nn, name)())
-        for name in ("LeakyReLU", "ELU", "GELU", "SiLU", "Softplus", "Tanh", "Sigmoid", "Hardswish", "ReLU6")
+        for name in (
+            *("LeakyReLU", "ELU", "GELU", "SiLU", "Softplus", "Tanh", "Sigmoid", "Hardswish", "ReLU6"),
+            *("Hardsigmoid", "PReLU", "CELU", "SELU", "Mish", "Softsign", "Hardtanh"),
+        )
     },
     **{
         f"activation call {name}": lambda name=name: Toy(lambda m, x: getattr(functional, name)(x))
-        for name in ("elu", "gelu", "softplus", "tanh", "hardswish", "relu6", "mish")
+        for name in (
+            *("elu", "gelu", "softplus", "tanh", "hardswish", "relu6", "mish"),
+            *("silu", "hardsigmoid", "sigmoid", "leaky_relu", "softsign"),
+        )
     },
 }

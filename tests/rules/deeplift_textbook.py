@@ -67,12 +67,12 @@ def matrix(toy: str, name: str) -> np.ndarray:
 
 
 def slope(op: PassThrough, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The secant of an activation, unit by unit; the ReLUs of the toys have derivative 0 at 0."""
-    f = lambda t: op.function(torch.from_numpy(t)).numpy()  # noqa: E731
+    """The secant of an activation, unit by unit; where nothing changes the slope from the left."""
+    f = lambda t: op.forward(torch.from_numpy(t)).numpy()  # noqa: E731
     return np.array(
         [
-            (fb - fa) / (tb - ta) if tb != ta else float(tb > 0)
-            for fa, fb, ta, tb in zip(f(a), f(b), a, b, strict=True)
+            (fb - fa) / (tb - ta) if tb != ta else (fb - fc) * 2.0**20
+            for fa, fb, fc, ta, tb in zip(f(a), f(b), f(b - 2.0**-20), a, b, strict=True)
         ]
     )
 
