@@ -65,11 +65,13 @@ class Derived:
 
     `function(*sources)` gives them by name, all of them; `made` are those that the operation holds, rounded
     to its dtype. An operation with other parameters in their place (a randomised one) is not derived.
+    `centred` says that the last four sources are a batch norm's mean, variance, weight and bias.
     """
 
     function: Callable[..., dict[str, Tensor]]
     sources: tuple[Tensor | None, ...]
     made: Mapping[str, Tensor]
+    centred: bool = False
 
     def exact(self) -> dict[str, Tensor]:
         """The parameters in float64: the sources are promoted first, so that nothing is rounded between."""
@@ -312,6 +314,11 @@ class AvgPool2d(Unweighted):
             x = torch.zeros((len(y), *shapes[0]), dtype=y.dtype, device=y.device, requires_grad=True)
             (out,) = torch.autograd.grad(self.function(x), x, y.clone())
             return (out.unflatten(0, r.shape[:2]),)
+
+
+@dataclass(frozen=True, eq=False)
+class Upsample(AvgPool2d):
+    """Interpolation to a finer grid, whose weights are nonnegative and sum to one: a mean like the others."""
 
 
 @dataclass(frozen=True, eq=False)
