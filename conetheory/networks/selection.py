@@ -64,7 +64,7 @@ def parts(call: Call) -> Sequence[Selection]:
         raise RefusedError(f"{call.kind!r} across images")
     function = _rest(call)
     count = len(function(torch.zeros((1, *shape(call.source)))))
-    places: Places = "mixed" if len(call.shape) != 3 else "kept" if axis == 1 else "shifted"
+    places: Places = "mixed" if len(shape(call.source)) != 3 else "kept" if axis == 1 else "shifted"
     return [Selection(partial(_part, function, i), places=places) for i in range(count)]
 
 

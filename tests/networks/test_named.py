@@ -26,13 +26,14 @@ def test_the_gradient_is_that_of_the_model(name):
     point = x.clone().requires_grad_()
     logits = model(point)
     v = random_images(1, 2, logits.shape[1], seed=5)
-    expected = [torch.autograd.grad(logits, point, each, retain_graph=True)[0] for each in v[0]]
+    expected = [torch.autograd.grad(logits, point, each[None], retain_graph=True)[0] for each in v[0]]
     found = RelevanceChain(graph, x, "gradient").down(v, "logits")[0]
     scale = float(torch.stack(expected).abs().max())
     assert scale > 0
     assert float((found - torch.cat(expected)).abs().max()) <= 1e-10 * scale
+    logits = logits.detach()
     assert float((graph.forward(x) - logits).abs().max()) <= 1e-10 * float(logits.abs().max())
-    ones = torch.ones(1, 1, *graph.shape("logits"), dtype=torch.float64)
+    ones = torch.ones(1, 1, graph.classes, dtype=torch.float64)
     products = {n.name: n for n in graph.nodes.values() if isinstance(n.op, Product)}
     for layer, parts in RelevanceChain(graph, x, "lrp-zplus").sweep({"logits": ones}):
         if any(layer == n.inputs[n.op.gate] for n in products.values()):
