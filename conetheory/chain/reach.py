@@ -121,7 +121,8 @@ def _of_node(node: Node, inside: Shape) -> Reach:
         case AvgPool2d() if len(inside) == 3:
             return _probed(node.op, below, above, 0), _probed(node.op, below, above, 1)
         case Selection(places="shifted"):
-            return tuple(_probed(node.op, below, above, axis, inside[0]) for axis in (0, 1))
+            rows, columns = (_probed(node.op, below, above, axis, inside[0]) for axis in (0, 1))
+            return rows, columns
         case Selection(places="mixed"):
             return on_axes(_every, below, above)
         case Standardise(groups=int()):

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.fx.node import map_arg
 
 from conetheory.networks.selection import AXES
 
@@ -55,7 +56,7 @@ def _moves(item: fx.Node, to_end: bool) -> bool:
     source = item.args[0]
     if not isinstance(source, fx.Node) or "shape" not in source.meta or len(source.meta["shape"]) != 4:
         return False
-    rest = fx.node.map_arg((item.args[1:], dict(item.kwargs)), lambda n: n.meta.get("value", n))
+    rest = map_arg((item.args[1:], dict(item.kwargs)), lambda n: n.meta.get("value", n))
     return _order(name, *rest) == ((0, 2, 3, 1) if to_end else (0, 3, 1, 2))
 
 

@@ -62,4 +62,4 @@ def _scale(call: Call, source: fx.Node, constant: Any, over: bool) -> Affine:
         )
     factor = factor.reshape(-1).expand(inside[0])
     factor = (1 / factor if over else factor).contiguous()
-    return Affine(factor, torch.zeros_like(factor))
+    return Affine(factor, torch.zeros_like(factor), fixed=not isinstance(constant, Tensor))

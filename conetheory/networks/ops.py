@@ -134,10 +134,15 @@ class PReLU(PassThrough):
 
 @dataclass(frozen=True, eq=False)
 class Affine(Op):
-    """A batch norm that can't be folded: `scale * x + shift`, per channel."""
+    """A factor and an offset for each channel, `scale * x + shift`: a batch norm that can't be folded, what
+    other norms do behind their standardisation, multiplication by a constant.
+
+    fixed: whether these are numbers of the architecture, not parameters.
+    """
 
     scale: Tensor
     shift: Tensor
+    fixed: bool = False
 
     def forward(self, x: Tensor) -> Tensor:
         shape = (1, -1) + (1,) * (x.ndim - 2)

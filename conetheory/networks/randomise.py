@@ -132,7 +132,9 @@ def _passes(op: Op) -> bool:
 
 
 def _has_parameters(op: Op) -> bool:
-    return isinstance(op, Affine | PReLU) or (isinstance(op, LinearOp) and op.weight is not None)
+    if isinstance(op, Affine):
+        return not op.fixed
+    return isinstance(op, PReLU) or (isinstance(op, LinearOp) and op.weight is not None)
 
 
 def _tensors(op: Op) -> dict[str, Tensor]:
