@@ -1,11 +1,11 @@
-# make demo | test | bench | lint | proofs: each sets up everything on a fresh machine first.
+# make demo | test | bench | lint | docs | proofs: each sets up everything on a fresh machine first.
 
 PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test slow exhaustive bench lint proofs coq
+.PHONY: demo test slow exhaustive bench lint docs proofs coq release-check
 
 demo: $(STAMP)
 	$(BIN)/conetheory demo
@@ -34,6 +34,15 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+# the site, into out/site; it needs no network, nor does its building
+docs: $(STAMP)
+	$(BIN)/python -c 'import mkdocs, mkdocstrings' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+# wheel and sdist, built, installed where nothing else is, and used there
+release-check: $(STAMP)
+	.ci/release
 
 proofs: coq
 	$(PY) proofs/coq/check.py

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from conetheory.measure import measure_csc
     from conetheory.predict import predict_csc
     from conetheory.results import Result, compare
-    from conetheory.runs import Settings, Study, audit
+    from conetheory.runs import Settings, Study, audit, audit_chain
 
 __all__ = [
     "RelevanceChain",
@@ -21,6 +21,7 @@ __all__ = [
     "Settings",
     "Study",
     "audit",
+    "audit_chain",
     "certify_csc",
     "compare",
     "measure_csc",
@@ -38,6 +39,7 @@ __getattr__, __dir__ = attach(
         "Settings": "conetheory.runs",
         "Study": "conetheory.runs",
         "audit": "conetheory.runs",
+        "audit_chain": "conetheory.runs",
         "certify_csc": "conetheory.certify",
         "compare": "conetheory.results",
         "measure_csc": "conetheory.measure",

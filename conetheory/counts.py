@@ -9,6 +9,7 @@ from conetheory.errors import InputError
 
 SEEDS = 2**32 - 1  # the largest that numpy and torch both take
 VECTORS = 10_000  # vectors or starts at most: all pairs of them are compared
+DEFAULT_VECTORS = 10  # for each image and start layer
 SIZES = 2**31 - 1  # the largest count that is still a size of arrays
 
 

@@ -10,14 +10,19 @@ layers, the same statistics, the same kind of result.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from conetheory.adapters.modules import Origin
 from conetheory.chain.checks import Start, checked_vectors
+from conetheory.chain.protocol import said
+from conetheory.chain.watch import Watch
+from conetheory.counts import checked_seed
 from conetheory.errors import InputError
 from conetheory.networks.edge import Model, as_network
 from conetheory.networks.graph import INPUT
@@ -69,9 +74,16 @@ class Layers:
 
 @dataclass(frozen=True)
 class External:
-    """A method that is not ours: its name, for tables and figures."""
+    """A method that is not ours: its name, for tables and figures, and whether its map is linear.
+
+    It is only sent down, and nothing else is known of it: theories that need columns, adjoints or signs don't
+    apply.
+    """
 
     name: str
+    linear: bool = True
+    backpropagated: ClassVar[bool] = True
+    only_down: ClassVar[bool] = True
 
 
 class VjpChain:
@@ -93,6 +105,8 @@ class VjpChain:
         those of others.
     dtype, device
         those that v is handed over in.
+    linear
+        whether the functions are linear in v, as theory then assumes (see `additivity_error`).
     """
 
     def __init__(
@@ -105,11 +119,16 @@ class VjpChain:
         network: Model | None = None,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
+        linear: bool = True,
     ) -> None:
-        self.graph, self.images_count, self.method = Layers(shapes), images, External(name)
+        self.graph, self.images_count = Layers(shapes), images
+        self.method, self._watch = External(name, linear), None
         self.vjps = {self.graph.resolve(start): vjp for start, vjp in vjps.items()}
         self.network = _named(network)
         self.dtype, self.device = dtype, torch.device(device)
+
+    def __repr__(self) -> str:
+        return said(self)
 
     def __len__(self) -> int:
         return self.images_count
@@ -133,11 +152,51 @@ class VjpChain:
         stop
             the last layer.
 
-        Yields
-        ------
-        tuple
-            the layer, and `{start: (images, vectors, *shape)}`.
+        Returns
+        -------
+        iterator
+            of the layer, and `{start: (images, vectors, *shape)}`.
         """
+        if self._watch is None:
+            return self._sweep(starts, stop)
+        return self._watch.over(self, starts, lambda given: self._sweep(given, stop))
+
+    def watched(self, watch: Watch | None) -> Self:
+        """The same chain, all of whose sweeps a watch sees (None: none does)."""
+        found = copy.copy(self)
+        found._watch = watch
+        return found
+
+    def additivity_error(self, start: str = "logits", seed: int = 0) -> float:
+        """How far the chain is from additive at one pair of random vectors: 0 is what linear ones have.
+
+        Parameters
+        ----------
+        start
+            where the vectors start.
+        seed
+            of their draw.
+
+        Returns
+        -------
+        float
+            The largest |f(v + w) - f(v) - f(w)| over the layers below the start, over the largest |f(v + w)|
+            there: rounding, some 1e-6 in float32, for a linear map. An observation, and no proof.
+        """
+        name = self.graph.resolve(start)
+        generator = torch.Generator().manual_seed(checked_seed(seed))
+        drawn = torch.randn(2, len(self), 1, *self.graph.shape(name), generator=generator)
+        v, w = drawn.to(dtype=self.dtype, device=self.device)
+        given = torch.cat([v, w, v + w], 1)
+        errors = [0.0]
+        for layer, parts in self.sweep({start: given}):
+            r = parts[start]
+            size = float(r[:, 2].abs().max())
+            if layer != name and size > 0:
+                errors.append(float((r[:, 2] - r[:, 0] - r[:, 1]).abs().max()) / size)
+        return max(errors)
+
+    def _sweep(self, starts: Mapping[str, Start], stop: str) -> Iterator[tuple[str, dict[str, Tensor]]]:
         names = {start: self.graph.resolve(start) for start in starts}
         order = list(self.graph.shapes)
         last = order.index(self.graph.resolve(stop))

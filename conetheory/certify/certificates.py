@@ -23,12 +23,36 @@ def certify_csc(
     thorough: bool = True,
     vectors: int = 5,
 ) -> Certificate:
-    """Certify one chain from one start layer or several (see the module for what is certified).
+    """Certify one chain from one start layer or several, on the CPU in float64.
 
-    A chain in another dtype or on another device is built again in float64 on the CPU. vectors: random
-    starts beside the worst pairs to hold the certificates against (`check`; 0: none). Where theorems do not
-    apply, `not_applicable`, `no_norm_cone` and `no_every_image` in the dataset say why, with the layer that
-    prevents it at the last layer.
+    Where theorems do not apply, `not_applicable`, `no_norm_cone` and `no_every_image` in the dataset say why,
+    with the layer that prevents it at the last layer.
+
+    Parameters
+    ----------
+    chain
+        its images are those that the certificates speak of; in another dtype or on another device it is
+        built again.
+    start
+        one start layer or several.
+    layers
+        where to certify (None: all below the start).
+    positions
+        locations per layer and image (None: what fits in memory).
+    block_positions
+        the same where the start has too many units to send a column for each.
+    seed
+        of the choice of locations and of the random starts.
+    thorough
+        signed chains, norm cones and statements for every image too.
+    vectors
+        random starts beside the worst pairs to hold the certificates against (`check`; 0: none).
+
+    Returns
+    -------
+    Certificate
+        upper bounds of the deficit by method, start and layer, and what was held against them
+        (`certified_*`, see `schema`).
     """
     starts = [start] if isinstance(start, str) else list(start)
     chain = chain.double("cpu") if chain.method.backpropagated else chain

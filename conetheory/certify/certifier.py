@@ -50,11 +50,23 @@ LOCAL = ("deficit_upper", "diameter_upper", "gaussian_deficit_upper", "arriving"
 class CscCertifier:
     """Certificates from one start layer over any number of float64 chains (batches of images).
 
-    positions: locations per layer and image (None: what fits in memory; a network as small as the
-    CIFAR-10 one is certified at every location). block_positions: the same where the start has too many
-    units to send a column for each, unless `positions` says it. thorough: signed chains, norm cones and
-    statements for every image too. Where theorems do not apply, `reasons` says which of `schema.REASONS` and
-    why.
+    Where theorems do not apply, `reasons` says which of `schema.REASONS` and why.
+
+    Parameters
+    ----------
+    start
+        the layer where relevance starts.
+    layers
+        where to certify (None: all below the start).
+    positions
+        locations per layer and image (None: what fits in memory; a network as small as the CIFAR-10 one
+        is certified at every location).
+    block_positions
+        the same where the start has too many units to send a column for each, unless `positions` says it.
+    seed
+        of the choice of locations.
+    thorough
+        signed chains, norm cones and statements for every image too.
     """
 
     def __init__(
@@ -76,9 +88,19 @@ class CscCertifier:
         self.certificates: dict[str, LayerCertificate] = {}
 
     def add(self, chain: RelevanceChain, progress: Progress = silent) -> Mapping[str, list[LocalBlock]]:
-        """Certify all images of a chain, and give their local matrices.
+        """Certify all images of a chain, on the CPU, wherever the chain is (see `blocks`).
 
-        It is done on the CPU, wherever the chain is (see `blocks`).
+        Parameters
+        ----------
+        chain
+            of the same method and network as those before.
+        progress
+            is told of each part that is done.
+
+        Returns
+        -------
+        dict
+            `{layer: [the local matrices of each image]}`.
         """
         refused, enumerable = applicable(chain, self.start), is_enumerable(chain, self.start)
         signed = refused is not None and self.thorough and bounded(chain) is None
@@ -256,7 +278,20 @@ def _arriving(columns: np.ndarray) -> np.ndarray:
 
 
 def applicable(chain: RelevanceChain, start: str) -> NotApplicable | None:
-    """Why the certificates for nonnegative starts don't apply here, or None where they do."""
+    """Whether the certificates for nonnegative starts apply.
+
+    Parameters
+    ----------
+    chain
+        of a method and a network.
+    start
+        the layer where relevance starts.
+
+    Returns
+    -------
+    NotApplicable or None
+        why they don't; None where they do.
+    """
     method = chain.method
     if not method.backpropagated:
         return NotApplicable(f"{method.name} is not backpropagated layer by layer")

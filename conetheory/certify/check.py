@@ -78,12 +78,28 @@ def check_certificates(
     seed: int = 0,
     progress: Progress = silent,
 ) -> dict[str, Held]:
-    """Hold what a certifier says of the images of the chain, the last ones that it was given, against starts.
+    """Hold what a certifier says of the images of a chain, the last ones that it was given, against starts.
 
-    vectors: random starts of each kind (dense, over many decades; twice as many Gaussian ones), an image.
-    Gives for each certified layer what was found; empty where nothing was certified. Costs, an image, one
-    sweep of at most `2 ONE_HOTS + 4 vectors` vectors and, for `OPTIMISED` layers, `ROUNDS` passes down and
-    up of two vectors.
+    Costs, an image, one sweep of at most `2 ONE_HOTS + 4 vectors` vectors and, for `OPTIMISED` layers,
+    `ROUNDS` passes down and up of two vectors.
+
+    Parameters
+    ----------
+    certifier
+        has seen the chain.
+    chain
+        whose images these are.
+    vectors
+        random starts of each kind (dense, over many decades; twice as many Gaussian ones), an image.
+    seed
+        of those.
+    progress
+        is told of each layer that is done.
+
+    Returns
+    -------
+    dict
+        `{layer: Held}` of each certified layer; empty where nothing was certified.
     """
     vectors, seed = checked_whole(vectors, "vectors", 1, VECTORS), checked_seed(seed)
     found = {layer: Held() for layer in certifier.certificates}

@@ -24,18 +24,32 @@ from conetheory.theory.enclosure import round_up
 
 @dataclass
 class LayerCertificate:
-    """One value for each certified location, image after image; NaN at dead ones.
+    """One value for each certified location, image after image, NaN at dead ones; or one for each image.
 
-    deficit_upper: of any two nonnegative starts that arrive, from the worst pair of columns; inf where
-    columns of a signed chain may be at an obtuse angle, or where float64 can't vouch for them.
-    diameter_upper: of the cone, NaN without one. gaussian_deficit_upper: of two Gaussian starts, each
-    location by itself with probability 0.95. arriving: the share of the start's units that arrive; where
-    some do and others don't their maps differ there, and the bounds speak of those that do. pairs: two units
-    whose columns attain `deficit_upper`, or nearly ((locations, 2); -1 at dead ones).
-
-    One value for each image, NaN where there is none. tau_1_upper: of the chain down to here.
-    map_deficit_upper: of whole maps, of any two starts in the norm cone. every_image_deficit_upper: at the
-    worst of some locations, for all images with the same active units.
+    Attributes
+    ----------
+    positions
+        the certified locations of each image.
+    total
+        locations that there are.
+    deficit_upper
+        of any two nonnegative starts that arrive, from the worst pair of columns; inf where columns of a
+        signed chain may be at an obtuse angle, or where float64 can't vouch for them.
+    diameter_upper
+        of the cone, NaN without one.
+    gaussian_deficit_upper
+        of two Gaussian starts, each location by itself with probability 0.95.
+    arriving
+        the share of the start's units that arrive; where some do and others don't their maps differ
+        there, and the bounds speak of those that do.
+    pairs
+        two units whose columns attain `deficit_upper`, or nearly ((locations, 2); -1 at dead ones).
+    tau_1_upper
+        for each image, of the chain down to here; NaN where there is none.
+    map_deficit_upper
+        for each image, of whole maps, of any two starts in the norm cone.
+    every_image_deficit_upper
+        for each image, at the worst of some locations, for all images with the same active units.
     """
 
     positions: list[np.ndarray] = field(default_factory=list)
@@ -58,11 +72,23 @@ class LayerCertificate:
 def certificate(
     chain: Any, certifiers: Mapping[str, Any], held: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Certificate:
-    """What certifiers (`CscCertifier`, by start) have found: at the worst certified location, the 95th
-    percentile and the median.
+    """What certifiers have found: at the worst certified location, the 95th percentile and the median.
 
-    Upper bounds of `1 - |cos|`: the cosines of a converged chain are nearer to one than floats are. held:
-    what `check_certificates` found, by start and layer.
+    Upper bounds of `1 - |cos|`: the cosines of a converged chain are nearer to one than floats are.
+
+    Parameters
+    ----------
+    chain
+        any of the chains that they saw.
+    certifiers
+        `{start: CscCertifier}`.
+    held
+        what `check_certificates` found, by start and layer.
+
+    Returns
+    -------
+    Certificate
+        by method, start and layer (`certified_*`, see `schema`).
     """
     values: dict[str, dict[tuple[str, str], float]] = {}
     for start, certifier in certifiers.items():

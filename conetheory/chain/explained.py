@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from conetheory.chain.checks import Placement, Start, checked_images, checked_vectors
+from conetheory.chain.protocol import said
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.watch import Watch, peak
 from conetheory.errors import InputError
@@ -61,6 +62,9 @@ class ExplainerChain:
                 if node.name == self.graph.output:
                     self.logits = y
         self._watch: Watch | None = None
+
+    def __repr__(self) -> str:
+        return said(self)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.networks.graph import INPUT
+from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import PassThrough
 
 
@@ -35,10 +35,17 @@ def below(chain: RelevanceChain, start: str, layers: Sequence[str] | None = None
     top = chain.graph.resolve(start)
     if top == INPUT:
         raise InputError(f"start {start!r} has no layer below it")
-    reached = {name for node in chain.graph.between(top, INPUT) for name in node.inputs}
+    reached = _reached(chain, top)
     wanted = [chain.graph.resolve(name) for name in (layers or chain.layers)]
     order = [*chain.graph.nodes]
     return sorted({n for n in wanted if n in reached}, key=lambda n: -order.index(n) if n in order else 1)
+
+
+def _reached(chain: RelevanceChain, top: str) -> set[str]:
+    """The layers that a start's relevance may arrive at; of another library's chain, all that come before."""
+    if not isinstance(chain.graph, Graph):
+        return set(chain.graph.below(top))
+    return {name for node in chain.graph.between(top, INPUT) for name in node.inputs}
 
 
 def state_cuts(chain: RelevanceChain, start: str) -> list[str]:

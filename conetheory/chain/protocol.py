@@ -10,6 +10,7 @@ from torch import Tensor
 
 from conetheory.networks.ops import Shape
 from conetheory.results.layout import Named
+from conetheory.schema import UNNAMED
 
 
 class Chain(Protocol):
@@ -45,3 +46,12 @@ class Chain(Protocol):
     ) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Yield (layer, {start: relevance `(images, vectors, *shape)`}), from the start layers down."""
         ...
+
+
+def said(chain: Chain) -> str:
+    """A chain in one line: `RelevanceChain of lrp-alpha1beta0 on cifar10_cnn, 4 images, float32, cpu`."""
+    network = UNNAMED if chain.network is None else chain.network.name
+    placed = ", ".join(str(getattr(chain, name)) for name in ("dtype", "device") if hasattr(chain, name))
+    count = f"{len(chain)} image{'' if len(chain) == 1 else 's'}"
+    kind = type(chain).__name__
+    return f"{kind} of {chain.method.name} on {network}, {count}, {placed.replace('torch.', '')}"

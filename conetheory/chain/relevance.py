@@ -19,6 +19,7 @@ from torch import Tensor
 from conetheory.chain.checks import Start, checked_device, checked_dtype, checked_images, checked_vectors
 from conetheory.chain.derived import Derived
 from conetheory.chain.matrices import Matrices
+from conetheory.chain.protocol import said
 from conetheory.chain.watch import Watch, peak
 from conetheory.errors import InputError
 from conetheory.networks.edge import Model, as_network, shape_of
@@ -97,6 +98,9 @@ class RelevanceChain(Matrices):
         for kept, found in ((self._entrances, rule.entrance(name, y)), (self._exits, rule.exit(name, y))):
             if found is not None:
                 kept[name] = found
+
+    def __repr__(self) -> str:
+        return said(self)
 
     def __len__(self) -> int:
         """The number of images."""

@@ -25,7 +25,7 @@ HELP = "How fast, why, and with what guarantee modified-backprop attributions fo
 
 # A command is a function, found here by its name. Its docstring is its help, its parameters are its options
 # (groups of them are in `options`); what is slow to import (torch) it imports when it is called.
-COMMANDS: dict[str, Callable[..., None]] = {
+COMMANDS: dict[str, Callable[..., int | None]] = {
     "demo": demo,
     "compare": compare,
     "csc": csc,
@@ -57,7 +57,7 @@ for _order, (_name, _command) in enumerate(COMMANDS.items()):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and give its exit code: 0, 2 after bad input, 130 after an interruption."""
+    """Run a command and give its exit code: 0, 1 by --fail-if, 2 after bad input, 130 when interrupted."""
     argv = sys.argv[1:] if arguments is None else list(arguments)
     _write_what_can_be_written()
     code = _guarded(lambda: app(argv, result_action="return_value", exit_on_error=False, print_error=False))

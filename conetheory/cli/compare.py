@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from conetheory import networks
 from conetheory.chain.checks import device_of
 from conetheory.cli import console
 from conetheory.cli.job import COMPARE, CSC, Job, Task
 from conetheory.cli.options import CertifyOptions, TheoryOptions
-from conetheory.cli.request import dtype_of, read_images
+from conetheory.cli.request import dtype_of, read_images, read_network
 from conetheory.cli.values import distinct
 from conetheory.errors import InputError
 from conetheory.networks import Network
@@ -26,17 +25,29 @@ from conetheory.results.verdict import verdicts
 from conetheory.rules.repro import chosen
 from conetheory.runs import store
 from conetheory.runs.methods import ALL, chosen_methods
+from conetheory.runs.progress import note
 from conetheory.runs.settings import PLANNED, Settings
 from conetheory.runs.study import Study
 
+FAILED = 1  # the exit code where a verdict is one that --fail-if names
 MANY = 3  # methods above which there is one row a method in place of a table each
 
 
-def run_task(task: Task, job: Job) -> None:
-    """Run one of the commands with the options that were given."""
+def run_task(task: Task, job: Job) -> int:
+    """Run one of the commands with the options that were given, and give its exit code."""
     study = study_of(task, job)
     comparison = study.run()
     present(task, comparison, store.write_all(comparison, study.folder), job.options.output.json)
+    return failed(comparison, job.options.fail_if)
+
+
+def failed(comparison: Comparison, outcomes: Sequence[str]) -> int:
+    """The exit code: `FAILED` where a method's verdict is one of these, each named on stderr, else 0."""
+    wanted = {outcome.upper() for outcome in outcomes}
+    found = [v for v in verdicts(comparison.dataset) if v.outcome.name in wanted]
+    for verdict in found:
+        note(f"{verdict.method}: {verdict.text}")
+    return FAILED if found else 0
 
 
 def study_of(task: Task, job: Job) -> Study:
@@ -45,7 +56,7 @@ def study_of(task: Task, job: Job) -> Study:
     device, dtype = device_of(asked.placement.device), dtype_of(asked.placement.dtype)
     asked_for = _asked_for(task, job)
     methods = chosen_methods(asked.methods.method, asked.methods.parameters)
-    network = networks.load(job.model, asked.network.weights).to(device=device)
+    network = read_network(job.model, asked.network).to(device=device)
     images = read_images(network, asked.images)
     settings = Settings(
         starts=_starts(task, network, asked.start),
@@ -69,8 +80,9 @@ def present(
     """Tables, verdicts, what else there is to say, and where it is written; or JSON and nothing else."""
     if json:
         whole = task.measures and task.predicts
-        said = {"explanation": [one.record() for one in comparison.explanations]}
-        short = comparison.summary | said
+        judged = {"verdicts": [one.record() for one in verdicts(comparison.dataset)]}
+        words = {"explanation": [one.record() for one in comparison.explanations]}
+        short = comparison.summary | judged | words
         print(json_format.dumps(short, indent=2) if whole else comparison.to_json())
         return
     stdout = console.out()

@@ -14,9 +14,13 @@ def out() -> Console:
 
 
 def show(console: Console, table: Table) -> None:
-    """A table, wider than the terminal where it has to be: no number and no name is cut."""
-    unbound = console.options.update(width=1000)
-    before, needed = console.width, Measurement.get(console, unbound, table).minimum
+    """A table, wider than the terminal where it has to be: no number and no name is cut.
+
+    In a file or a pipe it is as wide as it wants to be, so that a row is a line.
+    """
+    unbound = console.options.update(width=10_000)
+    before, asked = console.width, Measurement.get(console, unbound, table)
+    needed = asked.minimum if console.is_terminal else asked.maximum
     console.width = max(before, needed)
     console.print(table, crop=False)
     console.width = before

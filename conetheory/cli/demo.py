@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from conetheory.cli.compare import present, study_of
@@ -16,12 +17,13 @@ from conetheory.runs.progress import shown
 from conetheory.runs.study import Study
 from conetheory.saliency.classes import class_sensitivity
 from conetheory.saliency.maps import explain_maps
+from conetheory.saliency.pictures import PREDICTED, RUNNER_UP
 from conetheory.sanity import sanity_check
 
 MODEL = "cifar10_cnn"
 METHODS = ("lrp-alpha1beta0", "lrp-alpha2beta1", "gradient")
 PARTS: dict[str, Callable[..., Result]] = {
-    "maps": explain_maps,
+    "maps": partial(explain_maps, targets=(PREDICTED, RUNNER_UP)),
     "classes": class_sensitivity,
     "sanity": sanity_check,
 }

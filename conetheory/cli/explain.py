@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from conetheory.runs.series import Series
 
 ORIGIN = "Draw as well where relevance at this layer comes from, at the location where it has the most."
-TARGET = "predicted, a class's number or its name (repeatable)."
+TARGET = "predicted, runner-up, a class's number or its name (repeatable)."
 
 
 def run_explain(
@@ -35,10 +35,10 @@ def run_explain(
     from conetheory.results.dataset import Maps
     from conetheory.runs.series import run_series
     from conetheory.saliency.maps import explain_maps
-    from conetheory.saliency.pictures import PREDICTED, class_index
+    from conetheory.saliency.pictures import PREDICTED, RUNNER_UP, class_index
 
     asked = request("explain", model, options)
-    targets = distinct(target, lambda t: t if t == PREDICTED else class_index(asked.network, t))
+    targets = distinct(target, lambda t: t if t in (PREDICTED, RUNNER_UP) else class_index(asked.network, t))
 
     def compute(method: str, progress: Progress) -> Maps:
         placed = {"device": asked.device, "dtype": asked.dtype, "names": asked.names}

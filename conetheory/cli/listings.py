@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.table import Table
 
-from conetheory.cli.console import out
+from conetheory.cli.console import out, show
 
 if TYPE_CHECKING:
     from conetheory.rules.registry import Method
     from conetheory.theory.theorems import Theorem
 
 Json = Annotated[bool, Parameter(help="Print as JSON.")]
+Name = Annotated[str | None, Parameter(metavar="NAME", help="One method, in full.")]
 Entry = Annotated[str | None, Parameter(metavar="ID", help="One entry, in full.")]
-Markdown = Annotated[bool, Parameter(help="Print the README's table.")]
+Markdown = Annotated[bool, Parameter(help="Print a table in Markdown.")]
 PLAIN = (int, float, str, bool, type(None))
 # the architectures that the tests run; any feed-forward torchvision classification CNN is accepted
 TESTED = {
@@ -47,8 +48,14 @@ def list_models(*, json: Json = False) -> None:
     print("Other feed-forward torchvision classification CNNs are accepted by their torchvision names.")
 
 
-def list_methods(*, json: Json = False) -> None:
-    """The registry of methods: parameters with defaults, properties, the theories that apply, sources."""
+def list_methods(name: Name = None, /, *, json: Json = False) -> None:
+    """The registry of methods: parameters with defaults, properties, the theories that apply, sources.
+
+    With a NAME one method in full: its equation, its parameters, what theory may assume of it.
+    """
+    if name is not None:
+        _show_method(name, json)
+        return
     from conetheory.rules.registry import methods
 
     found = [_described(method) for method in methods()]
@@ -57,18 +64,46 @@ def list_methods(*, json: Json = False) -> None:
         return
     flags = ("linear", "nonnegative", "sum_preserving")
     headings = ("method", "family", *(f.replace("_", "-") for f in flags), "theory", "parameters")
-    table = Table(*headings, "what it propagates", "source")
+    table = Table()
+    for heading in (*headings, "what it propagates", "source"):
+        table.add_column(heading, no_wrap=heading in ("method", "family"), overflow="fold")
     for entry in found:
         marks = ["yes" if entry[flag] else "no" for flag in flags]
         parameters = ", ".join(f"{k}={v}" for k, v in entry["parameters"].items())
         theory = ", ".join(entry["theories"]) or "none: " + entry["reason"]
         text = (entry["description"], entry["source"])
         table.add_row(entry["name"], entry["family"], *marks, theory, parameters or "-", *text)
-    out().print(table)
+    show(out(), table)
     print(
         "Also any lrp-alphaAbetaB with A - B = 1, such as lrp-alpha1.5beta0.5; lrp-zplus is lrp-alpha1beta0. "
         "Parameters are set with --set NAME=VALUE."
     )
+
+
+def _show_method(name: str, json: bool) -> None:
+    """One method by field."""
+    from conetheory.rules.names import refuse_unknown_method
+
+    refuse_unknown_method(name)
+    from conetheory.rules.registry import get_method
+
+    found = _described(get_method(name))
+    if json:
+        print(json_format.dumps(found, indent=2, ensure_ascii=False))
+        return
+    grid = Table.grid(padding=(0, 2))
+    for key, value in found.items():
+        if value not in ("", [], {}):
+            grid.add_row(key.replace("_", "-"), _as_text(value))
+    out().print(grid, soft_wrap=False)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={default}" for name, default in value.items())
+    return "\n".join(value) if isinstance(value, list) else value
 
 
 def _described(method: Method) -> dict[str, Any]:
@@ -78,9 +113,10 @@ def _described(method: Method) -> dict[str, Any]:
 
     said = {theory: applies(theory, method) for theory in theories()}
     reasons = dict.fromkeys(found.reason for found in said.values() if found is not None)
-    names = ("name", "family", "description", "source", "linear", "nonnegative", "sum_preserving")
+    names = ("name", "family", "description", "equation", "source")
+    flags = ("linear", "nonnegative", "sum_preserving", "fixed_pattern")
     return {
-        **{k: getattr(method, k) for k in names},
+        **{k: getattr(method, k) for k in (*names, *flags)},
         "references": [str(found) for found in cited(method.source)],
         "backpropagated": method.backpropagated,
         "parameters": {k: v if isinstance(v, PLAIN) else str(v) for k, v in method.entry.parameters.items()},
@@ -101,18 +137,20 @@ def show_theorems(id: Entry = None, /, *, json: Json = False, markdown: Markdown
     elif markdown:
         print(theorem_markdown(entries))
     elif id is None:
-        table = Table("id", "title", "status", "proof", "machine-checked")
+        table = Table()
+        for heading in ("id", "title", "status", "proof", "machine-checked"):
+            table.add_column(heading, no_wrap=heading in ("id", "proof"), overflow="fold")
         for entry in entries:
             checked = "yes" if entry.machine_checked else "no"
             table.add_row(entry.id, entry.title, entry.status, entry.proof, checked)
-        out().print(table)
+        show(out(), table)
     else:
         out().print(_full(entries[0]))
         print("\n" + proof_prose(entries[0].proof))
 
 
 def theorem_markdown(entries: Sequence[Theorem]) -> str:
-    """The README's table: every theorem with its statement, its status and a link to its proof."""
+    """Every theorem with its statement, its status and a link to its proof from the repository's root."""
     rows = ["| theorem | what it says | status |", "| --- | --- | --- |"]
     for entry in entries:
         title, statement = _escaped(entry.title), _escaped(entry.statement)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
 
-from conetheory.cli.values import named_value, whole
-from conetheory.counts import SEEDS, VECTORS
+from conetheory.cli.values import known_methods, known_shape, named_value, sizes, whole
+from conetheory.counts import DEFAULT_VECTORS, SEEDS, VECTORS
 
 Kind = TypeVar("Kind")
 # the panels of the help, in this order
@@ -28,11 +28,17 @@ def group(panel: Group | None = None) -> Callable[[type[Kind]], type[Kind]]:
     return Parameter(name="*", group=panel)
 
 
-Model = Annotated[str, Parameter(metavar="MODEL", help="A network's name; `conetheory models` lists them.")]
+MODEL = (
+    "A network's name (`conetheory models` lists them), or package.module:factory, path/to/file.py:factory."
+)
+Model = Annotated[str, Parameter(metavar="MODEL", help=MODEL)]
+Outcome = Literal["depends", "spatial", "blind", "borderline", "open"]
 Limit = Annotated[int | None, whole("N", "Take the first N images.", 1)]
 Json = Annotated[bool, Parameter(help="Print the results as JSON, and nothing else.")]
 
 WEIGHTS = "torchvision weights name, .safetensors or .pth file, or random:SEED. (default: the model's own)"
+INPUT_SHAPE = "Shape of an input, such as 3,32,32; a module of yours needs it. (default: the network's own)"
+NAME = "What results call the network. (default: its own name)"
 PICTURES = "A picture, a folder or an ImageFolder tree (repeatable). (default: the bundled photographs)"
 METHOD = "Method (repeatable), or all: every registered one that the network allows."
 SET = "A parameter of the methods that have it, such as percentile=90 (repeatable)."
@@ -48,6 +54,7 @@ BUDGET = "Vectors through the chain that may be spent on an image. (default: ten
 PLAN = "What to run: a JSON list of stages, or the plan of an earlier comparison.json."
 EVERYTHING = "Leave nothing out, whatever it costs."
 POSITIONS = "Locations per layer and image for theories and certificates. (default: what is affordable)"
+FAIL_IF = "Exit with 1 where a method has this verdict (repeatable)."
 RESUME = "Take up the methods that OUT holds already with the same settings."
 
 
@@ -57,6 +64,15 @@ class NetworkOptions:
     """Which weights."""
 
     weights: Annotated[str | None, Parameter(metavar="W", help=WEIGHTS)] = None
+    input_shape: Annotated[
+        str | None, Parameter(metavar="C,H,W", help=INPUT_SHAPE, validator=known_shape)
+    ] = None
+    name: Annotated[str | None, Parameter(metavar="NAME", help=NAME)] = None
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """The shape of an input, where it was given."""
+        return None if self.input_shape is None else sizes(self.input_shape)
 
 
 @group(NETWORK)
@@ -73,7 +89,9 @@ class ImageOptions:
 class MethodOptions:
     """Which methods, with which parameters."""
 
-    method: Annotated[tuple[str, ...], Parameter(metavar="METHOD", help=METHOD)] = ("lrp-alpha1beta0",)
+    method: Annotated[tuple[str, ...], Parameter(metavar="METHOD", help=METHOD, validator=known_methods)] = (
+        "lrp-alpha1beta0",
+    )
     set: Annotated[tuple[str, ...], Parameter(metavar="NAME=VALUE", help=SET)] = ()
 
     @property
@@ -112,7 +130,9 @@ class SeedOptions:
 class Drawing(SeedOptions):
     """Which vectors are drawn."""
 
-    vectors: Annotated[int, whole("K", "Random vectors per image and start layer.", 2, VECTORS)] = 10
+    vectors: Annotated[int, whole("K", "Random vectors per image and start layer.", 2, VECTORS)] = (
+        DEFAULT_VECTORS
+    )
 
 
 @group(THEORIES)
@@ -194,3 +214,4 @@ class StudyOptions(SeriesOptions):
         tuple[str, ...],
         Parameter(metavar="LAYER", help=START, group=DRAWN),
     ] = ()
+    fail_if: Annotated[tuple[Outcome, ...], Parameter(metavar="VERDICT", help=FAIL_IF, group=OUTPUT)] = ()

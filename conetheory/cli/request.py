@@ -8,7 +8,7 @@ import torch
 
 from conetheory import networks
 from conetheory.chain.checks import device_of
-from conetheory.cli.options import ImageOptions, SeriesOptions
+from conetheory.cli.options import ImageOptions, NetworkOptions, SeriesOptions
 from conetheory.errors import InputError
 from conetheory.networks import Images, Network
 from conetheory.runs import store
@@ -23,11 +23,16 @@ def request(command: str, model: str, asked: SeriesOptions) -> Series:
     """The request of a command that gives one result a method."""
     device, dtype = device_of(asked.placement.device), dtype_of(asked.placement.dtype)
     methods = chosen_methods(asked.methods.method, asked.methods.parameters)
-    network = networks.load(model, asked.network.weights)
+    network = read_network(model, asked.network)
     images = read_images(network, asked.images)
     out = store.folder(asked.output.out or Path("out") / f"{command}-{network.name}")
     lenient = ALL in asked.methods.method
     return Series(network, images, methods, out, asked.output.resume, lenient, device=device, dtype=dtype)
+
+
+def read_network(model: str, asked: NetworkOptions) -> Network:
+    """The network with its weights, at the shape and by the name that were given."""
+    return networks.load(model, asked.weights, asked.shape, name=asked.name)
 
 
 def read_images(network: Network, asked: ImageOptions) -> Images:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +14,10 @@ from conetheory.cli.options import Model, SeedOptions, SeriesOptions
 from conetheory.cli.values import distinct, whole
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
+    from matplotlib.figure import Figure
 
     from conetheory.networks import Graph
     from conetheory.progress import Progress
@@ -71,11 +75,14 @@ def run_sanity(
             asked.network, asked.images.tensor, name, mine, names=asked.names, progress=progress, **drawn
         )
 
+    from conetheory.plotting.sanity import sanity_figure
+
     sanity = run_series(asked, Sanity, _described(settings) | {"target": target}, compute)
+    figure = _drawn(sanity_figure(sanity.dataset), asked, "sanity")
     if options.output.json:
         print(json_format.dumps(sanity_records(sanity), indent=2))
     else:
-        _report(sanity_rows(sanity), asked, "sanity.nc", shown_measure(sanity))
+        _report(sanity_rows(sanity), [asked.folder / "sanity.nc", figure], shown_measure(sanity))
     if "left_out" in sanity.dataset.attrs:
         note(f"left out: {sanity.dataset.attrs['left_out']}")
     fewest = int(sanity.dataset["live_images"].min())
@@ -115,14 +122,24 @@ def run_classes(
         )
 
     classes = run_series(asked, Classes, _described(settings), compute)
+    from conetheory.plotting.classes import classes_figure
+
+    figure = _drawn(classes_figure(classes.dataset), asked, "classes")
     if options.output.json:
         print(json_format.dumps(class_records(classes), indent=2))
     else:
-        _report(class_rows(classes), asked, "classes.nc")
+        _report(class_rows(classes), [asked.folder / "classes.nc", figure])
         print(tracking_sentence(classes))
 
 
-def _report(rows: list[dict[str, str]], asked: Series, file: str, measure: str = "") -> None:
+def _drawn(figure: Figure, asked: Series, name: str) -> Path:
+    """The path of a figure in the folder, where it is saved."""
+    path = asked.folder / f"{name}.png"
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def _report(rows: list[dict[str, str]], paths: Sequence[Path], measure: str = "") -> None:
     from rich.table import Table
 
     table = Table()
@@ -136,7 +153,7 @@ def _report(rows: list[dict[str, str]], asked: Series, file: str, measure: str =
         print(
             f"Median {said} with the untouched map; in brackets what the chain below leaves of any relevance."
         )
-    print(f"Written: {asked.folder / file}")
+    print(f"Written: {', '.join(map(str, paths))}")
 
 
 def _described(settings: Any) -> dict[str, Any]:

@@ -28,20 +28,20 @@ def compare(
     sample: SampleOptions = SampleOptions(),
     plan: PlanOptions = PlanOptions(),
     options: StudyOptions = StudyOptions(),
-) -> None:
+) -> int:
     """Measure CSC, predict it, certify it, and lay the three over each other."""
     from conetheory.cli.compare import run_task
 
     groups = {"theories": theories, "certified": certified, "sample": sample, "plan": plan}
     job = Job(model=model, options=options, **groups)
-    run_task(COMPARE, job)
+    return run_task(COMPARE, job)
 
 
-def csc(model: Model, /, *, options: StudyOptions = StudyOptions()) -> None:
+def csc(model: Model, /, *, options: StudyOptions = StudyOptions()) -> int:
     """Measure cosine similarity convergence (CSC)."""
     from conetheory.cli.compare import run_task
 
-    run_task(CSC, Job(model=model, options=options))
+    return run_task(CSC, Job(model=model, options=options))
 
 
 def predict(
@@ -52,11 +52,11 @@ def predict(
     sample: SampleOptions = SampleOptions(),
     plan: PlanOptions = PlanOptions(),
     options: StudyOptions = StudyOptions(),
-) -> None:
+) -> int:
     """Predict the CSC deficit without measuring it."""
     from conetheory.cli.compare import run_task
 
-    run_task(PREDICT, Job(model=model, options=options, theories=theories, sample=sample, plan=plan))
+    return run_task(PREDICT, Job(model=model, options=options, theories=theories, sample=sample, plan=plan))
 
 
 def certify(
@@ -66,11 +66,11 @@ def certify(
     certified: CertifyOptions = CertifyOptions(),
     sample: SampleOptions = SampleOptions(),
     options: StudyOptions = StudyOptions(),
-) -> None:
+) -> int:
     """Certify which cosine any two starts have at least."""
     from conetheory.cli.compare import run_task
 
-    run_task(CERTIFY, Job(model=model, options=options, certified=certified, sample=sample))
+    return run_task(CERTIFY, Job(model=model, options=options, certified=certified, sample=sample))
 
 
 def demo(

@@ -10,6 +10,7 @@ from cyclopts import Parameter, Token
 
 from conetheory.counts import SIZES, checked_whole
 from conetheory.errors import InputError
+from conetheory.rules.names import ALL, refuse_unknown_method
 
 
 def whole(metavar: str, help: str, least: int = 0, most: int = SIZES) -> Parameter:
@@ -31,6 +32,20 @@ def _number(text: str) -> int | str:
         return text
 
 
+def sizes(text: str) -> tuple[int, ...]:
+    """`3,32,32` as numbers. Raises `InputError`."""
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) not in (1, 3):
+        raise InputError(f"--input-shape takes C,H,W or the number of features, not {text!r}")
+    return tuple(checked_whole(_number(part), "--input-shape", 1) for part in parts)
+
+
+def known_shape(kind: Any, text: str | None) -> None:
+    """Refuse a shape that is none before anything slow is imported. Raises `InputError`."""
+    if text is not None:
+        sizes(text)
+
+
 def shown_default(value: Any) -> str | None:
     """A default as it is typed; None where nothing is typed for it."""
     if value is None or value is False or value == ():
@@ -47,6 +62,13 @@ def named_value(text: str) -> tuple[str, Any]:
         return name.replace("-", "_"), json.loads(value)
     except ValueError:  # no JSON, or a number of more digits than Python reads
         return name.replace("-", "_"), value
+
+
+def known_methods(kind: Any, names: Sequence[str]) -> None:
+    """Refuse names that no method has before anything slow is imported. Raises `InputError`."""
+    for name in names:
+        if name != ALL:
+            refuse_unknown_method(name)
 
 
 def distinct(names: Iterable[str], meaning: Callable[[str], Hashable]) -> list[str]:

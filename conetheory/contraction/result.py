@@ -15,6 +15,7 @@ from conetheory.contraction.layer import Ratio
 from conetheory.contraction.record import LEFT_OUT, Record
 from conetheory.contraction.sided import Sided, absent
 from conetheory.contraction.study import Survey
+from conetheory.counts import DEFAULT_VECTORS
 from conetheory.errors import InputError
 from conetheory.predict.states import applies_to_relevance
 from conetheory.progress import Progress, silent
@@ -50,7 +51,7 @@ def rates(
     chain: RelevanceChain,
     start: str = "logits",
     *,
-    vectors: int = 10,
+    vectors: int = DEFAULT_VECTORS,
     seed: int = 0,
     passes: float | None = None,
     progress: Progress = silent,

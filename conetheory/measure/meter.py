@@ -18,7 +18,7 @@ from torch import Tensor
 
 from conetheory.chain.protocol import Chain
 from conetheory.chain.watch import Watch
-from conetheory.counts import VECTORS, checked_seed, checked_whole
+from conetheory.counts import DEFAULT_VECTORS, VECTORS, checked_seed, checked_whole
 from conetheory.errors import InputError
 from conetheory.measure import histogram
 from conetheory.measure.bootstrap import pair_band, pair_weights, whole_map_band
@@ -321,7 +321,7 @@ def measure_csc(
     chain: Chain,
     start: str | Sequence[str] = "logits",
     *,
-    vectors: int = 5,
+    vectors: int = DEFAULT_VECTORS,
     seed: int = 0,
     **options: Any,
 ) -> Measurement:

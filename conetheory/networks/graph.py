@@ -54,6 +54,17 @@ class Graph:
     aliases: Mapping[str, str] = field(default_factory=dict)
     after_activation: bool = True
 
+    def __repr__(self) -> str:
+        return f"Graph: {self.described}"
+
+    @property
+    def described(self) -> str:
+        """The input, the output and how many layers there are between, in one line."""
+        outputs = self.shape(self.output)
+        end = f"{outputs[0]} classes" if len(outputs) == 1 else f"a map of {_sides(outputs)}"
+        below, *_, top = (self.label(name) for name in self.layers)
+        return f"{below} {_sides(self.input_shape)}, {end}, {len(self.layers) - 1} layers up to {top}"
+
     def shape(self, name: str) -> Shape:
         return self.input_shape if name == INPUT else self.nodes[name].shape
 
@@ -233,3 +244,8 @@ class Graph:
     def to(self, **kwargs: Any) -> Graph:
         """The same network with its parameters on another device or in another dtype."""
         return replace(self, nodes={k: replace(n, op=n.op.to(**kwargs)) for k, n in self.nodes.items()})
+
+
+def _sides(shape: Shape) -> str:
+    """`3 x 224 x 224`."""
+    return " x ".join(map(str, shape))

@@ -54,6 +54,17 @@ class Source:
     preprocess: Preprocess
     classes: tuple[str, ...] | None = None
     provenance: dict[str, str] = field(default_factory=dict)
+    sized: bool = True  # whether the preprocessing is the model's own, so that its crop is the input's size
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of an input; `InputError` of a module that does not say it."""
+        if not self.sized:
+            raise InputError(
+                f"{self.name} does not say at what shape it is to be traced: give "
+                "input_shape=(channels, height, width) or (features,), or images of that shape"
+            )
+        return (3, *self.preprocess.crop)
 
 
 def names() -> tuple[str, ...]:
@@ -109,7 +120,8 @@ def module(model: nn.Module, source: str | Path | None) -> Source:
         raise InputError(f"tensor {absent[0]!r} of {name} is on the meta device and holds no numbers")
     preprocess = CIFAR_PREPROCESS if isinstance(model, Cifar10CNN) else Preprocess()
     origin = "as given" if source is None else Path(source).name
-    return Source(name, model, preprocess, None, {"weights": origin})
+    sized = isinstance(model, Cifar10CNN) or type(model).__module__.startswith("torchvision.models")
+    return Source(name, model, preprocess, None, {"weights": origin}, sized)
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

@@ -31,6 +31,7 @@ from conetheory.networks.shuffles import joined
 from conetheory.networks.verify import examples, verify
 
 BATCH = 2  # of the traced calls: with 1, a reshape that mixes images would go unnoticed
+WRAP = "give a module that ends below it (a trunk), or that does the same by operations with rules"
 COUNTED = re.compile(r"_\d+$")  # torch.fx counts calls of one name over the whole network
 
 
@@ -196,7 +197,7 @@ def _nodes(
     try:
         ops, inputs = convert(call, gate)
     except RefusedError as reason:
-        raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for {reason}") from reason
+        raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for {reason}; {WRAP}") from reason
     if item.meta["shape"][:1] != (BATCH,):
         raise UnsupportedLayerError(f"layer {name!r}: the operation {call.kind!r} changes the batch axis")
     sources = tuple(tensor[i] for i in inputs)
@@ -232,7 +233,7 @@ def _refuse_side_effects(item: fx.Node, name: str, traced: fx.GraphModule) -> No
     if item.meta["changed"] or any(isinstance(part, Tensor) for part in parts):
         module = type(traced.get_submodule(str(item.target))) if item.op == "call_module" else item.target
         kind = getattr(module, "__name__", str(module))
-        raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for the operation {kind!r}")
+        raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for the operation {kind!r}; {WRAP}")
 
 
 def _refuse_stale(item: fx.Node, name: str) -> None:

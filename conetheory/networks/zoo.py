@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from conetheory.errors import InputError, one_line
-from conetheory.networks import presets, sources
+from conetheory.networks import factory, presets, sources
 from conetheory.networks.graph import Graph
 from conetheory.networks.ops import Shape
 from conetheory.networks.preprocess import Affine, Preprocess
@@ -47,6 +47,9 @@ class Network:
     preprocess: Callable[[Image.Image], Tensor]
     starts: tuple[str, ...] = ("logits",)
     provenance: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Network {self.name}: {self.graph.described}"
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -96,6 +99,7 @@ def load(
     *,
     preprocess: Callable[[Image.Image], Tensor] | None = None,
     calibrate: Tensor | None = None,
+    name: str | None = None,
 ) -> Network:
     """Load a classification network, or a trunk that ends in a feature map, and trace it.
 
@@ -107,15 +111,17 @@ def load(
     Parameters
     ----------
     model
-        a torchvision classification network's name, `cifar10_cnn`, or a module of the caller's, whose
-        parameters the network then shares.
+        a torchvision classification network's name, `cifar10_cnn`, a module of the caller's, whose
+        parameters the network then shares, or where one is made: `package.module:factory`,
+        `path/to/file.py:factory`.
     weights
         a torchvision weights name (`IMAGENET1K_V1`, `DEFAULT`), a `.safetensors` or `.pth` file (see
         `weights.read` and `fit`; the head's size follows the file), `random:SEED` for the model's own
         initialisation, or None: the bundled weights of `cifar10_cnn`, torchvision's default ones, the
         module's own.
     input_shape
-        `(channels, height, width)` or `(features,)`; None is the size that the weights were made for.
+        `(channels, height, width)` or `(features,)`; None is the size that the weights were made for. Of a
+        module of the caller's it has to be given.
     classes
         names of the outputs; with `random:SEED` their number is the head's size.
     preprocess
@@ -123,6 +129,8 @@ def load(
     calibrate
         with `random:SEED`: images `(N, C, H, W)` whose statistics the batch norms get. Without it they
         keep mean 0 and variance 1.
+    name
+        what results call the network; None is the model's own name, or its class's.
 
     Returns
     -------
@@ -137,7 +145,9 @@ def load(
     UnsupportedLayerError
         where a layer has no relevance rule.
     """
-    if isinstance(model, str):
+    if isinstance(model, str) and factory.is_factory(model):
+        source = replace(sources.module(factory.made(model), weights), name=model.rpartition(":")[2])
+    elif isinstance(model, str):
         source = sources.named(model, weights, classes, input_shape)
     elif isinstance(model, nn.Module):
         source = sources.module(model, weights)
@@ -145,11 +155,11 @@ def load(
         raise InputError(f"a model is a name or an nn.Module, not {type(model).__name__}")
     if calibrate is not None:
         source = sources.calibrated(source, calibrate)
-    shape = (3, *source.preprocess.crop) if input_shape is None else input_shape
+    shape = source.shape if input_shape is None else input_shape
     with _untransformed(source.model) as transform:
         graph = trace(source.model, shape)
     return Network(
-        source.name,
+        source.name if name is None else name,
         presets.with_paper_names(graph, source.model),
         _checked_classes(source.classes if classes is None else tuple(classes), graph, source.name),
         _preprocess(preprocess or source.preprocess, graph.input_shape, transform),

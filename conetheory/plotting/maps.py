@@ -1,7 +1,7 @@
 """Saliency maps beside the picture they explain, as the paper draws them.
 
-Positive and negative values are scaled by themselves, each by its 99th percentile, and shown from -1 (blue)
-to 1 (red) with white at zero; a map of one sign is scaled by the percentile of its absolute value.
+A map is shown from -1 (blue) to 1 (red) with white at zero, both signs on one scale: relevance is clipped
+where its absolute value has its percentile `CLIP`. Figures and the page of a report share it (`scaled`).
 """
 
 from __future__ import annotations
@@ -16,21 +16,10 @@ from matplotlib.figure import Figure
 
 from conetheory.errors import InputError
 
-STYLE = {"vmin": -1, "vmax": 1, "cmap": "seismic", "interpolation": "nearest"}
-PERCENTILE = 99.0
+STYLE = {"vmin": -1, "vmax": 1, "cmap": "RdBu_r", "interpolation": "nearest"}
+CLIP = 99.5  # percentile of |relevance| at which a map's colours saturate, as in Sixt et al. (2020)
 COLUMNS = 7  # of a figure, the picture's included
 SIDE = 1.9  # inches of a panel
-
-
-def visible(values: np.ndarray, percentile: float = PERCENTILE) -> np.ndarray:
-    """A map `(H, W)` scaled to [-1, 1] for the eye (see the module); zero where the scale is zero."""
-    values = np.asarray(values, dtype=float)
-    if (values > 0).all() or (values < 0).all():
-        scaled = values / np.percentile(np.abs(values), percentile)
-    else:
-        high, low = np.percentile(values, [percentile, 100 - percentile])
-        scaled = np.where(values >= 0, _over(values, high), -_over(values, low))
-    return np.clip(scaled, -1, 1)
 
 
 def maps_figure(data: xr.Dataset, image: str) -> Figure:
@@ -77,20 +66,13 @@ def map_panel(axes: Axes, values: np.ndarray, title: str = "") -> Any:
     axes.set_axis_off()
     if not np.isfinite(values).all():
         return axes.imshow(np.full((*values.shape, 3), 0.8))
-    return axes.imshow(visible(values), **STYLE)
+    return axes.imshow(scaled(values), **STYLE)
 
 
 def _picture(axes: Axes, one: xr.Dataset, target: str) -> None:
     axes.imshow(np.clip(one["picture"].values, 0, 1))
     name = str(one["class_name"].sel({"target": target}).item())
     axes.set_title(name if target == name else f"{target}: {name}", fontsize=7)
-
-
-def _over(values: np.ndarray, scale: float) -> np.ndarray:
-    return values / scale if scale != 0 else np.zeros_like(values)
-
-
-CLIP = 99.5  # percentile of |relevance| at which a map's colours saturate, as in Sixt et al. (2020)
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
@@ -123,7 +105,7 @@ def gallery_figure(data: xr.Dataset) -> Figure:
         row[0].set_ylabel(f"{image}\n{target}", fontsize=7)
         for panel, method in zip(row[1:], methods, strict=True):
             one = maps.sel({"method": method, "image": image, "target": target})
-            panel.imshow(scaled(one.values), cmap="RdBu_r", vmin=-1, vmax=1)
+            panel.imshow(scaled(one.values), **STYLE)
     for panel in axes.flat:
         panel.set_xticks([])
         panel.set_yticks([])

@@ -7,6 +7,7 @@ the families apart, line styles the methods of a family.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ STYLES: tuple[Any, ...] = (
     (0, (7, 2)),
     (0, (3, 3)),
 )
+WIDTHS = (1.6, 3.0, 0.8, 4.4)  # of lines, where all styles are taken
 
 
 def methods_figure(data: xr.Dataset) -> Figure:
@@ -59,15 +61,18 @@ def families(data: xr.Dataset) -> dict[str, str]:
 
 
 def method_styles(families: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Colour, by family, and line style, within it, of each method."""
-    members: dict[str, list[str]] = {}
+    """Colour, by family, and line, within it, of each method: no two are alike.
+
+    Where there are more families than colours, those that share one go on with each other's lines.
+    """
+    order = list(dict.fromkeys(families.values()))
+    colours = {family: COLOURS[i % len(COLOURS)] for i, family in enumerate(order)}
+    lines = {colour: product(WIDTHS, STYLES) for colour in COLOURS}
+    found = {}
     for name, family in families.items():
-        members.setdefault(family, []).append(name)
-    return {
-        name: {"color": COLOURS[i % len(COLOURS)], "ls": STYLES[j % len(STYLES)]}
-        for i, names in enumerate(members.values())
-        for j, name in enumerate(names)
-    }
+        width, style = next(lines[colours[family]])
+        found[name] = {"color": colours[family], "ls": style, "lw": width}
+    return found
 
 
 def _panel(data: xr.Dataset, axes: Axes, start: str, styles: dict[str, dict[str, Any]]) -> None:
@@ -81,7 +86,7 @@ def _panel(data: xr.Dataset, axes: Axes, start: str, styles: dict[str, dict[str,
         if schema.MEASURED in one:
             measured = positive(one[schema.MEASURED])
             live = np.isfinite(measured)  # a method of whole maps has no layer between output and input
-            axes.plot(x[live], measured[live], lw=1.6, zorder=3, label=name, **style)
+            axes.plot(x[live], measured[live], zorder=3, label=name, **style)
         for theory in schema.theories(data):
             predicted = positive(one[theory.predicted])
             options = {"marker": "o", "ls": "", "ms": 4, "mfc": "white", "zorder": 4}

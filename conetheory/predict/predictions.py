@@ -10,6 +10,7 @@ import numpy as np
 from conetheory.chain.layers import below
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
+from conetheory.counts import DEFAULT_VECTORS
 from conetheory.predict.registry import applies, described, find, theories, usual
 from conetheory.predict.theory import Theory
 from conetheory.progress import Progress, silent
@@ -88,7 +89,7 @@ def predict_csc(
     start: str | Sequence[str] = "logits",
     *,
     theory: str | Sequence[str] | None = None,
-    vectors: int = 5,
+    vectors: int = DEFAULT_VECTORS,
     seed: int = 0,
     layers: Sequence[str] | None = None,
     positions: int | None = None,

@@ -102,6 +102,8 @@ def applies(theory: str, method: Method) -> NotApplicable | None:
     found = find(theory)
     if not method.backpropagated:
         return NotApplicable(f"{method.name} is not backpropagated layer by layer")
+    if getattr(method, "only_down", False) and not found.only_down:
+        return NotApplicable(f"{method.name} is another library's: nothing is known of it but what goes down")
     return found.applies(method)
 
 

@@ -41,6 +41,7 @@ class SampledSpectrum(SpectralTheory):
     name = "sampled-spectrum"
     label = "sampled spectrum"
     sampled = POSITIONS
+    only_down = True
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
@@ -95,6 +96,8 @@ class SampledSpectrum(SpectralTheory):
 
     def band(self, layer: str) -> tuple[float, float]:
         """95%, from locations and draws."""
+        if layer not in self._draws:
+            return np.nan, np.nan
         draws = np.asarray(self._draws[layer])
         return self.spectra.band(layer, float(np.sqrt(np.sum(draws**2)) / len(draws)))
 

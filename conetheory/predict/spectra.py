@@ -64,7 +64,7 @@ class Spectra:
 
     def log_error(self, layer: str) -> float:
         """The standard error of the logarithm of the median that comes from the sample of locations."""
-        return median_log_error(self.live(layer), self.median(layer), *self._sampled[layer])
+        return median_log_error(self.live(layer), self.median(layer), *self._sampled.get(layer, (0, 0)))
 
     def band(self, layer: str, extra: float = 0.0, sigmas: float = 1.96) -> tuple[float, float]:
         """A band around the median, cut at 1: `sigmas` standard errors of its logarithm to both sides.

@@ -7,6 +7,7 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from conetheory.report import drawings, pictures
 from conetheory.report import verdict_tables as rows
@@ -18,6 +19,11 @@ from conetheory.report.payload import payload
 from conetheory.results.evidence import FORGOTTEN, SIMILAR, STILL
 from conetheory.results.verdict import Outcome
 
+FEW = 4  # chains whose cones are shown unfolded
+BANDS = {  # the key of a band's legend: what it is
+    "measured-band": "95% bootstrap band of the measured median",
+    "spread": "from the 5th to the 95th percentile of pairs, locations and images",
+}
 EXPLAINED = {
     Outcome.DEPENDS: "another decision gives another map",
     Outcome.SPATIAL: "another decision only brightens and darkens regions of the same map",
@@ -50,6 +56,7 @@ def render(networks: Sequence[Findings]) -> str:
         networks=[_context(findings, f"s{number}") for number, findings in enumerate(networks, 1)],
         outcomes=[(o.name.lower(), rows.MARKS[o], str(o), EXPLAINED[o]) for o in Outcome],
         thresholds={"forgotten": FORGOTTEN, "still": STILL, "similar": SIMILAR},
+        few=FEW,
         svg=Markup,
         angle=drawings.angle,
     )
@@ -72,7 +79,7 @@ def _context(findings: Findings, identity: str) -> dict[str, Any]:
                 "verdict": v,
                 "kind": v.outcome.name.lower(),
                 "mark": rows.MARKS[v.outcome],
-                "cells": rows.cells(v),
+                "parts": {name: _parts(text) for name, text in rows.cells(v).items()},
                 "notes": rows.notes(v),
                 "memory": memory(v),
             }
@@ -88,6 +95,9 @@ def _context(findings: Findings, identity: str) -> dict[str, Any]:
             "measure": _pairs(key.split("|")[1] for p in data["sanity"] for key in p["curves"]),
         },
         "explanations": findings.explanations,
+        "bands": [(key, text) for key, text in BANDS.items() if any(key in p["bands"] for p in panels)],
+        "csv": _csv(findings),
+        "contents": _contents(findings, data),
         "lead": next((line for line in lines if line.startswith("measured")), ""),
         "facts": [line for line in lines if not line.startswith("measured")],
         "structure": any("structure" in c for p in data["sanity"] for c in p["curves"].values()),
@@ -103,6 +113,37 @@ def _context(findings: Findings, identity: str) -> dict[str, Any]:
         "gallery": list(pictures.gallery(findings)),
         "provenance": provenance_rows(findings),
     }
+
+
+def _parts(cell: str) -> list[str]:
+    """A cell's lines: a number, and what is said of it beside it."""
+    return [part for part in cell.replace(" of ", "\nof ").replace(" (", "\n(").split("\n") if part]
+
+
+def _csv(findings: Findings) -> str:
+    """The numbers of the comparison as a link that holds them."""
+    known = findings.comparison
+    return (
+        ""
+        if known is None
+        else "data:text/csv;charset=utf-8," + quote(known.to_dataframe().to_csv(index=False))
+    )
+
+
+def _contents(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str]]:
+    """(identity, title) of the sections that there are."""
+    there = {
+        ("verdict", "verdict"): findings.verdicts,
+        ("words", "in words"): findings.explanations,
+        ("csc", "predicted over measured"): data["csc"],
+        ("cones", "cones"): data["csc"],
+        ("sanity", "randomised"): data["sanity"],
+        ("classes", "classes"): _has(findings.classes, "class_distance_median"),
+        ("origins", "origins"): any(True for _ in pictures.origins(findings)),
+        ("maps", "maps"): any(True for _ in pictures.gallery(findings)),
+        ("provenance", "where the numbers come from"): True,
+    }
+    return [section for section, found in there.items() if found]
 
 
 def _pairs(values: Iterable[str]) -> list[tuple[str, str]]:

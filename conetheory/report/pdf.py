@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
@@ -17,6 +19,7 @@ from conetheory.report.verdict_tables import cells, notes, used_columns
 
 PAPER = (11.69, 8.27)  # A4, inches
 ROWS = 16  # of a table on a page
+DOTS = 200  # an inch, of figures
 WIDTH, LINE = 140, 0.026  # letters of a line of text, and its height in pages
 
 
@@ -25,11 +28,12 @@ def write(networks: Sequence[Findings], path: Path) -> None:
         for findings in networks:
             for page in _verdicts(findings):
                 pdf.savefig(page)
+            if findings.verdicts:
+                pdf.savefig(_meanings(findings))
             for page in _in_words(findings):
                 pdf.savefig(page)
             for _, title, figure in figures(findings):
-                figure.suptitle(f"{title}\n", x=0.01, ha="left", size=17, family="serif")
-                pdf.savefig(figure, bbox_inches="tight", pad_inches=0.5)
+                pdf.savefig(_framed(title, figure))
             pdf.savefig(_provenance(findings))
 
 
@@ -45,6 +49,28 @@ def _verdicts(findings: Findings) -> list[Figure]:
         0.06, 0.05, "\n".join(fill(s, 150) for s in said[:14]), size=8, color="#555555", va="bottom"
     )
     return pages
+
+
+def _meanings(findings: Findings) -> Figure:
+    """What the columns of the verdict table mean."""
+    rows = [[name, fill(text, 100)] for name, text in used_columns(findings.verdicts).items()]
+    return _table("What the columns say", ["column", "meaning"], rows)
+
+
+def _framed(title: str, figure: Figure) -> Figure:
+    """A page of the one format with a figure on it, as large as it can be; it is drawn as a picture."""
+    canvas = FigureCanvasAgg(figure)
+    own = max(side / paper for side, paper in zip(figure.get_size_inches(), PAPER, strict=True))
+    figure.set_dpi(
+        DOTS / max(1.0, own / 2)
+    )  # a figure of many pages' size is not drawn larger than twice one
+    canvas.draw()
+    page = Figure(figsize=PAPER)
+    page.text(0.06, 0.93, title, size=17, family="serif", va="top")
+    axes = page.add_axes((0.06, 0.05, 0.88, 0.8))
+    axes.set_axis_off()
+    axes.imshow(np.asarray(canvas.buffer_rgba()), interpolation="none")
+    return page
 
 
 def _in_words(findings: Findings) -> Iterator[Figure]:

@@ -57,7 +57,17 @@ def gallery(findings: Findings) -> Iterator[dict[str, Any]]:
             "picture": picture_uri(one["picture"].values) if "picture" in one else None,
             "methods": methods,
             "rows": [(target, row) for target, row in rows if any(uri for _, uri in row)],
+            "said": {str(t): _named(one.sel(target=t), str(t)) for t in one["target"].values},
         }
+
+
+def _named(one: xr.Dataset, target: str) -> str:
+    """The class that a target is on this image, where that is not its name, and its probability."""
+    name = str(one["class_name"].item()) if "class_name" in one.coords else target
+    share = float(one["probability"]) if "probability" in one else math.nan
+    return " ".join(
+        [*([name] if name != target else []), *([f"{share:.0%}"] if math.isfinite(share) else [])]
+    )
 
 
 def drawable(values: xr.DataArray) -> bool:

@@ -12,6 +12,7 @@ from conetheory.results.dataset import Result
 
 class Classes(Result):
     kind = "classes"
+    rows_along = ("method", "image")
 
 
 @dataclass(frozen=True)

@@ -8,26 +8,67 @@ methods that are not ours.
 
 from __future__ import annotations
 
+import html
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import h5py
+import pandas as pd
 import xarray as xr
 
 from conetheory import schema
 from conetheory.errors import InputError, one_line
 
+SHOWN = 24  # rows of a table in a notebook
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Result:
     """A dataset of one kind."""
 
     dataset: xr.Dataset
     kind: ClassVar[str] = "result"
+    rows_along: ClassVar[tuple[str, ...]] = schema.DIMS  # what a row of `to_dataframe` is for
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dataset", schema.annotated(self.dataset))
+
+    def __repr__(self) -> str:
+        found = [f"network {self.dataset.attrs.get('network', schema.UNNAMED)}"]
+        for dim in ("method", "start"):
+            if dim in self.dataset.indexes:
+                found.append(f"{dim} {_few(self.dataset[dim].values)}")
+        sizes = {dim: size for dim, size in self.dataset.sizes.items() if dim in ("layer", "image")}
+        found += [f"{size} {dim}{'' if size == 1 else 's'}" for dim, size in sizes.items()]
+        return f"{type(self).__name__}: {', '.join(found)}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: one line, and the numbers as a table."""
+        table = self.to_dataframe().to_html(max_rows=SHOWN, border=0, index=False)
+        return f"<p>{html.escape(repr(self))}</p>{table}"
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that it is of."""
+        return tuple(str(name) for name in self.dataset["method"].values)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The numbers as a table: of a curve a row for each method, start and layer.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A column for each dimension of a row, the layers' labels, and each variable that depends on no
+            other dimension than these: no quantiles, no pixels. Units are those of the variables (`schema`).
+        """
+        kept = [dim for dim in self.rows_along if dim in self.dataset.dims]
+        inside = [name for name, v in self.dataset.data_vars.items() if set(v.dims) <= set(kept) and v.dims]
+        data = self.dataset[inside]
+        kept = [dim for dim in kept if dim in data.dims]
+        extra = set(data.coords) - set(kept) - set(schema.LABELS[:1])
+        return data.drop_vars(extra).to_dataframe(dim_order=kept).reset_index()
 
     def of(self, *methods: str) -> Self:
         """The part of these methods, by name. Raises `InputError`."""
@@ -99,7 +140,15 @@ def attributes(path: str | Path) -> dict[str, Any]:
 
 class Sanity(Result):
     kind = "sanity"
+    rows_along = ("method", "mode", "layer", "measure")
 
 
 class Maps(Result):
     kind = "maps"
+    rows_along = ("image", "target")
+
+
+def _few(names: Iterable[object]) -> str:
+    """Names one after the other; of many the first, and how many more."""
+    first, *more = map(str, names)
+    return f"{first} and {len(more)} more" if len(more) > 2 else ", ".join([first, *more])

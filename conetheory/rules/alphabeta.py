@@ -158,8 +158,9 @@ register(
     "lrp-alpha1beta0",
     family="LRP",
     description="positive contributions only (z+)",
+    equation="M = Z+ = (D(x+) W+^T + D(x-) W-^T) D(1/z+),  z+ = W+ x+ + W- x-",
     source="Bach et al. 2015, eq. 60; Montavon et al. 2017 (z+)",
-    aliases=("lrp-zplus", "lrp-z+", "zplus"),
+    aliases=("lrp-zplus", "lrp-z+", "zplus", "z+", "z-plus", "lrp-z-plus"),
     fixed={"alpha": 1.0, "beta": 0.0},
 )(AlphaBeta)
 for _alpha, _beta in ((2, 1), (5, 4)):
@@ -167,6 +168,7 @@ for _alpha, _beta in ((2, 1), (5, 4)):
         f"lrp-alpha{_alpha}beta{_beta}",
         family="LRP",
         description="positive minus negative contributions",
+        equation="M = alpha Z+ - beta Z-,  Z- = (D(x+) W-^T + D(x-) W+^T) D(1/z-)",
         source="Bach et al. 2015, eq. 60",
         fixed={"alpha": float(_alpha), "beta": float(_beta)},
         naming=_named,

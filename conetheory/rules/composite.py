@@ -120,6 +120,7 @@ def epsilon_composite(
     "epsilon-plus",
     family="LRP composite",
     description="z+ on convolutions, LRP-epsilon on dense layers",
+    equation="lrp-alpha1beta0 at convolutions, lrp-epsilon at dense layers",
     source="Kohlbrenner et al. 2020 (zennit's EpsilonPlus)",
 )
 def epsilon_plus(epsilon: float = 1e-6, bias: Bias = "none", stabiliser: float = 0.0) -> Composite:
@@ -130,6 +131,7 @@ def epsilon_plus(epsilon: float = 1e-6, bias: Bias = "none", stabiliser: float =
     "epsilon-plus-flat",
     family="LRP composite",
     description="epsilon-plus, with the flat rule where the image is read",
+    equation="flat at the lowest weights, lrp-alpha1beta0 at convolutions, lrp-epsilon at dense layers",
     source="Kohlbrenner et al. 2020 (zennit's EpsilonPlusFlat)",
 )
 def epsilon_plus_flat(epsilon: float = 1e-6, bias: Bias = "none", stabiliser: float = 0.0) -> Composite:
@@ -140,6 +142,7 @@ def epsilon_plus_flat(epsilon: float = 1e-6, bias: Bias = "none", stabiliser: fl
     "epsilon-alpha2-beta1",
     family="LRP composite",
     description="alpha2-beta1 on convolutions, LRP-epsilon on dense layers",
+    equation="lrp-alpha2beta1 at convolutions, lrp-epsilon at dense layers",
     source="Kohlbrenner et al. 2020 (zennit's EpsilonAlpha2Beta1)",
 )
 def epsilon_alpha2_beta1(epsilon: float = 1e-6, bias: Bias = "none", stabiliser: float = 0.0) -> Composite:
@@ -150,6 +153,7 @@ def epsilon_alpha2_beta1(epsilon: float = 1e-6, bias: Bias = "none", stabiliser:
     "epsilon-alpha2-beta1-flat",
     family="LRP composite",
     description="epsilon-alpha2-beta1, with the flat rule where the image is read",
+    equation="flat at the lowest weights, lrp-alpha2beta1 at convolutions, lrp-epsilon at dense layers",
     source="Kohlbrenner et al. 2020 (zennit's EpsilonAlpha2Beta1Flat)",
 )
 def epsilon_alpha2_beta1_flat(
@@ -162,6 +166,7 @@ def epsilon_alpha2_beta1_flat(
     "epsilon-gamma-box",
     family="LRP composite",
     description="z-box where the image is read, LRP-gamma on convolutions, LRP-epsilon on dense layers",
+    equation="z-box at the lowest weights, lrp-gamma at convolutions, lrp-epsilon at dense layers",
     source="Montavon et al. 2019, sec. 10.3 (zennit's EpsilonGammaBox)",
 )
 def epsilon_gamma_box(
@@ -179,6 +184,7 @@ def epsilon_gamma_box(
     "lrp-preset-a",
     family="LRP composite",
     description="the paper's LRP CMP alpha1-beta0: z+ on convolutions, LRP-epsilon on dense layers",
+    equation="lrp-alpha1beta0 at convolutions, lrp-epsilon at dense layers, epsilon = 1e-10",
     source="Alber et al. 2019 (innvestigate's sequential preset a), epsilon of Sixt et al. 2020",
     aliases=("lrp-cmp-alpha1beta0",),
 )
@@ -190,6 +196,7 @@ def preset_a(epsilon: float = 1e-10, bias: Bias = "none", stabiliser: float = 0.
     "lrp-preset-b",
     family="LRP composite",
     description="the paper's LRP CMP alpha2-beta1: alpha2-beta1 on convolutions, LRP-epsilon on dense layers",
+    equation="lrp-alpha2beta1 at convolutions, lrp-epsilon at dense layers, epsilon = 1e-10",
     source="Alber et al. 2019 (innvestigate's sequential preset b), epsilon of Sixt et al. 2020",
     aliases=("lrp-cmp-alpha2beta1",),
 )
@@ -201,6 +208,7 @@ def preset_b(epsilon: float = 1e-10, bias: Bias = "none", stabiliser: float = 0.
     "deep-taylor",
     family="LRP composite",
     description="bounded Deep Taylor Decomposition: z+ in hidden layers, z-box where the image is read",
+    equation="z-box at the lowest weights, lrp-alpha1beta0 above",
     source="Montavon et al. 2017, sec. 4",
     aliases=("deep-taylor-bounded",),
 )

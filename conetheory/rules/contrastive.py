@@ -160,6 +160,7 @@ def base_rule(base: str | Rule) -> Rule:
     "contrastive-excitation-bp",
     family="contrastive",
     description="Excitation BP minus that of the negated weights above",
+    equation="M(W) - M(-W) at the first weights below the start, M(W) below them;  M of excitation-bp",
     source="Zhang et al. 2016, sec. 3.3",
     aliases=("cebp",),
 )
@@ -173,6 +174,7 @@ def contrastive_excitation_backprop(
     "clrp-1",
     family="contrastive",
     description="a class minus the mean of the others, by a base rule",
+    equation="v -> n/(n - 1) (v - mean(v)) at the n units of the start;  M of the base rule",
     source="Gu, Yang and Tresp 2018, sec. 4 (CLRP1)",
 )
 def clrp1(base: str | Rule = "deep-taylor") -> AgainstOthers:
@@ -184,6 +186,7 @@ def clrp1(base: str | Rule = "deep-taylor") -> AgainstOthers:
     "clrp-2",
     family="contrastive",
     description="a class minus its negated weights, by a base rule",
+    equation="M(W) - M(-W) at the first weights below the start, M(W) below them;  M of the base rule",
     source="Gu, Yang and Tresp 2018, sec. 4 (CLRP2)",
 )
 def clrp2(base: str | Rule = "deep-taylor") -> AgainstNegated:

@@ -64,6 +64,7 @@ SOURCE = "Shrikumar, Greenside and Kundaje 2017"
     "deeplift-rescale",
     family="DeepLIFT",
     description="the gradient with differences from a reference in the place of derivatives",
+    equation="m -> W^T m;  at an activation m -> D(dy/dx) m;  dx, dy: differences from the reference",
     source=SOURCE + ", section 3.5.2",
 )
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,7 @@ class Rescale(DeepLift):
     "deeplift-revealcancel",
     family="DeepLIFT",
     description="multipliers of the positive and of the negative contributions, averaged over their order",
+    equation="m -> 1/2 (W^T (m+ + m-) + D(sign dx) |W|^T (m+ - m-));  secants of each sign at activations",
     source=SOURCE + ", section 3.5.3",
 )
 @dataclass(frozen=True, eq=False)
@@ -97,6 +99,7 @@ class RevealCancel(DeepLift):
     "deeplift-ablation",
     family="DeepLIFT",
     description="Rescale without the terms from negative to positive contributions and back",
+    equation="r+ -> D(1{dx > 0}) W+^T r+,  r- -> D(1{dx < 0}) W+^T r-",
     source="Sixt, Granz and Landgraf 2020",
 )
 @dataclass(frozen=True, eq=False)

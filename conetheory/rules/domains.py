@@ -43,6 +43,7 @@ def uniform(op: LinearOp, xs: Sequence[Tensor], part: Part, bias: Tensor | None,
     "w-square",
     family="LRP",
     description="squared weights, whatever the activations",
+    equation="M = (W^2)^T D(1/sum W^2)",
     source="Montavon et al. 2017, sec. 4.1 (w^2-rule)",
     aliases=("lrp-wsquare",),
 )
@@ -76,6 +77,7 @@ class WSquare(Rule):
     "flat",
     family="LRP",
     description="equal shares for all inputs of a unit",
+    equation="M = 1(W)^T D(1/fan-in)",
     source="Lapuschkin et al. 2019, supplementary note (flat rule)",
     aliases=("lrp-flat",),
 )
@@ -103,6 +105,7 @@ class Flat(Rule):
     "z-box",
     family="LRP",
     description="contributions of the distances to the bounds of what arrives",
+    equation="M = (D(x) W^T - D(l) W+^T - D(h) W-^T) D(1/their sum),  l <= x <= h",
     source="Montavon et al. 2017, sec. 4.3 (z^B-rule)",
     aliases=("lrp-zbox",),
 )

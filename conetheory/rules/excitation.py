@@ -24,6 +24,7 @@ from conetheory.rules.registry import register
     "excitation-bp",
     family="LRP",
     description="winning probabilities along excitatory connections",
+    equation="M = D(x+) W+^T D(1/(W+ x+))",
     source="Zhang et al. 2016, sec. 3.2",
 )
 @dataclass(frozen=True)

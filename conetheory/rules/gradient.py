@@ -28,6 +28,7 @@ from conetheory.rules.registry import register
     "gradient",
     family="gradient",
     description="the derivative of the explained output",
+    equation="M = W^T;  at an activation D(f'(x))",
     source="Simonyan, Vedaldi and Zisserman 2014",
 )
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Gradient(Rule):
     "input-x-gradient",
     family="gradient",
     description="the gradient, times the image at the input",
+    equation="the gradient's M;  D(x) at the input",
     source="Shrikumar et al. 2016",
 )
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class InputTimesGradient(Gradient):
     "guided-backprop",
     family="rectified",
     description="the gradient, rectified at each ReLU",
+    equation="M = W^T;  at a ReLU r -> D(1{x > 0}) max(r, 0)",
     source="Springenberg et al. 2015",
 )
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class GuidedBackprop(Gradient):
     "deconvnet",
     family="rectified",
     description="the transposed network, with ReLUs on what goes down",
+    equation="M = W^T;  at a ReLU r -> max(r, 0)",
     source="Zeiler and Fergus 2014",
 )
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ class Deconvnet(Gradient):
     "rectgrad",
     family="rectified",
     description="the gradient, cut at each ReLU to the units of largest activation x gradient",
+    equation="M = W^T;  at a ReLU with output a: r -> D(f'(x)) D(1{a r > its percentile}) r",
     source="Kim et al. 2019",
 )
 @dataclass(frozen=True)

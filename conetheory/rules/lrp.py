@@ -34,6 +34,7 @@ Form = Literal["generalised", "simple"]
     "lrp-0",
     family="LRP",
     description="each contribution over the output (LRP-z)",
+    equation="M = D(x) W^T D(1/z),  z = W x + b",
     source="Bach et al. 2015, eq. 56; Montavon et al. 2019, sec. 10.2.1",
     aliases=("lrp-z",),
     fixed={"epsilon": 0.0},
@@ -42,6 +43,7 @@ Form = Literal["generalised", "simple"]
     "lrp-epsilon",
     family="LRP",
     description="each contribution over the output, stabilised",
+    equation="M = D(x) W^T D(1/(z + epsilon sign(z))),  z = W x + b",
     source="Bach et al. 2015, eq. 58; Montavon et al. 2019, sec. 10.2.1",
 )
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Epsilon(Rule):
     "lrp-gamma",
     family="LRP",
     description="contributions of the output's sign count 1 + gamma times",
+    equation="M = D(x) (W + gamma W+)^T D(1/(z + gamma z+)),  z+ = W+ x + b+,  where x >= 0 and z > 0",
     source="Montavon et al. 2019, sec. 10.2.1; generalised: Andéol et al. 2021",
 )
 @dataclass(frozen=True)

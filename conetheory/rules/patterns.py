@@ -55,6 +55,7 @@ class Reweighted(Gradient):
     "pattern-net",
     family="pattern",
     description="the signal's direction in the place of the weights (patterns fitted from images)",
+    equation="M = A^T, A the fitted patterns;  D(f'(x)) at an activation",
     source=SOURCE,
 )
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class PatternNet(Rule):
     "pattern-attribution",
     family="pattern",
     description="each input's share of the signal (patterns fitted from images)",
+    equation="M = (W * A)^T, entry by entry, A the fitted patterns;  D(f'(x)) at an activation",
     source=SOURCE,
 )
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from keyword parameters with defaults: a class, or a function that builds a comp
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ from conetheory.errors import InputError, one_line
 from conetheory.rules.base import Rule
 from conetheory.rules.described import described
 from conetheory.rules.explainer import Explainer
+from conetheory.rules.names import PLUGINS, canonical, unknown
 from conetheory.rules.parameters import check_parameters
 
 BUILTIN = (
@@ -32,7 +32,6 @@ BUILTIN = (
     *("patterns", "deeplift"),
 )
 EXPLAINERS = ("gradients", "occlusion", "iba", "tcav")
-PLUGINS = "conetheory.methods"
 Naming = Callable[[str], dict[str, Any] | None]
 Build = TypeVar("Build", bound=Callable[..., Any])  # what is decorated keeps its type
 
@@ -40,7 +39,8 @@ Build = TypeVar("Build", bound=Callable[..., Any])  # what is decorated keeps it
 @dataclass(frozen=True)
 class Entry:
     """One registered method. `fixed`: parameters that its name stands for; `naming` reads them off other
-    names, such as `lrp-alpha3beta2`.
+    names, such as `lrp-alpha3beta2`. `equation`: its map at an operation, in the notation of
+    `proofs/README.md`.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Entry:
     aliases: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     naming: Naming | None = None
+    equation: str = ""
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -106,6 +107,11 @@ class Method:
         return self.entry.source
 
     @property
+    def equation(self) -> str:
+        """What it sends down at an operation, empty where its author does not say."""
+        return self.entry.equation
+
+    @property
     def linear(self) -> bool:
         return self.rule.is_linear
 
@@ -134,6 +140,7 @@ def register(
     aliases: tuple[str, ...] = (),
     fixed: Mapping[str, Any] | None = None,
     naming: Naming | None = None,
+    equation: str = "",
 ) -> Callable[[Build], Build]:
     """Make a method of a rule class, or of a function that builds a rule (see the module docstring).
 
@@ -153,6 +160,8 @@ def register(
         parameters that the name stands for.
     naming
         reads parameters off other names, such as `lrp-alpha3beta2`.
+    equation
+        what it sends down at an operation, in the notation of `proofs/README.md`; parts end in two blanks.
 
     Returns
     -------
@@ -168,7 +177,9 @@ def register(
     def keep(build: Build) -> Build:
         if name in _ENTRIES:
             raise ValueError(f"a method {name!r} is registered already")
-        _ENTRIES[name] = Entry(name, build, family, description, source, aliases, fixed or {}, naming)
+        _ENTRIES[name] = Entry(
+            name, build, family, description, source, aliases, fixed or {}, naming, equation
+        )
         return build
 
     return keep
@@ -244,7 +255,8 @@ def as_method(method: str | Method, parameters: Mapping[str, Any] | None = None)
 
 
 def find(name: str) -> Entry:
-    """The entry of a name, an alias or a name with its parameters in it. Raises `InputError`."""
+    """The entry of a name, an alias or a name with its parameters in it, whatever its case. `InputError`."""
+    given, name = name, canonical(name)
     for entry in entries().values():
         if name == entry.name or name in entry.aliases:
             return entry
@@ -252,16 +264,9 @@ def find(name: str) -> Entry:
         fixed = entry.naming(name) if entry.naming else None
         if fixed is not None:
             return replace(entry, name=name, fixed=fixed)
-    raise InputError(_unknown(name))
+    raise InputError(unknown(given, [n for e in entries().values() for n in (e.name, *e.aliases)]))
 
 
 def methods() -> list[Method]:
     """All registered methods with their default parameters."""
     return [get_method(name) for name in entries()]
-
-
-def _unknown(name: str) -> str:
-    known = [n for entry in entries().values() for n in (entry.name, *entry.aliases)]
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(entries())}, lrp-alphaAbetaB"
-    return f"unknown method {name!r}; {hint}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from conetheory import networks
-from conetheory.chain.checks import checked_images
+from conetheory.chain.checks import checked_images, device_of
 from conetheory.counts import checked_whole
 from conetheory.networks import Images, Network
 from conetheory.networks.edge import Model, as_network, shape_of
@@ -28,7 +28,7 @@ from conetheory.runs.methods import ALL, chosen_methods
 from conetheory.runs.settings import Settings
 from conetheory.runs.study import Study
 
-METHODS = ("lrp-alpha1beta0", "lrp-alpha2beta1", "gradient")
+METHODS = ("lrp-alpha1beta0",)  # as on the command line
 
 
 class Verdicts(Mapping[str, Verdict]):
@@ -86,6 +86,10 @@ class Audit:
         """Errors of the theories in decades, and how many of the certified bounds were violated."""
         return self.comparison.summary
 
+    def of(self, *methods: str) -> Audit:
+        """The part of these methods, by name. Raises `InputError`."""
+        return Audit(self.comparison.of(*methods))
+
     def to_dataframe(self) -> pd.DataFrame:
         """A row for each method, start and layer."""
         return self.comparison.to_dataframe()
@@ -118,6 +122,8 @@ def audit(
     parameters: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     resume: bool = False,
+    name: str | None = None,
+    device: str = "auto",
     **settings: Any,
 ) -> Audit:
     """Measure, predict and certify whether explanations depend on the network's decision.
@@ -138,6 +144,10 @@ def audit(
         of rules; each goes to the methods that have it.
     out, resume
         a folder for what is found, stage by stage, and whether to take up what it holds.
+    name
+        what results call the network; None is its own name, or its class's.
+    device
+        auto (CUDA where there is some), cpu or cuda.
     **settings
         any other of `Settings`: vectors, seed, theories, certify, budget, dtype, ...
 
@@ -151,27 +161,32 @@ def audit(
     InputError
         for what can't be used as it is.
     """
-    refuse_unknown("audit", settings, {each.name for each in fields(Settings)} - {"starts", "parameters"})
-    network = _network(model, weights, images)
+    taken = {each.name for each in fields(Settings)} - {"starts", "parameters", "device"}
+    refuse_unknown("audit", settings, taken)
+    device = device_of(device)
+    network = _network(model, weights, images, name)
+    pictures = _images(images, network, limit)
+    network = network.to(device=device)
     starts = (start,) if isinstance(start, str) else tuple(start)
     names = [methods] if isinstance(methods, str) else list(methods)
     study = Study(
         network,
-        _images(images, network, limit),
+        pictures,
         chosen_methods(names, dict(parameters or {})),
         None if out is None else store.folder(Path(out)),
         resume,
         ALL in names,
-        settings=Settings(starts=starts, **settings),
+        settings=Settings(starts=starts, device=device, **settings),
     )
     return Audit(study.run())
 
 
-def _network(model: str | Model, weights: Any, images: Any) -> Network:
+def _network(model: str | Model, weights: Any, images: Any, name: str | None) -> Network:
     if isinstance(model, str | nn.Module):
         shape = shape_of(images.tensor if isinstance(images, Images) else images)
-        return networks.load(model, weights, shape)
-    return as_network(model)
+        return networks.load(model, weights, shape, name=name)
+    network = as_network(model)
+    return network if name is None else replace(network, name=name)
 
 
 def _images(images: Any, network: Network, limit: int | None) -> Images:

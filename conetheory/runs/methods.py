@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from conetheory.rules.names import ALL as ALL
 from conetheory.rules.registry import entries, find, get_method
-
-ALL = "all"  # every registered method that the network allows
 
 
 def chosen_methods(asked: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

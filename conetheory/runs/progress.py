@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import starmap
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -20,6 +23,7 @@ from rich.progress import Progress as Bars
 from conetheory.progress import Progress
 
 EVERY = 10.0  # seconds between two lines about the same piece of work
+OFTEN = 0.2  # seconds between two drawings of a notebook's bars
 
 
 def note(message: str) -> None:
@@ -31,7 +35,14 @@ def note(message: str) -> None:
 def shown() -> Iterator[Progress]:
     """Show what is told: a bar for each piece of work in a terminal or a notebook, lines elsewhere."""
     console = Console(stderr=True)
-    if not (console.is_terminal or console.is_jupyter):
+    if console.is_jupyter:
+        cell = Cell()
+        try:
+            yield cell
+        finally:
+            cell.clear()
+        return
+    if not console.is_terminal:
         yield Lines()
         return
     columns = [
@@ -50,6 +61,32 @@ def shown() -> Iterator[Progress]:
             bars.update(tasks[what], completed=done, total=total)
 
         yield report
+
+
+class Cell:
+    """Bars in the output of a notebook's cell, which are gone when the work is done. It needs no widgets."""
+
+    def __init__(self) -> None:
+        from IPython.display import HTML, display  # pyright: ignore[reportMissingImports] (a notebook has it)
+
+        self._html, self._tasks, self._drawn = HTML, {}, 0.0
+        self._handle: Any = display(HTML(""), display_id=True)
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        self._tasks[what] = (done, total)
+        now = time.monotonic()
+        if now - self._drawn >= OFTEN or done == total:
+            self._drawn = now
+            self._handle.update(self._html("".join(starmap(_bar, self._tasks.items()))))
+
+    def clear(self) -> None:
+        self._handle.update(self._html(""))
+
+
+def _bar(what: str, part: tuple[int, int]) -> str:
+    done, total = part
+    bar = f'<progress value="{done}" max="{total}"></progress>'
+    return f"<div>{bar} {html.escape(what)}: {done} of {total}</div>"
 
 
 class Lines:

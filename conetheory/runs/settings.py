@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from conetheory.counts import VECTORS, checked_seed, checked_whole
+from conetheory.counts import DEFAULT_VECTORS, VECTORS, checked_seed, checked_whole
 from conetheory.errors import InputError
 from conetheory.predict.registry import applies, find, theories
 from conetheory.rules.registry import Method
@@ -61,7 +61,7 @@ class Settings:
     """
 
     starts: tuple[str, ...] = ("logits",)
-    vectors: int = 10
+    vectors: int = DEFAULT_VECTORS
     seed: int = 0
     bootstrap: int = 100
     layers: tuple[str, ...] | None = None

@@ -21,6 +21,7 @@ from conetheory.saliency.pictures import (
     PREDICTED,
     class_name,
     not_drawn,
+    probabilities,
     saliency,
     space_dims,
     target_classes,
@@ -50,7 +51,7 @@ def explain_maps(
     method
         by name, or a `Method`.
     targets
-        `predicted`, class indices or class names.
+        `predicted`, `runner-up` (of the second largest logit), class indices or class names.
     names
         of the images (None: their numbers).
     parameters
@@ -62,8 +63,8 @@ def explain_maps(
     -------
     Maps
         `map(method, image, target, y, x)`, of vectors `map(method, image, target, feature)`; the pictures
-        `(image, y, x, rgb)` in [0, 1], of inputs that are pictures; the explained classes and their
-        names.
+        `(image, y, x, rgb)` in [0, 1], of inputs that are pictures; the explained classes with their
+        names and probabilities.
     """
     network, method = as_network(network, shape_of(images)), as_method(method, parameters)
     shape = network.graph.input_shape
@@ -80,6 +81,10 @@ def explain_maps(
             "map": (("method", "image", "target", *dims), maps[None]),
             **shown,
             "class_index": (("image", "target"), classes.numpy()),
+            "probability": (
+                ("image", "target"),
+                probabilities(network, images, classes, dtype=dtype, device=device),
+            ),
         },
         {
             **method_axis(method),

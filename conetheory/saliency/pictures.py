@@ -21,6 +21,7 @@ from conetheory.saliency.explain import explain
 
 BATCH = 4  # images that go through a network at a time
 PREDICTED = "predicted"
+RUNNER_UP = "runner-up"  # the class of the second largest logit
 
 
 def attributions(
@@ -93,15 +94,25 @@ def predicted_classes(network: Model, images: Tensor, count: int = 1, **placed: 
 def target_classes(
     network: Model, images: Tensor, targets: Sequence[str | int], **placed: Unpack[Placement]
 ) -> Tensor:
-    """Class indices `(images, len(targets))` for `predicted`, an index or a class name each."""
+    """Class indices `(images, len(targets))` for `predicted`, `runner-up`, an index or a class name each."""
     network = as_network(network, shape_of(images))
     columns = []
     for target in targets:
-        if target == PREDICTED:
-            columns.append(predicted_classes(network, images, **placed)[:, 0])
+        if target == RUNNER_UP and network.graph.classes == 1:
+            raise InputError("the network has one output: there is no runner-up")
+        if target in (PREDICTED, RUNNER_UP):
+            columns.append(predicted_classes(network, images, 2, **placed)[:, int(target == RUNNER_UP)])
         else:
             columns.append(torch.full((len(images),), class_index(network, target)))
     return torch.stack(columns, 1)
+
+
+def probabilities(network: Model, images: Tensor, classes: Tensor, **placed: Unpack[Placement]) -> np.ndarray:
+    """The softmax of the logits at classes `(images, k)`, `(images, k)`."""
+    graph = as_network(network, shape_of(images)).graph.to(**placed)
+    images = checked_images(images, graph.input_shape)
+    logits = torch.cat([graph.forward(x.to(**placed)) for x in images.split(BATCH)])
+    return logits.double().softmax(1).cpu().gather(1, classes).numpy()
 
 
 def class_index(network: Model, name: str | int) -> int:
@@ -109,7 +120,7 @@ def class_index(network: Model, name: str | int) -> int:
     network = as_network(network)
     outputs = network.graph.classes
     if isinstance(name, bool) or not isinstance(name, int | np.integer | str):
-        raise InputError(f"a class is a number, {PREDICTED} or a name, not {name!r}")
+        raise InputError(f"a class is a number, {PREDICTED}, {RUNNER_UP} or a name, not {name!r}")
     if isinstance(name, int | np.integer) or name.isdecimal():
         if not 0 <= int(name) < outputs:
             raise InputError(f"class {name} is not one of the classes 0 to {outputs - 1}")
@@ -119,7 +130,9 @@ def class_index(network: Model, name: str | int) -> int:
         return known.index(plain_name(name))
     close = difflib.get_close_matches(plain_name(name), known, 3, 0.4)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
-    raise InputError(f"no class {name!r} in this network; give an index, {PREDICTED} or a name{hint}")
+    raise InputError(
+        f"no class {name!r} in this network; give an index, {PREDICTED}, {RUNNER_UP} or a name{hint}"
+    )
 
 
 def class_name(network: Model, index: int) -> str:

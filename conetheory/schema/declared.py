@@ -217,6 +217,7 @@ MAPS = (
     Variable("map", "map", "relevance at the input, channels reduced", (), "relevance", "exact"),
     Variable("picture", "picture", "the picture that is explained", (), NUMBER, "exact"),
     Variable("class_index", "class", "the output that is explained", (), NUMBER, "exact"),
+    Variable("probability", "probability", "of the class that is explained, by softmax", (), SHARE, "exact"),
     Variable(
         "origin_density",
         "origin",

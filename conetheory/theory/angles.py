@@ -147,6 +147,16 @@ def cosine_lower_from_rates(rates: Any) -> Any:
 def deficit_upper_from_rates(rates: Any) -> Any:
     """1 - cos(P x, P y) <= 2 T^2 / (1 + T^2) = 2 / (exp(2 sum of rates) + 1), accurate far below 1e-16.
 
+    Parameters
+    ----------
+    rates : (..., L)
+        -log tau of the factors of P.
+
+    Returns
+    -------
+    (...)
+        rounded up.
+
     References
     ----------
     theorem `half-angle`.
@@ -183,6 +193,16 @@ def cosine_lower_from_diameter(diameter: Any) -> Any:
 
 def deficit_upper_from_diameter(diameter: Any) -> Any:
     """1 - cos(u, v) <= 1 - 1 / cosh(d / 2) = (1 - e)^2 / (1 + e^2), e = exp(-d / 2); no digits lost.
+
+    Parameters
+    ----------
+    diameter
+        d, a number or an array, in nats.
+
+    Returns
+    -------
+    float64
+        of its shape, rounded up.
 
     References
     ----------

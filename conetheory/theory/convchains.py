@@ -65,7 +65,17 @@ class Walk:
 
 
 def white_walk(starts: Any) -> Walk:
-    """The state of given starts (starts, channels, *space): their channel means and T.
+    """The state of given starts: their channel means and T.
+
+    Parameters
+    ----------
+    starts : (starts, channels, *space)
+        of relevance.
+
+    Returns
+    -------
+    Walk
+        exactly theirs.
 
     References
     ----------

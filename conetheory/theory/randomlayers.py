@@ -115,7 +115,17 @@ def positive_sums() -> RandomLayer:
 
 
 def alpha_beta(alpha: float) -> RandomLayer:
-    """`alpha W+ - (alpha - 1) |W-|` for any real alpha, which leaves the mean at 1/sqrt(2 pi).
+    """`alpha W+ - (alpha - 1) |W-|`, which leaves the mean at 1/sqrt(2 pi).
+
+    Parameters
+    ----------
+    alpha
+        any real number.
+
+    Returns
+    -------
+    RandomLayer
+        its two moments.
 
     References
     ----------

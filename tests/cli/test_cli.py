@@ -226,10 +226,7 @@ def test_json_of_sanity_and_classes_holds_numbers(capsys):
     (record,) = json.loads(capsys.readouterr().out)
     assert 0 < record["pairs"]["3-5"] <= record["class_distance_worst"]
     assert record["effective_rank"] > 1
-    assert main(request) == 0
-    printed = capsys.readouterr().out
-    assert "pair 3-5" in printed
-    assert f"{record['pairs']['3-5']:.3g}" in printed
+    assert 0 < record["movable_share"] < 1
 
 
 def test_predict_and_certify_do_their_part_alone(capsys):

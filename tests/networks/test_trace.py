@@ -13,6 +13,7 @@ from conetheory.errors import InputError, UnsupportedLayerError
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import Add, Affine, Concat, Conv2d, PassThrough
+from conetheory.networks.trace import WRAP
 from tests.networks.toys import BODIES, Toy, conv, in_place_add, random_images, seeded, torchvision_model
 
 NAMED = ("squeezenet1_1", "resnet18", "densenet121", "mobilenet_v2")  # one of each structure, and more
@@ -318,7 +319,7 @@ def test_refusals_name_layer_and_operation(case):
     build, message = REFUSED[case]
     with pytest.raises(UnsupportedLayerError) as caught:
         trace(seeded(build), (3, 6, 6))
-    assert str(caught.value) == message
+    assert str(caught.value) == message + (f"; {WRAP}" if NO_RULE in message else "")
 
 
 @pytest.mark.parametrize(

@@ -312,7 +312,8 @@ def test_refusals(arguments, message):
 def test_networks_without_rules_are_refused_before_their_weights_are_downloaded(monkeypatch):
     monkeypatch.setattr(sources, "_download", lambda found: pytest.fail("downloaded"))
     message = refusal("efficientnet_b0", error=UnsupportedLayerError)
-    assert message == "layer 'features.1.0.block.1.mul': no relevance rule for the operation 'mul'"
+    said = "layer 'features.1.0.block.1.mul': no relevance rule for the operation 'mul'; give a module"
+    assert message.startswith(said)
     assert refusal("vit_b_16", error=UnsupportedLayerError).startswith("layer ")
 
 

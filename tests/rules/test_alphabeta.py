@@ -34,7 +34,7 @@ def assert_equal(M: np.ndarray, expected: np.ndarray) -> None:
 
 @pytest.mark.covering
 @pytest.mark.parametrize("bias", BIASES)
-@pytest.mark.parametrize("toy", TOYS)
+@pytest.mark.parametrize("toy", typical())
 def test_every_rule_is_the_textbook_matrix_at_every_layer(toy, bias):
     for node, xs, y in activations(toy):
         if not isinstance(node.op, LinearOp):

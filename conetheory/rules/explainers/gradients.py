@@ -22,6 +22,7 @@ from conetheory.rules.registry import register
     "integrated-gradients",
     family="averaged gradient",
     description="the gradient integrated along the line from a baseline, times the difference",
+    equation="(x - x0) * int_0^1 grad f(x0 + t (x - x0)) dt",
     source="Sundararajan, Taly and Yan 2017",
 )
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class IntegratedGradients(Explainer):
     "smoothgrad",
     family="averaged gradient",
     description="the gradient averaged over noisy copies of the image",
+    equation="E grad f(x + e),  e ~ N(0, s^2)",
     source="Smilkov et al. 2017",
 )
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ LEAST_DEVIATION = 0.01  # of the layer's largest, for units that hardly vary
     "iba",
     family="information",
     description="the bits at a layer that the output needs, when noise replaces the rest",
+    equation="KL(Z | R || e),  Z = lambda R + (1 - lambda) e,  lambda the minimiser of loss + beta KL",
     source="Schulz et al. 2020",
 )
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from conetheory.rules.registry import register
     "occlusion",
     family="perturbation",
     description="what the output loses when a window of the image is covered",
+    equation="f(x) - f(x with the window set to the baseline)",
     source="Zeiler and Fergus 2014",
 )
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ Pictures = Tensor | str | Path
     "tcav",
     family="concepts",
     description="how often a concept's direction raises a class: a score, no map",
+    equation="the share of images with <c, grad_h f_k> > 0,  c the concept's direction at a layer h",
     source="Kim et al. 2018",
 )
 @dataclass(frozen=True)

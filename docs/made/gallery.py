@@ -1,0 +1,59 @@
+"""A card for each figure in `experiments/results`: the command that makes it, the numbers behind it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from docs.made.markdown import code, plain, sections
+from docs.made.results import RESULTS, ROOT, named
+
+COMMANDS = {  # of figures that no script of experiments makes under their own name
+    "demo-cifar10": "conetheory demo",
+    "methods-cifar10_cnn": "conetheory compare cifar10_cnn --method all",
+    "origins-cifar10": "conetheory explain cifar10_cnn --limit 1 --origin conv2 --target predicted"
+    " --target ship",
+}
+TITLES = {
+    "demo-cifar10": "Measured, predicted and certified, layer by layer: the CIFAR-10 network.",
+    "methods-cifar10_cnn": "All methods on the CIFAR-10 network.",
+    "origins-cifar10": "Where the relevance of four channels comes from, the field of location weights "
+    "with its gradient, and the maps of two classes.",
+}
+
+
+def pages() -> dict[str, str]:
+    """The gallery, with scripts whose figures are not kept at its end."""
+    cards = [card(name.removesuffix(".png")) for name in named("*.png")]
+    others = [
+        f"- {plain(_title(path))}: `python -m experiments.{path.stem} --out DIR`"
+        for path in sorted((ROOT / "experiments").glob("*.py"))
+        if "--out DIR" in path.read_text() and path.stem not in {Path(n).stem for n in named("*.png")}
+    ]
+    return {
+        "gallery.md": sections(
+            "# Gallery",
+            "Each figure with the command that makes it and the JSON behind it.",
+            *cards,
+            "## More figures",
+            "\n".join(others),
+        )
+    }
+
+
+def card(name: str) -> str:
+    title = TITLES.get(name) or _title(ROOT / "experiments" / f"{name}.py")
+    command = COMMANDS.get(name) or f"python -m experiments.{name} --out DIR"
+    numbers = f"[{name}.json](results/{name}.json)" if (RESULTS / f"{name}.json").is_file() else ""
+    return sections(
+        f"## {name.replace('_', ' ').replace('-', ' ')}",
+        f"![{plain(title)}](results/{name}.png)",
+        plain(title),
+        code(command, "bash"),
+        numbers,
+    ).rstrip()
+
+
+def _title(path: Path) -> str:
+    """The first line of a script's docstring."""
+    return (ast.get_docstring(ast.parse(path.read_text())) or path.stem).splitlines()[0]
