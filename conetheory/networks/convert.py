@@ -211,7 +211,8 @@ def _affine(
         raise RefusedError("a batch norm that keeps no running statistics")
     sources = (mean, variance, weight, bias)
     made = norm_parameters(eps, *sources)
-    return Affine(**made, origin=Derived(partial(norm_parameters, eps), sources, made, True))
+    origin = Derived(partial(norm_parameters, eps), sources, made, centred=True)
+    return Affine(made["scale"], made["shift"], origin=origin)
 
 
 def norm_parameters(
