@@ -84,7 +84,7 @@ def test_a_selection_sends_back_what_it_took():
 
 @pytest.mark.parametrize(("gate", "number"), [("left", 0), ("right", 1)])
 def test_of_two_branches_of_one_shape_the_caller_says_which_is_the_gate(gate, number):
-    """x sigmoid(x) by hand: all relevance to the branch; the gradient is autograd's, whichever is the gate."""
+    """x sigmoid(x) by hand: relevance goes to the branch; the gradient is the same for both choices."""
     swish = lambda m, x: m.b((y := m.a(x)) * y.sigmoid()).flatten(1)  # noqa: E731
     model = seeded(lambda: Toy(swish, a=conv(2), b=conv()))
     graph, x = trace(model, (2, 6, 7), gate=gate), random_images(1, 2, 6, 7)
