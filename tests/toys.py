@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks import trace
+from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import Graph
 from conetheory.rules.fitted_patterns import fit_patterns
 from conetheory.rules.registry import Method, find, get_method
@@ -39,6 +40,17 @@ class Toy(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(self, x)
+
+
+class Axes(nn.Module):
+    """Two axes exchanged."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__()
+        self.axes = first, second
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(*self.axes)
 
 
 def register(name: str) -> Callable[[Callable[[], nn.Module]], Callable[[], nn.Module]]:
@@ -112,13 +124,38 @@ LAYERS = {
     "batch norm of its own": partial(nn.BatchNorm2d, 4),
     "dropout": partial(nn.Dropout2d, 0.5),
     "in-place relu": lambda: nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU(inplace=True)),
+    "prelu": lambda: nn.Sequential(nn.Conv2d(4, 4, 1), nn.PReLU()),
+    "group norm": partial(nn.GroupNorm, 2, 4),
+    "instance norm": partial(nn.InstanceNorm2d, 4, affine=True),
+    "layer norm of the whole image": partial(nn.LayerNorm, (4, *SHAPE[1:]), elementwise_affine=False),
+    "axes exchanged": partial(Axes, 2, 3),
+    "pixel shuffle": partial(nn.PixelShuffle, 2),
+    "pixel unshuffle": lambda: nn.Sequential(nn.ZeroPad2d((0, 1, 0, 0)), nn.PixelUnshuffle(2)),
+    "upsampling nearest": lambda: nn.Sequential(nn.MaxPool2d(2), nn.Upsample(scale_factor=2)),
+    "upsampling bilinear": lambda: nn.Sequential(
+        nn.MaxPool2d(2), nn.Upsample(size=(5, 4), mode="bilinear", align_corners=False)
+    ),
     "hidden linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(4 * AREA, 6)),
     **{f"conv {k}": partial(nn.Conv2d, 4, 4, **v) for k, v in CONVOLUTIONS.items()},
 }
 TOYS |= {name: partial(layered, layer) for name, layer in LAYERS.items()}
 # of the layers, one for each way of connecting locations; other toys are one each
 TYPICAL = {"conv same", "conv stride", "conv groups", "max pool overlapping", "average pool padded"}
-TYPICAL |= {"global mean", "batch norm of its own", "hidden linear"}
+TYPICAL |= {"global mean", "batch norm of its own", "hidden linear", "group norm", "pixel shuffle"}
+
+
+def coupled(name: str) -> bool:
+    """Whether a toy has a product of branches or a norm by its own statistics."""
+    return any(isinstance(node.op, Product | Standardise) for node in graph(name).nodes.values())
+
+
+COUPLED = ["group norm", "instance norm", "layer norm of the whole image", "squeeze and excitation"]
+COUPLED += ["gate of each location, on a signed branch", "norm and dense layers on the last axis"]
+
+
+def alone() -> list[str]:
+    """The toys of which every unit is linear, elementwise or a maximum of those below."""
+    return [name for name in TOYS if name not in COUPLED]
 
 
 def typical() -> list:
@@ -199,6 +236,75 @@ class Dense(nn.Module):
 @register("dense block")
 def _() -> nn.Module:
     return Dense()
+
+
+def squeeze_excited(m: nn.Module, x: Tensor) -> Tensor:
+    """A gate for each channel, from the means over all locations."""
+    y = m.a(x).relu()
+    gate = m.up(m.down(y.mean((2, 3), keepdim=True)).relu()).sigmoid()
+    return (gate * y).flatten(1)
+
+
+@register("squeeze and excitation")
+def _() -> nn.Module:
+    return Toy(squeeze_excited, a=conv(2), down=conv(3, 2, 1), up=conv(2, 3, 1), b=conv())
+
+
+@register("gate of each location, on a signed branch")
+def _() -> nn.Module:
+    return Toy(lambda m, x: m.b((y := m.a(x)) * m.gate(y).sigmoid()), a=conv(2), gate=conv(3, 1), b=conv())
+
+
+class Scaled(nn.Module):
+    """Layer scale and a scaled skip, as in ConvNeXt and in scaled residual networks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = conv(2), conv()
+        self.scale = nn.Parameter(torch.tensor([0.5, -0.3, 2.0]).view(3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.a(x).relu()
+        return (self.scale * self.b(y) + y / 4).relu().flatten(1) * 0.5
+
+
+@register("scaled branches")
+def _() -> nn.Module:
+    return Scaled()
+
+
+def shuffled(m: nn.Module, x: Tensor) -> Tensor:
+    """One branch of two, padded and cropped, and a channel shuffle, as in ShuffleNet V2."""
+    left, right = m.a(x).relu().chunk(2, 1)
+    right = functional.pad(m.b(right).relu(), (1, 0, 2, 1))[:, :, 1:-2, 1:]
+    y = torch.cat([left, right], 1)
+    n, channels, h, w = y.shape
+    y = y.view(n, 2, channels // 2, h, w).transpose(1, 2).contiguous().view(n, channels, h, w)
+    return m.c(y).flatten(1)
+
+
+@register("channel shuffle of parts")
+def _() -> nn.Module:
+    return Toy(shuffled, a=conv(2, 4), b=conv(2, 2), c=conv(4, 2))
+
+
+class LastAxis(nn.Module):
+    """A block of ConvNeXt: norm and dense layers over channels that were moved to the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.head = conv(2), conv()
+        self.norm, self.up, self.down = nn.LayerNorm(3), nn.Linear(3, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.a(x)
+        inside = self.down(functional.gelu(self.up(self.norm(y.permute(0, 2, 3, 1)))))
+        return self.head(inside.permute(0, 3, 1, 2) + y).flatten(1)
+
+
+@register("norm and dense layers on the last axis")
+def _() -> nn.Module:
+    return LastAxis()
 
 
 @register("small vgg")

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from conetheory.networks.coupling import Standardise
 from conetheory.networks.graph import Graph, Node
-from conetheory.networks.ops import AvgPool2d, Conv2d, MaxPool2d, Shape
+from conetheory.networks.ops import AvgPool2d, Conv2d, MaxPool2d, Op, Shape
+from conetheory.networks.selection import Selection
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,9 +120,19 @@ def _of_node(node: Node, inside: Shape) -> Reach:
             return on_axes(_window, below, above, _pair(k), _pair(k if s is None else s), _pair(p), _pair(d))
         case AvgPool2d() if len(inside) == 3:
             return _probed(node.op, below, above, 0), _probed(node.op, below, above, 1)
-    if below == above:
-        return on_axes(_same, below)
-    return on_axes(lambda m, n: Interval(np.zeros(m, int), np.full(m, n - 1), n), below, above)
+        case Selection(places="shifted"):
+            rows, columns = (_probed(node.op, below, above, axis, inside[0]) for axis in (0, 1))
+            return rows, columns
+        case Selection(places="mixed"):
+            return on_axes(_every, below, above)
+        case Standardise(groups=int()):
+            return on_axes(_every, below, above)
+    return on_axes(_same, below) if below == above else on_axes(_every, below, above)
+
+
+def _every(below: int, above: int) -> Interval:
+    """Each location below hears all above."""
+    return Interval(np.zeros(below, int), np.full(below, above - 1), above)
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
@@ -140,12 +152,12 @@ def _adaptive(below: int, above: int) -> Interval:
     return _clipped(np.searchsorted(ends, place, "right"), np.searchsorted(starts, place, "right") - 1, above)
 
 
-def _probed(op: AvgPool2d, below: tuple[int, int], above: tuple[int, int], axis: int) -> Interval:
-    """The same of a mean, which is only known as a function: what it makes of one row after the other."""
+def _probed(op: Op, below: tuple[int, int], above: tuple[int, int], axis: int, channels: int = 1) -> Interval:
+    """The same of an operation that is only known as a function: what it makes of one row after the other."""
     rows = torch.eye(below[axis])
     shape = (1, below[0], 1) if axis == 0 else (1, 1, below[1])
-    out = op.forward(rows.view(-1, *shape).expand(-1, 1, *below).contiguous())
-    hit = out.reshape(below[axis], *above).amax(2 - axis).numpy() > 0
+    out = op.forward(rows.view(-1, *shape).expand(-1, channels, *below).contiguous())
+    hit = out.reshape(below[axis], -1, *above).amax((1, 3 - axis)).numpy() > 0
     place = np.arange(above[axis])
     first = np.where(hit, place, above[axis]).min(1)
     last = np.where(hit, place, -1).max(1)

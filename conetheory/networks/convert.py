@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.node import map_arg
 from torch.nn import functional
 
+from conetheory.networks.calls import Call, RefusedError, shape
+from conetheory.networks.multiply import OVER, TIMES, Gate, multiplication
+from conetheory.networks.norms import norm
 from conetheory.networks.ops import (
     Add,
     Affine,
@@ -25,79 +26,52 @@ from conetheory.networks.ops import (
     MaxPool2d,
     Op,
     PassThrough,
+    PReLU,
     Shape,
+    Upsample,
 )
+from conetheory.networks.selection import AXES, parts, selection
 
 ACTIVATIONS = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
-    *(nn.Tanh, nn.Sigmoid, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh),
+    *(nn.Tanh, nn.Sigmoid, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Softsign),
 )
 IDENTITIES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.Identity)
 ACTIVATION_CALLS = frozenset(
     [
         *("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "mish", "softplus"),
-        *("tanh", "sigmoid", "hardswish", "hardsigmoid", "hardtanh"),
+        *("tanh", "sigmoid", "hardswish", "hardsigmoid", "hardtanh", "softsign"),
     ]
 )
+MEANS = frozenset(["nearest", "nearest-exact", "bilinear", "area"])  # modes of interpolation
 IDENTITY_CALLS = frozenset(["contiguous", "clone", "detach"])
 DROPOUT_CALLS = frozenset(
-    ["dropout", "dropout2d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"]
+    ["dropout", "dropout2d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "stochastic_depth"]
 )
 RESHAPE_CALLS = frozenset(["flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten"])
 
 
-class RefusedError(Exception):
-    """No operation of ours does what the call does; the message says which part of it."""
+def convert(call: Call, gate: Gate = "smaller") -> tuple[Sequence[Op], Sequence[fx.Node]]:
+    """The operations that compute this call, one behind the other, and the first one's inputs in order.
 
-
-@dataclass(frozen=True)
-class Call:
-    """`target(*args, **kwargs)`, where each tensor that depends on the image is an `fx.Node`.
-
-    `target` is a module, a function or a method's name, `shape` the result's without the batch axis.
-    """
-
-    target: Any
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    shape: Shape
-
-    @property
-    def kind(self) -> str:
-        if isinstance(self.target, nn.Module):
-            return type(self.target).__name__
-        return getattr(self.target, "__name__", str(self.target))
-
-    def get(self, position: int, name: str, default: Any = None) -> Any:
-        """The argument at a position, or by its name."""
-        return self.args[position] if position < len(self.args) else self.kwargs.get(name, default)
-
-    @property
-    def source(self) -> fx.Node:
-        """The one tensor that a call of one input works on."""
-        tensors: list[fx.Node] = []
-        map_arg((self.args, dict(self.kwargs)), tensors.append)
-        if len(tensors) != 1 or tensors[0] is not self.get(0, "input"):
-            raise RefusedError(f"the operation {self.kind!r} with {len(tensors)} inputs")
-        return tensors[0]
-
-
-def convert(call: Call) -> tuple[Op, Sequence[fx.Node]]:
-    """The operation that computes this call, and its inputs in order; raises `RefusedError`.
-
-    Its parameters are the module's own tensors, or what the call's parameters were when it was traced.
+    Their parameters are the module's own tensors, or what the call's parameters were when it was traced.
+    Raises `RefusedError`.
     """
     if not isinstance(call.target, nn.Module):
-        if call.kind in ("add", "add_", "iadd"):
-            return _add(call)
-        if call.kind in ("cat", "concat", "concatenate"):
-            return _concat(call)
-        op = _from_function(call)
+        kind = call.kind.rstrip("_")
+        if kind in TIMES | OVER:
+            op, inputs = multiplication(call, gate)
+            return (op,), inputs
+        if kind in ("add", "iadd", "cat", "concat", "concatenate"):
+            op, inputs = _add(call) if kind in ("add", "iadd") else _concat(call)
+            return (op,), inputs
+        op = _from_function(call) if call.whole is None else parts(call.whole)[call.args[1]]
     else:
         op = _from_module(call.target, call)
-    if op is None:
+    ops = norm(call) if op is None else (op,)
+    if not ops:
         raise RefusedError(f"the operation {call.kind!r}")
-    return op, (call.source,)
+    return ops, (call.source,)
 
 
 def _from_module(module: nn.Module, call: Call) -> Op | None:
@@ -120,8 +94,14 @@ def _from_module(module: nn.Module, call: Call) -> Op | None:
             return MaxPool2d(None, output_size=module.output_size)
         case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
             return AvgPool2d(function=module)
+        case nn.Upsample():
+            return _upsample(module, module.mode, call)
         case nn.Flatten() | nn.Unflatten():
             return _reshape(call)
+        case nn.PReLU():
+            return PReLU(weight=module.weight)
+    if (moved := selection(call)) is not None:
+        return moved
     if isinstance(module, IDENTITIES):
         return PassThrough(identity)
     if isinstance(module, ACTIVATIONS):
@@ -131,10 +111,14 @@ def _from_module(module: nn.Module, call: Call) -> Op | None:
 
 def _from_function(call: Call) -> Op | None:
     kind = call.kind.rstrip("_")
+    if kind in AXES and (call.last or call.source.meta.get("last")):
+        return PassThrough(identity)  # of channels that are in front already
+    if (moved := selection(call)) is not None:
+        return moved
     if kind in ACTIVATION_CALLS:
         return PassThrough(_activation(call, kind), "activation")
     if kind in DROPOUT_CALLS:
-        if call.get(1, "p", 0.5) and call.get(2, "training", True):
+        if call.get(1, "p", 0.5) and call.get(3 if kind == "stochastic_depth" else 2, "training", True):
             raise RefusedError(f"{kind!r} that stays active in evaluation (it needs training=self.training)")
         return PassThrough(identity)
     if kind in IDENTITY_CALLS:
@@ -145,6 +129,8 @@ def _from_function(call: Call) -> Op | None:
         case "conv2d":
             defaults = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
             return _conv2d(*(call.get(i, name, value) for i, (name, value) in enumerate(defaults.items(), 1)))
+        case "prelu":
+            return PReLU(weight=call.get(1, "weight"))
         case "linear":
             return _linear(call.get(1, "weight"), call.get(2, "bias"), call)
         case "batch_norm" if not call.get(5, "training", False):
@@ -160,6 +146,8 @@ def _from_function(call: Call) -> Op | None:
             return MaxPool2d(None, output_size=call.get(1, "output_size"))
         case "avg_pool2d" | "adaptive_avg_pool2d":
             return AvgPool2d(function=_rest_of(call, call.target))
+        case "interpolate" | "upsample" if not call.get(6, "antialias", False):
+            return _upsample(_rest_of(call, call.target), call.get(3, "mode", "nearest"), call)
         case "mean":
             return _mean(call)
     return None
@@ -202,10 +190,18 @@ def _conv2d(
     return Conv2d(weight, bias, stride, padding, dilation, groups)
 
 
-def _linear(weight: Tensor, bias: Tensor | None, call: Call) -> Linear:
+def _linear(weight: Tensor, bias: Tensor | None, call: Call) -> Linear | Conv2d:
+    if call.last:
+        made = _taps(weight, bias)
+        return Conv2d(**made, origin=Derived(_taps, (weight, bias), made))
     if len(call.shape) != 1:
         raise RefusedError(f"{call.kind!r} on tensors of shape {shape(call.source)}")
     return Linear(weight, bias)
+
+
+def _taps(weight: Tensor, bias: Tensor | None) -> dict[str, Any]:
+    """A dense layer over the channels of each location, as a convolution of one tap."""
+    return {"weight": weight[:, :, None, None], "bias": bias}
 
 
 def _affine(
@@ -215,7 +211,8 @@ def _affine(
         raise RefusedError("a batch norm that keeps no running statistics")
     sources = (mean, variance, weight, bias)
     made = norm_parameters(eps, *sources)
-    return Affine(**made, origin=Derived(partial(norm_parameters, eps), sources, made))
+    origin = Derived(partial(norm_parameters, eps), sources, made, centred=True)
+    return Affine(made["scale"], made["shift"], origin=origin)
 
 
 def norm_parameters(
@@ -235,6 +232,12 @@ def _mean(call: Call) -> Op | None:
     return AvgPool2d(function=partial(torch.mean, dim=(2, 3), keepdim=len(call.shape) == 3))
 
 
+def _upsample(function: Callable[[Tensor], Tensor], mode: str, call: Call) -> Upsample:
+    if mode not in MEANS:
+        raise RefusedError(f"{call.kind!r} with mode {mode!r}, whose weights are not those of a mean")
+    return Upsample(function=function)
+
+
 def _reshape(call: Call) -> PassThrough:
     if math.prod(shape(call.source)) != math.prod(call.shape):
         raise RefusedError(f"{call.kind!r} across images")
@@ -244,11 +247,6 @@ def _reshape(call: Call) -> PassThrough:
 def reshape(shape: Shape) -> PassThrough:
     """The operation that gives every image's tensor this shape."""
     return PassThrough(partial(_to_shape, shape=shape), "reshape")
-
-
-def shape(item: fx.Node) -> Shape:
-    """The shape of a traced tensor without the batch axis."""
-    return tuple(item.meta["shape"][1:])
 
 
 def _to_shape(x: Tensor, shape: Shape) -> Tensor:

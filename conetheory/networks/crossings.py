@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.ops import (
     Add,
     Affine,
@@ -16,6 +17,7 @@ from conetheory.networks.ops import (
     Op,
     PassThrough,
     Shape,
+    Upsample,
 )
 from conetheory.schema import INPUT, PROJECTION, RESIDUAL, STRIDE
 
@@ -102,12 +104,18 @@ def _name(op: Op) -> str:
             return f"convolution {_size(weight.shape[2:])}"
         case Linear():
             return "dense layer"
+        case Upsample():
+            return "upsampling"
         case MaxPool2d(kernel=None) | AvgPool2d():
             return "mean" if isinstance(op, AvgPool2d) else "max pool"
         case MaxPool2d(kernel=kernel):
             return f"max pool {_size((kernel, kernel) if isinstance(kernel, int) else kernel)}"
         case Add():
             return "sum"
+        case Product():
+            return "product"
+        case Standardise():
+            return "norm"
     return type(op).__name__.lower()
 
 

@@ -1,7 +1,7 @@
 """A network without an image: every weighted operation hands on a value that is given, not computed.
 
 What a rule makes of flat activations is what it makes of the weights alone. In a `FlatGraph` the output of
-every operation with weights and of every batch norm is replaced by a value a channel (one, unless given) or a
+every operation with weights and of every norm is replaced by a value a channel (one, unless given) or a
 unit; activations, pools, sums and concatenations are computed from these. Rules see each operation with the
 output that it has at such inputs. Biases are left out: they have no scale beside activations that have none.
 """
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory.networks.coupling import Standardise
 from conetheory.networks.graph import INPUT, Graph, Node
 from conetheory.networks.ops import Affine, Conv2d, Linear, LinearOp, Op, Shape
 
@@ -43,7 +44,7 @@ class FlatGraph(Graph):
 
 def is_replaced(op: Op) -> bool:
     """Whether an operation's output is given in a flat network, not computed."""
-    return isinstance(op, Conv2d | Linear | Affine)
+    return isinstance(op, Conv2d | Linear | Affine | Standardise)
 
 
 def flat_graph(graph: Graph, values: Mapping[str, Tensor] | None = None) -> FlatGraph:

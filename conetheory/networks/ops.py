@@ -65,11 +65,13 @@ class Derived:
 
     `function(*sources)` gives them by name, all of them; `made` are those that the operation holds, rounded
     to its dtype. An operation with other parameters in their place (a randomised one) is not derived.
+    `centred` says that the last four sources are a batch norm's mean, variance, weight and bias.
     """
 
     function: Callable[..., dict[str, Tensor]]
     sources: tuple[Tensor | None, ...]
     made: Mapping[str, Tensor]
+    centred: bool = False
 
     def exact(self) -> dict[str, Tensor]:
         """The parameters in float64: the sources are promoted first, so that nothing is rounded between."""
@@ -116,11 +118,31 @@ class PassThrough(Op):
 
 
 @dataclass(frozen=True, eq=False)
+class PReLU(PassThrough):
+    """`max(x, 0) + weight min(x, 0)`, one weight a channel or one for all, as in `torch.nn.PReLU`.
+
+    An activation as any other: relevance as it is, the gradient by the slope at the input.
+    """
+
+    function: Callable[[Tensor], Tensor] = whole  # not used: this is the activation with parameters
+    kind: str = "activation"
+    weight: Tensor = field(kw_only=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.prelu(x, self.weight)
+
+
+@dataclass(frozen=True, eq=False)
 class Affine(Op):
-    """A batch norm that can't be folded: `scale * x + shift`, per channel."""
+    """A factor and an offset for each channel, `scale * x + shift`: a batch norm that can't be folded, what
+    other norms do behind their standardisation, multiplication by a constant.
+
+    fixed: whether these are numbers of the architecture, not parameters.
+    """
 
     scale: Tensor
     shift: Tensor
+    fixed: bool = False
 
     def forward(self, x: Tensor) -> Tensor:
         shape = (1, -1) + (1,) * (x.ndim - 2)
@@ -297,6 +319,11 @@ class AvgPool2d(Unweighted):
             x = torch.zeros((len(y), *shapes[0]), dtype=y.dtype, device=y.device, requires_grad=True)
             (out,) = torch.autograd.grad(self.function(x), x, y.clone())
             return (out.unflatten(0, r.shape[:2]),)
+
+
+@dataclass(frozen=True, eq=False)
+class Upsample(AvgPool2d):
+    """Interpolation to a finer grid, whose weights are nonnegative and sum to one: a mean like the others."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,14 +65,14 @@ def _lowered(op: Op, originals: Originals, dtype: torch.dtype) -> Op:
     if not held:
         return op
     if op.origin is not None:
-        function, sources = op.origin.function, op.origin.sources
+        origin = op.origin
     elif all(id(v) in originals for v in held.values()):
         return replace(op, **{k: originals[id(v)].detach() for k, v in held.items()})
     else:
-        function, sources = _Named(tuple(held)), tuple(held.values())
+        origin = Derived(_Named(tuple(held)), tuple(held.values()), held)
     made = {k: v.detach().to(dtype) for k, v in held.items()}
-    kept = tuple(None if s is None else originals.get(id(s), s).detach() for s in sources)
-    return replace(op, **made, origin=Derived(function, kept, made))
+    kept = tuple(None if s is None else originals.get(id(s), s).detach() for s in origin.sources)
+    return replace(op, **made, origin=replace(origin, sources=kept, made=made))
 
 
 class _Named:

@@ -21,10 +21,11 @@ from conetheory.counts import checked_seed
 from conetheory.errors import InputError
 from conetheory.networks.edge import Model, as_network
 from conetheory.networks.graph import INPUT, Graph
-from conetheory.networks.ops import Affine, LinearOp, Op, PassThrough
+from conetheory.networks.ops import Affine, LinearOp, Op, PassThrough, PReLU
 
 Scheme = Literal["reset", "permute", "model"]
 SCHEMES = ("reset", "permute", "model")
+PRELU = 0.25  # torch's initial slope
 MOST = 9  # layers of a network for which the paper names none
 VGG16 = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_3", "conv5_1", "conv5_3", "fc1", "fc3")
 PAPER_LAYERS = {
@@ -62,7 +63,7 @@ def own_operations(graph: Graph, layer: str) -> tuple[str, ...]:
     block, all of the block's module, such as the three convolutions of a ResNet bottleneck.
     """
     name = tensor = graph.resolve(layer)
-    while name != INPUT and isinstance(graph.nodes[name].op, PassThrough):
+    while name != INPUT and _passes(graph.nodes[name].op):
         (name,) = graph.nodes[name].inputs
     if name != INPUT and _has_parameters(graph.nodes[name].op):
         return (name,)
@@ -104,8 +105,9 @@ def randomised(
 
     `reset`: the initialisation that torch gives the layer, weights and bias uniform in +-1/sqrt(fan in); a
     batch norm becomes that of an untrained network (scale 1, shift 0), so one that was folded into a
-    convolution is gone. `permute`: the layer's own values in random order, weights and bias each for
-    themselves. `model`: what the layer has in `fresh`, the same network as its authors initialise it.
+    convolution is gone; a PReLU gets torch's slope of 0.25. `permute`: the layer's own values in random
+    order, weights and bias each for themselves. `model`: what the layer has in `fresh`, the same network as
+    its authors initialise it.
 
     Raises `InputError` for an unknown scheme, for `model` without `fresh`, or with one that doesn't fit.
     """
@@ -125,8 +127,14 @@ def randomised(
     return replace(graph, nodes=nodes)
 
 
+def _passes(op: Op) -> bool:
+    return isinstance(op, PassThrough) and not _has_parameters(op)
+
+
 def _has_parameters(op: Op) -> bool:
-    return isinstance(op, Affine) or (isinstance(op, LinearOp) and op.weight is not None)
+    if isinstance(op, Affine):
+        return not op.fixed
+    return isinstance(op, PReLU) or (isinstance(op, LinearOp) and op.weight is not None)
 
 
 def _tensors(op: Op) -> dict[str, Tensor]:
@@ -137,6 +145,8 @@ def _reset(op: Op, rng: np.random.Generator) -> dict[str, Tensor]:
     """torch's `reset_parameters`: Kaiming-uniform with a = sqrt(5) is U(-1/sqrt(fan in), 1/sqrt(fan in))."""
     if isinstance(op, Affine):
         return {"scale": torch.ones_like(op.scale), "shift": torch.zeros_like(op.shift)}
+    if isinstance(op, PReLU):
+        return {"weight": torch.full_like(op.weight, PRELU)}
     bound = _tensors(op)["weight"][0].numel() ** -0.5
     drawn = {}
     for key, old in _tensors(op).items():

@@ -11,18 +11,23 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, count
 from numbers import Integral
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
 from conetheory.errors import InputError, UnsupportedLayerError, one_line
-from conetheory.networks.convert import Call, RefusedError, convert, identity, reshape, shape
+from conetheory.networks.calls import Call, RefusedError, shape
+from conetheory.networks.convert import convert, identity, reshape
 from conetheory.networks.graph import INPUT, Graph, Node
 from conetheory.networks.hidden import refuse_hidden
+from conetheory.networks.layout import keep_channels_first
+from conetheory.networks.multiply import Gate
 from conetheory.networks.ops import Affine, Conv2d, Derived, Linear, PassThrough, Shape
 from conetheory.networks.promote import lowered, promoted
+from conetheory.networks.selection import PARTS
+from conetheory.networks.shuffles import joined
 from conetheory.networks.verify import examples, verify
 
 BATCH = 2  # of the traced calls: with 1, a reshape that mixes images would go unnoticed
@@ -30,7 +35,7 @@ WRAP = "give a module that ends below it (a trunk), or that does the same by ope
 COUNTED = re.compile(r"_\d+$")  # torch.fx counts calls of one name over the whole network
 
 
-def trace(model: nn.Module, input_shape: Shape = (3, 224, 224)) -> Graph:
+def trace(model: nn.Module, input_shape: Shape = (3, 224, 224), *, gate: Gate = "smaller") -> Graph:
     """Trace a feed-forward network.
 
     A classifier that ends in `(N, C, 1, 1)` has the logits `(N, C)`, and one that ends in `(N,)` one output,
@@ -51,6 +56,10 @@ def trace(model: nn.Module, input_shape: Shape = (3, 224, 224)) -> Graph:
         left as it was, mode and all.
     input_shape
         `(channels, height, width)`, or `(features,)`.
+    gate
+        of a product of two branches, the one that rules of relevance take as a constant: `smaller`, the one
+        of fewer elements, as in squeeze-and-excitation; `left` or `right` where both have one shape, which
+        are refused otherwise.
 
     Returns
     -------
@@ -63,20 +72,22 @@ def trace(model: nn.Module, input_shape: Shape = (3, 224, 224)) -> Graph:
         naming the layer and its operation, where a layer has no rule, and where `torch.fx` can't follow
         the model or would drop a part of it.
     InputError
-        where the model can't take such an input.
+        where the model can't take such an input, and for an unknown gate.
     """
+    if gate not in get_args(Gate):
+        raise InputError(f"the gate of a product is {', '.join(get_args(Gate))}, not {gate!r}")
     input_shape = _checked_shape(input_shape)
     with _evaluating(model), torch.no_grad():
         refuse_hidden(model)
         try:
-            return _traced(model, input_shape, torch.float64)
+            return _traced(model, input_shape, torch.float64, gate)
         except (InputError, RuntimeError):
             if _dtype(model) == torch.float64:
                 raise
-        return _traced(model, input_shape, None)  # tensors that no module holds don't follow its dtype
+        return _traced(model, input_shape, None, gate)  # tensors that no module holds don't follow its dtype
 
 
-def _traced(model: nn.Module, input_shape: Shape, dtype: torch.dtype | None) -> Graph:
+def _traced(model: nn.Module, input_shape: Shape, dtype: torch.dtype | None, gate: Gate) -> Graph:
     """The graph as it is found and checked with the model's tensors in a dtype (None: their own)."""
     name, own = type(model).__name__, _dtype(model)
     with promoted(model, dtype) as originals:
@@ -90,7 +101,8 @@ def _traced(model: nn.Module, input_shape: Shape, dtype: torch.dtype | None) -> 
         batch = examples(input_shape, dtype or own, _device(model))
         recorder = _Recorder(traced, names, f"{name} can't take an input of shape {input_shape}")
         recorder.run(batch[:BATCH].clone(), enable_io_processing=False)
-        graph = _build(traced, names, input_shape)
+        keep_channels_first(traced)
+        graph = _build(traced, names, input_shape, gate)
         verify(graph, model, batch)
         return lowered(graph, originals, own)
 
@@ -99,7 +111,8 @@ class _Recorder(fx.Interpreter):
     """Runs the traced calls and notes in `meta` what each gave.
 
     `shape` for a tensor that depends on the image, `(N, 1)` where it is one number for each image; `value`
-    for anything else (sizes, parameters); and `changed`, the live tensors that the call overwrote in place.
+    for anything else (sizes, parameters); `parts` for several such tensors at once; and `changed`, the live
+    tensors that the call overwrote in place.
     """
 
     def __init__(self, traced: fx.GraphModule, names: dict[fx.Node, str], failure: str) -> None:
@@ -114,10 +127,15 @@ class _Recorder(fx.Interpreter):
         except Exception as error:  # any call of the model may fail in its own way
             raise InputError(f"{self.failure}: layer {self.names[item]!r}: {one_line(error)}") from error
         item.meta["changed"] = [n for n, version in versions.items() if self.env[n]._version != version]
-        depends = item.op == "placeholder" or any("shape" in n.meta for n in item.all_input_nodes)
+        depends = item.op == "placeholder" or any(
+            "shape" in n.meta or "parts" in n.meta for n in item.all_input_nodes
+        )
         if isinstance(result, Tensor) and depends:
             item.meta["shape"] = tuple(result.shape) if result.ndim != 1 else (len(result), 1)
+            item.meta["like"] = result.new_empty(())
             item.meta["same"] = [n for n in item.meta["changed"] if _same_place(self.env[n], result)]
+        elif depends and _name_of(item) in PARTS:
+            item.meta["parts"] = len(result)
         elif item.op != "output":
             item.meta["value"] = result
         return result
@@ -128,19 +146,24 @@ def _same_place(a: Tensor, b: Tensor) -> bool:
     return bool(a.shape == b.shape and a.stride() == b.stride() and a.storage_offset() == b.storage_offset())
 
 
-def _build(traced: fx.GraphModule, names: dict[fx.Node, str], input_shape: Shape) -> Graph:
+def _name_of(item: fx.Node) -> str:
+    return getattr(item.target, "__name__", str(item.target)) if item.op != "call_module" else ""
+
+
+def _build(traced: fx.GraphModule, names: dict[fx.Node, str], input_shape: Shape, gate: Gate) -> Graph:
     nodes: dict[str, Node] = {}
     tensor: dict[fx.Node, str] = {}  # where the tensor of a traced call is to be found now
     live = _live(traced)
     for item in traced.graph.nodes:
         if item.op == "placeholder":
             tensor.setdefault(item, INPUT)
-        if item.op in ("placeholder", "output") or item not in live:
+        if item.op in ("placeholder", "output") or item not in live or "parts" in item.meta:
             continue
         if "shape" not in item.meta:
             _refuse_side_effects(item, names[item], traced)
             continue
-        nodes[names[item]] = _node(item, traced, names[item], tensor)
+        for node in _nodes(item, traced, names, tensor, gate):
+            nodes[node.name] = node
         tensor |= dict.fromkeys([item, *item.meta["same"]], names[item])
         _refuse_stale(item, names[item])
     (output,) = next(item for item in traced.graph.nodes if item.op == "output").args
@@ -151,7 +174,7 @@ def _build(traced: fx.GraphModule, names: dict[fx.Node, str], input_shape: Shape
         )
     if tensor[output] == INPUT:
         raise UnsupportedLayerError("the network gives its input back unchanged")
-    return _ending_in_logits(Graph(_fold(nodes), input_shape, tensor[output]))
+    return _ending_in_logits(Graph(_fold(joined(nodes, input_shape)), input_shape, tensor[output]))
 
 
 def _ending_in_logits(graph: Graph) -> Graph:
@@ -166,17 +189,33 @@ def _ending_in_logits(graph: Graph) -> Graph:
     return replace(graph, nodes={**graph.nodes, name: node}, output=name)
 
 
-def _node(item: fx.Node, traced: fx.GraphModule, name: str, tensor: dict[fx.Node, str]) -> Node:
-    target = traced.get_submodule(str(item.target)) if item.op == "call_module" else item.target
-    args, kwargs = map_arg((item.args, item.kwargs), lambda n: n.meta.get("value", n))
-    call = Call(target, args, kwargs, shape(item))
+def _nodes(
+    item: fx.Node, traced: fx.GraphModule, names: dict[fx.Node, str], tensor: dict[fx.Node, str], gate: Gate
+) -> Iterator[Node]:
+    """The operations of a call, the last of them named after it."""
+    name, call = names[item], _call(item, traced)
     try:
-        op, inputs = convert(call)
+        ops, inputs = convert(call, gate)
     except RefusedError as reason:
         raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for {reason}; {WRAP}") from reason
     if item.meta["shape"][:1] != (BATCH,):
         raise UnsupportedLayerError(f"layer {name!r}: the operation {call.kind!r} changes the batch axis")
-    return Node(name, op, tuple(tensor[i] for i in inputs), call.shape)
+    sources = tuple(tensor[i] for i in inputs)
+    for op in ops[:-1]:
+        inner = _free(f"{name}.{type(op).__name__.lower()}", names.values())
+        yield Node(inner, op, sources, call.shape)
+        sources = (inner,)
+    yield Node(name, ops[-1], sources, call.shape)
+
+
+def _call(item: fx.Node, traced: fx.GraphModule) -> Call:
+    target = traced.get_submodule(str(item.target)) if item.op == "call_module" else item.target
+    args, kwargs = map_arg((item.args, item.kwargs), lambda n: n.meta.get("value", n))
+    first = item.args[0] if item.args else None
+    several = isinstance(first, fx.Node) and "parts" in first.meta
+    whole = _call(cast(fx.Node, first), traced) if several else None
+    shown = shape(item) if "shape" in item.meta else ()
+    return Call(target, args, kwargs, shown, item.meta.get("last", False), whole)
 
 
 def _live(traced: fx.GraphModule) -> set[fx.Node]:
@@ -215,6 +254,7 @@ def _fold(nodes: dict[str, Node]) -> dict[str, Node]:
         if (
             source is not None
             and isinstance(node.op, Affine)
+            and node.op.origin is not None  # a batch norm: other factors stay operations of their own
             and isinstance(source.op, Conv2d | Linear)
             and uses.count(source.name) == 1
         ):
@@ -227,11 +267,11 @@ def _fold(nodes: dict[str, Node]) -> dict[str, Node]:
 
 def _scaled(op: Conv2d | Linear, norm: Affine) -> Conv2d | Linear:
     """`norm` after `op`, as one operation."""
-    origin = cast(Derived, norm.origin)  # of a traced batch norm, always
+    origin = cast(Derived, norm.origin)
     function = partial(_folded, origin.function)
     sources = (op.weight, op.bias, *origin.sources)
     made = function(*sources)
-    return replace(op, **made, origin=Derived(function, sources, made))
+    return replace(op, **made, origin=Derived(function, sources, made, True))
 
 
 def _folded(

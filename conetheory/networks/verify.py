@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from conetheory.errors import InputError, UnsupportedLayerError, one_line
+from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import Affine, LinearOp, Op, PassThrough, Shape
+from conetheory.networks.selection import Selection
 
 UNITS = (
     2**12
@@ -81,7 +83,7 @@ def _agree(found: Tensor, expected: Tensor, error: Tensor) -> bool:
 def _outputs(graph: Graph, batch: Tensor) -> tuple[Tensor, Tensor]:
     """The graph's outputs, and for each the sum of its terms' absolute values in the last layer."""
     last = graph.output
-    while last != INPUT and isinstance(graph.nodes[last].op, PassThrough):
+    while last != INPUT and _keeps_all(graph.nodes[last].op):
         (last,) = graph.nodes[last].inputs
     terms, found = batch.abs(), batch
     for node, xs, y in graph.run(batch):
@@ -116,21 +118,38 @@ def _handed_on(op: Op, xs: tuple[Tensor, ...], y: Tensor, errors: list[Tensor], 
             step = STEP * unit * errors[0]
             moved = torch.maximum((op.forward(xs[0] + step) - y).abs(), (op.forward(xs[0] - step) - y).abs())
             return moved / (STEP * unit) + y.abs()
+        case Product():
+            return errors[0] * xs[1].abs() + errors[1] * xs[0].abs() + y.abs()
+        case Standardise():
+            return errors[0] * _spread(op.inverse(xs[0]), op, y) + _terms(op, xs, y)
     return op.forward(*errors)  # reshapes, concatenations, and a maximum's largest error
 
 
 def _terms(op: Op, xs: tuple[Tensor, ...], y: Tensor) -> Tensor:
     """The sum of the absolute values of what an operation adds up, a batch norm's mean among it."""
+    if isinstance(op, Standardise):
+        (x,) = xs
+        mean = op.grouped(x, x.shape[1:]).abs().mean(-2, keepdim=True)
+        return (x.abs() + _spread(mean, op, y)) * _spread(op.inverse(x), op, y)
     if not isinstance(op, LinearOp | Affine):
         return y.abs()
     held = {k: v.abs() for k, v in vars(op).items() if isinstance(v, Tensor)}
-    if op.origin is not None:  # a batch norm's, for now: with these signs its terms all add
+    if op.origin is not None and op.origin.centred:  # with these signs the terms of a batch norm all add
         *layer, mean, variance, weight, bias = (None if s is None else s.abs() for s in op.origin.sources)
         held = op.origin.function(*layer, None if mean is None else -mean, variance, weight, bias)
     op = replace(op, **held, origin=None)
     if isinstance(op, Affine):
         return op.forward(xs[0].abs())
     return op.forward(*(x.abs() for x in xs))
+
+
+def _keeps_all(op: Op) -> bool:
+    return isinstance(op, PassThrough) and not isinstance(op, Selection)
+
+
+def _spread(values: Tensor, op: Standardise, y: Tensor) -> Tensor:
+    """What a group has in common, at each of its units."""
+    return values.expand_as(op.grouped(y, y.shape[1:])).reshape(y.shape)
 
 
 def _channels(values: Tensor, y: Tensor) -> Tensor:

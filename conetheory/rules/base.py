@@ -4,9 +4,9 @@ Relevance is `(images, vectors, *shape)`; what a map keeps of the activations is
 so that one forward pass and one set of denominators serve every vector of an image.
 
 A new method is one subclass of `Rule` that says what differs: `linear` (convolutions, dense layers,
-pools, sums), and if need be `activation`, `max_pool`, `affine`. Methods that send down something else
-than relevance itself say so by `entrance` and `exit`; those that need to know where an operation stands
-in the network, by `bind`; those that compare with a reference input, by `inputs`.
+pools, sums), and if need be `activation`, `max_pool`, `affine`, `product`, `standardise`. Methods
+that send down something else than relevance itself say so by `entrance` and `exit`; those that need to know
+where an operation stands in the network, by `bind`; those that compare with a reference input, by `inputs`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from typing import ClassVar, Self
 
 from torch import Tensor
 
+from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import Affine, Concat, LinearOp, MaxPool2d, PassThrough
+from conetheory.networks.selection import Selection
+from conetheory.rules.couplings import Moved, OneBranch
 from conetheory.rules.maps import LocalMap, Same, Split, WinnerTakesAll
 from conetheory.rules.traits import Traits
 
@@ -124,6 +127,12 @@ class Rule(Traits):
                 return Split(tuple(x.shape[1] for x in xs))
             case Affine():
                 return self.affine(node.op, xs[0], y)
+            case Product():
+                return self.product(node.op, xs, y)
+            case Standardise():
+                return self.standardise(node.op, xs[0], y)
+            case Selection():
+                return Moved(node.op, tuple(xs[0].shape[1:]))
             case PassThrough(kind="activation"):
                 return self.activation(node.op, xs[0], y)
             case PassThrough():
@@ -188,6 +197,40 @@ class Rule(Traits):
         ----------
         op
             its factor and offset for each channel.
+        x, y
+            its input and output, the first axis that of `inputs`.
+
+        Returns
+        -------
+        LocalMap
+            M.
+        """
+        return Same(tuple(x.shape[1:]), tuple(y.shape[1:]))
+
+    def product(self, op: Product, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
+        """A branch times its gate: all relevance to the branch, as it is; none to the gate.
+
+        Parameters
+        ----------
+        op
+            which input is the gate.
+        xs, y
+            its inputs and output, the first axis that of `inputs`.
+
+        Returns
+        -------
+        LocalMap
+            M.
+        """
+        return OneBranch(1 - op.gate, tuple(tuple(x.shape[1:]) for x in xs))
+
+    def standardise(self, op: Standardise, x: Tensor, y: Tensor) -> LocalMap:
+        """Mean and deviation are taken as constants: relevance as it is, as at a batch norm.
+
+        Parameters
+        ----------
+        op
+            which units have them in common.
         x, y
             its input and output, the first axis that of `inputs`.
 

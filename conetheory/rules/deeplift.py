@@ -37,6 +37,9 @@ on its own units, so that local matrices tend to rank two, and to rank one where
 The code of Sixt et al. has one chain: it hands `m = r+ + r-` to both blocks again (`chains="shared"`), which
 is `m -> diag(1{Delta x != 0}) W+^T m`, nonnegative too, and signed at units that did not change.
 
+Products of two branches and norms by their own statistics have a rule in Rescale alone, complete as well: the
+mean over the orders in which the factors change. The other two refuse them.
+
 Sums of tensors are linear operations with weights of one (as in the code of Sixt et al.; the deeplift package
 has none). Averages, concatenations, reshapes and batch norms pass components on, as in that package; where a
 batch norm has a negative scale they change signs instead of blocks, which comes to the same, as activations
@@ -88,6 +91,7 @@ class RevealCancel(DeepLift):
     """
 
     def bind(self, graph: Graph) -> Rule:
+        differences.refuse_coupled(graph, "deeplift-revealcancel")
         return differences.RevealCancelPass(self, graph)
 
 
@@ -115,5 +119,6 @@ class Ablation(DeepLift):
         return self.chains == "decoupled" and self.measure == "multipliers"
 
     def bind(self, graph: Graph) -> Rule:
+        differences.refuse_coupled(graph, "deeplift-ablation")
         kind = differences.AblationPass if self.chains == "decoupled" else differences.SharedAblationPass
         return kind(self, graph)

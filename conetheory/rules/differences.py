@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from conetheory.errors import UnsupportedLayerError
+from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import INPUT, Graph, Node
 from conetheory.networks.ops import (
     Add,
@@ -29,6 +31,7 @@ from conetheory.networks.ops import (
     whole,
 )
 from conetheory.rules.base import LocalMap, Rule
+from conetheory.rules.couplings import Factors, Standardisation
 from conetheory.rules.gradient import derivative
 from conetheory.rules.localmap import Bare
 from conetheory.rules.maps import (
@@ -88,6 +91,25 @@ class RescalePass(Rule):
         if self.method.pool == "gradient":
             return WinnerTakesAll.of(op, image)
         return rescaled_winners(op, image, reference.expand_as(image))
+
+    def product(self, op: Product, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
+        """`Delta y = (g + g0) / 2 Delta x + (x + x0) / 2 Delta g`: the mean over both orders of change."""
+        factors = tuple(self._middle(x).unsqueeze(1) for x in reversed(xs))
+        return Factors(factors, tuple(tuple(x.shape[1:]) for x in xs))
+
+    def standardise(self, op: Standardise, x: Tensor, y: Tensor) -> LocalMap:
+        """`y = i(v) c`, c the centred input: as the product of c and `i = (v + eps)^(-1/2)`, with the secant
+        of i and `Delta v = sum (c + c0) Delta c / n`."""
+        inverse, sizes = op.inverse(x), op.centred(x)
+        (i0, i), (c0, c) = self.pair(inverse), self.pair(sizes)
+        # (i - i0) / (v - v0), where nothing cancels
+        secant = -((i * i0) ** 2) / (i + i0)
+        share = secant / 2 / c.shape[-2]
+        return Standardisation(op, ((i + i0) / 2).unsqueeze(1), share.unsqueeze(1), (c + c0).unsqueeze(1))
+
+    def _middle(self, t: Tensor) -> Tensor:
+        reference, image = self.pair(t)
+        return (reference + image) / 2
 
 
 class SharedAblationPass(RescalePass):
@@ -196,13 +218,23 @@ class RevealCancelPass(RescalePass):
             case Concat():
                 plus, minus = (torch.cat(parts, 1) for parts in zip(*inside, strict=True))
             case _:
-                plus, minus = (part.reshape(len(part), *y.shape[1:]) for part in inside[0])
+                plus, minus = (node.op.forward(part) for part in inside[0])
         return plus, minus
 
 
 def carries(op: Op) -> bool:
     """Whether the components of the output come from those of the input, not from its Delta."""
     return isinstance(op, AvgPool2d) or not isinstance(op, LinearOp | MaxPool2d)
+
+
+def refuse_coupled(graph: Graph, method: str) -> None:
+    """Raise `UnsupportedLayerError` at the first product or norm, where components have no rule."""
+    for node in graph.nodes.values():
+        if isinstance(node.op, Product | Standardise):
+            kind = "a product of branches" if isinstance(node.op, Product) else "a norm by its own statistics"
+            raise UnsupportedLayerError(
+                f"layer {node.name!r}: {method} has no rule for {kind}; deeplift-rescale has one"
+            )
 
 
 def by_sign(delta: Tensor) -> Components:
@@ -220,7 +252,7 @@ def secant(op: PassThrough, a: Tensor, b: Tensor) -> Tensor:
     """
     step = b - a
     near = step.abs() <= torch.finfo(step.dtype).eps ** 0.5 * torch.maximum(a.abs(), b.abs())
-    slope = (op.function(b) - op.function(a)) / torch.where(near, 1.0, step)
+    slope = (op.forward(b) - op.forward(a)) / torch.where(near, 1.0, step)
     return torch.where(near, derivative(op, (a + b) / 2), slope) if bool(near.any()) else slope
 
 

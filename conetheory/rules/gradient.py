@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from conetheory.errors import InputError
+from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import Affine, LinearOp, PassThrough, whole
 from conetheory.rules.base import Rule
+from conetheory.rules.couplings import Factors, Standardisation
 from conetheory.rules.maps import Diagonal, LocalMap, ScaledMap
 from conetheory.rules.rectifiers import Rectified, Thresholded
 from conetheory.rules.registry import register
@@ -31,7 +33,7 @@ from conetheory.rules.registry import register
 )
 @dataclass(frozen=True)
 class Gradient(Rule):
-    """`M = W^T` and `diag(f'(x))`."""
+    """`M = W^T` and `diag(f'(x))`; products and norms by their Jacobians."""
 
     reduce = "absmax"
 
@@ -48,6 +50,15 @@ class Gradient(Rule):
 
     def affine(self, op: Affine, x: Tensor, y: Tensor) -> Diagonal:
         return Diagonal(op.scale.view((1, 1, -1) + (1,) * (x.ndim - 2)))
+
+    def product(self, op: Product, xs: Sequence[Tensor], y: Tensor) -> Factors:
+        """The product rule: to each branch, the gate among them, r times the other."""
+        factors = tuple(x.unsqueeze(1) for x in reversed(xs))
+        return Factors(factors, tuple(tuple(x.shape[1:]) for x in xs))
+
+    def standardise(self, op: Standardise, x: Tensor, y: Tensor) -> Standardisation:
+        """The Jacobian, through mean and deviation too."""
+        return Standardisation.jacobian(op, x)
 
 
 @register(
@@ -140,4 +151,4 @@ def derivative(op: PassThrough, x: Tensor) -> Tensor:
     """f'(x) of an elementwise activation."""
     with torch.inference_mode(False), torch.enable_grad():
         point = x.clone().requires_grad_()
-        return torch.autograd.grad(op.function(point).sum(), point)[0]
+        return torch.autograd.grad(op.forward(point).sum(), point)[0]

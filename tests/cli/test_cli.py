@@ -28,7 +28,7 @@ from tests.cli.commands import CIFAR, QUICK, SMOKE, complaint
     ("arguments", "words"),
     [
         (["csc", "vgg17"], "unknown model 'vgg17'"),
-        (["csc", "efficientnet_b0", "--weights", "random:0"], "operation 'mul'"),
+        (["csc", "vit_b_16", "--weights", "random:0"], "'cat' with a constant"),
         ([*CIFAR, "--start", "conv9"], "no layer 'conv9'"),
         ([*CIFAR, "--start", "input"], "no layer below"),
         ([*CIFAR, "--method", "lrp-alpha1"], "unknown method 'lrp-alpha1'"),

@@ -185,19 +185,61 @@ class OverwritingAView(Toy):
 
 NO_RULE = "no relevance rule for "
 REFUSED = {
-    "mul": (lambda: Toy(lambda m, x: x * x), f"layer 'mul': {NO_RULE}the operation 'mul'"),
-    "sub": (lambda: Toy(lambda m, x: x - x), f"layer 'sub': {NO_RULE}the operation 'sub'"),
-    "chunk": (
-        lambda: Toy(lambda m, x: torch.cat(x.chunk(2, 1), 1)),
-        f"layer 'chunk': {NO_RULE}the operation 'chunk'",
+    "square": (
+        lambda: Toy(lambda m, x: x * x),
+        f"layer 'mul': {NO_RULE}'mul' of two branches of one shape, (4, 6, 6), neither of them the gate:"
+        " trace(model, shape, gate='left') or 'right' says which",
     ),
-    "permute": (
-        lambda: Toy(lambda m, x: x.permute(0, 1, 3, 2)),
-        f"layer 'permute': {NO_RULE}the operation 'permute'",
+    "outer product": (
+        lambda: Toy(lambda m, x: x.mean((2, 3), keepdim=True) * x[:, :1]),
+        f"layer 'mul': {NO_RULE}'mul' of tensors of shapes (4, 1, 1) and (1, 6, 6)",
+    ),
+    "mask": (
+        lambda: Toy(lambda m, x: x * torch.ones(6, 6, dtype=x.dtype)),
+        f"layer 'mul': {NO_RULE}'mul' by a constant of shape (6, 6), not one number or one a channel",
+    ),
+    "quotient": (
+        lambda: Toy(lambda m, x: 1 / (x * 2)),
+        f"layer 'truediv': {NO_RULE}the operation 'truediv' by what depends on the image, or rounded",
+    ),
+    "sub": (lambda: Toy(lambda m, x: x - x), f"layer 'sub': {NO_RULE}the operation 'sub'"),
+    "unbind": (
+        lambda: Toy(lambda m, x: torch.stack(x.unbind(1), 1)),
+        f"layer 'unbind': {NO_RULE}the operation 'unbind'",
+    ),
+    "chunk of images": (
+        lambda: Toy(lambda m, x: x.chunk(2, 0)[0]),
+        f"layer 'getitem': {NO_RULE}'chunk' across images",
+    ),
+    "images exchanged": (
+        lambda: Toy(lambda m, x: x.transpose(0, 1).reshape(2, 4, 6, 6)),
+        f"layer 'transpose': {NO_RULE}axes moved across images",
+    ),
+    "an image": (
+        lambda: Toy(lambda m, x: x[:1]),
+        f"layer 'getitem': {NO_RULE}'getitem' of other parts than slices of whole images",
+    ),
+    "padding with ones": (
+        lambda: Toy(lambda m, x: functional.pad(x, (0, 1), value=1.0)[..., 1:]),
+        f"layer 'pad': {NO_RULE}'pad' with anything but zeros",
+    ),
+    "bicubic": (
+        lambda: Toy(lambda m, x: functional.interpolate(x, scale_factor=1, mode="bicubic")),
+        f"layer 'interpolate': {NO_RULE}'interpolate' with mode 'bicubic', whose weights are not those"
+        " of a mean",
     ),
     "module": (
-        lambda: Toy(lambda m, x: m.norm(x), norm=nn.GroupNorm(2, 4)),
-        f"layer 'norm': {NO_RULE}the operation 'GroupNorm'",
+        lambda: Toy(lambda m, x: m.norm(x), norm=nn.ConvTranspose2d(4, 4, 1)),
+        f"layer 'norm': {NO_RULE}the operation 'ConvTranspose2d'",
+    ),
+    "norm of rows": (
+        lambda: Toy(lambda m, x: m.norm(x), norm=nn.LayerNorm(6)),
+        f"layer 'norm': {NO_RULE}'LayerNorm' over a part of a tensor of shape (4, 6, 6): channels are to be"
+        " moved to the end and back, with nothing between but norms, dense layers and activations",
+    ),
+    "norm with a factor a unit": (
+        lambda: Toy(lambda m, x: m.norm(x), norm=nn.LayerNorm((4, 6, 6))),
+        f"layer 'norm': {NO_RULE}'LayerNorm' with a factor for each location (GroupNorm(1, C) has none)",
     ),
     "batch statistics": (
         lambda: Toy(lambda m, x: m.norm(x), norm=nn.BatchNorm2d(4, track_running_stats=False)),

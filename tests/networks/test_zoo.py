@@ -311,8 +311,8 @@ def test_refusals(arguments, message):
 
 def test_networks_without_rules_are_refused_before_their_weights_are_downloaded(monkeypatch):
     monkeypatch.setattr(sources, "_download", lambda found: pytest.fail("downloaded"))
-    message = refusal("efficientnet_b0", error=UnsupportedLayerError)
-    said = "layer 'features.1.0.block.1.mul': no relevance rule for the operation 'mul'; give a module"
+    message = refusal("swin_t", error=UnsupportedLayerError)
+    said = "layer 'features.0.2': no relevance rule for 'LayerNorm' over a part of a tensor"
     assert message.startswith(said)
     assert refusal("vit_b_16", error=UnsupportedLayerError).startswith("layer ")
 

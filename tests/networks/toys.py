@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models
+from torchvision.models.convnext import LayerNorm2d
+from torchvision.ops import StochasticDepth
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -71,6 +73,11 @@ def _method_in_place_ignored(m: nn.Module, x: Tensor) -> Tensor:
     y = m.conv(x)
     y.relu_()
     return y
+
+
+def _parts_exchanged(m: nn.Module, x: Tensor) -> Tensor:
+    first, second = torch.split(x, [1, 3], dim=-3)
+    return torch.cat([second, first], 1)
 
 
 class OptionalArgument(Toy):
@@ -177,15 +184,58 @@ BODIES: dict[str, Callable[[], nn.Module]] = {
     ),
     "dropout call": lambda: Toy(lambda m, x: functional.dropout(x, 0.5, m.training).contiguous()),
     "dead code": lambda: Toy(lambda m, x: (x.permute(0, 2, 3, 1), m.conv(x))[1], conv=conv()),
+    "stochastic depth": lambda: Toy(
+        lambda m, x: m.drop(m.conv(x)) + x, drop=StochasticDepth(0.5, "row"), conv=conv()
+    ),
+    "axes exchanged": lambda: Toy(lambda m, x: torch.permute(x.transpose(2, 3), (0, 2, 3, 1)).swapaxes(1, 3)),
+    "slices": lambda: Toy(lambda m, x: torch.cat([x[:, 2:], x[:, :2, ...]], 1)),
+    "parts": lambda: Toy(_parts_exchanged),
+    "half of the channels": lambda: Toy(lambda m, x: torch.cat([x.chunk(2, 1)[1], x.chunk(2, dim=1)[0]], 1)),
+    "padding": lambda: Toy(
+        lambda m, x: m.pad(functional.pad(x, (-1, 0, 0, -1))),
+        pad=nn.ZeroPad2d((0, 1, 1, 0)),
+    ),
+    "pixel shuffle": lambda: Toy(
+        lambda m, x: functional.pixel_unshuffle(m.shuffle(m.up(x)), 2)[:, :4],
+        up=nn.Conv2d(4, 16, 1),
+        shuffle=nn.PixelShuffle(2),
+    ),
+    "pixel shuffle of torch": lambda: Toy(
+        lambda m, x: functional.pixel_unshuffle(functional.pixel_shuffle(x, 2), 2)
+    ),
+    "upsampling": lambda: Toy(
+        lambda m, x: functional.interpolate(m.up(x[:, :, ::2]), (6, 6), mode="bilinear"),
+        up=nn.Upsample(scale_factor=(2.0, 1.0)),
+    ),
+    "times a number": lambda: Toy(
+        lambda m, x: 0.3 * m.conv(x * 2.0) / 7 + x.mul(m.conv.bias.view(-1, 1, 1)),
+        conv=conv(),
+    ),
+    "gate": lambda: Toy(lambda m, x: x * m.conv(x.mean((2, 3), True)).sigmoid(), conv=nn.Conv2d(4, 4, 1)),
+    "gate of locations": lambda: Toy(lambda m, x: torch.mul(m.conv(x).sigmoid(), x), conv=nn.Conv2d(4, 1, 1)),
+    "group norm": lambda: Toy(lambda m, x: functional.group_norm(m.norm(x), 1), norm=nn.GroupNorm(2, 4)),
+    "instance norm": lambda: Toy(
+        lambda m, x: functional.instance_norm(m.norm(x) + x), norm=nn.InstanceNorm2d(4, affine=True)
+    ),
+    "norm of the last axis": lambda: Toy(lambda m, x: m.norm(x), norm=LayerNorm2d(4)),
     "optional arguments": lambda: OptionalArgument(None),
     "functional parameters": Functional,
     "names that collide": NamedInput,
+    "prelu of each channel": lambda: Toy(
+        lambda m, x: functional.prelu(m.act(x), m.act.weight), act=nn.PReLU(4, 0.3)
+    ),
     **{
         f"activation {name}": lambda name=name: Toy(lambda m, x: m.act(x), act=getattr(nn, name)())
-        for name in ("LeakyReLU", "ELU", "GELU", "SiLU", "Softplus", "Tanh", "Sigmoid", "Hardswish", "ReLU6")
+        for name in (
+            *("LeakyReLU", "ELU", "GELU", "SiLU", "Softplus", "Tanh", "Sigmoid", "Hardswish", "ReLU6"),
+            *("Hardsigmoid", "PReLU", "CELU", "SELU", "Mish", "Softsign", "Hardtanh"),
+        )
     },
     **{
         f"activation call {name}": lambda name=name: Toy(lambda m, x: getattr(functional, name)(x))
-        for name in ("elu", "gelu", "softplus", "tanh", "hardswish", "relu6", "mish")
+        for name in (
+            *("elu", "gelu", "softplus", "tanh", "hardswish", "relu6", "mish"),
+            *("silu", "hardsigmoid", "sigmoid", "leaky_relu", "softsign"),
+        )
     },
 }

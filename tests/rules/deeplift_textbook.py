@@ -12,6 +12,7 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import Affine, AvgPool2d, Concat, LinearOp, MaxPool2d, PassThrough
+from conetheory.networks.selection import Selection
 from tests.networks.toys import random_images, seeded
 from tests.rules.textbook import dense_weights, winners
 from tests.toys import SHAPE, TOYS, conv, graph, images
@@ -67,12 +68,12 @@ def matrix(toy: str, name: str) -> np.ndarray:
 
 
 def slope(op: PassThrough, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The secant of an activation, unit by unit; the ReLUs of the toys have derivative 0 at 0."""
-    f = lambda t: op.function(torch.from_numpy(t)).numpy()  # noqa: E731
+    """The secant of an activation, unit by unit; where nothing changes the slope from the left."""
+    f = lambda t: op.forward(torch.from_numpy(t)).numpy()  # noqa: E731
     return np.array(
         [
-            (fb - fa) / (tb - ta) if tb != ta else float(tb > 0)
-            for fa, fb, ta, tb in zip(f(a), f(b), a, b, strict=True)
+            (fb - fa) / (tb - ta) if tb != ta else (fb - fc) * 2.0**20
+            for fa, fb, fc, ta, tb in zip(f(a), f(b), f(b - 2.0**-20), a, b, strict=True)
         ]
     )
 
@@ -132,6 +133,8 @@ class Textbook:
                 return [np.where(c > 0, c, 0).sum(0), np.where(c < 0, c, 0).sum(0)]
             case PassThrough(kind="activation"):
                 return [s * part for s, part in zip(self._slopes(node), inside[0], strict=True)]
+            case Selection():
+                return [matrix(self.toy, node.name) @ part for part in inside[0]]
             case Concat():
                 return [np.concatenate(parts) for parts in zip(*inside, strict=True)]
         return inside[0]
@@ -143,6 +146,8 @@ class Textbook:
             case LinearOp() if not isinstance(node.op, AvgPool2d) and self.kind != "rescale":
                 return self._linear(matrix(self.toy, node.name), d, *m)
             case LinearOp():
+                return [matrix(self.toy, node.name).T @ part for part in m]
+            case Selection():
                 return [matrix(self.toy, node.name).T @ part for part in m]
             case MaxPool2d():
                 if cancelling:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from conetheory.chain.relevance import RelevanceChain
-from conetheory.errors import InputError
+from conetheory.errors import InputError, UnsupportedLayerError
 from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import PassThrough
 from conetheory.rules.differences import secant
@@ -28,14 +28,14 @@ from tests.rules.deeplift_textbook import (
     network,
     open_chain,
 )
-from tests.toys import SHAPE, TOYS, graph, images
+from tests.toys import COUPLED, SHAPE, alone, graph, images
 
 # ---------------------------------------------------------------- the textbook
 
 
 @pytest.mark.covering
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("toy", [*TOYS, FLIPPED])
+@pytest.mark.parametrize("toy", [*alone(), FLIPPED])
 def test_the_textbook_at_every_tensor(toy, kind):
     """Multipliers and contributions of two images against different references, from all logits at once."""
     method, options = KINDS[kind]
@@ -65,7 +65,7 @@ def test_the_textbook_at_every_tensor(toy, kind):
 
 @pytest.mark.covering
 @pytest.mark.parametrize("method", METHODS[:2])
-@pytest.mark.parametrize("toy", [*TOYS, FLIPPED])
+@pytest.mark.parametrize("toy", [*alone(), FLIPPED])
 def test_contributions_sum_to_the_difference(toy, method):
     for reference in (torch.zeros(SHAPE, dtype=torch.float64), REFERENCE):
         chain = RelevanceChain(
@@ -78,7 +78,7 @@ def test_contributions_sum_to_the_difference(toy, method):
 
 @pytest.mark.covering
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("toy", TOYS)
+@pytest.mark.parametrize("toy", alone())
 def test_adjoints_and_linearity(toy, kind):
     method, options = KINDS[kind]
     measure, pool = [("multipliers", "gradient"), ("contributions", "rescale")][len(toy) % 2]
@@ -97,6 +97,24 @@ def test_adjoints_and_linearity(toy, kind):
     total = chain.down(r[:, :1] + 2 * r[:, 1:2], "logits")
     apart = chain.down(r, "logits")
     torch.testing.assert_close(total, apart[:, :1] + 2 * apart[:, 1:2], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("toy", COUPLED)
+def test_rescale_is_complete_through_products_and_norms_and_the_others_refuse_them(toy):
+    """And linear, with an adjoint: <h, M r> = <M^T h, r>."""
+    net = graph(toy)
+    for reference in (torch.zeros(SHAPE, dtype=torch.float64), REFERENCE):
+        options = {"reference": reference, "pool": "rescale"}
+        chain = RelevanceChain(net, images(), METHODS[0], parameters=options)
+        found = chain.down(every_output(chain), "logits").flatten(2).sum(2)
+        difference = chain.logits - net.forward(reference[None])
+        torch.testing.assert_close(found, difference.flatten(1), rtol=0, atol=1e-9)
+    r, h = random_images(2, 3, *chain.shape("logits"), seed=3), random_images(2, 3, *SHAPE, seed=4)
+    below = (chain.down(r, "logits") * h).flatten(2).sum(2)
+    torch.testing.assert_close(below, (chain.up(h, INPUT, "logits") * r).flatten(2).sum(2))
+    for method in METHODS[1:]:
+        with pytest.raises(UnsupportedLayerError, match=f"layer .*: {method} has no rule for .*rescale has"):
+            RelevanceChain(net, images(), method)
 
 
 # ---------------------------------------------------------------- captum
@@ -120,7 +138,7 @@ def assert_decoupled(chain: RelevanceChain) -> None:
                 assert bool((blocks[block] >= 0).all())
 
 
-@pytest.mark.parametrize("toy", [*TOYS, FLIPPED])
+@pytest.mark.parametrize("toy", [*alone(), FLIPPED])
 def test_the_blocks_of_the_ablation_never_mix(toy):
     chain = RelevanceChain(network(toy), images(), "deeplift-ablation", parameters={"reference": REFERENCE})
     assert chain.method.nonnegative

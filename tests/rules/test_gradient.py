@@ -24,6 +24,7 @@ from tests.toys import TOYS, Toy, conv, graph, images
 RECTIFIED = ("guided-backprop", "deconvnet", "rectgrad")
 METHODS = ("gradient", "input-x-gradient", *RECTIFIED)
 SMOOTH = (nn.Tanh, nn.Sigmoid, nn.ELU, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.Softplus, nn.Hardswish, nn.ReLU6)
+SMOOTH = (*SMOOTH, nn.Hardsigmoid, nn.PReLU, nn.Mish, nn.CELU, nn.SELU)
 
 
 def autograd(net, x: Tensor, r: Tensor) -> Tensor:

@@ -8,8 +8,10 @@ from functools import cache, lru_cache
 import numpy as np
 import torch
 
+from conetheory.networks.coupling import Product
 from conetheory.networks.graph import Node
 from conetheory.networks.ops import Concat, LinearOp, MaxPool2d
+from conetheory.networks.selection import Selection
 from conetheory.rules.alphabeta import AlphaBeta
 from conetheory.rules.registry import get_method
 from tests.toys import METHODS, graph, images
@@ -23,7 +25,7 @@ def activations(toy: str) -> list[tuple[Node, tuple[torch.Tensor, ...], torch.Te
 def dense_weights(node: Node, xs) -> tuple[np.ndarray, np.ndarray]:
     """W (outputs, inputs) and b of a linear operation, column by column from what it computes."""
     blank = [torch.zeros_like(x[:1]) for x in xs]
-    b = node.op.forward(*blank).flatten().numpy()
+    b = node.op.forward(*blank).flatten().numpy().copy()  # it may be a view of its input
     columns = []
     for blank_input in blank:
         for unit in range(blank_input.numel()):
@@ -102,7 +104,13 @@ def dense(node: Node, xs, y) -> np.ndarray:
             return winners(node.op, xs[0][0].numpy(), y[0].numpy())
         case Concat():  # outputs in the order of the inputs
             return np.eye(y.numel())
-    return np.eye(y.numel())  # activations, dropout, reshapes, batch norms of their own
+        case Selection():
+            return dense_weights(node, xs)[0].T
+        case Product():  # all to the branch
+            parts = [np.zeros((x.numel(), y.numel())) for x in xs]
+            parts[1 - node.op.gate] = np.eye(y.numel())
+            return np.concatenate(parts)
+    return np.eye(y.numel())  # activations, dropout, reshapes, norms of their own
 
 
 def ours(rule: AlphaBeta, node: Node, xs, y) -> np.ndarray:

@@ -1,0 +1,67 @@
+"""Layer, group and instance norms: a standardisation, and the factor and offset of each channel behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from conetheory.networks.calls import Call, RefusedError, shape
+from conetheory.networks.coupling import Standardise
+from conetheory.networks.ops import Affine, Op
+
+INSTANCE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+
+
+def norm(call: Call) -> Sequence[Op]:
+    """The operations of the call in their order; none where it is no such norm. Raises `RefusedError`.
+
+    Norms that keep running statistics are batch norms at inference, and not for here.
+    """
+    module = call.target
+    if isinstance(module, nn.LayerNorm):
+        return _layer(module.normalized_shape, module.weight, module.bias, module.eps, call)
+    if isinstance(module, nn.GroupNorm):
+        return _grouped(module.num_groups, module.weight, module.bias, module.eps)
+    if isinstance(module, INSTANCE):
+        return _grouped(_channels(call), module.weight, module.bias, module.eps)
+    if call.kind == "layer_norm":
+        weight, bias, eps = call.get(2, "weight"), call.get(3, "bias"), call.get(4, "eps", 1e-5)
+        return _layer(call.get(1, "normalized_shape"), weight, bias, eps, call)
+    if call.kind == "group_norm":
+        weight, bias, eps = call.get(2, "weight"), call.get(3, "bias"), call.get(4, "eps", 1e-5)
+        return _grouped(call.get(1, "num_groups"), weight, bias, eps)
+    if call.kind == "instance_norm":
+        return _grouped(_channels(call), call.get(3, "weight"), call.get(4, "bias"), call.get(7, "eps", 1e-5))
+    return ()
+
+
+def _layer(
+    over: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float, call: Call
+) -> Sequence[Op]:
+    inside = shape(call.source)
+    if call.last:  # the model normalises its last axis, which here is the first
+        return _behind(Standardise(None, eps), weight, bias)
+    if tuple(over) != inside:
+        raise RefusedError(
+            f"{call.kind!r} over a part of a tensor of shape {inside}: channels are to be moved to the end "
+            "and back, with nothing between but norms, dense layers and activations"
+        )
+    if len(inside) > 1 and weight is not None:
+        raise RefusedError(f"{call.kind!r} with a factor for each location (GroupNorm(1, C) has none)")
+    return _behind(Standardise(1, eps), weight, bias)
+
+
+def _grouped(groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Sequence[Op]:
+    return _behind(Standardise(groups, eps), weight, bias)
+
+
+def _behind(op: Standardise, weight: Tensor | None, bias: Tensor | None) -> Sequence[Op]:
+    if weight is None:
+        return (op,)
+    return op, Affine(weight, torch.zeros_like(weight) if bias is None else bias)
+
+
+def _channels(call: Call) -> int:
+    return shape(call.source)[0]
