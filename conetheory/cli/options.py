@@ -50,7 +50,9 @@ START = "Start layer (repeatable). (default: the paper's for csc, else logits)"
 THEORY = "A theory, such as second-moment (repeatable). (default: those that the budget affords)"
 PREDICT = "Images that theories see, but for those of the very vectors. (default: all)"
 CERTIFY = "Images to certify. (default: for compare 1, where the budget affords it, else all)"
-BUDGET = "Vectors through the chain that may be spent on an image. (default: ten times what measuring costs)"
+BUDGET = (
+    "Vectors through the chain that may be spent on an image. (default: twelve times what measuring costs)"
+)
 PLAN = "What to run: a JSON list of stages, or the plan of an earlier comparison.json."
 EVERYTHING = "Leave nothing out, whatever it costs."
 POSITIONS = "Locations per layer and image for theories and certificates. (default: what is affordable)"

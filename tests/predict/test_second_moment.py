@@ -290,7 +290,7 @@ def test_cost_is_told_before():
     """Of 3 x 3 convolutions nine vectors down, nine up and some for the variances; of 1 x 1 no more."""
     theory = SecondMoment("2")
     wide, pointwise = (
-        theory.cost(found).passes - theory.law(found).passes
+        theory.cost(found).passes - theory.law(found, second_moment.SPECTRUM).passes
         for found in (chain("conv same"), chain("conv 1x1"))
     )
     assert 15 < pointwise <= wide < 40
