@@ -33,9 +33,9 @@ def planned(chain: RelevanceChain | ExplainerChain, settings: Settings, *, certi
     """The stages of one method in their order; what was asked for by name is run whatever it costs.
 
     The budget are `settings.budget` vectors through the chain for each image; None: twelve times what
-    measuring costs, and of small networks as many as take some 20 seconds. Certificates are kept as well where
-    they take about a minute. certifiable: whether anything can be certified of the chain; where not, its stage says
-    why, which costs nothing.
+    measuring costs, and of small networks as many as take some 20 seconds. Certificates are kept as well
+    where they take about a minute. certifiable: whether anything can be certified of the chain; where not,
+    its stage says why, which costs nothing.
     """
     if isinstance(chain, ExplainerChain):
         return Plan(tuple(Step(stage, 0.0, 0.0, True) for stage, _ in _stages(chain, settings)))

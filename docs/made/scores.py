@@ -23,7 +23,13 @@ TITLES = {
     "resnet50-random": "ResNet-50, random weights",
     "vgg16-random": "VGG-16, random weights",
 }
-STARTS = {"vgg16hed-": "conv5_3", "resnet50v2-": "stage 3"}
+STARTS = {
+    "vgg16hed-walk-conv4_3": "conv4_3",
+    "vgg16hed-walk-conv3_3": "conv3_3",
+    "vgg16hed-walk-conv2_2": "conv2_2",
+    "vgg16hed-": "conv5_3",
+    "resnet50v2-": "stage 3",
+}
 SHORT = {
     "depends on the decision": "depends",
     "only through a spatial weighting": "spatial weighting",

@@ -137,6 +137,18 @@ def test_the_test_would_notice_a_bound_far_too_low():
     assert binom.sf(violations[np.isfinite(upper)] - 1, 4000, 1 - CONFIDENCE).min() < 1e-6
 
 
+def test_one_location_after_the_other_says_what_all_together_do(monkeypatch):
+    """The rows that there are, on two threads, against padded matrices in one batch."""
+    found, together = of_toy("small vgg")
+    monkeypatch.setattr("conetheory.certify.certifier.TOGETHER", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    apart = certified(found)
+    for layer, one in together.certificates.items():
+        for name in ("deficit_upper", "diameter_upper", "gaussian_deficit_upper", "arriving"):
+            mine, theirs = (np.concatenate(getattr(held, name)) for held in (apart.certificates[layer], one))
+            np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-24, err_msg=f"{layer} {name}")
+
+
 # ---------------------------------------------------------------- rounding
 
 

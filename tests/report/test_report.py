@@ -179,7 +179,7 @@ def test_each_kind_of_result_alone_makes_a_report(tmp_path, kind, format):
     path = write_report(folders.write(tmp_path / "some", kind), format=format)
     assert path == tmp_path / "some" / f"report.{format}"
     if format == "pdf":
-        assert pages(path) == 3  # the verdict, the figure, the provenance
+        assert pages(path) == 4  # the verdict, what its columns say, the figure, the provenance
     if format == "html":
         assert "toy_cnn" in Structure(path.read_text("utf-8")).text
 
