@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib
 import inspect
 import json
 import os
@@ -18,7 +17,6 @@ import pickle
 import sys
 import time
 from collections.abc import Callable, Sequence
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,8 +25,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from conetheory.chain.relevance import RelevanceChain
-from conetheory.errors import InputError
 from conetheory.measure.meter import CscMeter
+from conetheory.networks.factory import is_factory, made
 from conetheory.predict import Theory, find
 
 MEASURED = 1  # of the measurement: one more where its numbers change
@@ -48,22 +46,7 @@ def default_cache() -> Path:
 
 def model_of(text: str) -> str | nn.Module:
     """A network's name as it is; what `module:factory` or `path/to/file.py:factory` makes."""
-    where, colon, factory = text.rpartition(":")
-    if not colon:
-        return text
-    module = _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    if not hasattr(module, factory):
-        raise InputError(f"{where} has no {factory!r}")
-    return getattr(module, factory)()
-
-
-def _from_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise InputError(f"there is no file {str(path)!r}")
-    spec = spec_from_file_location(path.stem, path)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return made(text) if is_factory(text) else text
 
 
 def fingerprint(image: Tensor) -> str:

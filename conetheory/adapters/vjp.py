@@ -10,10 +10,9 @@ layers, the same statistics, the same kind of result.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from conetheory.adapters.modules import Origin
 from conetheory.chain.checks import Start, checked_vectors
 from conetheory.chain.protocol import said
-from conetheory.chain.watch import Watch
+from conetheory.chain.watch import Watchable
 from conetheory.counts import checked_seed
 from conetheory.errors import InputError
 from conetheory.networks.edge import Model, as_network
@@ -86,7 +85,7 @@ class External:
     only_down: ClassVar[bool] = True
 
 
-class VjpChain:
+class VjpChain(Watchable):
     """What `CscMeter` measures, made of one function for each start layer.
 
     Parameters
@@ -122,7 +121,7 @@ class VjpChain:
         linear: bool = True,
     ) -> None:
         self.graph, self.images_count = Layers(shapes), images
-        self.method, self._watch = External(name, linear), None
+        self.method = External(name, linear)
         self.vjps = {self.graph.resolve(start): vjp for start, vjp in vjps.items()}
         self.network = _named(network)
         self.dtype, self.device = dtype, torch.device(device)
@@ -157,15 +156,7 @@ class VjpChain:
         iterator
             of the layer, and `{start: (images, vectors, *shape)}`.
         """
-        if self._watch is None:
-            return self._sweep(starts, stop)
-        return self._watch.over(self, starts, lambda given: self._sweep(given, stop))
-
-    def watched(self, watch: Watch | None) -> Self:
-        """The same chain, all of whose sweeps a watch sees (None: none does)."""
-        found = copy.copy(self)
-        found._watch = watch
-        return found
+        return self._seen(starts, stop)
 
     def additivity_error(self, start: str = "logits", seed: int = 0) -> float:
         """How far the chain is from additive at one pair of random vectors: 0 is what linear ones have.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from conetheory.chain.checks import Placement, Start, checked_images, checked_vectors
 from conetheory.chain.protocol import said
 from conetheory.chain.relevance import RelevanceChain
-from conetheory.chain.watch import Watch, peak
+from conetheory.chain.watch import Watchable, peak
 from conetheory.errors import InputError
 from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.networks.graph import INPUT
@@ -22,7 +21,7 @@ from conetheory.rules.parameters import takes_parameters
 from conetheory.rules.registry import Method, as_method
 
 
-class ExplainerChain:
+class ExplainerChain(Watchable):
     """An `Explainer` in the place of a `RelevanceChain`: from the logits to the input, nothing between.
 
     Parameters
@@ -61,7 +60,6 @@ class ExplainerChain:
                 self.peaks[node.name] = peak(y)
                 if node.name == self.graph.output:
                     self.logits = y
-        self._watch: Watch | None = None
 
     def __repr__(self) -> str:
         return said(self)
@@ -95,9 +93,7 @@ class ExplainerChain:
         Iterator
             of the layer, and `{start: (images, vectors, *shape)}`.
         """
-        if self._watch is None:
-            return self._sweep(starts, stop)
-        return self._watch.over(self, starts, lambda given: self._sweep(given, stop))
+        return self._seen(starts, stop)
 
     def _sweep(self, starts: Mapping[str, Start], stop: str) -> Iterator[tuple[str, dict[str, Tensor]]]:
         ends = [self.graph.resolve(name) for name in (stop, *starts)]
@@ -128,12 +124,6 @@ class ExplainerChain:
         """
         *_, (_, parts) = self.sweep({start: r}, stop)
         return parts[start]
-
-    def watched(self, watch: Watch | None) -> ExplainerChain:
-        """The same chain, all of whose sweeps a watch sees (None: none does)."""
-        found = copy.copy(self)
-        found._watch = watch
-        return found
 
     def double(self) -> ExplainerChain:
         """The same chain in float64."""

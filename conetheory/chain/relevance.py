@@ -8,7 +8,6 @@ from them serve all vectors.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +19,7 @@ from conetheory.chain.checks import Start, checked_device, checked_dtype, checke
 from conetheory.chain.derived import Derived
 from conetheory.chain.matrices import Matrices
 from conetheory.chain.protocol import said
-from conetheory.chain.watch import Watch, peak
+from conetheory.chain.watch import Watchable, peak
 from conetheory.errors import InputError
 from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.networks.graph import INPUT, Node
@@ -32,7 +31,7 @@ from conetheory.rules.registry import Method, as_method
 from conetheory.rules.smallness import COUNTS
 
 
-class RelevanceChain(Matrices):
+class RelevanceChain(Watchable, Matrices):
     """The relevance map of `method` on `network` at `images`.
 
     Parameters
@@ -78,7 +77,6 @@ class RelevanceChain(Matrices):
         self._entrances: dict[str, LocalMap] = {}
         self._exits: dict[str, LocalMap] = {}
         self._kind: str | None = None  # of derived maps
-        self._watch: Watch | None = None
         self.peaks: dict[str, Tensor] = {}  # the largest activation of each image
         with torch.inference_mode():
             self._run(self.method.layerwise.bind(self.graph))
@@ -139,9 +137,7 @@ class RelevanceChain(Matrices):
         Iterator
             of (tensor's name, `{start: relevance (images, vectors, *shape)}`).
         """
-        if self._watch is None:
-            return self._sweep(starts, stop)
-        return self._watch.over(self, starts, lambda given: self._sweep(given, stop))
+        return self._seen(starts, stop)
 
     @torch.inference_mode()
     def _sweep(self, starts: Mapping[str, Start], stop: str) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -282,12 +278,6 @@ class RelevanceChain(Matrices):
         found.dtype = COUNTS if kind == "pattern" else self.dtype
         for name in ("_maps", "_entrances", "_exits"):
             setattr(found, name, Derived(getattr(self, name), kind, self.method.name))
-        return found
-
-    def watched(self, watch: Watch | None) -> RelevanceChain:
-        """The same chain, all of whose sweeps a watch sees (None: none does)."""
-        found = copy.copy(self)
-        found._watch = watch
         return found
 
     def double(self, device: str | torch.device | None = None) -> RelevanceChain:

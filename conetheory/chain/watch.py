@@ -13,9 +13,10 @@ number to zero at once.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -172,6 +173,27 @@ class Watch:
             return vectors
 
         return made
+
+
+class Watchable:
+    """A chain that a watch may see: its `_sweep` is what a sweep does."""
+
+    _watch: Watch | None = None
+
+    def _sweep(self, starts: Mapping[str, Any], stop: str) -> Parts:
+        raise NotImplementedError
+
+    def _seen(self, starts: Mapping[str, Any], stop: str) -> Parts:
+        """The sweep, before the watch's eyes where there is one."""
+        if self._watch is None:
+            return self._sweep(starts, stop)
+        return self._watch.over(self, starts, lambda given: self._sweep(given, stop))
+
+    def watched(self, watch: Watch | None) -> Self:
+        """The same chain, all of whose sweeps a watch sees (None: none does)."""
+        found = copy.copy(self)
+        found._watch = watch
+        return found
 
 
 def _dead(seen: Mapping[Any, _Seen]) -> dict[Any, Tensor]:
