@@ -102,7 +102,7 @@ def test_the_verdict_comes_first_and_everything_is_there(page):
 def test_at_80_columns_of_a_terminal_no_number_is_broken():
     found = verdicts(folders.comparison(), folders.sanity(), folders.classes())
     console = Console(width=80, file=io.StringIO())
-    console.print(verdict_tables(found, "verdicts"))
+    console.print(*verdict_tables(found, "verdicts"), sep="\n")
     printed = console.file.getvalue()
     assert max(map(len, printed.splitlines())) <= 80
     assert "…" not in printed

@@ -43,7 +43,7 @@ def opened(page, report, width, scheme="light"):
     return page
 
 
-@pytest.mark.parametrize("width", [390, 1280, 1920])
+@pytest.mark.parametrize("width", [390, 1024, 1280, 1920])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_cut(chromium, report, width, scheme):
     page = opened(chromium, report, width, scheme)
