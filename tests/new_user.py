@@ -1,4 +1,4 @@
-"""A new user's first audit: a module of one's own with a residual connection and batch norm, to verdicts and a page.
+"""A new user's first audit: a module of one's own, with a residual connection and batch norm, to a page.
 
 Run as it is (`python - < tests/new_user.py`), so that nothing of a checkout can be imported; it writes
 `page.html`.
