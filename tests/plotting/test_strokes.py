@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from conetheory.plotting.ends import spread
 from conetheory.plotting.methods import method_styles, methods_figure
@@ -43,7 +44,7 @@ def test_labels_that_are_apart_stay_where_they_are(gap):
 def test_every_method_is_named_once_at_the_end_of_its_line_within_the_figure():
     figure = methods_figure(folders.comparison())
     width, height = figure.canvas.get_width_height()
-    renderer = figure.canvas.get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()
     for axes in figure.axes:
         named = [text for text in axes.texts if text.get_text() in folders.METHODS]
         assert sorted(text.get_text() for text in named) == sorted(folders.METHODS)
