@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from conetheory.cli import console
 from conetheory.cli.options import Model, SeriesOptions
 from conetheory.cli.values import distinct
 
@@ -54,7 +55,8 @@ def run_explain(
     if options.output.json:
         print(json_format.dumps(_summary(maps, paths), indent=2))
     else:
-        print(f"Written: {', '.join(map(str, [asked.folder / 'maps.nc', *paths]))}")
+        written = ", ".join(map(str, [asked.folder / "maps.nc", *paths]))
+        console.say(console.out(), f"Written: {written}")
 
 
 def _with_origins(maps: Maps, layer: str, asked: Series, method: str, options: dict[str, Any]) -> Maps:

@@ -56,7 +56,7 @@ def run_rates(
         print(json_format.dumps(records, indent=2))
         return
     _present(found)
-    print(f"Written: {', '.join(map(str, paths))}")
+    console.say(console.out(), f"Written: {', '.join(map(str, paths))}")
 
 
 def _present(found: Rates) -> None:
