@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -27,8 +29,9 @@ def state_below(chain: RelevanceChain, start: str) -> tuple[str, State] | None:
     """
     if not is_enumerable(chain, start):
         return None
-    top = chain.graph.resolve(start)
-    places = {name: int(np.prod(space(chain.shape(name)))) for name in chain.graph.below(top)}
+    graph: Any = chain.graph  # as another library's chain has it (`adapters.vjp.Layers`)
+    top = graph.resolve(start)
+    places = {name: int(np.prod(space(chain.shape(name)))) for name in graph.below(top)}
     for name in (name for name, count in places.items() if name != INPUT and 1 < count <= LOCATIONS):
         if _is_cut(chain, top, name):
             columns, _ = columns_between(chain, top, name, {})
