@@ -27,9 +27,9 @@ class Theory(ABC):
     and figures; `needs`, what it wants of `chain.supply`, each computed once for all theories that ask;
     `of_drawn_vectors`, whether it predicts for the very vectors that are measured, so that it sees every
     measured image; `by_default`, whether it is run where no theory is named; `squares`, whether it squares
-    relevance in the chain's own dtype; `only_down`, whether it only sends vectors down, so that chains of
-    other libraries can be predicted; `details`, variables of its own beside the prediction, by layer
-    (`detail`), or texts by method and start (`note`).
+    relevance in the chain's own dtype; `only_down`, whether sending vectors down is enough for it, so that
+    chains of other libraries can be predicted; `details`, variables of its own beside the prediction, by
+    layer (`detail`), or texts by method and start (`note`).
 
     Parameters
     ----------
