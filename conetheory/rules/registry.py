@@ -29,7 +29,7 @@ from conetheory.rules.parameters import check_parameters
 
 BUILTIN = (
     *("alphabeta", "gradient", "lrp", "domains", "excitation", "composite", "contrastive"),
-    *("patterns", "deeplift"),
+    *("patterns", "deeplift", "attnlrp"),
 )
 EXPLAINERS = ("gradients", "occlusion", "iba", "tcav")
 Naming = Callable[[str], dict[str, Any] | None]

@@ -35,6 +35,8 @@ TOYS = (
     "conv groups with stride",
     "batch norm of its own",
     "linear alone, signed input",
+    "attention of rectified tokens",
+    "transformer",
 )
 BACKPROPAGATED = [m.name for m in methods() if m.backpropagated]
 LINEAR = [m.name for m in methods() if m.backpropagated and m.linear]
