@@ -85,14 +85,15 @@ class Mixing(LinearOp):
         (x,), images = xs, len(self.weight)
         x = x.expand(images, *x.shape[1:]) if len(x) == 1 else x
         v = self.views[0].read(x).unflatten(0, (images, -1))
-        A = part(self.weight).unsqueeze(1)
+        A = part(self.weight).unsqueeze(1).to(v.dtype)
         y = A @ v if self.left else v @ A
         return self.views[1].written(y.flatten(0, 1), self.shapes[1])
 
     def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
         v = 0
         for share, part in terms:
-            y, A = self.views[1].read(r * share, 2), part(self.weight).unsqueeze(1).mT
+            y = self.views[1].read(r * share, 2)
+            A = part(self.weight).unsqueeze(1).mT.to(y.dtype)
             v = v + (A @ y if self.left else y @ A)
         return (self.views[0].written(torch.as_tensor(v), self.shapes[0], 2),)
 

@@ -116,7 +116,7 @@ class Builder:
         long = len(held.model_shape) - 1 + held.batch.beside > 1
         if long and (kind in ("linear", "Linear") or _norm_of_the_last(target, item)):
             return self._on_tokens(item, sources[0], held)
-        if kind == "mean" and long and _but_the_last(item, len(held.model_shape)):
+        if kind == "mean" and held.batch.first and long and _but_the_last(item, len(held.model_shape)):
             return self._on_tokens(item, sources[0], held)
         if kind in ROWS and len(held.model_shape) == 3:
             return self._converted(item, {sources[0]: self._layout(sources[0], axes.row)}, axes.row)
@@ -140,6 +140,8 @@ class Builder:
     def _on_tokens(self, item: fx.Node, source: fx.Node, held: Held) -> Held:
         """A dense layer, a norm or a mean that takes the vector on the model's last axis of each location."""
         batch = held.batch
+        if batch.axis == len(held.model_shape) - 1:
+            raise RefusedError(f"{plain_kind(self.target(item))!r} across images")
         sizes = axes.sizes_of(held, batch)
         layout = axes.tokens(sizes)
         if sizes[-1] == held.shape[0] and len(held.shape) == 3 and axes.in_order(held, batch, layout):
@@ -260,6 +262,8 @@ class Builder:
         held = self._one(item, str(item))
         if held.index is None and order is axes.plain:
             return Value(held.name, held.shape, held.like)
+        if not held.batch.first:
+            raise RefusedError("what does not have its images in front")
         return self.take(held, held.batch, order(axes.sizes_of(held, held.batch)))
 
     def plain(self, item: fx.Node) -> str:

@@ -7,8 +7,11 @@ those of the modules that call them. Control flow that depends on the image's va
 
 from __future__ import annotations
 
+import io
+import logging
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import torch
 from torch import Tensor, fx, nn
@@ -22,9 +25,9 @@ def exported(model: nn.Module, images: Tensor) -> tuple[fx.GraphModule, dict[str
     None where it can't be exported.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch's own code
-            module = torch.export.export(model, (images,), strict=False).module()
+        with _quietly():
+            program = torch.export.export(model, (images,), strict=False)
+            module = program.module()
     except (
         Exception
     ):  # the model's own code runs here and may raise anything; the first front end's error counts
@@ -34,10 +37,26 @@ def exported(model: nn.Module, images: Tensor) -> tuple[fx.GraphModule, dict[str
     for item in list(module.graph.nodes):
         if item.op == "call_module" and "guards" in str(item.target):  # of sizes, which are these here
             module.graph.erase_node(item)
+    if program.call_spec.out_spec is not None and program.call_spec.out_spec.num_children == 0:
+        (output,) = (item for item in module.graph.nodes if item.op == "output")
+        output.args = (output.args[0][0],)  # one tensor is a tuple of one there
     _hold(module, model)
     module.graph.lint()
     module.recompile()
     return module, dict(_names(module, model))
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without warnings of torch's own code, and what it says of a model that it can't export."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _hold(module: fx.GraphModule, model: nn.Module) -> None:

@@ -30,7 +30,7 @@ RESHAPES = frozenset(["flatten", "view", "reshape", "squeeze", "unsqueeze", "unf
 MOVES = RESHAPES | frozenset(
     [
         *("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t"),
-        *("getitem", "getattr", "select", "slice", "narrow", "roll", "flip", "expand"),
+        *("getitem", "getattr", "select", "slice", "narrow", "roll", "flip", "expand", "mT"),
         *("pad", "constant_pad_nd", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"),
     ]
 )
@@ -213,7 +213,7 @@ def _step(
         named = getattr(torch.Tensor, kind, None) or getattr(F, kind, None)
         return (
             None
-            if named is None
+            if not callable(named)
             else partial(_applied, function=named, args=tuple(args), kwargs=dict(kwargs))
         )
     return partial(_applied, function=function, args=tuple(args), kwargs=dict(kwargs))

@@ -65,7 +65,8 @@ class Bilinear(Bare):
         return cls(op, (left.unsqueeze(1), right.unsqueeze(1)), **rest)
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        (left, right), y = self.factors, self.op.views[2].read(r if self.share is None else r * self.share, 2)
+        y = self.op.views[2].read(r if self.share is None else r * self.share, 2)
+        left, right = (factor.to(y.dtype) for factor in self.factors)
         found = y @ right.mT, left.mT @ y
         parts = [v.written(f, s, 2) for v, f, s in zip(self.op.views, found, self.op.shapes, strict=False)]
         return tuple(
@@ -77,9 +78,11 @@ class Bilinear(Bare):
         scaled = [h if h is None or x is None else h * x for h, x in zip(hs, scales, strict=True)]
         parts = []
         if scaled[0] is not None:
-            parts.append(self.op.views[0].read(scaled[0], 2) @ self.factors[1])
+            left = self.op.views[0].read(scaled[0], 2)
+            parts.append(left @ self.factors[1].to(left.dtype))
         if scaled[1] is not None:
-            parts.append(self.factors[0] @ self.op.views[1].read(scaled[1], 2))
+            right = self.op.views[1].read(scaled[1], 2)
+            parts.append(self.factors[0].to(right.dtype) @ right)
         found = self.op.views[2].written(torch.stack(parts).sum(0), self.op.shapes[2], 2)
         return found if self.share is None else found * self.share
 

@@ -12,9 +12,10 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError, UnsupportedLayerError
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT, Graph
-from conetheory.networks.ops import Shape
+from conetheory.networks.ops import PassThrough, Shape
 from conetheory.rules.bilinear import Bilinear, Branch, RankOne
 from conetheory.rules.couplings import Factors, Moved, OneBranch, Standardisation
+from conetheory.rules.fitted_patterns import fit_patterns
 from conetheory.rules.maps import (
     Blockwise,
     Chained,
@@ -27,7 +28,7 @@ from conetheory.rules.maps import (
     WinnerTakesAll,
 )
 from conetheory.rules.rectifiers import Rectified, Thresholded
-from conetheory.rules.registry import methods
+from conetheory.rules.registry import find, methods
 from docs.made.markdown import table
 
 SHAPE = (4, 4, 4)
@@ -65,7 +66,7 @@ def _attention(m: nn.Module, x: Tensor) -> Tensor:
     return torch.nn.functional.scaled_dot_product_attention(t, t.flip(1), t)
 
 
-# the operation that relevance crosses first is the one that is meant
+# what relevance crosses first, reshapes apart, is the operation that is meant
 CASES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     "convolution": (lambda: nn.Conv2d(4, 3, 3, padding=1), SHAPE),
     "transposed convolution": (lambda: nn.ConvTranspose2d(4, 3, 3, 2), SHAPE),
@@ -124,12 +125,17 @@ def said(local: LocalMap) -> str:
 def done(method: str, name: str) -> str:
     """What a method does at an operation; `refused`, or that it needs what only a network gives."""
     try:
-        chain = RelevanceChain(graph(name), image(name), method)
+        pair = torch.cat([image(name), -image(name).flip(1)])
+        fitted = "patterns" in find(method).parameters
+        parameters = {"patterns": fit_patterns(graph(name), pair)} if fitted else {}
+        chain = RelevanceChain(graph(name), image(name), method, parameters=parameters)
     except UnsupportedLayerError:
         return "refused"
     except InputError:
         return "fitted to a network"
-    return said(next(local for _, local in chain.crossed(chain.graph.output, INPUT)))
+    crossed = list(chain.crossed(chain.graph.output, INPUT))
+    own = [local for node, local in crossed if not isinstance(node.op, PassThrough)]
+    return said(own[0] if own else crossed[0][1])
 
 
 def rows() -> dict[tuple[str, ...], list[str]]:

@@ -205,7 +205,7 @@ REFUSED = {
     "sub": (lambda: Toy(lambda m, x: x - x), f"layer 'sub': {NO_RULE}the operation 'sub'"),
     "unbind": (
         lambda: Toy(lambda m, x: torch.stack(x.unbind(1), 1)),
-        f"layer 'stack': {NO_RULE}the operation 'stack'",
+        f"layer 'stack': {NO_RULE}the operation 'stack' of several tensors at once",
     ),
     "chunk of images": (
         lambda: Toy(lambda m, x: x.chunk(2, 0)[0]),
@@ -213,7 +213,7 @@ REFUSED = {
     ),
     "images exchanged": (
         lambda: Toy(lambda m, x: x.transpose(0, 1).reshape(2, 4, 6, 6)),
-        f"layer 'reshape': {NO_RULE}'reshape' across images",
+        f"layer 'head': {NO_RULE}'Linear' across images",
     ),
     "an image": (
         lambda: Toy(lambda m, x: x[:1]),
@@ -289,11 +289,11 @@ REFUSED = {
     ),
     "mixed images": (
         lambda: Toy(lambda m, x: x.transpose(0, 1).reshape(-1, 4, 6, 6)),
-        f"layer 'reshape': {NO_RULE}'reshape' across images",
+        f"layer 'head': {NO_RULE}'Linear' across images",
     ),
     "assignment": (
         lambda: Overwriting(None),
-        "Overwriting can't be traced with torch.fx: 'Proxy' object does not support item assignment",
+        f"layer 'fill': {NO_RULE}the operation 'fill_'",
     ),
     "in-place add": (
         lambda: Toy(in_place_add, conv=conv()),

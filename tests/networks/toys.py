@@ -245,7 +245,9 @@ BODIES: dict[str, Callable[[], nn.Module]] = {
         ).view(-1, 4, 6, 6),
         conv=nn.Conv1d(4, 4, 3),
     ),
-    "softmax": lambda: Toy(lambda m, x: x.flatten(2).softmax(-1).view_as(x) + functional.softmax(x, 1)),
+    "softmax": lambda: Toy(
+        lambda m, x: x.flatten(2).softmax(-1).view(-1, 4, 6, 6) + functional.softmax(x, 1)
+    ),
     "multi-head attention": lambda: Toy(
         lambda m, x: m.att(t := x.flatten(2).mT, t, t)[0].mT.reshape(-1, 4, 6, 6),
         att=nn.MultiheadAttention(4, 2, batch_first=True),
