@@ -149,7 +149,7 @@ def _alike(index: Tensor, size: int) -> bool:
 
 def move(held: Held, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], label: str) -> list[Held]:
     """What a call that moves makes of its first argument, whose others are given; several of a split."""
-    function = _function(target, held, args)
+    function = _function(target)
     options = {k: v for k, v in kwargs.items() if k != "input"}
     if plain_kind(target) in ("pad", "constant_pad_nd") or isinstance(
         target, nn.ConstantPad2d | nn.ConstantPad1d
@@ -182,12 +182,12 @@ def moves(target: Any) -> bool:
     )
 
 
-def _function(target: Any, held: Held, args: Sequence[Any]) -> Callable[..., Any]:
-    if isinstance(target, str):
-        return getattr(torch.Tensor, target)
+def _function(target: Any) -> Callable[..., Any]:
     if plain_kind(target) == "constant_pad_nd":
         return F.pad
-    return target
+    if plain_kind(target) in ("view", "_unsafe_view"):  # places need not lie in memory as the numbers do
+        return torch.Tensor.reshape
+    return getattr(torch.Tensor, target) if isinstance(target, str) else target
 
 
 def _check_zeros(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

@@ -122,7 +122,7 @@ class Sized(nn.Module):
 
 
 def test_the_second_front_end_finds_the_same_operations():
-    """`torch.export`, where symbolic tracing fails: names are those of modules, parameters the model's own."""
+    """`torch.export`, where symbolic tracing fails: names of modules, parameters that are the model's own."""
     model, size = built("small vit")
     x, graph = random_images(2, *size), trace(Sized(model).eval(), size)
     torch.testing.assert_close(graph.forward(x), model(0.5 * x).detach(), rtol=1e-12, atol=1e-13)
@@ -130,7 +130,6 @@ def test_the_second_front_end_finds_the_same_operations():
     weight = graph.nodes["model.heads.head"].op.weight
     assert weight.data_ptr() == model.heads.head.weight.data_ptr()
     first = trace(model, size)
-    kinds = [
-        [type(n.op) for n in g.nodes.values() if isinstance(n.op, LinearOp | MatMul)] for g in (first, graph)
-    ]
+    ops = [[n.op for n in g.nodes.values()] for g in (first, graph)]
+    kinds = [[type(op) for op in found if isinstance(op, LinearOp | MatMul)] for found in ops]
     assert kinds[0] == kinds[1]

@@ -16,7 +16,7 @@ from conetheory.rules.bilinear import Bilinear, Branch, RankOne
 from conetheory.rules.gradient import Gradient
 from conetheory.rules.registry import get_method
 from tests.networks.toys import random_images, seeded
-from tests.rules.test_couplings import down, up
+from tests.rules.dense import down, up
 from tests.toys import SHAPE, Block, chain, graph, images
 
 HEADS, T, S, D = 2, 3, 4, 2
