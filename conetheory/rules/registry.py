@@ -31,7 +31,7 @@ BUILTIN = (
     *("alphabeta", "gradient", "lrp", "domains", "excitation", "composite", "contrastive"),
     *("patterns", "deeplift", "attnlrp"),
 )
-EXPLAINERS = ("gradients", "occlusion", "iba", "tcav")
+EXPLAINERS = ("gradients", "occlusion", "iba", "tcav", "cam", "rollout", "control")
 Naming = Callable[[str], dict[str, Any] | None]
 Build = TypeVar("Build", bound=Callable[..., Any])  # what is decorated keeps its type
 
