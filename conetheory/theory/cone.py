@@ -164,6 +164,11 @@ def projective_diameter(A: Any) -> Any:
             return np.asarray(math.inf)
     xp, A = matrix(A, nonnegative=True)
     positive = A > 0
+    if bool(xp.all(positive)):
+        return _widest(xp, xp.log(A))
+    if math.prod(A.shape[:-2]) == 1:
+        rows, columns = xp.any(positive, axis=-1), xp.any(positive, axis=-2)
+        return xp.reshape(_of_one(xp, A, rows, columns), A.shape[:-2])
     return diameter_of_logs(xp, positive, xp.log(xp.where(positive, A, xp.ones_like(A))))
 
 
@@ -194,6 +199,18 @@ def diameter_of_logs(xp: Any, positive: Any, logs: Any) -> Any:
     diameter = _widest(xp, _fill(xp, _fill(xp, logs, rows, -2), columns, -1))
     diameter = xp.where(mixed, xp.full_like(diameter, math.inf), diameter)
     return xp.where(xp.any(rows, axis=-1), diameter, xp.full_like(diameter, math.nan))
+
+
+def _of_one(xp: Any, A: Any, rows: Any, columns: Any) -> Any:
+    """The diameter of one matrix that has zeros: of its live rows and columns."""
+    for axis, live in ((-2, rows), (-1, columns)):
+        if not bool(xp.all(live)):
+            A = xp.take(A, xp.nonzero(xp.reshape(live, (-1,)))[0], axis=axis)
+    if math.prod(A.shape) == 0:
+        return xp.asarray(math.nan, dtype=xp.float64, device=device(A))
+    if not bool(xp.all(A > 0)):
+        return xp.asarray(math.inf, dtype=xp.float64, device=device(A))
+    return _widest(xp, xp.log(A))
 
 
 def _fill(xp: Any, logs: Any, live: Any, axis: int) -> Any:
