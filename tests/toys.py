@@ -175,7 +175,7 @@ def typical() -> list:
 @register("attention of rectified tokens")
 def _() -> nn.Module:
     def body(m: nn.Module, x: Tensor) -> Tensor:
-        t = functional.max_pool2d(m.a(x).relu(), 2).flatten(2).mT
+        t = functional.max_pool2d(m.a(x).relu(), 2, 2).flatten(2).mT
         return m.head(m.att(t, t, t, need_weights=False)[0].relu().mean(1))
 
     modules = {"att": nn.MultiheadAttention(4, 2, batch_first=True), "head": nn.Linear(4, 3)}

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 
 from conetheory.errors import InputError
+from conetheory.networks.attention import Mixing
 from conetheory.networks.ops import Conv2d, Linear, Terms
 from conetheory.networks.transposed import ConvTranspose2d
-from conetheory.rules.bilinear import Bilinear, RankOne
+from conetheory.rules.bilinear import Bilinear, Branch, RankOne
 from conetheory.rules.couplings import Standardisation
 from conetheory.rules.maps import Chained, LocalMap, Same, ScaledMap
 from conetheory.rules.smallness import merge, split
@@ -38,6 +39,10 @@ def carried_variances(
     """The variances at each input of `local`, for v at its output and b, c at its inputs."""
     if isinstance(local, Chained | Standardisation | Bilinear | RankOne):
         raise InputError(f"{type(local).__name__} mixes channels: what it carries is not known")
+    if isinstance(local, Branch) and _mixes(local.inner):
+        if bool(v.any()):
+            raise InputError("a product of matrices mixes channels: what it carries is not known")
+        return tuple(torch.zeros_like(b) for b in bs)
     squares = local.squared().down(v)
     if isinstance(local, Same):
         return squares
@@ -51,6 +56,12 @@ def carried_variances(
         (w - 2 * c * cross + c * c * along).clamp(min=0)  # a sum of squares, but for rounding
         for w, c, (cross, along) in zip(squares, cs, found, strict=True)
     )
+
+
+def _mixes(local: LocalMap) -> bool:
+    """Whether a factor that is a constant mixes channels, as queries do those of keys: to scores."""
+    op = local.op if isinstance(local, ScaledMap) else None
+    return isinstance(op, Mixing) and op.shapes[0][0] != op.shapes[1][0]
 
 
 def _total(x: Tensor) -> Tensor:
