@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks import trace
+from conetheory.networks.attention import MatMul, Softmax
 from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import Graph
 from conetheory.rules.fitted_patterns import fit_patterns
@@ -135,6 +136,10 @@ LAYERS = {
     "upsampling bilinear": lambda: nn.Sequential(
         nn.MaxPool2d(2), nn.Upsample(size=(5, 4), mode="bilinear", align_corners=False)
     ),
+    "transposed convolution": partial(
+        nn.ConvTranspose2d, 4, 2, 3, stride=2, padding=1, output_padding=(0, 1)
+    ),
+    "transposed convolution of groups": partial(nn.ConvTranspose2d, 4, 2, 2, dilation=(2, 1), groups=2),
     "hidden linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(4 * AREA, 6)),
     **{f"conv {k}": partial(nn.Conv2d, 4, 4, **v) for k, v in CONVOLUTIONS.items()},
 }
@@ -145,11 +150,14 @@ TYPICAL |= {"global mean", "batch norm of its own", "hidden linear", "group norm
 
 
 def coupled(name: str) -> bool:
-    """Whether a toy has a product of branches or a norm by its own statistics."""
-    return any(isinstance(node.op, Product | Standardise) for node in graph(name).nodes.values())
+    """Whether a toy has a product of branches, a softmax or a norm by its own statistics."""
+    return any(
+        isinstance(node.op, Product | Standardise | MatMul | Softmax) for node in graph(name).nodes.values()
+    )
 
 
 COUPLED = ["group norm", "instance norm", "layer norm of the whole image", "squeeze and excitation"]
+COUPLED += ["attention of rectified tokens", "transformer"]
 COUPLED += ["gate of each location, on a signed branch", "norm and dense layers on the last axis"]
 
 
@@ -162,6 +170,44 @@ def typical() -> list:
     """All toys as parameters, of the layers those that are typical in the quick run."""
     slow = LAYERS.keys() - TYPICAL
     return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in TOYS]
+
+
+@register("attention of rectified tokens")
+def _() -> nn.Module:
+    def body(m: nn.Module, x: Tensor) -> Tensor:
+        t = functional.max_pool2d(m.a(x).relu(), 2, 2).flatten(2).mT
+        return m.head(m.att(t, t, t, need_weights=False)[0].relu().mean(1))
+
+    modules = {"att": nn.MultiheadAttention(4, 2, batch_first=True), "head": nn.Linear(4, 3)}
+    return Toy(body, a=nn.Conv2d(2, 4, 3, padding=1), **modules)
+
+
+class Block(nn.Module):
+    """A vision transformer of one block, written out: class token, positions, scores with an offset."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(2, 4, 2, 2)
+        self.token, self.places = nn.Parameter(torch.randn(1, 1, 4)), nn.Parameter(torch.randn(1, 10, 4))
+        self.scores = nn.Parameter(torch.randn(2, 10, 10))
+        self.before, self.behind = nn.LayerNorm(4), nn.LayerNorm(4)
+        self.qkv, self.out = nn.Linear(4, 12), nn.Linear(4, 4)
+        self.up, self.down, self.head = nn.Linear(4, 6), nn.Linear(6, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        t = self.patches(x).flatten(2).transpose(1, 2)
+        t = torch.cat([self.token.expand(len(x), -1, -1), t], 1) + self.places
+        t = t + self.out(self.attention(self.before(t)))
+        t = t + self.down(functional.gelu(self.up(self.behind(t))))
+        return self.head(t[:, 0])
+
+    def attention(self, t: Tensor) -> Tensor:
+        q, k, v = self.qkv(t).reshape(len(t), -1, 3, 2, 2).permute(2, 0, 3, 1, 4).unbind(0)
+        weights = (q @ k.transpose(-2, -1) * 2**-0.5 + self.scores).softmax(-1)
+        return (weights @ v).transpose(1, 2).flatten(2)
+
+
+TOYS["transformer"] = Block
 
 
 def conv(into: int = 3, out: int = 3, kernel: int = 3) -> nn.Conv2d:

@@ -26,7 +26,9 @@ from conetheory.certify.known import EXTRA, known, row_loss, row_support
 from conetheory.chain.local import LocalBlock, local_matrices, positions_of_images
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
+from conetheory.networks.attention import MatMul
 from conetheory.networks.ops import Conv2d, Linear
+from conetheory.networks.transposed import ConvTranspose2d
 from conetheory.theory import cone, cosine, enclosure, generators
 from conetheory.theory.enclosure import round_up
 from conetheory.theory.records import NotApplicable
@@ -142,6 +144,10 @@ def rounding(chain: RelevanceChain, start: str, layer: str) -> float:
                 out, into, *kernel = node.op.weight.shape
                 window = int(np.prod(kernel))
                 fans.append((into * window, out // node.op.groups * window))
+            case ConvTranspose2d():
+                into, out, *kernel = node.op.weight.shape
+                window = int(np.prod(kernel))
+                fans.append((into // node.op.groups * window, out * window))
             case Linear():
                 out, into = node.op.weight.shape
                 fans.append((into, out))
@@ -178,6 +184,9 @@ def check_dtype(chain: RelevanceChain) -> None:
 def check_form(chain: RelevanceChain) -> NotApplicable | None:
     """Why statements on steps of the chain don't compose, or don't hold for other images; None where they
     do."""
+    weighing = next((n.name for n in chain.graph.nodes.values() if isinstance(n.op, MatMul)), None)
+    if weighing is not None and chain.method.fixed_pattern:
+        return NotApplicable(f"the weights of attention at {weighing!r} are others for every image")
     if chain.method.fixed_pattern:
         return None
     return NotApplicable(

@@ -23,6 +23,7 @@ from conetheory.chain.local import LocalBlock
 from conetheory.chain.matrices import MAX_ENTRIES
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
+from conetheory.networks.attention import MatMul
 from conetheory.networks.ops import LinearOp
 from conetheory.rules.base import Rule
 from conetheory.theory import cosine, enclosure, ergodicity
@@ -239,4 +240,4 @@ def _mass(chain: RelevanceChain, above: str, below: str) -> float:
     each, nodes = chain.method.layerwise.mass, chain.graph.between(above, below)
     if each is None:
         raise InputError(f"no bound on the columns of {chain.method.name} is known")
-    return float(each ** sum(isinstance(node.op, LinearOp) for node in nodes))
+    return float(each ** sum(isinstance(node.op, LinearOp | MatMul) for node in nodes))

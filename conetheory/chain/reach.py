@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from conetheory.networks.attention import MatMul, Softmax
 from conetheory.networks.coupling import Standardise
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import AvgPool2d, Conv2d, MaxPool2d, Op, Shape
 from conetheory.networks.selection import Selection
+from conetheory.networks.transposed import ConvTranspose2d
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +127,10 @@ def _of_node(node: Node, inside: Shape) -> Reach:
             return rows, columns
         case Selection(places="mixed"):
             return on_axes(_every, below, above)
-        case Standardise(groups=int()):
+        case Standardise(groups=int()) | MatMul() | Softmax():
             return on_axes(_every, below, above)
+        case ConvTranspose2d(weight=weight, stride=stride, padding=padding, dilation=dilation):
+            return on_axes(_spread, below, above, weight.shape[2:], stride, padding, dilation)
     return on_axes(_same, below) if below == above else on_axes(_every, below, above)
 
 
@@ -143,6 +147,11 @@ def _window(below: int, above: int, kernel: int, stride: int, padding: int, dila
     place = np.arange(below) + padding
     first = -((dilation * (kernel - 1) - place) // stride)
     return _clipped(first, place // stride, above)
+
+
+def _spread(below: int, above: int, kernel: int, stride: int, padding: int, dilation: int) -> Interval:
+    first = np.arange(below) * stride - padding
+    return _clipped(first, first + dilation * (kernel - 1), above)
 
 
 def _adaptive(below: int, above: int) -> Interval:

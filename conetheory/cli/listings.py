@@ -35,6 +35,13 @@ TESTED = {
     "squeezenet1_1": "torchvision",
     "densenet121": "torchvision",
     "googlenet": "torchvision",
+    "mobilenet_v3_small": "torchvision; gates",
+    "efficientnet_b0": "torchvision; gates",
+    "regnet_y_400mf": "torchvision; gates",
+    "shufflenet_v2_x0_5": "torchvision; channel shuffles",
+    "convnext_tiny": "torchvision; norms over channels",
+    "swin_t": "torchvision; attention in windows",
+    "vit_b_16": "torchvision; attention",
 }
 
 

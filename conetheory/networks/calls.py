@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import fx, nn
-from torch.fx.node import map_arg
+import torch
+from torch import Tensor, nn
+from torch.fx.node import map_aggregate
 
 from conetheory.networks.ops import Shape
 
@@ -16,13 +17,22 @@ class RefusedError(Exception):
     """No operation of ours does what the call does; the message says which part of it."""
 
 
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor of the graph, by name, with the shape that it has there; `like` has its dtype and device."""
+
+    name: str
+    shape: Shape
+    like: Tensor
+
+
 @dataclass(frozen=True)
 class Call:
-    """`target(*args, **kwargs)`, where each tensor that depends on the image is an `fx.Node`.
+    """`target(*args, **kwargs)`, where each tensor that depends on the image is a `Value`.
 
-    `target` is a module, a function or a method's name, `shape` the result's without the batch axis; `last`
-    says that the model has the result with its channels last, which here come first (see `layout`); `whole`
-    is the call that gave several tensors, of which this takes one.
+    `target` is a module, a function (of torch, or an operator of ATen) or a method's name, `shape` the
+    result's without the batch axis; `last` says that the model has its tensors with the channels last, which
+    here come first (see `moves`).
     """
 
     target: Any
@@ -30,30 +40,42 @@ class Call:
     kwargs: Mapping[str, Any]
     shape: Shape
     last: bool = False
-    whole: Call | None = None
 
     @property
     def kind(self) -> str:
-        if isinstance(self.target, nn.Module):
-            return type(self.target).__name__
-        return getattr(self.target, "__name__", str(self.target))
+        return kind(self.target)
 
     def get(self, position: int, name: str, default: Any = None) -> Any:
         """The argument at a position, or by its name."""
         return self.args[position] if position < len(self.args) else self.kwargs.get(name, default)
 
     @property
-    def source(self) -> fx.Node:
+    def values(self) -> list[Value]:
+        """All tensors that depend on the image."""
+        found: list[Value] = []
+        map_aggregate(
+            (self.args, dict(self.kwargs)), lambda a: found.append(a) if isinstance(a, Value) else a
+        )
+        return found
+
+    @property
+    def source(self) -> Value:
         """The one tensor that a call of one input works on."""
-        if self.whole is not None:
-            return self.whole.source
-        tensors: list[fx.Node] = []
-        map_arg((self.args, dict(self.kwargs)), tensors.append)
+        tensors = self.values
         if len(tensors) != 1 or tensors[0] is not self.get(0, "input"):
             raise RefusedError(f"the operation {self.kind!r} with {len(tensors)} inputs")
         return tensors[0]
 
 
-def shape(item: fx.Node) -> Shape:
-    """The shape of a traced tensor without the batch axis."""
-    return tuple(item.meta["shape"][1:])
+def kind(target: Any) -> str:
+    """What is called: a module's class, or a function's name; of `aten.relu_.default` it is `relu_`."""
+    if isinstance(target, nn.Module):
+        return type(target).__name__
+    if isinstance(target, torch._ops.OpOverload):
+        return target.overloadpacket.__name__
+    return getattr(target, "__name__", str(target))
+
+
+def plain_kind(target: Any) -> str:
+    """The same without the mark of what works in place."""
+    return kind(target).rstrip("_")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-from conetheory.networks.calls import Call, RefusedError, shape
+from conetheory.networks.calls import Call, RefusedError, Value
 from conetheory.networks.multiply import OVER, TIMES, Gate, multiplication
 from conetheory.networks.norms import norm
 from conetheory.networks.ops import (
@@ -26,11 +25,13 @@ from conetheory.networks.ops import (
     MaxPool2d,
     Op,
     PassThrough,
+    Pointwise,
     PReLU,
     Shape,
     Upsample,
 )
-from conetheory.networks.selection import AXES, parts, selection
+from conetheory.networks.rows import of_row
+from conetheory.networks.transposed import ConvTranspose2d
 
 ACTIVATIONS = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
@@ -44,14 +45,15 @@ ACTIVATION_CALLS = frozenset(
     ]
 )
 MEANS = frozenset(["nearest", "nearest-exact", "bilinear", "area"])  # modes of interpolation
-IDENTITY_CALLS = frozenset(["contiguous", "clone", "detach"])
+IDENTITY_CALLS = frozenset(["contiguous", "clone", "detach", "alias", "lift_fresh_copy"])
 DROPOUT_CALLS = frozenset(
     ["dropout", "dropout2d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "stochastic_depth"]
 )
-RESHAPE_CALLS = frozenset(["flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten"])
+POINTWISE_MODULES = (*ACTIVATIONS, *IDENTITIES)  # what treats every number alike
+POINTWISE_CALLS = ACTIVATION_CALLS | IDENTITY_CALLS | DROPOUT_CALLS
 
 
-def convert(call: Call, gate: Gate = "smaller") -> tuple[Sequence[Op], Sequence[fx.Node]]:
+def convert(call: Call, gate: Gate = "smaller") -> tuple[Sequence[Op], Sequence[Value]]:
     """The operations that compute this call, one behind the other, and the first one's inputs in order.
 
     Their parameters are the module's own tensors, or what the call's parameters were when it was traced.
@@ -65,7 +67,7 @@ def convert(call: Call, gate: Gate = "smaller") -> tuple[Sequence[Op], Sequence[
         if kind in ("add", "iadd", "cat", "concat", "concatenate"):
             op, inputs = _add(call) if kind in ("add", "iadd") else _concat(call)
             return (op,), inputs
-        op = _from_function(call) if call.whole is None else parts(call.whole)[call.args[1]]
+        op = _from_function(call)
     else:
         op = _from_module(call.target, call)
     ops = norm(call) if op is None else (op,)
@@ -84,6 +86,9 @@ def _from_module(module: nn.Module, call: Call) -> Op | None:
             )
         case nn.Linear():
             return _linear(module.weight, module.bias, call)
+        case nn.ConvTranspose2d():
+            rest = (module.stride, module.padding, module.output_padding, module.groups, module.dilation)
+            return _conv_transpose(module.weight, module.bias, *rest)
         case nn.BatchNorm2d() | nn.BatchNorm1d() | nn.SyncBatchNorm():
             return _affine(module.running_mean, module.running_var, module.weight, module.bias, module.eps)
         case nn.MaxPool2d():
@@ -96,12 +101,10 @@ def _from_module(module: nn.Module, call: Call) -> Op | None:
             return AvgPool2d(function=module)
         case nn.Upsample():
             return _upsample(module, module.mode, call)
-        case nn.Flatten() | nn.Unflatten():
-            return _reshape(call)
         case nn.PReLU():
             return PReLU(weight=module.weight)
-    if (moved := selection(call)) is not None:
-        return moved
+    if (row := of_row(call)) is not None:
+        return row
     if isinstance(module, IDENTITIES):
         return PassThrough(identity)
     if isinstance(module, ACTIVATIONS):
@@ -111,10 +114,8 @@ def _from_module(module: nn.Module, call: Call) -> Op | None:
 
 def _from_function(call: Call) -> Op | None:
     kind = call.kind.rstrip("_")
-    if kind in AXES and (call.last or call.source.meta.get("last")):
-        return PassThrough(identity)  # of channels that are in front already
-    if (moved := selection(call)) is not None:
-        return moved
+    if (row := of_row(call)) is not None:
+        return row
     if kind in ACTIVATION_CALLS:
         return PassThrough(_activation(call, kind), "activation")
     if kind in DROPOUT_CALLS:
@@ -123,20 +124,25 @@ def _from_function(call: Call) -> Op | None:
         return PassThrough(identity)
     if kind in IDENTITY_CALLS:
         return PassThrough(identity)
-    if kind in RESHAPE_CALLS:
-        return _reshape(call)
     match kind:
         case "conv2d":
             defaults = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
             return _conv2d(*(call.get(i, name, value) for i, (name, value) in enumerate(defaults.items(), 1)))
+        case "conv_transpose2d":
+            defaults = {"weight": None, "bias": None, "stride": 1, "padding": 0, "output_padding": 0}
+            defaults |= {"groups": 1, "dilation": 1}
+            given = (call.get(i, name, value) for i, (name, value) in enumerate(defaults.items(), 1))
+            return _conv_transpose(*given)
         case "prelu":
             return PReLU(weight=call.get(1, "weight"))
         case "linear":
             return _linear(call.get(1, "weight"), call.get(2, "bias"), call)
         case "batch_norm" if not call.get(5, "training", False):
             names = ("running_mean", "running_var", "weight", "bias")
-            mean, variance, weight, bias = (call.get(i, name) for i, name in enumerate(names, 1))
-            return _affine(mean, variance, weight, bias, call.get(7, "eps", 1e-5))
+            if isinstance(call.target, torch._ops.OpOverload):
+                names = ("weight", "bias", "running_mean", "running_var")
+            given = {name: call.get(i, name) for i, name in enumerate(names, 1)}
+            return _affine(**given, eps=call.get(7, "eps", 1e-5))
         case "max_pool2d":
             defaults = {"kernel_size": None, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False}
             return MaxPool2d(
@@ -153,26 +159,26 @@ def _from_function(call: Call) -> Op | None:
     return None
 
 
-def _add(call: Call) -> tuple[Op, Sequence[fx.Node]]:
+def _add(call: Call) -> tuple[Op, Sequence[Value]]:
     """A sum of tensors of one shape, or a tensor plus zero, with which Python's `sum` starts."""
     terms = (call.get(0, "input"), call.get(1, "other"))
     if call.kwargs.get("alpha", 1) != 1:
         raise RefusedError(f"{call.kind!r} with alpha")
-    tensors = [term for term in terms if isinstance(term, fx.Node)]
+    tensors = [term for term in terms if isinstance(term, Value)]
     if len(tensors) == 1 and any(isinstance(term, int | float) and term == 0 for term in terms):
         return PassThrough(identity), tensors
     if len(tensors) < 2:
         raise RefusedError(f"{call.kind!r} of a constant")
-    if any(shape(term) != call.shape for term in tensors):
-        raise RefusedError(f"{call.kind!r} of tensors of shapes {shape(terms[0])} and {shape(terms[1])}")
+    if any(term.shape != call.shape for term in tensors):
+        raise RefusedError(f"{call.kind!r} of tensors of shapes {terms[0].shape} and {terms[1].shape}")
     return Add(), tensors
 
 
-def _concat(call: Call) -> tuple[Op, Sequence[fx.Node]]:
+def _concat(call: Call) -> tuple[Op, Sequence[Value]]:
     tensors = call.get(0, "tensors")
-    if not all(isinstance(x, fx.Node) for x in tensors):
+    if not all(isinstance(x, Value) for x in tensors):
         raise RefusedError(f"{call.kind!r} with a constant")
-    if call.get(1, "dim", 0) % (len(call.shape) + 1) != 1:
+    if not call.last and call.get(1, "dim", 0) % (len(call.shape) + 1) != 1:
         raise RefusedError(f"{call.kind!r} along another axis than the channels")
     return Concat(), tensors
 
@@ -190,12 +196,25 @@ def _conv2d(
     return Conv2d(weight, bias, stride, padding, dilation, groups)
 
 
+def _conv_transpose(
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: int,
+    dilation: Any,
+) -> ConvTranspose2d:
+    sides = (_pair(stride), _pair(padding), _pair(output_padding))
+    return ConvTranspose2d(weight, bias, *sides, groups, _pair(dilation))
+
+
 def _linear(weight: Tensor, bias: Tensor | None, call: Call) -> Linear | Conv2d:
     if call.last:
         made = _taps(weight, bias)
-        return Conv2d(**made, origin=Derived(_taps, (weight, bias), made))
+        return Pointwise(**made, origin=Derived(_taps, (weight, bias), made))
     if len(call.shape) != 1:
-        raise RefusedError(f"{call.kind!r} on tensors of shape {shape(call.source)}")
+        raise RefusedError(f"{call.kind!r} on tensors of shape {call.source.shape}")
     return Linear(weight, bias)
 
 
@@ -205,11 +224,15 @@ def _taps(weight: Tensor, bias: Tensor | None) -> dict[str, Any]:
 
 
 def _affine(
-    mean: Tensor | None, variance: Tensor | None, weight: Tensor | None, bias: Tensor | None, eps: float
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
 ) -> Affine:
-    if mean is None or variance is None:
+    if running_mean is None or running_var is None:
         raise RefusedError("a batch norm that keeps no running statistics")
-    sources = (mean, variance, weight, bias)
+    sources = (running_mean, running_var, weight, bias)
     made = norm_parameters(eps, *sources)
     origin = Derived(partial(norm_parameters, eps), sources, made, centred=True)
     return Affine(made["scale"], made["shift"], origin=origin)
@@ -227,7 +250,8 @@ def norm_parameters(
 def _mean(call: Call) -> Op | None:
     dims = call.get(1, "dim")
     dims = dims if isinstance(dims, tuple | list) else (dims,)
-    if len(shape(call.source)) != 3 or {d % 4 for d in dims if isinstance(d, int)} != {2, 3}:
+    space = len(call.source.shape) == 3 and {d % 4 for d in dims if isinstance(d, int)} == {2, 3}
+    if not (space or call.last):
         raise RefusedError("'mean' over other axes than height and width")
     return AvgPool2d(function=partial(torch.mean, dim=(2, 3), keepdim=len(call.shape) == 3))
 
@@ -236,12 +260,6 @@ def _upsample(function: Callable[[Tensor], Tensor], mode: str, call: Call) -> Up
     if mode not in MEANS:
         raise RefusedError(f"{call.kind!r} with mode {mode!r}, whose weights are not those of a mean")
     return Upsample(function=function)
-
-
-def _reshape(call: Call) -> PassThrough:
-    if math.prod(shape(call.source)) != math.prod(call.shape):
-        raise RefusedError(f"{call.kind!r} across images")
-    return reshape(call.shape)
 
 
 def reshape(shape: Shape) -> PassThrough:

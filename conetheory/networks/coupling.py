@@ -9,8 +9,8 @@ Neither is linear, nor elementwise. What a rule does at them (see `rules.base` a
     DeepLIFT, the others       refused                            refused
 
 The first line is the literature's choice: a gate's part of the product, and the statistics, are taken as
-constants (Arras et al. 2017 for gates; Ali et al. 2022 for norms, where relevance passes as it does a batch
-norm that can't be folded).
+constants (Arras et al. 2017 for gates; Achtibat et al. 2024 for norms, where relevance passes as it does a
+batch norm that can't be folded; CP-LRP, which keeps the mean, is a method of its own).
 """
 
 from __future__ import annotations

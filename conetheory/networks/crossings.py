@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from conetheory.networks.attention import MatMul
 from conetheory.networks.coupling import Product, Standardise
+from conetheory.networks.offset import Offset
 from conetheory.networks.ops import (
     Add,
     Affine,
@@ -16,9 +18,11 @@ from conetheory.networks.ops import (
     MaxPool2d,
     Op,
     PassThrough,
+    Pointwise,
     Shape,
     Upsample,
 )
+from conetheory.networks.transposed import ConvTranspose2d
 from conetheory.schema import INPUT, PROJECTION, RESIDUAL, STRIDE
 
 MOST = 3  # operations that are named one by one
@@ -100,12 +104,18 @@ def _named(nodes: Sequence[Any]) -> str:
 
 def _name(op: Op) -> str:
     match op:
+        case Linear() | Pointwise():
+            return "dense layer"
         case Conv2d(weight=weight):
             return f"convolution {_size(weight.shape[2:])}"
-        case Linear():
-            return "dense layer"
         case Upsample():
             return "upsampling"
+        case ConvTranspose2d(weight=weight):
+            return f"transposed convolution {_size(weight.shape[2:])}"
+        case Offset():
+            return "constant"
+        case MatMul():
+            return "attention"
         case MaxPool2d(kernel=None) | AvgPool2d():
             return "mean" if isinstance(op, AvgPool2d) else "max pool"
         case MaxPool2d(kernel=kernel):

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from conetheory.errors import InputError
+from conetheory.networks.attention import MatMul, Softmax
 from conetheory.networks.crossings import crossings
-from conetheory.networks.ops import Op, PassThrough, Shape
+from conetheory.networks.offset import Offset
+from conetheory.networks.ops import Affine, Op, PassThrough, Shape
 from conetheory.schema import INPUT
 
 
@@ -126,16 +128,38 @@ class Graph:
         """The tensors worth a row in a table, input first: one for each operation that is no pass-through.
 
         Of an operation and the activations right behind it, the last counts where `after_activation`,
-        else the first. Reshapes and dropout never do.
+        else the first. Reshapes and dropout never do, nor does what becomes the weights of attention.
         """
         return (
             INPUT,
             *(
                 self.after(node.name) if self.after_activation else node.name
                 for node in self.nodes.values()
-                if not isinstance(node.op, PassThrough)
+                if not isinstance(node.op, PassThrough) and node.name not in self.weights
             ),
         )
+
+    @cached_property
+    def weights(self) -> frozenset[str]:
+        """The tensors inside attention from scores to weights: numbers of pairs of tokens, no channels."""
+        return frozenset(
+            name
+            for node in self.nodes.values()
+            if isinstance(node.op, MatMul)
+            for name in self._scored(node.inputs[node.op.gate])
+        )
+
+    def _scored(self, name: str) -> list[str]:
+        """From weights down to the scores that a softmax made them of; none of what is no weight."""
+        found, soft = [], False
+        while name != INPUT:
+            op = self.nodes[name].op
+            found.append(name)
+            soft = soft or isinstance(op, Softmax)
+            if isinstance(op, MatMul) or not isinstance(op, PassThrough | Softmax | Affine | Offset):
+                break
+            name = self.nodes[name].inputs[0]
+        return found if soft and isinstance(self.nodes[found[-1]].op, MatMul) else []
 
     def after(self, name: str) -> str:
         """The tensor behind the folded batch norms and activations that follow `name` without a branch."""

@@ -1,82 +1,82 @@
-"""Channels that a model moves to the end for norms and dense layers, and back: here they stay in front.
-
-ConvNeXt computes `permute(0, 2, 3, 1)`, a layer norm and dense layers over the last axis, and the permutation
-back. With the channels in front these are the same numbers: a norm over the channels of each location, and
-convolutions of one tap. So locations stay locations, whatever axis the model has them on.
-"""
+"""Which axes of a model's tensor are channels here, and which are locations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Sequence
 
 import torch
-from torch import fx, nn
-from torch.fx.node import map_arg
+from torch import Tensor
 
-from conetheory.networks.selection import AXES
-
-KEPT = frozenset(["gelu", "relu", "relu6", "silu", "hardswish", "sigmoid", "tanh", "elu", "leaky_relu"])
-CALLS = KEPT | {"dropout", "contiguous", "layer_norm", "linear"}
-ACTIVATIONS = (nn.GELU, nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Tanh, nn.ELU, nn.LeakyReLU)
-MODULES = (*ACTIVATIONS, nn.Identity, nn.Dropout, nn.LayerNorm, nn.Linear)
+from conetheory.networks.attention import View
+from conetheory.networks.moves import BATCH, Batch, Held, Layout, places
+from conetheory.networks.ops import Shape
 
 
-def keep_channels_first(traced: fx.GraphModule) -> None:
-    """Mark (`meta["last"]`) the calls whose results have channels last in the model, and give them the shapes
-    that they have with the channels first. A permutation is left as it is where anything else follows it."""
-    for item in traced.graph.nodes:
-        if _moves(item, to_end=True):
-            inside = _region(item, traced)
-            for each in inside:
-                batch, *space, channels = each.meta["shape"]
-                each.meta |= {"last": True, "shape": (batch, channels, *space)}
+def grid(sizes: Sequence[int]) -> Shape:
+    """Axes of locations as two: a single one has a height of one, of several the last stays apart."""
+    return () if not sizes else (math.prod(sizes[:-1]), sizes[-1])
 
 
-def _region(start: fx.Node, traced: fx.GraphModule) -> list[fx.Node]:
-    """The call and what follows it up to the permutations back; nothing where something else does."""
-    found, ahead = [], [start]
-    while ahead:
-        item = ahead.pop()
-        found.append(item)
-        for user in item.users:
-            if _moves(user, to_end=False):
-                continue
-            if not _pointwise(user, traced) or user in found:
-                return []
-            ahead.append(user)
-    return found
+def plain(sizes: Shape) -> Layout:
+    """Every axis of the model's as it is."""
+    return Layout(View(sizes, tuple(range(len(sizes)))), sizes)
 
 
-def _moves(item: fx.Node, to_end: bool) -> bool:
-    """Whether a call moves the channels of `(N, C, H, W)` to the end, or from there to the front."""
-    name = item.target if isinstance(item.target, str) else getattr(item.target, "__name__", "")
-    if item.op not in ("call_function", "call_method") or name not in AXES or "shape" not in item.meta:
-        return False
-    source = item.args[0]
-    if not isinstance(source, fx.Node) or "shape" not in source.meta or len(source.meta["shape"]) != 4:
-        return False
-    rest = map_arg((item.args[1:], dict(item.kwargs)), lambda n: n.meta.get("value", n))
-    return _order(name, *rest) == ((0, 2, 3, 1) if to_end else (0, 3, 1, 2))
+def row(sizes: Shape) -> Layout:
+    """`(channels, length)` as a map of height one."""
+    return Layout(View(sizes, (0, 1)), (sizes[0], 1, sizes[1]))
 
 
-def _order(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
-    """Where each axis of four comes from."""
-    sizes = (2, 3, 5, 7)
-    options = {k: v for k, v in kwargs.items() if k != "input"}
-    moved = getattr(torch.Tensor, name)(torch.empty(sizes), *args, **options)
-    return tuple(sizes.index(n) for n in moved.shape)
+def tokens(sizes: Shape, space: Shape | None = None) -> Layout:
+    """`(..., channels)`, the other axes being locations, or `space` the way in which those lie."""
+    *rest, channels = sizes
+    view = View((channels, *rest), (*range(1, len(sizes)), 0))
+    return Layout(view, (channels, *(grid(rest) if space is None else space)))
 
 
-def _pointwise(item: fx.Node, traced: fx.GraphModule) -> bool:
-    """Whether a call treats the vector of channels, on the last axis, of each location for itself."""
-    if sum("shape" in n.meta for n in item.all_input_nodes) != 1:
-        return False
-    if item.op == "call_module":
-        module = traced.get_submodule(str(item.target))
-        whole = not isinstance(module, nn.LayerNorm) or len(module.normalized_shape) == 1
-        return isinstance(module, MODULES) and whole
-    name = item.target if isinstance(item.target, str) else getattr(item.target, "__name__", "")
-    over = item.args[1] if len(item.args) > 1 else item.kwargs.get("normalized_shape")
-    single = name != "layer_norm" or (isinstance(over, tuple | list) and len(over) == 1)
-    return name.rstrip("_") in CALLS and single
+def divided(sizes: Shape, channels: Sequence[bool]) -> Layout:
+    """Axes that are channels in front, in their order, and the locations behind."""
+    order = [*(i for i, c in enumerate(channels) if c), *(i for i, c in enumerate(channels) if not c)]
+    own = math.prod(n for n, c in zip(sizes, channels, strict=True) if c)
+    rest = [n for n, c in zip(sizes, channels, strict=True) if not c]
+    back = tuple(order.index(i) for i in range(len(sizes)))
+    return Layout(View(tuple(sizes[i] for i in order), back), (own, *grid(rest)))
+
+
+def own_channels(held: Held, batch: Batch) -> list[bool]:
+    """For each axis of the model's tensor, images in front, whether only the channel changes along it."""
+    index = batch.front(held.places)[0]
+    space = math.prod(held.shape[1:])
+    known, channel, place = index > 0, (index - 1) // space, (index - 1) % space
+    return [_varies(channel, known, a) and not _varies(place, known, a) for a in range(index.ndim)]
+
+
+def _varies(t: Tensor, known: Tensor, axis: int) -> bool:
+    rest = t.shape[axis] - 1
+    both = known.narrow(axis, 1, rest) & known.narrow(axis, 0, rest)
+    return bool(((t.diff(dim=axis) != 0) & both).any())
+
+
+def arranged(t: Tensor, batch: Batch, layout: Layout) -> Tensor:
+    """A tensor in the model's shape as `(BATCH, *shape)`."""
+    return layout.view.written(batch.front(t), layout.shape)
+
+
+def held_by(layout: Layout, batch: Batch, name: str, like: Tensor, weights: bool = False) -> Held:
+    """A tensor of the graph as the model has it: none of its numbers is anywhere else."""
+    index = batch.back(layout.view.read(places(layout.shape)))
+    same = batch.first and layout.view == plain(layout.shape).view
+    steps = (layout.view.read,) if batch.first else None
+    return Held(name, layout.shape, like, None if same else index, () if same else steps, None, weights)
+
+
+def sizes_of(held: Held, batch: Batch) -> Shape:
+    """The model's shape, images in front and left out."""
+    return tuple(batch.front(torch.empty(held.model_shape, device="meta")).shape[1:])
+
+
+def in_order(held: Held, batch: Batch, layout: Layout) -> bool:
+    """Whether the graph's tensor has its numbers in this order already, whatever its axes are."""
+    found = arranged(held.places, batch, layout).flatten()
+    return len(found) == BATCH * math.prod(held.shape) and bool((found.diff() == 1).all())

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
-from conetheory.networks.calls import Call, RefusedError, shape
+from conetheory.networks.calls import Call, RefusedError, Value
 from conetheory.networks.coupling import Product
 from conetheory.networks.ops import Affine, Op
 
@@ -18,13 +18,13 @@ TIMES = frozenset(["mul", "imul", "multiply"])
 OVER = frozenset(["div", "truediv", "itruediv", "true_divide", "divide"])
 
 
-def multiplication(call: Call, gate: Gate) -> tuple[Op, Sequence[fx.Node]]:
+def multiplication(call: Call, gate: Gate) -> tuple[Op, Sequence[Value]]:
     """The operation and its inputs. Raises `RefusedError`.
 
     The gate is the operand of fewer elements; of two of one size `gate` says which, left or right.
     """
     left, right = call.get(0, "input"), call.get(1, "other")
-    tensors = [t for t in (left, right) if isinstance(t, fx.Node)]
+    tensors = [t for t in (left, right) if isinstance(t, Value)]
     over = call.kind.rstrip("_") in OVER
     if len(tensors) == 1 and (tensors[0] is left or not over) and call.kwargs.get("rounding_mode") is None:
         return _scale(call, tensors[0], right if tensors[0] is left else left, over), tensors
@@ -33,25 +33,25 @@ def multiplication(call: Call, gate: Gate) -> tuple[Op, Sequence[fx.Node]]:
     return Product(_gate(call, left, right, gate)), tensors
 
 
-def _gate(call: Call, left: fx.Node, right: fx.Node, gate: Gate) -> int:
-    sizes = [math.prod(shape(t)) for t in (left, right)]
+def _gate(call: Call, left: Value, right: Value, gate: Gate) -> int:
+    sizes = [math.prod(t.shape) for t in (left, right)]
     if sizes[0] == sizes[1]:
         if gate == "smaller":
             raise RefusedError(
-                f"{call.kind!r} of two branches of one shape, {shape(left)}, neither of them the gate:"
+                f"{call.kind!r} of two branches of one shape, {left.shape}, neither of them the gate:"
                 " trace(model, shape, gate='left') or 'right' says which"
             )
         return 0 if gate == "left" else 1
     found = 0 if sizes[0] < sizes[1] else 1
     branch, other = (right, left) if found == 0 else (left, right)
-    if shape(branch) != call.shape or len(shape(other)) != len(call.shape):
-        raise RefusedError(f"{call.kind!r} of tensors of shapes {shape(left)} and {shape(right)}")
+    if branch.shape != call.shape or len(other.shape) != len(call.shape):
+        raise RefusedError(f"{call.kind!r} of tensors of shapes {left.shape} and {right.shape}")
     return found
 
 
-def _scale(call: Call, source: fx.Node, constant: Any, over: bool) -> Affine:
+def _scale(call: Call, source: Value, constant: Any, over: bool) -> Affine:
     """`c x` as a factor of each channel and no offset."""
-    inside, like = shape(source), source.meta["like"]
+    inside, like = source.shape, source.like
     factor = constant if isinstance(constant, Tensor) else torch.tensor(constant, dtype=torch.float64)
     factor = factor.to(like)
     sizes = (1,) * (len(inside) + 1 - factor.ndim) + tuple(factor.shape)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from conetheory.networks.calls import Call, RefusedError, shape
+from conetheory.networks.calls import Call, RefusedError
 from conetheory.networks.coupling import Standardise
 from conetheory.networks.ops import Affine, Op
 
@@ -40,13 +40,12 @@ def norm(call: Call) -> Sequence[Op]:
 def _layer(
     over: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float, call: Call
 ) -> Sequence[Op]:
-    inside = shape(call.source)
+    inside = call.source.shape
     if call.last:  # the model normalises its last axis, which here is the first
         return _behind(Standardise(None, eps), weight, bias)
     if tuple(over) != inside:
         raise RefusedError(
-            f"{call.kind!r} over a part of a tensor of shape {inside}: channels are to be moved to the end "
-            "and back, with nothing between but norms, dense layers and activations"
+            f"{call.kind!r} over some axes of a tensor of shape {inside}, neither the last alone nor all"
         )
     if len(inside) > 1 and weight is not None:
         raise RefusedError(f"{call.kind!r} with a factor for each location (GroupNorm(1, C) has none)")
@@ -64,4 +63,4 @@ def _behind(op: Standardise, weight: Tensor | None, bias: Tensor | None) -> Sequ
 
 
 def _channels(call: Call) -> int:
-    return shape(call.source)[0]
+    return call.source.shape[0]

@@ -42,8 +42,13 @@ def whole(weight: Tensor) -> Tensor:
     return weight
 
 
+def spread(bias: Tensor, y: Tensor) -> Tensor:
+    """What is added to outputs y: a bias with a number a channel, or with one a unit, `(channels, ...)`."""
+    return bias.unsqueeze(0) if bias.ndim > 1 else bias.view((1, -1) + (1,) * (y.ndim - 2))
+
+
 @contextmanager
-def _float32() -> Iterator[None]:
+def float32() -> Iterator[None]:
     """Convolutions on a GPU in float32 itself.
 
     torch lets cuDNN use TensorFloat-32 there, whose 11 bits end deficits at about 1e-7.
@@ -189,7 +194,7 @@ class LinearOp(Op):
 
     def forward(self, *xs: Tensor) -> Tensor:
         y = self.linear(xs)
-        return y if self.bias is None else y + self.bias.view((1, -1) + (1,) * (y.ndim - 2))
+        return y if self.bias is None else y + spread(self.bias, y)
 
     def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
         raise NotImplementedError
@@ -207,7 +212,7 @@ class Conv2d(LinearOp):
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
 
-    @_float32()
+    @float32()
     def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
         weight = part(self.weight)
         return F.conv2d(xs[0], weight, None, self.stride, self.padding, self.dilation, self.groups)
@@ -241,7 +246,7 @@ class Conv2d(LinearOp):
             torch.mul(r, share, out=part)
         return stack
 
-    @_float32()
+    @float32()
     def _transpose(self, y: Tensor, weight: Tensor, shape: Shape) -> Tensor:
         kernel = weight.shape[2:]
         geometry = list(zip(kernel, self.padding, self.dilation, strict=True))
@@ -262,6 +267,11 @@ class Conv2d(LinearOp):
         return F.conv_transpose2d(
             y, weight, None, self.stride, self.padding, extra, self.groups, self.dilation
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Pointwise(Conv2d):
+    """A dense layer over the channels of each location: a convolution of one tap."""
 
 
 def _unrolled(y: Tensor) -> bool:

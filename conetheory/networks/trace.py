@@ -5,32 +5,31 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import chain, count
 from numbers import Integral
 from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.node import map_arg
 
 from conetheory.errors import InputError, UnsupportedLayerError, one_line
-from conetheory.networks.calls import Call, RefusedError, shape
-from conetheory.networks.convert import convert, identity, reshape
+from conetheory.networks.blocks import taken_apart
+from conetheory.networks.build import Builder, free
+from conetheory.networks.calls import RefusedError, kind
+from conetheory.networks.convert import identity, reshape
+from conetheory.networks.exported import exported
 from conetheory.networks.graph import INPUT, Graph, Node
 from conetheory.networks.hidden import refuse_hidden
-from conetheory.networks.layout import keep_channels_first
+from conetheory.networks.moves import BATCH, Held
 from conetheory.networks.multiply import Gate
 from conetheory.networks.ops import Affine, Conv2d, Derived, Linear, PassThrough, Shape
 from conetheory.networks.promote import lowered, promoted
-from conetheory.networks.selection import PARTS
-from conetheory.networks.shuffles import joined
+from conetheory.networks.record import Recorder
 from conetheory.networks.verify import examples, verify
 
-BATCH = 2  # of the traced calls: with 1, a reshape that mixes images would go unnoticed
 WRAP = "give a module that ends below it (a trunk), or that does the same by operations with rules"
 PLAIN = "give a module around those of its modules that are to be explained, called one after the other"
 ONE = "give a module around it whose forward takes the image and fills in the other"
@@ -61,7 +60,8 @@ def trace(model: nn.Module, input_shape: Shape = (3, 224, 224), *, gate: Gate = 
     gate
         of a product of two branches, the one that rules of relevance take as a constant: `smaller`, the one
         of fewer elements, as in squeeze-and-excitation; `left` or `right` where both have one shape, which
-        are refused otherwise.
+        are refused otherwise. Of a product of matrices it is what a softmax gave, the weights of attention;
+        where neither is, `left` or `right`.
 
     Returns
     -------
@@ -93,91 +93,72 @@ def _traced(model: nn.Module, input_shape: Shape, dtype: torch.dtype | None, gat
     """The graph as it is found and checked with the model's tensors in a dtype (None: their own)."""
     name, own = type(model).__name__, _dtype(model)
     with promoted(model, dtype) as originals:
-        tracer = fx.Tracer()
-        try:
-            traced = fx.GraphModule(model, tracer.trace(model, concrete_args=_defaults(model)))
-        except Exception as error:  # the model's own code runs here and may raise anything
-            reason = f"{name} can't be traced with torch.fx: {one_line(error)}"
-            raise UnsupportedLayerError(f"{reason}; {PLAIN}") from error
-        _refuse_second_input(traced)
-        names = _names(traced, {name: path for name, (path, _) in tracer.node_name_to_scope.items()})
         batch = examples(input_shape, dtype or own, _device(model))
-        recorder = _Recorder(traced, names, f"{name} can't take an input of shape {input_shape}")
-        recorder.run(batch[:BATCH].clone(), enable_io_processing=False)
-        keep_channels_first(traced)
+        traced, names = _calls(model, batch[:BATCH])
+        failure = f"{name} can't take an input of shape {input_shape}"
+        Recorder(traced, names, failure).run(batch[:BATCH].clone(), enable_io_processing=False)
         graph = _build(traced, names, input_shape, gate)
         verify(graph, model, batch)
         return lowered(graph, originals, own)
 
 
-class _Recorder(fx.Interpreter):
-    """Runs the traced calls and notes in `meta` what each gave.
+def _calls(model: nn.Module, images: Tensor) -> tuple[fx.GraphModule, dict[fx.Node, str]]:
+    """The model's calls with their names: by symbolic tracing, blocks taken apart, or else by export."""
+    tracer = fx.Tracer()
+    try:
+        traced = fx.GraphModule(model, tracer.trace(model, concrete_args=_defaults(model)))
+    except Exception as error:  # the model's own code runs here and may raise anything
+        if (found := exported(model, images.clone())) is None:
+            reason = f"{type(model).__name__} can't be traced with torch.fx: {one_line(error)}"
+            raise UnsupportedLayerError(f"{reason}; {PLAIN}") from error
+        return found[0], _named(*found)
+    _refuse_second_input(traced)
+    scopes = {name: path for name, (path, _) in tracer.node_name_to_scope.items()}
+    scopes |= taken_apart(traced, scopes, images.clone())
+    return traced, _names(traced, scopes)
 
-    `shape` for a tensor that depends on the image, `(N, 1)` where it is one number for each image; `value`
-    for anything else (sizes, parameters); `parts` for several such tensors at once; and `changed`, the live
-    tensors that the call overwrote in place.
-    """
 
-    def __init__(self, traced: fx.GraphModule, names: dict[fx.Node, str], failure: str) -> None:
-        super().__init__(traced)
-        self.names, self.failure = names, failure
-        self.extra_traceback = False  # it would be appended to the messages
-
-    def run_node(self, item: fx.Node) -> Any:
-        versions = {n: v._version for n, v in self.env.items() if isinstance(v, Tensor)}
-        try:
-            result = super().run_node(item)
-        except Exception as error:  # any call of the model may fail in its own way
-            raise InputError(f"{self.failure}: layer {self.names[item]!r}: {one_line(error)}") from error
-        item.meta["changed"] = [n for n, version in versions.items() if self.env[n]._version != version]
-        depends = item.op == "placeholder" or any(
-            "shape" in n.meta or "parts" in n.meta for n in item.all_input_nodes
+def _named(traced: fx.GraphModule, wanted: dict[str, str]) -> dict[fx.Node, str]:
+    """The names that calls should have, each used once, none of them that of the input."""
+    names: dict[fx.Node, str] = {}
+    for item in traced.graph.nodes:
+        names[item] = (
+            item.name if item.op != "call_function" else free(wanted[item.name], {INPUT, *names.values()})
         )
-        if isinstance(result, Tensor) and depends:
-            item.meta["shape"] = tuple(result.shape) if result.ndim != 1 else (len(result), 1)
-            item.meta["like"] = result.new_empty(())
-            item.meta["same"] = [n for n in item.meta["changed"] if _same_place(self.env[n], result)]
-        elif depends and _name_of(item) in PARTS:
-            item.meta["parts"] = len(result)
-        elif item.op != "output":
-            item.meta["value"] = result
-        return result
-
-
-def _same_place(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors, known to share storage, are the same part of it."""
-    return bool(a.shape == b.shape and a.stride() == b.stride() and a.storage_offset() == b.storage_offset())
-
-
-def _name_of(item: fx.Node) -> str:
-    return getattr(item.target, "__name__", str(item.target)) if item.op != "call_module" else ""
+    return names
 
 
 def _build(traced: fx.GraphModule, names: dict[fx.Node, str], input_shape: Shape, gate: Gate) -> Graph:
-    nodes: dict[str, Node] = {}
-    tensor: dict[fx.Node, str] = {}  # where the tensor of a traced call is to be found now
-    live = _live(traced)
+    build, live = Builder(traced, names, gate), _live(traced)
     for item in traced.graph.nodes:
-        if item.op == "placeholder":
-            tensor.setdefault(item, INPUT)
-        if item.op in ("placeholder", "output") or item not in live or "parts" in item.meta:
+        if item.op == "placeholder" and "like" in item.meta:
+            build.held.setdefault(item, Held(INPUT, input_shape, item.meta["like"]))
+        if item.op in ("placeholder", "output") or item not in live:
             continue
-        if "shape" not in item.meta:
+        if "shape" not in item.meta and "parts" not in item.meta:
             _refuse_side_effects(item, names[item], traced)
             continue
-        for node in _nodes(item, traced, names, tensor, gate):
-            nodes[node.name] = node
-        tensor |= dict.fromkeys([item, *item.meta["same"]], names[item])
+        try:
+            build.add(item)
+        except RefusedError as reason:
+            raise UnsupportedLayerError(
+                f"layer {names[item]!r}: no relevance rule for {reason}; {WRAP}"
+            ) from reason
+        build.held |= dict.fromkeys(item.meta.get("same", ()), build.held[item])
         _refuse_stale(item, names[item])
     (output,) = next(item for item in traced.graph.nodes if item.op == "output").args
     if not isinstance(output, fx.Node) or "shape" not in output.meta:
-        kind = next((f"a {t.__name__}" for t in (tuple, list, dict) if isinstance(output, t)), "a constant")
+        what = next((f"a {t.__name__}" for t in (tuple, list, dict) if isinstance(output, t)), "a constant")
         raise UnsupportedLayerError(
-            f"the network's output is {kind}, not one tensor of logits; give a module that returns that"
+            f"the network's output is {what}, not one tensor of logits; give a module that returns that"
         )
-    if tensor[output] == INPUT:
+    try:
+        last = build.plain(output)
+    except RefusedError as reason:
+        raise UnsupportedLayerError(f"the network's output: {reason}") from reason
+    if last == INPUT:
         raise UnsupportedLayerError("the network gives its input back unchanged")
-    return _ending_in_logits(Graph(_fold(joined(nodes, input_shape)), input_shape, tensor[output]))
+    return _ending_in_logits(Graph(_fold(build.nodes), input_shape, last))
 
 
 def _ending_in_logits(graph: Graph) -> Graph:
@@ -187,38 +168,9 @@ def _ending_in_logits(graph: Graph) -> Graph:
         raise UnsupportedLayerError(f"the network's output, of shape {(channels, *space)}, holds no numbers")
     if not space or math.prod(space) > 1:
         return graph
-    name = _free("flatten", graph.nodes)
+    name = free("flatten", graph.nodes)
     node = Node(name, reshape((channels,)), (graph.output,), (channels,))
     return replace(graph, nodes={**graph.nodes, name: node}, output=name)
-
-
-def _nodes(
-    item: fx.Node, traced: fx.GraphModule, names: dict[fx.Node, str], tensor: dict[fx.Node, str], gate: Gate
-) -> Iterator[Node]:
-    """The operations of a call, the last of them named after it."""
-    name, call = names[item], _call(item, traced)
-    try:
-        ops, inputs = convert(call, gate)
-    except RefusedError as reason:
-        raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for {reason}; {WRAP}") from reason
-    if item.meta["shape"][:1] != (BATCH,):
-        raise UnsupportedLayerError(f"layer {name!r}: the operation {call.kind!r} changes the batch axis")
-    sources = tuple(tensor[i] for i in inputs)
-    for op in ops[:-1]:
-        inner = _free(f"{name}.{type(op).__name__.lower()}", names.values())
-        yield Node(inner, op, sources, call.shape)
-        sources = (inner,)
-    yield Node(name, ops[-1], sources, call.shape)
-
-
-def _call(item: fx.Node, traced: fx.GraphModule) -> Call:
-    target = traced.get_submodule(str(item.target)) if item.op == "call_module" else item.target
-    args, kwargs = map_arg((item.args, item.kwargs), lambda n: n.meta.get("value", n))
-    first = item.args[0] if item.args else None
-    several = isinstance(first, fx.Node) and "parts" in first.meta
-    whole = _call(cast(fx.Node, first), traced) if several else None
-    shown = shape(item) if "shape" in item.meta else ()
-    return Call(target, args, kwargs, shown, item.meta.get("last", False), whole)
 
 
 def _live(traced: fx.GraphModule) -> set[fx.Node]:
@@ -233,15 +185,19 @@ def _live(traced: fx.GraphModule) -> set[fx.Node]:
 def _refuse_side_effects(item: fx.Node, name: str, traced: fx.GraphModule) -> None:
     """Several tensors at once, or a change that gives no tensor, such as `x[0] = y`."""
     parts = item.meta["value"] if isinstance(item.meta["value"], tuple | list) else ()
-    if item.meta["changed"] or any(isinstance(part, Tensor) for part in parts):
-        module = type(traced.get_submodule(str(item.target))) if item.op == "call_module" else item.target
-        kind = getattr(module, "__name__", str(module))
-        raise UnsupportedLayerError(f"layer {name!r}: no relevance rule for the operation {kind!r}; {WRAP}")
+    several = any(isinstance(part, Tensor) for part in parts) and any(
+        "shape" in n.meta for n in item.all_input_nodes
+    )
+    if several or any("shape" in n.meta for n in item.meta["changed"]):
+        target = traced.get_submodule(str(item.target)) if item.op == "call_module" else item.target
+        raise UnsupportedLayerError(
+            f"layer {name!r}: no relevance rule for the operation {kind(target)!r}; {WRAP}"
+        )
 
 
 def _refuse_stale(item: fx.Node, name: str) -> None:
     """A tensor that shares memory with the one overwritten here, and that is read again later."""
-    for other in set(item.meta["changed"]) - set(item.meta["same"]):
+    for other in set(item.meta["changed"]) - set(item.meta.get("same", ())):
         if any(user > item for user in other.users):
             raise UnsupportedLayerError(
                 f"layer {name!r}: it overwrites in place a part of {other.name!r}, which is used again later"
@@ -323,14 +279,9 @@ def _names(traced: fx.GraphModule, scopes: dict[str, str]) -> dict[fx.Node, str]
         else:
             path = str(item.target) if item.op == "call_module" else COUNTED.sub("", item.name)
             inside = scopes.get(item.name) if item.op != "call_module" else None
-            names[item] = _free(f"{inside}.{path}" if inside else path, taken)
+            names[item] = free(f"{inside}.{path}" if inside else path, taken)
             taken.add(names[item])
     return names
-
-
-def _free(name: str, taken: Container[str]) -> str:
-    """The name, or the first of `name_1`, `name_2`, ... that is not taken."""
-    return next(n for n in chain([name], (f"{name}_{k}" for k in count(1))) if n not in taken)
 
 
 def _defaults(model: nn.Module) -> dict[str, Any]:

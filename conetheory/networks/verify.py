@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from conetheory.errors import InputError, UnsupportedLayerError, one_line
+from conetheory.networks.attention import MatMul, Softmax
 from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import Affine, LinearOp, Op, PassThrough, Shape
@@ -120,6 +121,12 @@ def _handed_on(op: Op, xs: tuple[Tensor, ...], y: Tensor, errors: list[Tensor], 
             return moved / (STEP * unit) + y.abs()
         case Product():
             return errors[0] * xs[1].abs() + errors[1] * xs[0].abs() + y.abs()
+        case MatMul():
+            (a, b), (e, f) = op.read([x.abs() for x in xs]), op.read(errors)
+            return op.views[2].written(e @ b + a @ f + a @ b, op.shapes[2])
+        case Softmax():  # |ds_i| <= s_i (|dx_i| + sum_j s_j |dx_j|)
+            s, e = op.view.read(y), op.view.read(torch.where(xs[0].isfinite(), errors[0], 0.0))
+            return op.written(s * (e + (s * e).sum(-1, keepdim=True) + 1), y)
         case Standardise():
             return errors[0] * _spread(op.inverse(xs[0]), op, y) + _terms(op, xs, y)
     return op.forward(*errors)  # reshapes, concatenations, and a maximum's largest error
@@ -131,6 +138,9 @@ def _terms(op: Op, xs: tuple[Tensor, ...], y: Tensor) -> Tensor:
         (x,) = xs
         mean = op.grouped(x, x.shape[1:]).abs().mean(-2, keepdim=True)
         return (x.abs() + _spread(mean, op, y)) * _spread(op.inverse(x), op, y)
+    if isinstance(op, MatMul):
+        left, right = op.read([x.abs() for x in xs])
+        return op.views[2].written(left @ right, op.shapes[2])
     if not isinstance(op, LinearOp | Affine):
         return y.abs()
     held = {k: v.abs() for k, v in vars(op).items() if isinstance(v, Tensor)}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from conetheory.errors import InputError, one_line
 from conetheory.networks import factory, presets, sources, timm_zoo
 from conetheory.networks.graph import Graph
+from conetheory.networks.multiply import Gate
 from conetheory.networks.ops import Shape
 from conetheory.networks.preprocess import Affine, Preprocess
 from conetheory.networks.trace import trace
@@ -100,6 +101,7 @@ def load(
     preprocess: Callable[[Image.Image], Tensor] | None = None,
     calibrate: Tensor | None = None,
     name: str | None = None,
+    gate: Gate = "smaller",
 ) -> Network:
     """Load a classification network, or a trunk that ends in a feature map, and trace it.
 
@@ -131,6 +133,8 @@ def load(
         keep mean 0 and variance 1.
     name
         what results call the network; None is the model's own name, or its class's.
+    gate
+        of products of two branches, the one that rules of relevance take as a constant (see `trace`).
 
     Returns
     -------
@@ -159,7 +163,7 @@ def load(
         source = sources.calibrated(source, calibrate)
     shape = source.shape if input_shape is None else input_shape
     with _untransformed(source.model) as transform:
-        graph = trace(source.model, shape)
+        graph = trace(source.model, shape, gate=gate)
     return Network(
         source.name if name is None else name,
         presets.with_paper_names(graph, source.model),

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from conetheory.errors import InputError
-from conetheory.networks.ops import LinearOp, Part, Unweighted, negative, positive
+from conetheory.networks.ops import LinearOp, Part, Unweighted, negative, positive, spread
 from conetheory.rules.base import Rule
 from conetheory.rules.maps import ScaledMap
 from conetheory.rules.registry import register
@@ -110,7 +110,7 @@ class AlphaBeta(Rule):
         if op.bias is None or self.bias == "none":
             return pool
         bias = part(op.bias) if self.bias == "bach" else op.bias
-        return pool + bias.view((1, -1) + (1,) * (pool.ndim - 2))
+        return pool + spread(bias, pool)
 
     def _empty(
         self, op: LinearOp, plus: list[Tensor], minus: list[Tensor] | None, part: Part, z: Tensor
@@ -122,7 +122,7 @@ class AlphaBeta(Rule):
         if minus is not None:
             count = count + op.linear([nonzero(x) for x in minus], occupied(opposite(part)))
         if self.bias == "bach" and op.bias is not None:
-            count = count + nonzero(part(op.bias)).view((1, -1) + (1,) * (z.ndim - 2))
+            count = count + spread(nonzero(part(op.bias)), z)
         return count == 0
 
     def _shares(self, pools: list[Tensor], empty: list[Tensor] | None) -> list[Tensor]:

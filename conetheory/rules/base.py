@@ -4,9 +4,10 @@ Relevance is `(images, vectors, *shape)`; what a map keeps of the activations is
 so that one forward pass and one set of denominators serve every vector of an image.
 
 A new method is one subclass of `Rule` that says what differs: `linear` (convolutions, dense layers,
-pools, sums), and if need be `activation`, `max_pool`, `affine`, `product`, `standardise`. Methods
-that send down something else than relevance itself say so by `entrance` and `exit`; those that need to know
-where an operation stands in the network, by `bind`; those that compare with a reference input, by `inputs`.
+pools, sums), and if need be `activation`, `max_pool`, `affine`, `product`, `standardise`, `matmul`,
+`softmax`. Methods that send down something else than relevance itself say so by `entrance` and `exit`; those
+that need to know where an operation stands in the network, by `bind`; those that compare with a reference
+input, by `inputs`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import ClassVar, Self
 
 from torch import Tensor
 
+from conetheory.networks.attention import MatMul, Softmax
 from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import Affine, Concat, LinearOp, MaxPool2d, PassThrough
 from conetheory.networks.selection import Selection
+from conetheory.rules.bilinear import Branch
 from conetheory.rules.couplings import Moved, OneBranch
 from conetheory.rules.maps import LocalMap, Same, Split, WinnerTakesAll
 from conetheory.rules.traits import Traits
@@ -131,6 +134,10 @@ class Rule(Traits):
                 return self.product(node.op, xs, y)
             case Standardise():
                 return self.standardise(node.op, xs[0], y)
+            case MatMul():
+                return self.matmul(node.op, xs, y)
+            case Softmax():
+                return self.softmax(node.op, xs[0], y)
             case Selection():
                 return Moved(node.op, tuple(xs[0].shape[1:]))
             case PassThrough(kind="activation"):
@@ -231,6 +238,43 @@ class Rule(Traits):
         ----------
         op
             which units have them in common.
+        x, y
+            its input and output, the first axis that of `inputs`.
+
+        Returns
+        -------
+        LocalMap
+            M.
+        """
+        return Same(tuple(x.shape[1:]), tuple(y.shape[1:]))
+
+    def matmul(self, op: MatMul, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
+        """A product of matrices, of which one is the gate (attention's weights): that one is a constant, and
+        the product the linear map that it makes; nothing to the gate.
+
+        Parameters
+        ----------
+        op
+            which input is the gate.
+        xs, y
+            its inputs and output, the first axis that of `inputs`.
+
+        Returns
+        -------
+        LocalMap
+            M.
+        """
+        branch = 1 - op.gate
+        inner = self.linear(op.held(xs), [xs[branch]], y)
+        return Branch(inner, branch, tuple(tuple(x.shape[1:]) for x in xs))
+
+    def softmax(self, op: Softmax, x: Tensor, y: Tensor) -> LocalMap:
+        """Relevance as it is, as at any activation.
+
+        Parameters
+        ----------
+        op
+            over which axis.
         x, y
             its input and output, the first axis that of `inputs`.
 

@@ -15,15 +15,19 @@ Relevance is `(images, 1, *shape)`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import reduce
 from itertools import product
 
 import torch
 from torch import Tensor
 
+from conetheory.errors import InputError
+from conetheory.networks.attention import Mixing
 from conetheory.networks.ops import Conv2d, Linear, Terms
-from conetheory.rules.maps import LocalMap, Same, ScaledMap
+from conetheory.networks.transposed import ConvTranspose2d
+from conetheory.rules.bilinear import Bilinear, Branch, RankOne
+from conetheory.rules.couplings import Standardisation
+from conetheory.rules.maps import Chained, LocalMap, Same, ScaledMap
 from conetheory.rules.smallness import merge, split
 
 CHANNELS = 2
@@ -33,10 +37,16 @@ def carried_variances(
     local: LocalMap, v: Tensor, bs: Sequence[Tensor], cs: Sequence[Tensor]
 ) -> tuple[Tensor, ...]:
     """The variances at each input of `local`, for v at its output and b, c at its inputs."""
+    if isinstance(local, Chained | Standardisation | Bilinear | RankOne):
+        raise InputError(f"{type(local).__name__} mixes channels: what it carries is not known")
+    if isinstance(local, Branch) and _mixes(local.inner):
+        if bool(v.any()):
+            raise InputError("a product of matrices mixes channels: what it carries is not known")
+        return tuple(torch.zeros_like(b) for b in bs)
     squares = local.squared().down(v)
     if isinstance(local, Same):
         return squares
-    if isinstance(local, ScaledMap) and isinstance(local.op, Conv2d):
+    if isinstance(local, ScaledMap) and isinstance(local.op, Conv2d | ConvTranspose2d):
         found = [_convolution(local, local.op, v, bs[0], cs[0])]
     elif isinstance(local, ScaledMap) and isinstance(local.op, Linear):
         found = [_single(local, v, bs[0])]
@@ -46,6 +56,12 @@ def carried_variances(
         (w - 2 * c * cross + c * c * along).clamp(min=0)  # a sum of squares, but for rounding
         for w, c, (cross, along) in zip(squares, cs, found, strict=True)
     )
+
+
+def _mixes(local: LocalMap) -> bool:
+    """Whether a factor that is a constant mixes channels, as queries do those of keys: to scores."""
+    op = local.op if isinstance(local, ScaledMap) else None
+    return isinstance(op, Mixing) and op.shapes[0][0] != op.shapes[1][0]
 
 
 def _total(x: Tensor) -> Tensor:
@@ -58,7 +74,9 @@ def _single(local: ScaledMap, v: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return local.down(omega * v)[0], _total(omega * omega * v)
 
 
-def _convolution(local: ScaledMap, op: Conv2d, v: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+def _convolution(
+    local: ScaledMap, op: Conv2d | ConvTranspose2d, v: Tensor, b: Tensor, c: Tensor
+) -> tuple[Tensor, Tensor]:
     """The same of a convolution: its taps are 1 x 1 maps between parts of the two layers."""
     weighed = [b if xs is None else b * xs[0] for xs, _ in local.groups]
     found, along = [torch.zeros_like(c) for _ in local.groups], torch.zeros_like(c[:, :, :1])
@@ -84,21 +102,26 @@ def _raised(tap: Conv2d, hs: Sequence[Tensor], groups: Sequence[Terms]) -> Itera
 
 
 def _taps(
-    op: Conv2d, space: Sequence[int], outputs: Sequence[int]
+    op: Conv2d | ConvTranspose2d, space: Sequence[int], outputs: Sequence[int]
 ) -> Iterator[tuple[Conv2d, tuple[slice, ...], tuple[slice, ...]]]:
     """Each tap as a 1 x 1 convolution, with the outputs that it has inside the input, and their inputs."""
     for at in product(*(range(k) for k in op.weight.shape[2:])):
+        coarse, fine = (outputs, space) if isinstance(op, Conv2d) else (space, outputs)
         ends = [
-            _overlap(place * d - pad, stride, size, out)
-            for place, d, pad, stride, size, out in zip(
-                at, op.dilation, op.padding, op.stride, space, outputs, strict=True
+            _overlap(place * d - pad, stride, size, few)
+            for place, d, pad, stride, size, few in zip(
+                at, op.dilation, op.padding, op.stride, fine, coarse, strict=True
             )
         ]
-        if any(above.start >= above.stop for above, _ in ends):
+        if any(one.start >= one.stop for one, _ in ends):
             continue
-        above, below = (tuple(axis) for axis in zip(*ends, strict=True))
+        few, many = (tuple(axis) for axis in zip(*ends, strict=True))
         weight = op.weight[:, :, at[0] : at[0] + 1, at[1] : at[1] + 1]
-        yield replace(op, weight=weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1)), above, below
+        if isinstance(op, Conv2d):
+            yield Conv2d(weight, groups=op.groups), few, many
+        else:
+            turned = weight.unflatten(0, (op.groups, -1)).transpose(1, 2).flatten(0, 1)
+            yield Conv2d(turned, groups=op.groups), many, few
 
 
 def _overlap(offset: int, stride: int, size: int, outputs: int) -> tuple[slice, slice]:

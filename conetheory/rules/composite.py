@@ -12,8 +12,11 @@ from typing import Self
 
 from torch import Tensor
 
+from conetheory.networks.attention import MatMul, Softmax
+from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import INPUT, Graph, Node
-from conetheory.networks.ops import Conv2d, Linear, LinearOp
+from conetheory.networks.ops import Conv2d, Linear, LinearOp, Pointwise
+from conetheory.networks.transposed import ConvTranspose2d
 from conetheory.rules.alphabeta import AlphaBeta, Bias
 from conetheory.rules.base import Rule
 from conetheory.rules.domains import Bound, Flat, ZBox
@@ -38,6 +41,9 @@ class Composite(Rule):
         of the operations with weights that no other such operation lies below (None: as the others).
     lowest
         the names of those, which `bind` finds.
+    coupled
+        of products of branches and of matrices, softmax and norms by their own statistics (None: those of
+        `Rule`, where a constant factor makes a mean: `pool`).
     """
 
     convolution: Rule
@@ -45,10 +51,15 @@ class Composite(Rule):
     pool: Rule
     first: Rule | None = None
     lowest: frozenset[str] = frozenset()
+    coupled: Rule | None = None
 
     @property
     def parts(self) -> tuple[Rule, ...]:
-        return tuple(r for r in (self.convolution, self.dense, self.pool, self.first) if r is not None)
+        return tuple(r for r in self._rules if r is not None)
+
+    @property
+    def _rules(self) -> tuple[Rule | None, ...]:
+        return self.convolution, self.dense, self.pool, self.first, self.coupled
 
     @property
     def is_linear(self) -> bool:
@@ -81,12 +92,18 @@ class Composite(Rule):
     def at(self, node: Node) -> Rule:
         """The rule that `node` gets, by its kind and place."""
         match node.op:
-            case Conv2d() | Linear() if self.first is not None and node.name in self.lowest:
+            case MatMul() if self.coupled is None:
+                return self.pool
+            case MatMul() | Softmax() | Product() | Standardise() if self.coupled is not None:
+                return self.coupled
+            case Conv2d() | Linear() | ConvTranspose2d() if (
+                self.first is not None and node.name in self.lowest
+            ):
                 return self.first
-            case Conv2d():
-                return self.convolution
-            case Linear():
+            case Linear() | Pointwise():
                 return self.dense
+            case Conv2d() | ConvTranspose2d():
+                return self.convolution
             case LinearOp():
                 return self.pool
         return self
@@ -102,7 +119,7 @@ def lowest(graph: Graph) -> list[str]:
     for node in graph.nodes.values():
         if not unweighted.issuperset(node.inputs):
             continue
-        if isinstance(node.op, Conv2d | Linear):
+        if isinstance(node.op, Conv2d | Linear | ConvTranspose2d):
             found.append(node.name)
         else:
             unweighted.add(node.name)

@@ -30,6 +30,7 @@ from torch import Tensor
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import Conv2d, Linear, LinearOp, Part, Shape, Terms, whole
+from conetheory.networks.transposed import ConvTranspose2d
 from conetheory.rules.base import Rule
 from conetheory.rules.excitation import ExcitationBackprop
 from conetheory.rules.localmap import Bare, single
@@ -77,7 +78,7 @@ class AgainstNegated(Rule):
 
     def local(self, node: Node, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
         own = self.base.local(node, xs, y)
-        if not isinstance(node.op, Conv2d | Linear):
+        if not isinstance(node.op, Conv2d | Linear | ConvTranspose2d):
             return Blockwise(own, 2)
         return Contrast(own, self.base.at(node), node.op, tuple(xs), y)
 

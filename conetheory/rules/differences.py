@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from conetheory.errors import UnsupportedLayerError
+from conetheory.networks.attention import MatMul, Softmax
 from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import INPUT, Graph, Node
 from conetheory.networks.ops import (
@@ -31,6 +32,7 @@ from conetheory.networks.ops import (
     whole,
 )
 from conetheory.rules.base import LocalMap, Rule
+from conetheory.rules.bilinear import Bilinear, RankOne
 from conetheory.rules.couplings import Factors, Standardisation
 from conetheory.rules.gradient import derivative
 from conetheory.rules.localmap import Bare
@@ -49,6 +51,12 @@ if TYPE_CHECKING:
     from conetheory.rules.reference import DeepLift
 
 Components = tuple[Tensor, Tensor]  # Delta+ and Delta- of one tensor, (images, *shape)
+COUPLINGS = {
+    Product: "a product of branches",
+    MatMul: "a product of branches",
+    Standardise: "a norm by its own statistics",
+    Softmax: "a softmax",
+}
 MEAN = Transposed(Copies((0.5, 0.5)))
 TOTAL = Transposed(Copies((1.0, 1.0)))
 
@@ -106,6 +114,22 @@ class RescalePass(Rule):
         secant = -((i * i0) ** 2) / (i + i0)
         share = secant / 2 / c.shape[-2]
         return Standardisation(op, ((i + i0) / 2).unsqueeze(1), share.unsqueeze(1), (c + c0).unsqueeze(1))
+
+    def matmul(self, op: MatMul, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
+        """`Delta y = Delta A (v + v0) / 2 + (A + A0) / 2 Delta v`, as at products of branches."""
+        return Bilinear.of(op, [self._middle(x) for x in xs])
+
+    def softmax(self, op: Softmax, x: Tensor, y: Tensor) -> LocalMap:
+        """`y_i = e_i / Z`: the product of `e_i = exp(x_i)`, with its secants, and of `1/Z`, whose secant is
+        `-1 / (Z Z0)`; exp(-m) is taken out, m the largest of x and of x0."""
+        x0, x1 = (op.view.read(t) for t in self.pair(x))
+        m = torch.maximum(x0.amax(-1, keepdim=True), x1.amax(-1, keepdim=True))
+        e0, e1 = (x0 - m).exp(), (x1 - m).exp()
+        Z0, Z1 = e0.sum(-1, keepdim=True), e1.sum(-1, keepdim=True)
+        slope = exp_secant(x0 - m, x1 - m)
+        d = slope * (1 / Z0 + 1 / Z1) / 2
+        w = (e0 + e1) / 2 / (Z0 * Z1)
+        return RankOne(op, d.unsqueeze(1), slope.unsqueeze(1), w.unsqueeze(1))
 
     def _middle(self, t: Tensor) -> Tensor:
         reference, image = self.pair(t)
@@ -230,8 +254,8 @@ def carries(op: Op) -> bool:
 def refuse_coupled(graph: Graph, method: str) -> None:
     """Raise `UnsupportedLayerError` at the first product or norm, where components have no rule."""
     for node in graph.nodes.values():
-        if isinstance(node.op, Product | Standardise):
-            kind = "a product of branches" if isinstance(node.op, Product) else "a norm by its own statistics"
+        if isinstance(node.op, Product | Standardise | MatMul | Softmax):
+            kind = COUPLINGS[type(node.op)]
             raise UnsupportedLayerError(
                 f"layer {node.name!r}: {method} has no rule for {kind}; deeplift-rescale has one"
             )
@@ -254,6 +278,14 @@ def secant(op: PassThrough, a: Tensor, b: Tensor) -> Tensor:
     near = step.abs() <= torch.finfo(step.dtype).eps ** 0.5 * torch.maximum(a.abs(), b.abs())
     slope = (op.forward(b) - op.forward(a)) / torch.where(near, 1.0, step)
     return torch.where(near, derivative(op, (a + b) / 2), slope) if bool(near.any()) else slope
+
+
+def exp_secant(a: Tensor, b: Tensor) -> Tensor:
+    """`(exp(b) - exp(a)) / (b - a)` of numbers up to 0, exp where they are equal; 0 at -inf, in both."""
+    masked = a.isinf() | b.isinf()
+    step = torch.where(masked, 0.0, (b - a).abs())
+    ratio = torch.where(step == 0, 1.0, -torch.expm1(-step) / torch.where(step == 0, 1.0, step))
+    return torch.where(masked, 0.0, torch.maximum(a, b).exp() * ratio)
 
 
 def reveal_cancel(op: PassThrough, x0: Tensor, plus: Tensor, minus: Tensor) -> Components:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from conetheory.errors import InputError
-from conetheory.networks.ops import LinearOp, Part, negative, positive
+from conetheory.networks.ops import LinearOp, Part, negative, positive, spread
 from conetheory.rules.base import Rule
 from conetheory.rules.maps import ScaledMap
 from conetheory.rules.parameters import check_stabiliser
@@ -35,7 +35,7 @@ def uniform(op: LinearOp, xs: Sequence[Tensor], part: Part, bias: Tensor | None,
     """`part(W)^T diag(1 / (part(W) 1 + bias))`: one set of shares for all images."""
     z = op.linear([x.new_ones((1, *x.shape[1:])) for x in xs], part)
     if bias is not None:
-        z = z + bias.view((1, -1) + (1,) * (z.ndim - 2))
+        z = z + spread(bias, z)
     return scaled(op, xs, [(None, [(reciprocal(z, eps), part)])])
 
 

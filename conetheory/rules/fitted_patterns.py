@@ -34,7 +34,7 @@ from torch import Tensor
 from conetheory.errors import InputError, one_line
 from conetheory.networks.edge import Model, as_network
 from conetheory.networks.graph import Graph
-from conetheory.networks.ops import Conv2d, Linear
+from conetheory.networks.ops import Conv2d, Linear, spread
 from conetheory.networks.weights import check_finite
 from conetheory.schema import UNNAMED
 from conetheory.theory.patternlayers import PatternLayer, pattern_layer
@@ -142,7 +142,7 @@ class Moments:
             W = op.weight.detach().requires_grad_()
             y = replace(op, weight=W).linear([x])
         units = [axis for axis in range(y.ndim) if axis != 1]
-        on = y.detach() if op.bias is None else y.detach() + op.bias.view((1, -1) + (1,) * (y.ndim - 2))
+        on = y.detach() if op.bias is None else y.detach() + spread(op.bias, y)
         on = (on > 0).to(y.dtype) if estimator == "two-component" else torch.ones_like(on)
         (sum_x,) = torch.autograd.grad(y, W, on, retain_graph=True)
         (sum_xy,) = torch.autograd.grad(y, W, on * y.detach())

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from conetheory.errors import InputError
+from conetheory.networks.attention import MatMul, Softmax
 from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import Affine, LinearOp, PassThrough, whole
 from conetheory.rules.base import Rule
+from conetheory.rules.bilinear import Bilinear, RankOne
 from conetheory.rules.couplings import Factors, Standardisation
 from conetheory.rules.maps import Diagonal, LocalMap, ScaledMap
 from conetheory.rules.rectifiers import Rectified, Thresholded
@@ -59,6 +61,14 @@ class Gradient(Rule):
     def standardise(self, op: Standardise, x: Tensor, y: Tensor) -> Standardisation:
         """The Jacobian, through mean and deviation too."""
         return Standardisation.jacobian(op, x)
+
+    def matmul(self, op: MatMul, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
+        """To each factor the relevance times the other."""
+        return Bilinear.of(op, xs)
+
+    def softmax(self, op: Softmax, x: Tensor, y: Tensor) -> LocalMap:
+        """The Jacobian `D(s) - s s^T`."""
+        return RankOne.jacobian(op, y)
 
 
 @register(

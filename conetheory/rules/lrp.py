@@ -18,7 +18,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from conetheory.networks.ops import LinearOp, Part, negative, positive, whole
+from conetheory.networks.ops import LinearOp, Part, negative, positive, spread, whole
 from conetheory.rules.base import Rule
 from conetheory.rules.maps import ScaledMap
 from conetheory.rules.parameters import check_stabiliser
@@ -129,7 +129,7 @@ class Gamma(Rule):
 
     def _share(self, op: LinearOp, z: Tensor, pool: Tensor, part: Part) -> Tensor:
         if self.bias == "gamma" and op.bias is not None:
-            pool = pool + part(op.bias).view((1, -1) + (1,) * (pool.ndim - 2))
+            pool = pool + spread(part(op.bias), pool)
         return reciprocal(z + self.gamma * pool, self.stabiliser)
 
     def _raised(self, part: Part) -> Part:

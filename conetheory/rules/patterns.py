@@ -25,9 +25,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from conetheory.errors import InputError
+from conetheory.errors import InputError, UnsupportedLayerError
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import Conv2d, Linear
+from conetheory.networks.transposed import ConvTranspose2d
 from conetheory.rules.base import Rule
 from conetheory.rules.fitted_patterns import Patterns, weighted
 from conetheory.rules.gradient import Gradient
@@ -73,6 +74,9 @@ class PatternNet(Rule):
                 "conetheory.rules.fitted_patterns.fit_patterns(network, images) "
                 "and give them, or the file they are saved in, as patterns="
             )
+        for node in graph.nodes.values():
+            if isinstance(node.op, ConvTranspose2d):
+                raise UnsupportedLayerError(f"layer {node.name!r}: a transposed convolution has no patterns")
         given = self.patterns
         found = given if isinstance(given, Patterns) else Patterns.load(given)
         found.check(graph)

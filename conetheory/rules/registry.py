@@ -29,9 +29,9 @@ from conetheory.rules.parameters import check_parameters
 
 BUILTIN = (
     *("alphabeta", "gradient", "lrp", "domains", "excitation", "composite", "contrastive"),
-    *("patterns", "deeplift"),
+    *("patterns", "deeplift", "attnlrp"),
 )
-EXPLAINERS = ("gradients", "occlusion", "iba", "tcav")
+EXPLAINERS = ("gradients", "occlusion", "iba", "tcav", "cam", "rollout", "control")
 Naming = Callable[[str], dict[str, Any] | None]
 Build = TypeVar("Build", bound=Callable[..., Any])  # what is decorated keeps its type
 

@@ -12,6 +12,7 @@ from conetheory.lazy import attach
 if TYPE_CHECKING:
     from conetheory.theory import (
         angles,
+        attention,
         bundle,
         columns,
         cone,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "angles",
+    "attention",
     "bundle",
     "columns",
     "cone",

@@ -166,14 +166,36 @@ def projective_diameter(A: Any) -> Any:
     positive = A > 0
     if bool(xp.all(positive)):
         return _widest(xp, xp.log(A))
-    rows, columns = xp.any(positive, axis=-1), xp.any(positive, axis=-2)
     if math.prod(A.shape[:-2]) == 1:
+        rows, columns = xp.any(positive, axis=-1), xp.any(positive, axis=-2)
         return xp.reshape(_of_one(xp, A, rows, columns), A.shape[:-2])
+    return diameter_of_logs(xp, positive, xp.log(xp.where(positive, A, xp.ones_like(A))))
+
+
+def diameter_of_logs(xp: Any, positive: Any, logs: Any) -> Any:
+    """The projective diameter of a matrix whose positive entries have these logarithms.
+
+    Parameters
+    ----------
+    xp
+        the Array-API namespace.
+    positive : (..., m, n)
+        where entries are positive.
+    logs : (..., m, n)
+        finite; what stands where an entry is zero does not count.
+
+    Returns
+    -------
+    (...)
+        in nats; NaN for a zero matrix.
+    """
+    if bool(xp.all(positive)):
+        return _widest(xp, logs)
+    rows, columns = xp.any(positive, axis=-1), xp.any(positive, axis=-2)
     mixed = xp.any(rows[..., :, None] & columns[..., None, :] & ~positive, axis=(-2, -1))
     if bool(xp.all(mixed)):
-        return xp.full(mixed.shape, math.inf, dtype=xp.float64, device=device(A))
+        return xp.full(mixed.shape, math.inf, dtype=xp.float64, device=device(logs))
     # A dead row or column becomes a copy of a live one, which changes no cross ratio.
-    logs = xp.log(xp.where(positive, A, xp.ones_like(A)))
     diameter = _widest(xp, _fill(xp, _fill(xp, logs, rows, -2), columns, -1))
     diameter = xp.where(mixed, xp.full_like(diameter, math.inf), diameter)
     return xp.where(xp.any(rows, axis=-1), diameter, xp.full_like(diameter, math.nan))

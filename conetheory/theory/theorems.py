@@ -339,6 +339,21 @@ _ENTRIES = (
         hypotheses="symmetric taps, periodic grid, leading order in 1/l and kappa/n.",
         source="new here; local limit theorem",
     ),
+    _entry(
+        "softmax-diameter",
+        "attention.softmax_diameter attention.softmax_diameter_upper attention.rollout_diameter_upper "
+        "attention.rollout_tau_1_upper",
+        "test_attention.py",
+        title="The diameter of attention, and of rollout",
+        statement="For A = softmax(S) by rows, Delta(A) = max (S_ik - S_jk - S_il + S_jl): at most 4 b for "
+        "logits in [-b, b], and at most c times the product of the diameters of queries and of keys for S = "
+        "c Q K^T. For H a mean of softmaxes of n tokens, logits in [-b, b], Delta((H + I)/2) <= 2 log(1 + n "
+        "e^(2b)), sharp, and tau_1 of it by rows is at most 1 - n / (2 (1 + (n - 1) e^(2b))).",
+        hypotheses="no mask; keys masked for all queries alike are left out, any other mask makes Delta(A) "
+        "infinite.",
+        source="new here; by the invariance of Delta under diagonal scalings (Birkhoff 1957); that deep "
+        "attention loses rank: Dong et al. 2021",
+    ),
 )
 
 THEOREMS: dict[str, Theorem] = {entry.id: entry for entry in _ENTRIES}

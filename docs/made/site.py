@@ -6,7 +6,19 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.made import api, commands, gallery, library, methods, networks, notebook, scores, theorems, theories
+from docs.made import (
+    api,
+    commands,
+    gallery,
+    library,
+    methods,
+    networks,
+    notebook,
+    operations,
+    scores,
+    theorems,
+    theories,
+)
 from docs.made.results import RESULTS
 
 MAKERS = (methods, theorems, commands, theories, gallery, library, notebook, api)
@@ -19,6 +31,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "every-method": scores.every_method,
     "verdicts": scores.verdicts,
     "networks": networks.tested,
+    "operations": operations.by_rule,
 }
 MARK = re.compile(r"^<!-- made: ([\w-]+) -->$", re.MULTILINE)
 

@@ -195,7 +195,7 @@ REFUSED = {
         f"layer 'mul': {NO_RULE}'mul' of tensors of shapes (4, 1, 1) and (1, 6, 6)",
     ),
     "mask": (
-        lambda: Toy(lambda m, x: x * torch.ones(6, 6, dtype=x.dtype)),
+        lambda: Toy(lambda m, x: x * torch.arange(36.0).view(6, 6)),
         f"layer 'mul': {NO_RULE}'mul' by a constant of shape (6, 6), not one number or one a channel",
     ),
     "quotient": (
@@ -205,19 +205,19 @@ REFUSED = {
     "sub": (lambda: Toy(lambda m, x: x - x), f"layer 'sub': {NO_RULE}the operation 'sub'"),
     "unbind": (
         lambda: Toy(lambda m, x: torch.stack(x.unbind(1), 1)),
-        f"layer 'unbind': {NO_RULE}the operation 'unbind'",
+        f"layer 'stack': {NO_RULE}the operation 'stack' of several tensors at once",
     ),
     "chunk of images": (
         lambda: Toy(lambda m, x: x.chunk(2, 0)[0]),
-        f"layer 'getitem': {NO_RULE}'chunk' across images",
+        f"layer 'chunk': {NO_RULE}'chunk' across images",
     ),
     "images exchanged": (
         lambda: Toy(lambda m, x: x.transpose(0, 1).reshape(2, 4, 6, 6)),
-        f"layer 'transpose': {NO_RULE}axes moved across images",
+        f"layer 'head': {NO_RULE}'Linear' across images",
     ),
     "an image": (
         lambda: Toy(lambda m, x: x[:1]),
-        f"layer 'getitem': {NO_RULE}'getitem' of other parts than slices of whole images",
+        f"layer 'getitem': {NO_RULE}'getitem' across images",
     ),
     "padding with ones": (
         lambda: Toy(lambda m, x: functional.pad(x, (0, 1), value=1.0)[..., 1:]),
@@ -229,13 +229,22 @@ REFUSED = {
         " of a mean",
     ),
     "module": (
-        lambda: Toy(lambda m, x: m.norm(x), norm=nn.ConvTranspose2d(4, 4, 1)),
-        f"layer 'norm': {NO_RULE}the operation 'ConvTranspose2d'",
+        lambda: Toy(lambda m, x: m.norm(x), norm=nn.LPPool2d(2, 1)),
+        f"layer 'norm': {NO_RULE}the operation 'LPPool2d'",
     ),
-    "norm of rows": (
-        lambda: Toy(lambda m, x: m.norm(x), norm=nn.LayerNorm(6)),
-        f"layer 'norm': {NO_RULE}'LayerNorm' over a part of a tensor of shape (4, 6, 6): channels are to be"
-        " moved to the end and back, with nothing between but norms, dense layers and activations",
+    "norm of maps": (
+        lambda: Toy(lambda m, x: m.norm(x), norm=nn.LayerNorm((6, 6))),
+        f"layer 'norm': {NO_RULE}'LayerNorm' over some axes of a tensor of shape (4, 6, 6), neither the last"
+        " alone nor all",
+    ),
+    "product of two branches": (
+        lambda: Toy(lambda m, x: m.conv(x) @ x, conv=conv()),
+        f"layer 'matmul': {NO_RULE}'matmul' of two branches, neither of them the weights of attention:"
+        " trace(model, shape, gate='left') or 'right' says which is the gate",
+    ),
+    "softmax across images": (
+        lambda: Toy(lambda m, x: x.softmax(0)),
+        f"layer 'softmax': {NO_RULE}'softmax' across images",
     ),
     "norm with a factor a unit": (
         lambda: Toy(lambda m, x: m.norm(x), norm=nn.LayerNorm((4, 6, 6))),
@@ -253,10 +262,9 @@ REFUSED = {
         lambda: Toy(lambda m, x: m.conv(x), conv=nn.Conv2d(4, 4, 2, padding="same")),
         f"layer 'conv': {NO_RULE}'Conv2d' with padding 'same' that differs between the two sides",
     ),
-    "constant": (lambda: Toy(lambda m, x: x + 1), f"layer 'add': {NO_RULE}'add' of a constant"),
-    "parameter": (
-        lambda: Toy(lambda m, x: x + m.stem.bias.view(1, -1, 1, 1)),
-        f"layer 'add': {NO_RULE}'add' of a constant",
+    "from a constant": (
+        lambda: Toy(lambda m, x: 1 - x),
+        f"layer 'sub': {NO_RULE}the operation 'sub' from a constant",
     ),
     "alpha": (
         lambda: Toy(lambda m, x: torch.add(x, x, alpha=2)),
@@ -279,17 +287,13 @@ REFUSED = {
         f"layer 'dropout': {NO_RULE}'dropout' that stays active in evaluation"
         " (it needs training=self.training)",
     ),
-    "linear over channels": (
-        lambda: Toy(lambda m, x: m.linear(x), linear=nn.Linear(6, 6)),
-        f"layer 'linear': {NO_RULE}'Linear' on tensors of shape (4, 6, 6)",
-    ),
     "mixed images": (
-        lambda: Toy(lambda m, x: x.view(-1, 2, 6, 6).view(-1, 4, 6, 6)),
-        f"layer 'view': {NO_RULE}'view' across images",
+        lambda: Toy(lambda m, x: x.transpose(0, 1).reshape(-1, 4, 6, 6)),
+        f"layer 'head': {NO_RULE}'Linear' across images",
     ),
     "assignment": (
         lambda: Overwriting(None),
-        "Overwriting can't be traced with torch.fx: 'Proxy' object does not support item assignment",
+        f"layer 'fill': {NO_RULE}the operation 'fill_'",
     ),
     "in-place add": (
         lambda: Toy(in_place_add, conv=conv()),

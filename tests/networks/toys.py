@@ -218,6 +218,74 @@ BODIES: dict[str, Callable[[], nn.Module]] = {
         lambda m, x: functional.instance_norm(m.norm(x) + x), norm=nn.InstanceNorm2d(4, affine=True)
     ),
     "norm of the last axis": lambda: Toy(lambda m, x: m.norm(x), norm=LayerNorm2d(4)),
+    "constant": lambda: Toy(lambda m, x: x + 1 - m.stem.bias.view(1, -1, 1, 1)),
+    "images divided": lambda: Toy(lambda m, x: x.view(-1, 2, 6, 6).view(-1, 4, 6, 6)),
+    "rows mixed": lambda: Toy(lambda m, x: m.norm(m.mix(x)), mix=nn.Linear(6, 6), norm=nn.LayerNorm(6)),
+    "transposed convolution": lambda: Toy(
+        lambda m, x: m.up(x[..., ::2, ::2].contiguous()),
+        up=nn.ConvTranspose2d(4, 4, 3, 2, 1, output_padding=1, groups=2),
+    ),
+    "transposed convolution call": lambda: Toy(
+        lambda m, x: functional.conv_transpose2d(x, m.up.weight, m.up.bias, 1, 2, dilation=2),
+        up=nn.ConvTranspose2d(4, 4, 3),
+    ),
+    "one axis": lambda: Toy(
+        lambda m, x: m.mean(m.pool(m.norm(m.conv(x.flatten(2))).relu())).view(-1, 4, 6, 6),
+        conv=nn.Conv1d(4, 4, 5, 2, 2, groups=2),
+        norm=nn.BatchNorm1d(4),
+        pool=nn.MaxPool1d(3, 1, 1),
+        mean=nn.AdaptiveAvgPool1d(36),
+    ),
+    "one axis by calls": lambda: Toy(
+        lambda m, x: functional.avg_pool1d(
+            functional.max_pool1d(functional.conv1d(x.flatten(2), m.conv.weight, padding="same"), 3, 1, 1),
+            3,
+            1,
+            1,
+        ).view(-1, 4, 6, 6),
+        conv=nn.Conv1d(4, 4, 3),
+    ),
+    "softmax": lambda: Toy(
+        lambda m, x: x.flatten(2).softmax(-1).view(-1, 4, 6, 6) + functional.softmax(x, 1)
+    ),
+    "multi-head attention": lambda: Toy(
+        lambda m, x: m.att(t := x.flatten(2).mT, t, t)[0].mT.reshape(-1, 4, 6, 6),
+        att=nn.MultiheadAttention(4, 2, batch_first=True),
+    ),
+    "attention of tokens first": lambda: Toy(
+        lambda m, x: (
+            m.att(t := x.flatten(2).permute(2, 0, 1), t, m.v(t), need_weights=False)[0]
+            .permute(1, 2, 0)
+            .reshape(-1, 4, 6, 6)
+        ),
+        att=nn.MultiheadAttention(4, 2),
+        v=nn.Linear(4, 4),
+    ),
+    "attention with a mask": lambda: Toy(
+        lambda m, x: functional.scaled_dot_product_attention(
+            x, m.key(x), x, torch.ones(6, 6, dtype=torch.bool).tril(), scale=0.3
+        ),
+        key=conv(),
+    ),
+    "causal attention": lambda: Toy(
+        lambda m, x: functional.scaled_dot_product_attention(x, m.key(x), x, is_causal=True), key=conv()
+    ),
+    "attention of channels": lambda: Toy(
+        lambda m, x: ((m.q(x).flatten(2) @ x.flatten(2).mT / 6).softmax(-1) @ m.q(x).flatten(2)).view(
+            -1, 4, 6, 6
+        ),
+        q=conv(),
+    ),
+    "encoder layer": lambda: Toy(
+        lambda m, x: m.layer(x.flatten(2).mT).mT.reshape(-1, 4, 6, 6),
+        layer=nn.TransformerEncoderLayer(4, 2, 8, batch_first=True),
+    ),
+    "class token": lambda: Toy(
+        lambda m, x: torch.cat([m.token.weight.expand(len(x), 1, 4), x.flatten(2).mT], 1)[:, 1:].mT.reshape(
+            -1, 4, 6, 6
+        ),
+        token=nn.Embedding(1, 4),
+    ),
     "optional arguments": lambda: OptionalArgument(None),
     "functional parameters": Functional,
     "names that collide": NamedInput,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from conetheory.chain.relevance import RelevanceChain
@@ -15,28 +15,12 @@ from conetheory.networks.selection import Selection
 from conetheory.rules.couplings import Moved, OneBranch, Standardisation
 from conetheory.rules.gradient import Gradient
 from tests.networks.toys import random_images, seeded
+from tests.rules.dense import down, up
 from tests.toys import Toy, conv
 
 X = (4, 2, 3)
 SIZE = 24
 PRODUCTS = [(X, (4, 1, 1)), ((1, 2, 3), X), (X, X)]
-
-
-def down(local, outside: tuple[int, ...]) -> Tensor:
-    """M, (inputs, outputs), from one-hot relevance."""
-    size = int(torch.tensor(outside).prod())
-    eye = torch.eye(size, dtype=torch.float64).view(1, size, *outside)
-    return torch.cat([part.flatten(2)[0] for part in local.down(eye)], 1).T
-
-
-def up(local, insides: list[tuple[int, ...]]) -> Tensor:
-    """M from one-hot covectors, an input at a time, the others None."""
-    rows = []
-    for i, shape in enumerate(insides):
-        size = int(torch.tensor(shape).prod())
-        eye = torch.eye(size, dtype=torch.float64).view(1, size, *shape)
-        rows.append(local.up([eye if j == i else None for j in range(len(insides))]).flatten(2)[0])
-    return torch.cat(rows)
 
 
 @pytest.mark.parametrize("groups", [None, 1, 2, 4])

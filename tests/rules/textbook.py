@@ -24,7 +24,7 @@ def activations(toy: str) -> list[tuple[Node, tuple[torch.Tensor, ...], torch.Te
 
 def dense_weights(node: Node, xs) -> tuple[np.ndarray, np.ndarray]:
     """W (outputs, inputs) and b of a linear operation, column by column from what it computes."""
-    blank = [torch.zeros_like(x[:1]) for x in xs]
+    blank = [x.new_zeros((1, *x.shape[1:])) for x in xs]
     b = node.op.forward(*blank).flatten().numpy().copy()  # it may be a view of its input
     columns = []
     for blank_input in blank:

@@ -20,6 +20,7 @@ import torch
 import conetheory.theory
 from conetheory.errors import InputError
 from conetheory.theory import (
+    attention,
     bundle,
     columns,
     cone,
@@ -101,6 +102,7 @@ def lanczos(A: Any) -> Any:
 
 # Functions of a matrix (..., m, n), or of vectors and numbers made of one.
 BATCHED: dict[str, Callable[[Any], Any]] = {
+    "attention.softmax_diameter": attention.softmax_diameter,
     "columns.mean_squared_sine": lambda A: columns.mean_squared_sine(A, 3),
     "columns.column_deficit_estimate": lambda A: columns.column_deficit_estimate(A, 3),
     "cone.hilbert_distance": lambda A: cone.hilbert_distance(A, first(A)),
@@ -215,7 +217,10 @@ SINGLE: dict[str, Callable[[Any], Any]] = {
 }
 # What takes no array, and what only says what the other functions say.
 SCALAR = {
+    *(f"attention.{name}" for name in ("softmax_diameter_upper", "rollout_diameter_upper")),
+    "attention.rollout_tau_1_upper",
     "bundle.reduced_layer",
+    "cone.diameter_of_logs",
     "convchains.deficit_exponent",
     "convchains.slowest_rate",
     "cosine.random_baseline_deficit",
