@@ -162,7 +162,7 @@ def test_the_mirror_image_is_the_pictures(tree, tmp_path):
         (lambda s: s.pop("layer2.0.bn1.bias"), r"is no trunk of this network: tensor 'layer2.0.bn1.bias' is"),
         (
             lambda s: s.update({"bn1.weight": torch.ones(3)}),
-            r": tensor 'bn1.weight' is \(3,\) in the file and \(4,\) in the network",
+            r": tensor 'bn1.weight' is \(3,\) in the file and \(8,\) in the network",
         ),
     ],
 )
