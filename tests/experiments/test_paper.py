@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,35 @@ def test_the_clip_is_applied_where_there_are_sums(case, monkeypatch):
     plain, clipped = (c.measured(SIGNED).dataset["measured_deficit_median"] for c in found[:2])
     assert float(abs(plain - clipped).max()) > 1e-3
     assert list(found[1].theorised(SIGNED)) == []
+
+
+def test_other_methods_see_fewer_images_and_what_the_plan_leaves_out_is_named(case, monkeypatch):
+    protocol = replace(case.protocol, others=1, few=1)
+    case = replace(case, protocol=protocol)
+    images = {m: case.measured(m).dataset.attrs["images"] for m in (Z_PLUS, "gradient", "lrp-0")}
+    assert images == {Z_PLUS: 3, "gradient": 3, "lrp-0": 1}
+    _, row = paper_csc.one_method(case, Z_PLUS)
+    assert row["left_out"] == {"logits": []}
+    real = paper_csc.Settings
+    monkeypatch.setattr(paper_csc, "Settings", lambda **given: real(**{"budget": 13.0} | given))
+    _, row = paper_csc.one_method(replace(case, out=case.out / "poor"), Z_PLUS)
+    (left,) = row["left_out"].values()
+    assert left
+    assert all("passes" in step for step in left)
+
+
+def test_each_network_has_its_own_weights(tmp_path):
+    assert paper_csc.with_weights(["a", "b"], None) == [("a", None), ("b", None)]
+    assert paper_csc.with_weights(["a", "b"], ["x", "y"]) == [("a", "x"), ("b", "y")]
+    with pytest.raises(SystemExit, match=r"2 networks \(a, b\) have 1 --weights"):
+        paper_csc.with_weights(["a", "b"], ["x"])
+    with pytest.raises(SystemExit, match=r"comes without weights: .*train_imagenette --network resnet50_v2"):
+        paper_csc.main(["resnet50_v2"], out=tmp_path)
+
+
+def test_the_methods_of_the_talk_are_methods():
+    assert set(paper_csc.PAPER) <= set(paper_csc.backpropagated())
+    assert set(paper_csc.MORE) <= set(paper_csc.PAPER)
 
 
 @pytest.mark.slow
