@@ -8,9 +8,9 @@ picture and its mirror image once; what they give is kept as float16 in the cach
 trained weights, by default in the user's cache folder. The networks and their recipes: `partly_frozen`.
 
 The trained network's kernels are rounded to float16. It is then scored on all validation pictures from their
-float16 features, and on some of them again through `networks.load` and the picture itself.
-RESULTS/train-NETWORK.json has the accuracy as a share, the recipe, seeds, sha256 of trunk, pictures and
-weights, and the minutes, by the clock and of the processor, interrupted runs included.
+float16 features, and on some of them again through `networks.load` and the picture itself. Weights are in
+CACHE/NETWORK.safetensors. RESULTS/train-NETWORK.json has the accuracy as a share, the recipe, seed, sha256 of
+trunk, pictures and weights, and the minutes, by the clock and of the processor, interrupted runs included.
 """
 
 from __future__ import annotations
@@ -123,17 +123,14 @@ def checked(network: Network, upper: nn.Module, job: Job, held_out: Examples) ->
     return {"checked_images": len(index), "checked_same": int(same.sum()), "checked_right": int(right.sum())}
 
 
-def write(job: Job, name: str, model: nn.Module, upper: nn.Module, held_out: Examples, known: dict) -> Path:
-    """The rounded weights in the cache, and what is known of them; the network has them from here on."""
+def write(path: Path, model: nn.Module, upper: nn.Module, held_out: Examples, known: dict) -> None:
+    """The rounded weights, and what is known of them; the network has them from here on."""
     state = rounded(model)
     model.load_state_dict(state, strict=False)
     known["validation_accuracy"] = accuracy(upper, held_out, range(len(held_out)))
-    path = job.cache / "weights" / f"{name}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(state, partial, metadata={"made": json.dumps(known)})  # one entry: more have no order
     partial.replace(path)
-    return path
 
 
 def main(
@@ -199,7 +196,8 @@ def train(
         "machine": platform.machine(),
         "script": "experiments/train_imagenette.py",
     }
-    path = write(job, network, model, upper, held_out, made)
+    path = cache / f"{network}.safetensors"
+    write(path, model, upper, held_out, made)
     shape = (3, recipe.pixels, recipe.pixels)
     loaded = networks.load(recipe.build(len(job.train.classes)), path, shape)
     made |= checked(loaded, upper, job, held_out)

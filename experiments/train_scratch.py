@@ -1,7 +1,7 @@
 """Train torchvision's VGG-16 (no batch norm) and ResNet-50 from scratch on Imagenette, on one GPU.
 
-    python -m experiments.train_imagenette resnet50 --data imagenette --out resnet50.safetensors
-    python -m experiments.train_imagenette vgg16 --data imagenette --out vgg16.safetensors
+    python -m experiments.train_scratch resnet50 --data imagenette --out resnet50.safetensors
+    python -m experiments.train_scratch vgg16 --data imagenette --out vgg16.safetensors
 
 DATA/train/CLASS/*, DATA/val/CLASS/* (9,469 and 3,925 photographs of 10 classes). They are decoded once, to
 bytes on the GPU, and cropped, resized and flipped there; bfloat16, channels last.
@@ -280,7 +280,7 @@ def main(
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "data": f"ImageFolder tree {data.name}",
         "torch": str(torch.__version__),
-        "script": "experiments/train_imagenette.py",
+        "script": "experiments/train_scratch.py",
     }
     kept = {k: v for k, v in rounded.items() if not k.endswith("num_batches_tracked")}
     save_trained(kept, made, out)
