@@ -34,13 +34,21 @@ class Pictures:
     classes: tuple[str, ...]
 
     @classmethod
-    def of(cls, folder: Path, limit: int | None = None) -> Pictures:
-        """Those of `folder/CLASS/*`, or about `limit` of them, evenly. Raises `InputError`."""
+    def of(cls, folder: Path, limit: int | None = None, *, shuffled: bool = False) -> Pictures:
+        """Those of `folder/CLASS/*`, or `limit` of them: evenly, or the first in an order drawn once for all.
+
+        Raises `InputError`.
+        """
         try:
             source = ImageFolder(str(folder))
         except FileNotFoundError as error:  # of folders without pictures too
             raise InputError(f"{folder} holds no pictures in folders by class") from error
-        chosen = source.samples[:: max(1, len(source) // limit)] if limit else source.samples
+        order = torch.arange(len(source))
+        if shuffled:
+            order = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))
+        elif limit:
+            order = order[:: max(1, len(source) // limit)]
+        chosen = [source.samples[i] for i in order[:limit].tolist()]
         labels = torch.tensor([label for _, label in chosen])
         return cls(tuple(Path(path) for path, _ in chosen), labels, tuple(source.classes))
 

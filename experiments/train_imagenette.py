@@ -139,14 +139,17 @@ def main(
     network: Annotated[str, typer.Option(help=" or ".join(RECIPES))] = "resnet50_v2",
     cache: Annotated[Path | None, typer.Option(help="features, checkpoints, weights")] = None,
     out: Annotated[Path, typer.Option(help="folder of train-NETWORK.json")] = RESULTS,
-    limit: Annotated[int | None, typer.Option(help="about this many pictures a split (smoke runs)")] = None,
+    limit: Annotated[int | None, typer.Option(help="pictures of a split (smoke runs)")] = None,
+    train_limit: Annotated[int | None, typer.Option(help="training pictures, drawn at random")] = None,
     mirrored: Annotated[bool, typer.Option(help="train on mirror images too")] = True,
     epochs: Annotated[int | None, typer.Option(help="of each phase; default: the recipe's")] = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Train, round, score and save; what is in the cache is taken up."""
     try:
-        return train(trunk, images, network, cache or default_cache(), out, limit, seed, mirrored, epochs)
+        return train(
+            trunk, images, network, cache or default_cache(), out, limit, seed, mirrored, epochs, train_limit
+        )
     except ConeTheoryError as error:
         raise SystemExit(str(error)) from error
 
@@ -161,12 +164,16 @@ def train(
     seed: int = 0,
     mirrored: bool = True,
     epochs: int | None = None,
+    train_limit: int | None = None,
 ) -> dict[str, Any]:
     """As `main`; raises `ConeTheoryError`."""
     if network not in RECIPES:
         raise SystemExit(f"there is a recipe for {' and '.join(RECIPES)}, not for {network}")
     recipe, state = RECIPES[network].lasting(epochs), weights.read(trunk)
-    splits = Pictures.of(images / "train", limit), Pictures.of(images / "val", limit)
+    splits = (
+        Pictures.of(images / "train", train_limit or limit, shuffled=True),
+        Pictures.of(images / "val", limit),
+    )
     identity = {
         "trunk_sha256": hashlib.sha256(trunk.read_bytes()).hexdigest(),
         "train_sha256": splits[0].sha256,
