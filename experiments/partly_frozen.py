@@ -14,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 from torchvision import models
 
@@ -66,14 +65,16 @@ STAGES = ("bn0.", "conv1.", "bn1.", "layer1.", "layer2.", "layer3.", *(f"{name}.
 
 
 def resnet_v2(classes: int, build: Callable[[int], ResNetV2] = ResNetV2) -> ResNetV2:
-    """He initialisation by the fan out, as usual; a sum of three branches starts with the scale of one."""
+    """He initialisation by the fan out, as usual; what a block adds starts at zero (Goyal et al. 2017).
+
+    Stage 4 is then one 1 x 1 convolution of stage 3 at first, from which little training goes a long way.
+    """
     model = build(classes)
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if name.endswith("conv3"):
-            with torch.no_grad():
-                module.get_parameter("weight").mul_(3**-0.5)
+            nn.init.zeros_(module.get_parameter("weight"))
     return model
 
 
