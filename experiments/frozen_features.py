@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,10 @@ class Pictures:
         chosen = [source.samples[i] for i in order[:limit].tolist()]
         labels = torch.tensor([label for _, label in chosen])
         return cls(tuple(Path(path) for path, _ in chosen), labels, tuple(source.classes))
+
+    def blocks(self, count: int) -> Pictures:
+        """The first `count` pictures, rounded up to whole blocks: those that a longer run has too."""
+        return replace(self, paths=self.paths[: -(-count // BLOCK) * BLOCK])
 
     @property
     def sha256(self) -> str:

@@ -49,18 +49,19 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One network, the pictures, and the folder of all that is kept of these two and the trunk."""
+    """One network, the pictures, of which the first `count` are trained on, and the folder of it all."""
 
     recipe: Recipe
     train: Pictures
     held_out: Pictures
+    count: int
     seed: int
     mirrored: bool
     cache: Path
 
     def features(self, frozen: nn.Module, pixels: int, split: str, mirrored: bool = False) -> Features:
         """Of a split, computed by the traced network: its batch norms are folded."""
-        pictures = self.train if split == "train" else self.held_out
+        pictures = self.train.blocks(self.count) if split == "train" else self.held_out
         name = f"{split}-{pixels}" + ("-mirrored" if mirrored else "")
         folder = self.cache / "features" / name
         graph = functools.cache(lambda: networks.trace(frozen, (3, pixels, pixels)))  # not where all is there
@@ -98,7 +99,7 @@ def of_phase(job: Job, phase: Phase, frozen: nn.Module, ledger: Ledger) -> tuple
     held_out = Examples([job.features(frozen, job.recipe.pixels, "val")], job.held_out.labels)
     views = [job.features(frozen, pixels, "train", view) for view in (False, True)[: 1 + job.mirrored]]
     ledger.book("features")
-    return Examples(views, job.train.labels), held_out
+    return Examples(views, job.train.labels[: job.count]), held_out
 
 
 def rounded(model: nn.Module) -> dict[str, Tensor]:
@@ -171,7 +172,7 @@ def train(
         raise SystemExit(f"there is a recipe for {' and '.join(RECIPES)}, not for {network}")
     recipe, state = RECIPES[network].lasting(epochs), weights.read(trunk)
     splits = (
-        Pictures.of(images / "train", train_limit or limit, shuffled=True),
+        Pictures.of(images / "train", limit, shuffled=True),
         Pictures.of(images / "val", limit),
     )
     identity = {
@@ -179,9 +180,10 @@ def train(
         "train_sha256": splits[0].sha256,
         "validation_sha256": splits[1].sha256,
     }
-    job = Job(recipe, *splits, seed, mirrored, cache / f"{network}-{key(identity)}")
+    count = min(train_limit or len(splits[0].paths), len(splits[0].paths))
+    job = Job(recipe, *splits, count, seed, mirrored, cache / f"{network}-{key(identity)}")
     settings = [asdict(phase.settings) for phase in recipe.phases]
-    run = job.cache / f"run-{key([settings, seed, mirrored])}"
+    run = job.cache / f"run-{key([settings, count, seed, mirrored])}"
     run.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(run / "minutes.json")
     torch.manual_seed(seed)
@@ -192,7 +194,7 @@ def train(
         "classes": " ".join(job.train.classes),
         "seed": seed,
         "mirrored": mirrored,
-        "train_images": len(job.train.paths),
+        "train_images": count,
         "validation_images": len(held_out),
         "validation_pixels": recipe.pixels,
         "phases": settings,

@@ -145,6 +145,20 @@ def test_without_mirror_images_half_the_features_are_made(tree, tmp_path, toys):
     assert {p.parent.name for p in tmp_path.rglob("*.npy")} == {"train-24", "val-24"}
 
 
+def test_a_longer_run_has_the_features_of_a_shorter_one(tree, tmp_path, toys, monkeypatch):
+    monkeypatch.setattr(frozen_features, "BLOCK", 8)
+    trunk = trunk_of(tiny, tmp_path / "trunk.safetensors", STAGES)
+    options = {"cache": tmp_path, "out": tmp_path, "mirrored": False, "epochs": 1}
+    short = train_imagenette.main(trunk, tree, **options, train_limit=12)
+    blocks = {p: p.read_bytes() for p in tmp_path.rglob("train-24/*.npy")}
+    assert len(blocks) == 2
+    whole = train_imagenette.main(trunk, tree, **options)
+    assert (short["train_images"], whole["train_images"]) == (12, 32)
+    assert whole["file_sha256"] != short["file_sha256"]
+    assert all(p.read_bytes() == content for p, content in blocks.items())
+    assert len(list(tmp_path.rglob("train-24/*.npy"))) == 4
+
+
 def test_the_mirror_image_is_the_pictures(tree, tmp_path):
     pictures = frozen_features.Pictures.of(tree / "train", limit=4)
     preprocess = networks.preprocess.Preprocess().resized(24, 24)
