@@ -27,9 +27,10 @@ from torch import Tensor
 
 from conetheory.certify.blocks import CONFIDENCE, POSITIONS, certify_block, check_dtype, rounding
 from conetheory.certify.every_image import every_image_certificates
-from conetheory.certify.known import EXTRA, known, losses, supports
+from conetheory.certify.known import EXTRA, known, losses
 from conetheory.certify.signed import bounded, location_bounds, whole_map_certificate
 from conetheory.certify.summary import LayerCertificate
+from conetheory.certify.supports import Supports
 from conetheory.certify.work import Work
 from conetheory.chain.columns import LiveRows
 from conetheory.chain.layers import below
@@ -138,8 +139,9 @@ class CscCertifier:
         """Group by group, of which no more is kept than the numbers that it says something with."""
         work = Work(f"certificates from {self.start}", columns, progress)
         whole: list[dict[str, Any]] = [{} for _ in range(len(chain))]
+        supports = Supports(columns)
         for group in columns.rows(work.columns):
-            held, lost = supports(chain, self.start, group), losses(chain, self.start, group)
+            held, lost = supports.of(group), losses(chain, self.start, group)
             for layer, images in group.items():
                 for image, (rows, cost) in enumerate(zip(images, lost[layer], strict=True)):
                     on = held[layer][image] if layer in held else None

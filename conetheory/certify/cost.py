@@ -15,7 +15,7 @@ from conetheory.certify.blocks import POSITIONS
 from conetheory.certify.check import ONE_HOTS, OPTIMISED, ROUNDS
 from conetheory.certify.work import bounding
 from conetheory.chain.columns import COLUMN_BLOCK, LEAST
-from conetheory.chain.cost import Cost, passes, work
+from conetheory.chain.cost import COPIES, Cost, passes, work
 from conetheory.chain.layers import below
 from conetheory.chain.local import ENUMERABLE, sampled
 from conetheory.chain.relevance import RelevanceChain
@@ -96,4 +96,4 @@ def _check(
 def _beside(graph: Graph) -> int:
     """Numbers beside the columns: what the chain keeps of an image, and a block of columns on its way."""
     sizes = [int(np.prod(graph.shape(name))) for name in (INPUT, *graph.nodes)]
-    return 3 * sum(sizes) + 4 * max(COLUMN_BLOCK, LEAST * max(sizes))
+    return 3 * sum(sizes) + COPIES * max(COLUMN_BLOCK, LEAST * max(sizes))

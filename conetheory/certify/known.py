@@ -9,7 +9,7 @@ covers it. What lies lower, or left the range of float64 upwards, is refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conetheory.chain.columns import Keeper, Kept, LiveRows, keep_rows
+from conetheory.chain.columns import LiveRows
 from conetheory.chain.local import LocalBlock, local_matrices
 from conetheory.chain.relevance import RelevanceChain
 
@@ -46,17 +46,19 @@ def known(P: np.ndarray, support: np.ndarray, lost: np.ndarray) -> Known:
     """P and its structural support: (..., m, n). lost: what underflow may have cost, broadcast to P."""
     m, n = P.shape[-2:]
     finite = np.isfinite(P)
-    size = np.abs(np.where(finite, P, 0.0))
-    least = np.broadcast_to(TINY * MARGIN * lost, P.shape)
-    sound = np.all(finite, (-2, -1)) & ~np.any((size > 0) & ~support, (-2, -1))
-    columns = np.any(support, -2)
+    P = P if finite.all() else np.where(finite, P, 0.0)
+    size, least = np.abs(P), np.atleast_2d(TINY * MARGIN * np.asarray(lost))
+    sound, entries, columns = np.all(finite, (-2, -1)), size >= least, np.any(support, -2)
+    if not support.all():
+        sound &= ~np.any((size > 0) & ~support, (-2, -1))
+        entries |= ~support
     above = size.max(-2, initial=0.0) >= np.sqrt(m) * least.max(-2, initial=0.0)
     total = size.max((-2, -1), initial=0.0) >= np.sqrt(m * n) * least.max((-2, -1), initial=0.0)
     return Known(
-        np.where(finite, P, 0.0),
+        P,
         columns,
         np.any(columns, -1),
-        sound & np.all((size >= least) | ~support, (-2, -1)),
+        sound & np.all(entries, (-2, -1)),
         sound & np.all(above | ~columns, -1),
         sound & total,
     )
@@ -65,40 +67,14 @@ def known(P: np.ndarray, support: np.ndarray, lost: np.ndarray) -> Known:
 # ---------------------------------------------------------------- by columns, sent down
 
 
-def supports(chain: RelevanceChain, start: str, columns: Kept) -> Kept:
-    """The structural supports of kept rows, true where a path leads, where the numbers leave a doubt.
-
-    That is where one of them is zero in a row that some start reaches. Elsewhere what is not zero is the
-    support, and no columns of ones and zeros are sent.
-    """
-    doubtful = [k for k, images in columns.items() if any(bool((r.columns == 0).any()) for r in images)]
-    if not doubtful:
-        return {}
-    chosen = {k: np.stack([rows.positions for rows in columns[k]]) for k in doubtful}
-    zeros = torch.stack([(r.columns == 0).any(1) for k in doubtful for r in columns[k]]).any(0)
-    pattern, units = chain.pattern(), zeros.nonzero()[:, 0]
-    reached = {k: r > 0 for k, r in _swept(chain, "pattern", start).items()}
-    make = lambda block: pattern.one_hot(start, units[block.start : block.stop].tolist())  # noqa: E731
-    keeper = Keeper(pattern, chosen, len(units), reached=reached, dtype=torch.bool)
-    keep_rows(pattern, start, make, len(units), [keeper])
-    return {layer: [_filled(r, units, len(zeros)) for r in images] for layer, images in keeper.kept.items()}
-
-
-def _filled(rows: LiveRows, units: Tensor, count: int) -> LiveRows:
-    """The supports of some units among those of all, which have no zero."""
-    columns = torch.ones((count, len(rows.index)), dtype=torch.bool)
-    columns[units] = rows.columns
-    return replace(rows, columns=columns)
-
-
 def losses(
     chain: RelevanceChain, start: str, columns: Mapping[str, Sequence[LiveRows | LocalBlock]]
 ) -> dict[str, list[np.ndarray]]:
     """What underflow may have cost the entries of columns: (positions, channels, 1) each."""
-    swept = _swept(chain, "loss", start)
+    lost = swept(chain, "loss", start)
     return {
         layer: [
-            t[:, b.positions].T[..., None].numpy() for t, b in zip(swept[layer], columns[layer], strict=True)
+            t[:, b.positions].T[..., None].numpy() for t, b in zip(lost[layer], columns[layer], strict=True)
         ]
         for layer in columns
     }
@@ -113,7 +89,7 @@ def row_support(
     """The structural support of `local_matrices(chain, bottom, positions, top)`, which are P."""
     pattern, support = chain.pattern(), P != 0
     where = np.broadcast_to(positions, len(chain))
-    rows = _swept(chain, "pattern", top)[bottom]
+    rows = swept(chain, "pattern", top)[bottom]
     rows = np.stack([r[:, p].cpu().numpy() for r, p in zip(rows, where, strict=True)]) > 0
     if not (~support & rows[..., None]).any():
         return support
@@ -143,7 +119,7 @@ def matrix_loss(chain: RelevanceChain, top: str, bottom: str) -> float:
     It is made of columns sent down, or of rows sent up where there are fewer of them (`as_matrix`).
     """
     columns, rows = (float(np.prod(chain.shape(name))) for name in (top, bottom))
-    lost = _swept(chain, "loss", top)[bottom].flatten(1).sum(1)
+    lost = swept(chain, "loss", top)[bottom].flatten(1).sum(1)
     if rows < columns:
         lost = torch.maximum(lost, rows * torch.from_numpy(row_loss(chain, bottom, top)).amax((1, 2)))
     return TINY * float(lost.amax())
@@ -161,7 +137,7 @@ def _kept(chain: RelevanceChain, key: tuple, make: Callable[[], Any]) -> Any:
     return held[key]
 
 
-def _swept(chain: RelevanceChain, kind: str, start: str) -> dict[str, Tensor]:
+def swept(chain: RelevanceChain, kind: str, start: str) -> dict[str, Tensor]:
     """What starts of ones reach, or what underflow costs, at every layer: (images, channels, locations)."""
     first = torch.ones if kind == "pattern" else torch.zeros
 

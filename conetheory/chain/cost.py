@@ -17,7 +17,7 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks.graph import INPUT, Graph
 
 MOVED = 230  # multiplications that a number costs which is read and written on the way
-COPIES = 4  # of the widest relevance, that an operation holds at a time
+COPIES = 6  # of the widest relevance, that an operation and the library's convolutions hold at a time
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class Columns(Mapping[str, list[LocalBlock]]):
     """P_p of all columns, `{layer: [one block an image]}`, made group by group as they are asked for.
 
     Layers are to be asked for in order, from the top: a group is dropped for the next. groups: their names.
+    source: where the group that is held was sent from; whole: all rows at the cut where the next takes up.
     positions: locations per layer and image, as in `local_columns`.
     """
 
@@ -54,7 +55,8 @@ class Columns(Mapping[str, list[LocalBlock]]):
         self.sources = sources(chain.graph, self.start, self.groups, self._fits(room))
         self._swept = 0.0  # passes
         self._held: Kept = {}
-        self._whole: Kept = {}
+        self.source = self.start
+        self.whole: Kept = {}
 
     def kept(self, layer: str) -> int:
         """Rows of a layer that are kept, of all images."""
@@ -92,7 +94,7 @@ class Columns(Mapping[str, list[LocalBlock]]):
         self._held.clear()  # before the next is made, whoever still has it
         number, own = self.groups.index([*group]), self.passes(group)
         source, columns = self.sources[number], self._columns
-        if source != self.start and source not in self._whole:  # asked for out of order
+        if source != self.start and source not in self.whole:  # asked for out of order
             source, columns = self.start, self._one_hot
         keepers = [Keeper(self.chain, {n: self.chosen[n] for n in group}, self.units, reached=self.reached)]
         below = self.sources[number + 1] if number + 1 < len(self.groups) else self.start
@@ -107,7 +109,7 @@ class Columns(Mapping[str, list[LocalBlock]]):
             keepers,
             lambda what, done, total: told(own * done / total),
         )
-        self._whole = keepers[-1].kept if len(keepers) > 1 else self._whole
+        self.source, self.whole = source, keepers[-1].kept if len(keepers) > 1 else self.whole
         self._swept += own
         self._held = keepers[0].kept
         return self._held
@@ -119,7 +121,8 @@ class Columns(Mapping[str, list[LocalBlock]]):
         """The columns at a source, where they are held whole."""
         if source == self.start:
             return self._one_hot(source, block)
-        return torch.stack([_restored(rows, block, self.chain.shape(source)) for rows in self._whole[source]])
+        units, shape = slice(block.start, block.stop), self.chain.shape(source)
+        return torch.stack([restored(rows, units, shape) for rows in self.whole[source]])
 
     def _told(self, passes: float) -> None:
         total = sum(self.passes(group) for group in self.groups)
@@ -139,11 +142,12 @@ class Columns(Mapping[str, list[LocalBlock]]):
         return len(self.chosen)
 
 
-def _restored(rows: LiveRows, block: range, shape: Sequence[int]) -> Tensor:
-    """Columns of a block at a layer, all locations: (vectors, *shape)."""
-    found = rows.columns.new_zeros((len(block), rows.total * rows.channels))
-    found[:, rows.index] = rows.columns[block.start : block.stop]
-    return found.view(len(block), rows.total, rows.channels).mT.reshape(len(block), *shape)
+def restored(rows: LiveRows, units: slice | Tensor, shape: Sequence[int]) -> Tensor:
+    """The columns of some units at a layer all of whose locations were kept: (vectors, *shape)."""
+    kept = rows.columns[units]
+    found = kept.new_zeros((len(kept), rows.total * rows.channels))
+    found[:, rows.index] = kept
+    return found.view(len(kept), rows.total, rows.channels).mT.reshape(len(kept), *shape)
 
 
 def divided(sizes: Mapping[str, int], room: int) -> list[list[str]]:

@@ -57,7 +57,7 @@ from conetheory.theory.records import NotApplicable
 SPECTRUM = 1.5e7  # multiplications that a location's spectrum takes
 CARRIED = 10  # vectors of a step beside those of its locations: c, its covector, what carries v
 WIDE = 8  # locations of a layer whose wide local matrices are decomposed above the first map
-KEPT = 3  # matrices of the size of K that are there at a time
+KEPT = 5  # matrices of the size of K that are there at a time
 MANY = 200  # rows and columns of matrices from which on only their leading values are computed
 FIELDS = 16  # principal vectors of a dense start that are followed exactly
 

@@ -26,6 +26,7 @@ from conetheory.runs.plan import planned
 from conetheory.runs.settings import PLANNED, Settings, check_applies
 from conetheory.runs.stages import Case, Stage, certifiable, stage, unpredicted
 
+SAVED = 2.0  # seconds of work from which on they are saved, which takes a good part of one itself
 Save = Callable[[Comparison, tuple[str, ...]], Any]
 Told = Callable[[str], Any]
 
@@ -57,7 +58,8 @@ def run(
     progress
         is told of each part that is done.
     save
-        is given what there is when a stage is done, and the names of those that are left.
+        is given what there is when a stage is done, and the names of those that are left, where it took more
+        than `SAVED` seconds to get there.
     begun, left
         what `save` was given by an earlier run with the same settings, which is then finished.
     told
@@ -101,14 +103,16 @@ class _Run:
     def finished(self, left: Sequence[str] | None, save: Save | None, told: Told) -> Comparison:
         todo = [one for one in self.stages if left is None or one.name in left]
         seconds: float | None = None  # a pass
+        saved = time.perf_counter()
         for number, one in enumerate(todo):
             began = time.perf_counter()
             if (result := self._through(one)) is not None:
                 self.results.append(result)
             if one.name == MEASURE:
                 seconds = (time.perf_counter() - began) / max(self._cost(MEASURE), 1.0)
-            if save is not None and number < len(todo) - 1:
+            if save is not None and number < len(todo) - 1 and time.perf_counter() - saved >= SAVED:
                 save(self.found(), tuple(later.name for later in todo[number + 1 :]))
+                saved = time.perf_counter()
         if said := self.plan.text(seconds):
             told(f"{self.name}: {said}")
         return self.found()

@@ -24,6 +24,7 @@ TIMES = 12.3  # of what measuring costs: the budget where none is given, second 
 COMPARED = 1e4  # multiplications that it takes to compare two vectors at a location
 FIRST_SWEEP = 6e9  # what the first sweep of a process takes beside that: a tenth of a second
 SECONDS, MINUTE = 1.1e12, 3e12  # multiplications (`chain.cost.work`) of some 20 s, of a minute
+ANY = 3e7  # bytes that any stage takes
 FIRST = ("sampled-spectrum", "second-moment", "mean-field", "origin", "location-columns")
 LAST = ("local-spectrum",)  # after certificates, which have its columns
 Costs = Callable[[str], Cost]  # by start layer, in its own passes
@@ -49,7 +50,7 @@ def planned(chain: RelevanceChain | ExplainerChain, settings: Settings, *, certi
         short = stage == CERTIFY and cost.passes * costs.unit <= MINUTE
         runs = asked or short or spent + cost.passes <= budget
         spent += cost.passes if runs else 0.0
-        steps.append(Step(stage, cost.passes, cost.bytes, runs))
+        steps.append(Step(stage, cost.passes, cost.bytes + ANY, runs))
     return Plan(tuple(steps))
 
 

@@ -84,7 +84,7 @@ class Study(Request):
         return store.marked(join_methods(done), self.origin)
 
     def run_method(self, method: str) -> Comparison:
-        """One method, from its file where that may be taken up; each stage is saved as it is done."""
+        """One method, from its file where that may be taken up; stages are saved as they are done."""
         if self.out is None:
             return self.timed(method, lambda progress: self._computed(method, progress))
         path, identity = self.path(method), self._identity(method)

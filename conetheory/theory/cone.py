@@ -167,6 +167,8 @@ def projective_diameter(A: Any) -> Any:
     if bool(xp.all(positive)):
         return _widest(xp, xp.log(A))
     rows, columns = xp.any(positive, axis=-1), xp.any(positive, axis=-2)
+    if math.prod(A.shape[:-2]) == 1:
+        return xp.reshape(_of_one(xp, A, rows, columns), A.shape[:-2])
     mixed = xp.any(rows[..., :, None] & columns[..., None, :] & ~positive, axis=(-2, -1))
     if bool(xp.all(mixed)):
         return xp.full(mixed.shape, math.inf, dtype=xp.float64, device=device(A))
@@ -175,6 +177,18 @@ def projective_diameter(A: Any) -> Any:
     diameter = _widest(xp, _fill(xp, _fill(xp, logs, rows, -2), columns, -1))
     diameter = xp.where(mixed, xp.full_like(diameter, math.inf), diameter)
     return xp.where(xp.any(rows, axis=-1), diameter, xp.full_like(diameter, math.nan))
+
+
+def _of_one(xp: Any, A: Any, rows: Any, columns: Any) -> Any:
+    """The diameter of one matrix that has zeros: of its live rows and columns."""
+    for axis, live in ((-2, rows), (-1, columns)):
+        if not bool(xp.all(live)):
+            A = xp.take(A, xp.nonzero(xp.reshape(live, (-1,)))[0], axis=axis)
+    if math.prod(A.shape) == 0:
+        return xp.asarray(math.nan, dtype=xp.float64, device=device(A))
+    if not bool(xp.all(A > 0)):
+        return xp.asarray(math.inf, dtype=xp.float64, device=device(A))
+    return _widest(xp, xp.log(A))
 
 
 def _fill(xp: Any, logs: Any, live: Any, axis: int) -> Any:

@@ -161,7 +161,7 @@ def diameter_upper(diameter: Any, g: float, largest_log: Any) -> Any:
 def largest_log(A: Any) -> Any:
     """max |log a| over the positive entries of A (..., m, n); zero where there are none."""
     xp, A = matrix(A)
-    A = xp.where(A > 0, A, xp.ones_like(A))
+    A = A if bool(xp.all(A > 0)) else xp.where(A > 0, A, xp.ones_like(A))
     ends = xp.stack([xp.max(A, axis=(-2, -1)), xp.min(A, axis=(-2, -1))])
     return xp.max(xp.abs(xp.log(ends)), axis=0)
 
@@ -282,21 +282,22 @@ def stable_rank_excess_upper(P: Any, g: float) -> Any:
     _check_factor(g)
     xp, P = matrix(P)
     scale = xp.max(xp.abs(P), axis=(-2, -1), keepdims=True)
-    scale = xp.where(scale > 0, scale, xp.full_like(scale, math.nan))
-    unit = P / scale  # one more rounding of each entry, relative
-    a = _leading_left(xp, xp.where(xp.isnan(unit), xp.zeros_like(unit), unit))
+    dead = scale[..., 0, 0] == 0
+    unit = P / xp.where(scale > 0, scale, xp.ones_like(scale))  # one more rounding of each entry, relative
+    a = _leading_left(xp, unit)
     b = xp.matmul(xp.matrix_transpose(unit), a)
     rows, columns = P.shape[-2:]
     own = gamma(rows * columns + rows + columns + 16)
     off = (g + 2.0**-52) / (1 - g) * 1.0000001
     norm = _norm(xp, unit) * (1 + own)
     length = _norm(xp, a)
-    rank_one = _norm(xp, a) * _norm(xp, b) * (1 + own)
+    length = xp.where(length > 0, length, xp.ones_like(length))
+    rank_one = length * _norm(xp, b) * (1 + own)
     tail = _norm(xp, unit - a * xp.matrix_transpose(b)) * (1 + own) + 2.0**-52 * rank_one + off * norm
     top = (_norm(xp, b) - own * length * norm) * (1 - own) / length - off * norm
     safe = xp.where(top > 0, top, xp.ones_like(top))
     bound = round_up((tail / safe) ** 2, 16)
-    return xp.where(top > 0, bound, xp.full_like(bound, math.inf) * xp.abs(bound + 1))
+    return xp.where(top > 0, bound, xp.where(dead, xp.full_like(bound, math.nan), math.inf))
 
 
 def _leading_left(xp: Any, P: Any) -> Any:
@@ -323,7 +324,8 @@ def _leading(xp: Any, G: Any) -> Any:
 
 
 def _norm(xp: Any, x: Any) -> Any:
-    return xp.sqrt(xp.sum(x * x, axis=(-2, -1)))
+    flat = xp.reshape(x, (*x.shape[:-2], math.prod(x.shape[-2:])))
+    return xp.sqrt(xp.vecdot(flat, flat))
 
 
 def floats(*values: Any) -> tuple[Any, ...]:

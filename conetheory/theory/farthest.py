@@ -70,10 +70,37 @@ def outlying_in_length(points: Any) -> Any:
     return outlying(apart, math.sqrt(4 * terms * 2.0**-53 * size) + 2.0**-42)
 
 
+def outlying_in_angle(A: Any) -> Any:
+    """The same of the columns of a matrix in angle, by the chords of their unit vectors.
+
+    `|u - c|^2 = 1 - 2 <u, c> + |c|^2`, off by gamma_(m+8) for each of the three: columns within 10^-7 of all
+    others are not told apart, but by `outlying_in_length` of differences of unit vectors.
+
+    Parameters
+    ----------
+    A : (m, n)
+        no column is zero, and squared lengths keep within the range of float64.
+
+    Returns
+    -------
+    (k,)
+        the numbers of columns, as `outlying`.
+    """
+    xp = array_namespace(A)
+    inverse = 1 / xp.sqrt(xp.sum(A * A, axis=0))
+
+    def apart(i: int, j: int) -> Any:
+        c = (A[:, i] * inverse[i] + A[:, j] * inverse[j]) / 2
+        return xp.sqrt(xp.clip(1 - 2 * xp.matmul(c, A) * inverse + xp.sum(c * c), min=0.0))
+
+    return outlying(apart, math.sqrt(4 * (A.shape[0] + 8) * 2.0**-53))
+
+
 def outlying_in_range(points: Any) -> Any:
     """The same by the range of a difference, `max(x - c) - min(x - c)`.
 
-    Of logarithms of positive vectors it is Hilbert's metric.
+    Of logarithms of positive vectors it is Hilbert's metric. A number that is the same in all points changes
+    nothing, nor does one that is added to all coordinates of a point: without them, float32 does.
 
     Parameters
     ----------
@@ -86,12 +113,15 @@ def outlying_in_range(points: Any) -> Any:
         as `outlying`.
     """
     xp = array_namespace(points)
+    ratios = points - points[:1, :]
+    ratios = xp.astype(ratios - ratios[:, :1], xp.float32)
 
     def apart(i: int, j: int) -> Any:
-        difference = points - (points[i, :] + points[j, :]) / 2
-        return xp.max(difference, axis=-1) - xp.min(difference, axis=-1)
+        difference = ratios - (ratios[i, :] + ratios[j, :]) / 2
+        return xp.astype(xp.max(difference, axis=-1) - xp.min(difference, axis=-1), xp.float64)
 
-    return outlying(apart, 2.0**-40 * float(xp.max(xp.abs(points))))
+    lost = 2.0**-20 * float(xp.max(xp.abs(ratios)))
+    return outlying(apart, lost + 2.0**-40 * float(xp.max(xp.abs(points))))
 
 
-__all__ = ["MANY", "outlying", "outlying_in_length", "outlying_in_range"]
+__all__ = ["MANY", "outlying", "outlying_in_angle", "outlying_in_length", "outlying_in_range"]

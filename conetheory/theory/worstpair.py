@@ -11,7 +11,9 @@ from array_api_compat import device
 from conetheory.theory import cosine, farthest
 from conetheory.theory.matrices import matrix
 
-TILE = 1 << 20  # float64 numbers held by one temporary; small enough to stay in the second-level cache
+SMALL = 1e-140  # vectors of such numbers have a squared length
+TILE = 1 << 20  # float64 numbers held by one temporary
+BAND = 128  # rows of the pairs' triangle that are compared together
 
 
 @dataclass(frozen=True)
@@ -55,26 +57,34 @@ def worst_pair_cosine(A: Any) -> WorstPair:
     """
     xp, A = matrix(A, nonnegative=True)
     batch, (rows, count) = A.shape[:-2], A.shape[-2:]
-    flat = xp.reshape(xp.matrix_transpose(A), (math.prod(batch), count, rows))
-    if flat.shape[0] == 1 and count > farthest.MANY and rows > 0:
-        return _worst_of_many(xp, flat[0, ...], batch)
-    step = max(1, TILE // max(1, count * max(count, rows)))
+    flat, chosen = xp.reshape(A, (math.prod(batch), rows, count)), None
+    if flat.shape[0] == 1 and count > farthest.MANY:
+        chosen = _candidates(xp, flat[0, ...])
+        flat = xp.take(flat, chosen, axis=2)
+    flat = xp.matrix_transpose(flat)
+    step = max(1, TILE // max(1, flat.shape[1] * max(flat.shape[1], rows)))
     tiles = [_worst(xp, flat[i : i + step, ...]) for i in range(0, max(1, flat.shape[0]), step)]
-    deficits, first, second = (xp.reshape(xp.concat(parts), batch) for parts in zip(*tiles, strict=True))
-    return WorstPair(1 - deficits, deficits, first, second)
+    deficits, *pair = (xp.reshape(xp.concat(parts), batch) for parts in zip(*tiles, strict=True))
+    if chosen is not None:
+        pair = [xp.where(i < 0, i, xp.take(chosen, xp.reshape(xp.clip(i, min=0), (-1,)))[0]) for i in pair]
+    return WorstPair(1 - deficits, deficits, *pair)
 
 
-def _worst_of_many(xp: Any, vectors: Any, batch: tuple[int, ...]) -> WorstPair:
-    """Of the rows of one matrix, (n, m): units that are not outlying can't be in the worst pair."""
-    unit, live = _unit(xp, vectors)
-    (live,) = xp.nonzero(live[:, 0])
-    if live.shape[0] > 1:
-        unit = unit if live.shape[0] == len(unit) else unit[live, :]
-        live = live[farthest.outlying_in_length(unit - xp.mean(unit, axis=0))]
-    deficits, *pair = _worst(xp, vectors[None, live, :] if live.shape[0] else vectors[None, :1, :])
-    found = [xp.where(i < 0, i, xp.take(live, xp.clip(i, min=0))) if live.shape[0] else i for i in pair]
-    deficits, first, second = (xp.reshape(x, batch) for x in (deficits, *found))
-    return WorstPair(1 - deficits, deficits, first, second)
+def _candidates(xp: Any, A: Any) -> Any:
+    """Which columns may be in the worst pair, ascending; one that is dead where all are."""
+    largest = xp.max(A, axis=0)
+    (live,) = xp.nonzero(largest > 0)
+    if live.shape[0] < 2:
+        return live if live.shape[0] else xp.argmax(largest, keepdims=True)
+    if live.shape[0] < A.shape[1]:
+        A, largest = xp.take(A, live, axis=1), xp.take(largest, live)
+    if not (float(xp.min(largest)) > SMALL and float(xp.max(largest)) < 1 / SMALL):
+        A = A / largest
+    found = farthest.outlying_in_angle(A)
+    if found.shape[0] > farthest.MANY:
+        unit, _ = _unit(xp, xp.matrix_transpose(xp.take(A, found, axis=1)))
+        found = xp.take(found, farthest.outlying_in_length(unit - xp.mean(unit, axis=0)))
+    return xp.take(live, found)
 
 
 def _unit(xp: Any, vectors: Any) -> tuple[Any, Any]:
@@ -99,25 +109,20 @@ def _worst(xp: Any, vectors: Any) -> tuple[Any, Any, Any]:
     best = xp.full_like(half[:, 0], -math.inf)
     first = xp.astype(xp.argmax(xp.astype(live[..., 0], xp.int8), axis=-1), xp.int64)
     second = first
-    step = max(1, TILE // max(1, n * vectors.shape[0]))
-    for start in range(0, n, step):
-        part = slice(start, min(n, start + step))
-        gap = (
-            half[:, part, None]
-            + half[:, None, :]
-            - xp.matmul(residual[:, part, :], xp.matrix_transpose(residual))
-        )
-        own = xp.arange(part.start, part.stop, device=device(gap))[:, None] == xp.arange(
-            n, device=device(gap)
-        )
-        gap = xp.reshape(xp.where(own, -math.inf, gap), (gap.shape[0], (part.stop - part.start) * n))
+    step = max(1, min(BAND, TILE // max(1, n * vectors.shape[0])))
+    for start in range(0, n, step):  # a band of the pairs' triangle
+        end = min(n, start + step)
+        products = xp.matmul(residual[:, start:end, :], xp.matrix_transpose(residual[:, start:, :]))
+        gap = half[:, start:end, None] + half[:, None, start:] - products
+        numbers = xp.arange(start, n, device=device(gap))
+        own = numbers[: end - start, None] == numbers
+        gap = xp.reshape(xp.where(own, -math.inf, gap), (gap.shape[0], (end - start) * (n - start)))
         place = xp.argmax(gap, axis=-1)
         widest = xp.take_along_axis(gap, place[:, None], axis=-1)[:, 0]
         better = widest > best
         best = xp.where(better, widest, best)
-        first, second = (
-            xp.where(better, i, old) for i, old in ((start + place // n, first), (place % n, second))
-        )
+        found = (start + place // (n - start), start + place % (n - start))
+        first, second = (xp.where(better, i, old) for i, old in zip(found, (first, second), strict=True))
     one, other = (xp.take_along_axis(vectors, i[:, None, None], axis=1)[:, 0, :] for i in (first, second))
     deficits = xp.where(first == second, 0 * one[:, 0], cosine.deficit(one, other))
     none = count[:, 0, 0] == 0

@@ -70,7 +70,7 @@ def test_the_adversary_finds_zeros_that_are_none(monkeypatch):
     def nothing(chain, start, columns):
         return {k: [np.zeros((len(rows.positions), 1, 1)) for rows in held] for k, held in columns.items()}
 
-    monkeypatch.setattr(certifier, "supports", lambda *_: {})
+    monkeypatch.setattr(certifier.Supports, "of", lambda *_: {})
     monkeypatch.setattr(certifier, "losses", nothing)
     found = [f for seed in range(HARD, HARD + 40) for f in attacks(seed, parts=()) if f.worst]
     assert {"alpha2beta1" in f.rule for f in found} == {True, False}

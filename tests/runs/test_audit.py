@@ -12,7 +12,7 @@ from conetheory.certify.certifier import CscCertifier
 from conetheory.errors import InputError
 from conetheory.predict.theory import Theory
 from conetheory.results.comparison import Comparison
-from conetheory.runs import store
+from conetheory.runs import method, store
 from tests.networks.toys import random_images, seeded
 
 OPTIONS = {"vectors": 3, "bootstrap": 10, "positions": 4}
@@ -95,6 +95,7 @@ def test_what_is_done_is_saved_as_it_is_done_and_not_done_again(tmp_path, monkey
 
     kind = {"predict": Theory, "certify": CscCertifier}[stage]
     monkeypatch.setattr(kind, "add", interrupted)
+    monkeypatch.setattr(method, "SAVED", 0.0)
     with pytest.raises(KeyboardInterrupt):
         ct.audit(network, pictures(), "lrp-zplus", out=tmp_path, **OPTIONS)
     monkeypatch.undo()

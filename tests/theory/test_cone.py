@@ -158,11 +158,14 @@ def test_outlying_points_hold_the_two_that_are_farthest_apart(count, size, expon
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(1, size)) + 10.0**exponent * rng.standard_cauchy((count, size))
     apart = x[:, None] - x[None]
-    for outlying, distance in (
-        (farthest.outlying_in_length, np.linalg.norm(apart, axis=-1)),
-        (farthest.outlying_in_range, np.ptp(apart, axis=-1)),
+    unit = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    chords = np.linalg.norm(unit[:, None] - unit[None], axis=-1)
+    for outlying, points, distance in (
+        (farthest.outlying_in_length, x, np.linalg.norm(apart, axis=-1)),
+        (farthest.outlying_in_range, x, np.ptp(apart, axis=-1)),
+        (farthest.outlying_in_angle, x.T, chords),
     ):
-        for form in (x, torch.from_numpy(x)):
+        for form in (points, torch.from_numpy(points)):
             kept = np.asarray(outlying(form))
             assert (np.diff(kept) > 0).all()
             assert distance[np.ix_(kept, kept)].max() == distance.max()

@@ -222,7 +222,10 @@ SCALAR = {
     "enclosure.floats",
     "enclosure.gamma",
     "enclosure.subtraction_free_factor",
-    *(f"farthest.{name}" for name in ("outlying", "outlying_in_length", "outlying_in_range")),
+    *(
+        f"farthest.{name}"
+        for name in ("outlying", "outlying_in_angle", "outlying_in_length", "outlying_in_range")
+    ),
     "ergodicity.tau_1_signed_upper",
     "matrices.matrix",
     "matrices.real",
