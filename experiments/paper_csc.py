@@ -2,13 +2,15 @@
 
     python -m experiments.paper_csc --images imagenet/val                     # VGG-16 and ResNet-50
     python -m experiments.paper_csc cifar10_cnn --images cifar10/test
-    python -m experiments.paper_csc vgg16 --weights vgg16.safetensors --images imagenette/val --minutes 9
+    python -m experiments.paper_csc vgg16 resnet50_v2 --weights VGG.safetensors --weights RESNET.safetensors \
+        --images imagenette/val --paper --limit 32 --others 8 --many 20                       # on a CPU
 
-200 images, 5 Gaussian vectors, all of the paper's start layers and every backpropagated method, on the
-network as it was trained and with random weights; methods of the LRP family again with the reference code's
-clip at residual sums, where the network has such. Theory is asked on few of the images, and held against 200
-vectors on the same ones: from every start layer for the main methods, from the highest one for the others.
-Maps are float32, deficits float64.
+200 images, 5 Gaussian vectors, all of the paper's start layers and every backpropagated method (or those of
+the talk, --paper), on the network as it was trained and with random weights; methods of the LRP family again
+with the reference code's clip at residual sums, where the network has such. Theories are asked on few of the
+images and held against more vectors on the same ones, certificates on one, both as far as the plan of the
+toolkit goes (`runs.plan`): what it leaves out is named in the record. From every start layer for the main
+methods, from the highest one for the others. Maps are float32, deficits float64.
 
 Every piece is a file under OUT/parts and is taken up again; OUT/NAME.nc, .json and .png are put together from
 them method by method, OUT/NAME-main.png with the certificates. The JSON has the seconds that each piece took.
@@ -33,9 +35,10 @@ import xarray as xr
 from conetheory import networks
 from conetheory.chain.checks import device_of
 from conetheory.chain.local import ENUMERABLE
-from conetheory.errors import ConeTheoryError
+from conetheory.errors import ConeTheoryError, InputError
 from conetheory.networks import Images, Network
 from conetheory.networks.ops import Add
+from conetheory.networks.sources import OWN
 from conetheory.plotting.csc import csc_figure
 from conetheory.plotting.methods import methods_figure
 from conetheory.predict.registry import applies, theories
@@ -52,6 +55,11 @@ from experiments.method_table import parameters
 NETWORKS = ("vgg16", "resnet50")  # of the paper
 IMAGENET = "IMAGENET1K_V1"
 MAIN = ("lrp-alpha1beta0", "lrp-alpha2beta1")
+MORE = (*MAIN, "gradient")  # methods that are measured on all images where the others have fewer
+PAPER = (  # of the talk
+    *("lrp-alpha1beta0", "lrp-alpha2beta1", "deep-taylor", "excitation-bp", "guided-backprop", "deconvnet"),
+    *("rectgrad", "pattern-attribution", "gradient", "lrp-0", "deeplift-rescale", "lrp-preset-a"),
+)
 CLIPPED = ("clip-adds",)
 SAID = ("predicted_", "error_decades_", "certified_")  # what is taken over from the few images
 ALSO = ("violations", "checked", "locations", "not_applicable", "not_predicted")
@@ -60,7 +68,9 @@ MEASURED = ("measured_deficit_median", "measured_band")
 # options that the experiments on the paper's networks share
 Models = Annotated[list[str] | None, typer.Argument(help="default: vgg16 and resnet50")]
 Pictures = Annotated[Path | None, typer.Option(help="a folder; default: photographs in scikit-image")]
-Weights = Annotated[str | None, typer.Option(help=f"default: {IMAGENET}, or bundled")]
+Weights = Annotated[
+    list[str] | None, typer.Option(help=f"one for each network in turn; default: {IMAGENET}, or bundled")
+]
 Limit = Annotated[int, typer.Option(help="images, a random choice")]
 Methods = Annotated[list[str] | None, typer.Option(help="default: all that are backpropagated")]
 Patterns = Annotated[Path | None, typer.Option(help="file of fitted patterns")]
@@ -69,13 +79,15 @@ Size = Annotated[int | None, typer.Option(help="side of the input; default: the 
 
 @dataclass(frozen=True)
 class Protocol:
-    """few: images for theory, of the main methods (others: 1). many: vectors that it is held against there.
+    """few: images for theory. many: vectors that it is held against there. others: images of methods that
+    are not among `MORE` (None: all).
     positions: locations a layer of the local spectrum and of certificates where a column for each start unit
     is sent down; rows: the same where adjoint passes give the rows. batch: images that share a chain.
     """
 
     vectors: int = 5
     few: int = 8
+    others: int | None = None
     many: int = 200
     positions: int = 30
     rows: int = 2
@@ -105,9 +117,10 @@ class Case:
         return {"weights": self.network.provenance["weights_sha256"], "images": digest}
 
     def measured(self, method: str) -> Comparison:
-        """All images and start layers, without theory."""
+        """All start layers, without theory."""
+        images = self.images.tensor[: None if method in MORE else self.protocol.others]
         options = {"bootstrap": self.protocol.bootstrap, "theories": (), "certify": 0}
-        return self._piece(method, method, self.images.tensor, starts=self.network.starts, **options)
+        return self._piece(method, method, images, starts=self.network.starts, **options)
 
     def theorised(self, method: str) -> Iterator[Comparison]:
         """Predictions and certificates, one start layer after the other, over the same images measured."""
@@ -115,15 +128,9 @@ class Case:
         rule = reproduced(method, self.repro, parameters=parameters(method, self.protocol.patterns))
         if not rule.nonnegative and all(applies(theory, rule) is not None for theory in theories()):
             return
-        main = method in p.main
-        few = self.images.tensor[: p.few if main else 1]
-        for start in self.network.starts if main else self.network.starts[:1]:
-            options = {
-                "vectors": p.many,
-                "bootstrap": 0,
-                "certify": None,
-                "positions": self._positions(start),
-            }
+        few = self.images.tensor[: p.few]
+        for start in self.network.starts if method in p.main else self.network.starts[:1]:
+            options = {"vectors": p.many, "bootstrap": 0, "positions": self._positions(start)}
             yield self._piece(f"{method}-{start}", method, few, starts=(start,), **options)
 
     def banded(self, method: str) -> Iterator[Comparison]:
@@ -202,6 +209,12 @@ def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
         "inside_band": inside(bands),
         "violations": errors.get("violations"),
         "bounds_checked": errors.get("bounds_checked"),
+        "left_out": {
+            str(t.dataset["start"].item()): [
+                step.text() for plan in t.plans.values() for step in plan.left_out
+            ]
+            for t in theories
+        },
         "seconds": float(measured.dataset.attrs["seconds"]),
         "seconds_theory": {
             str(t.dataset["start"].item()): float(t.dataset.attrs["seconds"]) for t in theories
@@ -286,13 +299,23 @@ def backpropagated() -> list[str]:
     return [m.name for m in methods() if m.backpropagated]
 
 
+def with_weights(names: Sequence[str], weights: Sequence[str] | None) -> list[tuple[str, str | None]]:
+    """Each network with the weights that are given for it, if any are."""
+    if weights and len(weights) != len(names):
+        raise SystemExit(f"{len(names)} networks ({', '.join(names)}) have {len(weights)} --weights")
+    return list(zip(names, weights or [None] * len(names), strict=True))
+
+
 def opened(
     name: str, weights: str | None, size: int | None, images: Path | None, limit: int
 ) -> tuple[Network, Images]:
     """A network, by default with ImageNet's weights or the bundled ones, and a random choice of images."""
-    default = None if name == "cifar10_cnn" else IMAGENET
-    network = networks.load(name, weights or default, (3, size, size) if size else None)
-    return network, networks.load_images(images, network, limit, seed=0)
+    default = None if name in OWN else IMAGENET
+    try:
+        network = networks.load(name, weights or default, (3, size, size) if size else None)
+        return network, networks.load_images(images, network, limit, seed=0)
+    except InputError as error:
+        raise SystemExit(str(error)) from error
 
 
 def main(
@@ -301,12 +324,14 @@ def main(
     weights: Weights = None,
     limit: Limit = 200,
     method: Methods = None,
+    paper: Annotated[bool, typer.Option("--paper", help="the talk's methods where none are named")] = False,
+    others: Annotated[int | None, typer.Option(help=f"images of others than {', '.join(MORE)}")] = None,
     case: Annotated[
         list[str] | None, typer.Option(help="names of cases, MODEL-trained; default: all")
     ] = None,
     patterns: Patterns = None,
     vectors: int = 5,
-    few: Annotated[int, typer.Option(help="images for predictions and certificates")] = 8,
+    few: Annotated[int, typer.Option(help="images for predictions")] = 8,
     many: Annotated[int, typer.Option(help="vectors that predictions are held against")] = 200,
     positions: Annotated[int, typer.Option(help="locations a layer, where columns are sent down")] = 30,
     rows: Annotated[int, typer.Option(help="locations a layer, where rows are sent up")] = 2,
@@ -323,16 +348,17 @@ def main(
     given = {
         "vectors": vectors,
         "few": few,
+        "others": others,
         "many": many,
         "positions": positions,
         "rows": rows,
         "batch": batch,
     }
     protocol = Protocol(**given, device=device_of(device), dtype=getattr(torch, dtype), patterns=patterns)
-    names = method or backpropagated()
+    names = method or (list(PAPER) if paper else backpropagated())
     found: dict[str, Any] = {}
-    for each in model or NETWORKS:
-        network, pictures = opened(each, weights, size, images, limit)
+    for each, file in with_weights(model or NETWORKS, weights):
+        network, pictures = opened(each, file, size, images, limit)
         for one in cases(network, pictures, protocol, out):
             if not case or one.name in case:
                 left = lambda: 60 * minutes - (time.perf_counter() - begun)  # noqa: E731

@@ -49,6 +49,7 @@ from experiments.paper_csc import (
     backpropagated,
     device_name,
     opened,
+    with_weights,
 )
 
 
@@ -163,8 +164,8 @@ def main(
     found = {}
     names = method or backpropagated()
     pairs = [tuple(text.split(",", 1)) for text in pair or ()]
-    for each in model or NETWORKS:
-        network, chosen = opened(each, weights, size, images, limit)
+    for each, file in with_weights(model or NETWORKS, weights):
+        network, chosen = opened(each, file, size, images, limit)
         pictures = networks.load_images(picture, network) if picture else None
         options = {"names": names, "patterns": patterns, "device": device_of(device), "smooth": smooth}
         options |= {"layers": tuple(layer) if layer else None, "top": top, "whole": whole}

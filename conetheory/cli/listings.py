@@ -31,6 +31,7 @@ TESTED = {
     "vgg16_bn": "torchvision; batch norm folded",
     "resnet18": "torchvision",
     "resnet50": "torchvision; the paper's start layers",
+    "resnet50_v2": "pre-activation, as in the ONNX model zoo; the paper's start layers; weights from a file",
     "squeezenet1_0": "torchvision",
     "squeezenet1_1": "torchvision",
     "densenet121": "torchvision",

@@ -28,13 +28,12 @@ SCHEMES = ("reset", "permute", "model")
 PRELU = 0.25  # torch's initial slope
 MOST = 9  # layers of a network for which the paper names none
 VGG16 = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_3", "conv5_1", "conv5_3", "fc1", "fc3")
+RESNET50 = ("conv1", "block2_2", "block3_1", "block3_3", "block4_1", "block4_6", "block5_2", "dense")
 PAPER_LAYERS = {
     "vgg16": VGG16,
     "vgg16_bn": VGG16,
-    "resnet50": (
-        *("conv1", "block2_2", "block3_1", "block3_3", "block4_1", "block4_6", "block5_2"),
-        "dense",
-    ),
+    "resnet50": RESNET50,
+    "resnet50_v2": RESNET50,
 }
 
 
@@ -77,9 +76,10 @@ def own_operations(graph: Graph, layer: str) -> tuple[str, ...]:
 def default_layers(network: Model) -> tuple[str, ...]:
     """The paper's layers, for VGG-16 and ResNet-50; else all with weights, or 9 of them spread evenly."""
     network = as_network(network)
-    if network.name in PAPER_LAYERS:
-        return PAPER_LAYERS[network.name]
     graph = network.graph
+    if network.name in PAPER_LAYERS:
+        known = (*graph.aliases, *graph.nodes)
+        return tuple(name for name in PAPER_LAYERS[network.name] if name in known)
     names = [n for n in weighted(graph) if isinstance(graph.nodes[n].op, LinearOp)]
     chosen = np.linspace(0, len(names) - 1, min(MOST, len(names))).round().astype(int)
     return tuple(names[i] for i in chosen)

@@ -1,4 +1,4 @@
-"""Where a network comes from: torchvision's zoo, the bundled CIFAR-10 network, or the caller's module.
+"""Where a network comes from: torchvision's zoo, those of this package, or the caller's module.
 
 torchvision is imported by what asks for a network of its zoo: its import takes as long as torch's.
 """
@@ -10,9 +10,10 @@ import difflib
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -25,13 +26,21 @@ from conetheory.networks import cifar10, weights
 from conetheory.networks.cifar10 import Cifar10CNN
 from conetheory.networks.ops import Shape
 from conetheory.networks.preprocess import IMAGENET_MEAN, IMAGENET_STD, Affine, Preprocess, Triple
+from conetheory.networks.resnet_v2 import ResNetV2, stages_in
 from conetheory.networks.trace import trace
 
 if TYPE_CHECKING:
     from torchvision import models
 
 CIFAR10 = "cifar10_cnn"
-ALIASES = {"cifar10": CIFAR10}
+RESNET50_V2 = "resnet50_v2"
+OWN = (CIFAR10, RESNET50_V2)  # networks that torchvision does not have
+ALIASES = {"cifar10": CIFAR10, "resnet50v2": RESNET50_V2}
+# networks of which a trunk may be had without the rest, and what trains that
+TRAINED = {
+    name: f"python -m experiments.train_imagenette --network {name} --trunk FILE --images DIR"
+    for name in (RESNET50_V2, "vgg16")
+}
 BUNDLED = Path(__file__).parent / "bundled" / "cifar10_cnn.safetensors"
 CIFAR_CROP = (cifar10.INPUT_SIZE, cifar10.INPUT_SIZE)
 CIFAR_PREPROCESS = Preprocess(cifar10.INPUT_SIZE, CIFAR_CROP, cifar10.MEAN, cifar10.STD)
@@ -68,10 +77,10 @@ class Source:
 
 
 def names() -> tuple[str, ...]:
-    """The names that `load` takes: the CIFAR-10 network and torchvision's classification networks."""
+    """The names that `load` takes: this package's networks and torchvision's classification networks."""
     from torchvision import models
 
-    return (CIFAR10, *models.list_models(module=models))
+    return (*OWN, *models.list_models(module=models))
 
 
 def versions(model: nn.Module) -> dict[str, str]:
@@ -192,7 +201,7 @@ def calibrated(source: Source, images: Tensor) -> Source:
 
 def _known(name: str) -> str:
     wanted = ALIASES.get(name.lower(), name.lower())
-    if wanted == CIFAR10:
+    if wanted in OWN:
         return wanted
     from torchvision import models
 
@@ -207,15 +216,20 @@ def _known(name: str) -> str:
 
 def _weights_name(name: str, source: str | Path | None) -> models.WeightsEnum | str | None:
     """The torchvision weights or `"bundled"` that `source` names; None where it is the path of a file."""
-    known = {"DEFAULT": "bundled"} if name == CIFAR10 else _enum(name).__members__
+    own = {CIFAR10: {"DEFAULT": "bundled"}, RESNET50_V2: {}}
+    known = own[name] if name in OWN else _enum(name).__members__
     wanted = "DEFAULT" if source is None else str(source).rpartition("_Weights.")[2]
     if wanted in known:
         return known[wanted]
+    if source is None:
+        raise InputError(
+            f"{name} comes without weights: give random:SEED or a weights file; `{TRAINED[name]}` makes one"
+        )
     path = Path(str(source))
     if isinstance(source, Path) or path.suffix or path.exists() or len(path.parts) > 1:
         return None
     raise InputError(
-        f"unknown weights {source!r} for {name}; give {', '.join(known)}, random:SEED or a weights file"
+        f"unknown weights {source!r} for {name}; give {', '.join([*known, 'random:SEED'])} or a weights file"
     )
 
 
@@ -223,6 +237,8 @@ def _build(name: str, classes: int | None = None) -> nn.Module:
     options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
     if name == CIFAR10:
         return Cifar10CNN(**options).eval()
+    if name == RESNET50_V2:
+        return ResNetV2(**options).eval()
     if name in TRANSFORMING:
         options |= {"aux_logits": False, "init_weights": True, "transform_input": False}
     from torchvision import models
@@ -264,6 +280,8 @@ def _preprocess(name: str, found: models.WeightsEnum | None = None, trained: boo
     """torchvision's preprocessing for these weights, by default for the network's default ones."""
     if name == CIFAR10:
         return CIFAR_PREPROCESS
+    if name == RESNET50_V2:
+        return Preprocess()
     transform = (found or default_weights(name)).transforms()
     preprocess = Preprocess(
         transform.resize_size[0],
@@ -277,7 +295,10 @@ def _preprocess(name: str, found: models.WeightsEnum | None = None, trained: boo
 
 def _class_names(name: str, model: nn.Module) -> tuple[str, ...] | None:
     """The usual class names, where the head still has its usual size."""
-    usual = cifar10.CLASSES if name == CIFAR10 else tuple(default_weights(name).meta["categories"])
+    if name == CIFAR10:
+        usual = cifar10.CLASSES
+    else:  # of ImageNet, whichever of its networks is asked
+        usual = tuple(default_weights("resnet50" if name == RESNET50_V2 else name).meta["categories"])
     *_, last = (m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d))
     return usual if len(last.weight) == len(usual) else None
 
@@ -287,7 +308,31 @@ def _fitted(name: str, state: weights.State, source: str) -> nn.Module:
         state = {k: v for k, v in state.items() if not AUXILIARY.search(k)}
     if name.startswith("densenet"):  # older files call norm1 norm.1
         state = {re.sub(r"\.(norm|relu|conv)\.([12])\.", r".\1\2.", k): v for k, v in state.items()}
-    return weights.fit(lambda classes: _build(name, classes), state, source, name)
+    build = partial(_build, name)
+    if name == RESNET50_V2:
+        build, state = _resnet_v2(state)
+    try:
+        return weights.fit(build, state, source, name)
+    except InputError as error:
+        if name not in TRAINED or not str(error).endswith("is missing"):
+            raise
+        raise InputError(f"{error}; of a trunk, `{TRAINED[name]}` trains the rest") from error
+
+
+def _resnet_v2(state: weights.State) -> tuple[Callable[[int | None], nn.Module], weights.State]:
+    """What builds the network, or the trunk whose stages a file has, and the weights that belong to it."""
+    whole = partial(_build, RESNET50_V2)
+    with torch.device("meta"):
+        known = whole().state_dict()
+    state = weights.renamed(state, known)
+    stages = stages_in(state)
+    if stages is None:
+        return whole, state
+    with torch.device("meta"):
+        used = ResNetV2(stages=stages, head=False).state_dict()
+    # of a stage that is not whole nothing is used
+    kept = {name: value for name, value in state.items() if name in used or name not in known}
+    return lambda _: ResNetV2(stages=stages, head=False), kept
 
 
 def _download(found: models.WeightsEnum) -> weights.State:

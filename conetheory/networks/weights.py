@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from conetheory.errors import InputError, one_line
-from conetheory.networks.fitting import COUNTER, EXTRA, State, check_finite, fit
+from conetheory.networks.fitting import COUNTER, EXTRA, State, check_finite, fit, renamed
 
-__all__ = ["State", "check_finite", "fingerprint", "fit", "read", "tidy"]
+__all__ = ["State", "check_finite", "fingerprint", "fit", "read", "renamed", "tidy"]
 
 # under which checkpoints hold the state dict, beside an optimiser's and others
 WRAPPERS = (

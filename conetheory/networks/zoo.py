@@ -113,14 +113,15 @@ def load(
     Parameters
     ----------
     model
-        a torchvision classification network's name, `cifar10_cnn`, a name of timm's, where that is installed
-        (`timm/NAME` where torchvision has the name too), a module of the caller's, whose parameters the
-        network then shares, or where one is made: `package.module:factory`, `path/to/file.py:factory`.
+        a torchvision classification network's name, `cifar10_cnn`, `resnet50_v2`, a name of timm's, where that is
+        installed (`timm/NAME` where torchvision has the name too), a module of the caller's, whose parameters
+        the network then shares, or where one is made: `package.module:factory`, `path/to/file.py:factory`.
     weights
         a torchvision weights name (`IMAGENET1K_V1`, `DEFAULT`), a `.safetensors` or `.pth` file (see
         `weights.read` and `fit`; the head's size follows the file), `random:SEED` for the model's own
         initialisation, or None: the bundled weights of `cifar10_cnn`, torchvision's default ones, the
-        module's own.
+        module's own. `resnet50_v2` has none by default; of a file without its dense layer or upper stages
+        it is the trunk of the stages that are there.
     input_shape
         `(channels, height, width)` or `(features,)`; None is the size that the weights were made for. Of a
         module of the caller's it has to be given.
@@ -163,13 +164,13 @@ def load(
         source = sources.calibrated(source, calibrate)
     shape = source.shape if input_shape is None else input_shape
     with _untransformed(source.model) as transform:
-        graph = trace(source.model, shape, gate=gate)
+        graph = presets.with_paper_names(trace(source.model, shape, gate=gate), source.model)
     return Network(
         source.name if name is None else name,
-        presets.with_paper_names(graph, source.model),
+        graph,
         _checked_classes(source.classes if classes is None else tuple(classes), graph, source.name),
         _preprocess(preprocess or source.preprocess, graph.input_shape, transform),
-        presets.STARTS.get(source.name, ("logits",)),
+        presets.starts_of(source.name, graph),
         source.provenance | sources.versions(source.model),
     )
 

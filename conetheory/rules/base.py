@@ -200,6 +200,10 @@ class Rule(Traits):
     def affine(self, op: Affine, x: Tensor, y: Tensor) -> LocalMap:
         """A batch norm that could not be folded: relevance as it is.
 
+        zennit's composites pass it on too. A positive factor would not change LRP, whose rules see products
+        of activations and the weights above alone; a shift would take a share. The code of Sixt et al. and
+        captum do otherwise: `rules.repro`, `norms-as-convolutions`.
+
         Parameters
         ----------
         op

@@ -1,6 +1,6 @@
 """The choices of the paper's own code, one by one, so that an artefact can be told from an effect.
 
-The reference code of Sixt, Granz and Landgraf (2020) differs from the paper's theory in five places.
+The reference code of Sixt, Granz and Landgraf (2020) differs from the paper's theory in six places.
 `CHOICES` names them; `icml2020` stands for all. Each changes only the methods that it concerned there.
 """
 
@@ -15,9 +15,10 @@ from torch import Tensor
 from conetheory.errors import InputError
 from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.networks.graph import Graph, Node
-from conetheory.networks.ops import Add
+from conetheory.networks.ops import Add, Affine, Conv2d, Part, Shape, Terms, whole
 from conetheory.rules.alphabeta import AlphaBeta
 from conetheory.rules.base import Rule
+from conetheory.rules.lrp import Epsilon
 from conetheory.rules.maps import LocalMap
 from conetheory.rules.parameters import takes_parameters
 from conetheory.rules.rectifiers import OneWay
@@ -26,6 +27,7 @@ from conetheory.rules.registry import Entry, Method, as_method, find
 CHOICES = {
     "signed-bias": "LRP's denominators hold the whole signed bias, empty ones 1e-7 (innvestigate 1.0.8)",
     "clip-adds": "LRP's relevance is clipped to [0, 1000] at each input of a residual add",
+    "norms-as-convolutions": "LRP takes batch norms that can't be folded as 1 x 1 convolutions (captum too)",
     "byte-inputs": "images in 0 to 255, whatever the network was trained on",
     "deeplift-contributions": "DeepLIFT takes multipliers at the start and gives contributions below",
     "stale-patterns": "patterns keep the weights that they were fitted with when parameters are randomised",
@@ -62,9 +64,14 @@ def reproduced(
         if key in entry.parameters and (choice != "signed-bias" or _customised(entry))
     }
     method = as_method(name, changed | dict(parameters or {}))
-    if "clip-adds" in choices and _customised(entry) and isinstance(method.rule, Rule):
-        method = replace(method, rule=ClippedAdds(method.rule))
-    return method
+    rule = method.rule
+    if not isinstance(rule, Rule):
+        return method
+    if "norms-as-convolutions" in choices and (_customised(entry) or entry.build is Epsilon):
+        rule = NormsAsConvolutions(rule)
+    if "clip-adds" in choices and _customised(entry):
+        rule = ClippedAdds(rule)
+    return replace(method, rule=rule)
 
 
 def _customised(entry: Entry) -> bool:
@@ -83,11 +90,10 @@ def reproduced_inputs(network: Model, images: Tensor, repro: Sequence[str]) -> T
 
 
 @dataclass(frozen=True)
-class ClippedAdds(Rule):
-    """Another rule, with what it gives to each input of a sum clipped to [0, 1000]: no longer linear."""
+class Wrapped(Rule):
+    """Another rule."""
 
     inner: Rule
-    is_linear = False
 
     @property
     def reduce(self) -> str:
@@ -106,8 +112,56 @@ class ClippedAdds(Rule):
         return self.inner.exit(name, y)
 
     def local(self, node: Node, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
-        found = self.inner.local(node, xs, y)
+        return self.inner.local(node, xs, y)
+
+
+@dataclass(frozen=True)
+class ClippedAdds(Wrapped):
+    """Another rule, with what it gives to each input of a sum clipped to [0, 1000]: no longer linear."""
+
+    is_linear = False
+
+    def local(self, node: Node, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
+        found = super().local(node, xs, y)
         return Clipped(found) if isinstance(node.op, Add) else found
+
+
+@dataclass(frozen=True)
+class NormsAsConvolutions(Wrapped):
+    """Another rule, which takes a batch norm as a 1 x 1 convolution with one kernel a channel.
+
+    Each output then has one contribution, `scale x`: where it is negative, z+ sends nothing down and
+    alpha-beta -beta times what came. LRP-epsilon's `scale x / (scale x + shift)` has no bound.
+    """
+
+    @property
+    def is_linear(self) -> bool:
+        return self.inner.is_linear
+
+    @property
+    def is_nonnegative(self) -> bool:
+        return self.inner.is_nonnegative
+
+    def local(self, node: Node, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
+        if isinstance(node.op, Affine):
+            kernel = node.op.scale.view(-1, 1, 1, 1)
+            node = replace(node, op=Depthwise(kernel, bias=node.op.shift, groups=len(kernel)))
+        return super().local(node, xs, y)
+
+
+@dataclass(frozen=True, eq=False)
+class Depthwise(Conv2d):
+    """A 1 x 1 convolution with one kernel a channel, as the product that it is."""
+
+    def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
+        return xs[0] * self._kernel(part, xs[0].ndim)
+
+    def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
+        factors = [share * self._kernel(part, r.ndim - 1).unsqueeze(1) for share, part in terms]
+        return (r * sum(factors[1:], start=factors[0]),)
+
+    def _kernel(self, part: Part, ndim: int) -> Tensor:
+        return part(self.weight).view((1, -1) + (1,) * (ndim - 2))
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from conetheory import networks
 from conetheory.networks import Images, load, load_images
 from conetheory.networks.ops import Add
 from conetheory.results.comparison import Comparison
-from experiments import paper_csc, paper_sanity, train_imagenette
-from experiments.train_imagenette import RECIPES, SIZES, Training, augmented, build, load_split, rate, side
+from experiments import paper_csc, paper_sanity, train_scratch
+from experiments.train_scratch import RECIPES, SIZES, Training, augmented, build, load_split, rate, side
 from tests.networks.toys import random_images, seeded
 
 Z_PLUS, SIGNED = "lrp-alpha1beta0", "lrp-alpha2beta1"
@@ -123,6 +124,35 @@ def test_the_clip_is_applied_where_there_are_sums(case, monkeypatch):
     assert list(found[1].theorised(SIGNED)) == []
 
 
+def test_other_methods_see_fewer_images_and_what_the_plan_leaves_out_is_named(case, monkeypatch):
+    protocol = replace(case.protocol, others=1, few=1)
+    case = replace(case, protocol=protocol)
+    images = {m: case.measured(m).dataset.attrs["images"] for m in (Z_PLUS, "gradient", "lrp-0")}
+    assert images == {Z_PLUS: 3, "gradient": 3, "lrp-0": 1}
+    _, row = paper_csc.one_method(case, Z_PLUS)
+    assert row["left_out"] == {"logits": []}
+    real = paper_csc.Settings
+    monkeypatch.setattr(paper_csc, "Settings", lambda **given: real(**{"budget": 13.0} | given))
+    _, row = paper_csc.one_method(replace(case, out=case.out / "poor"), Z_PLUS)
+    (left,) = row["left_out"].values()
+    assert left
+    assert all("passes" in step for step in left)
+
+
+def test_each_network_has_its_own_weights(tmp_path):
+    assert paper_csc.with_weights(["a", "b"], None) == [("a", None), ("b", None)]
+    assert paper_csc.with_weights(["a", "b"], ["x", "y"]) == [("a", "x"), ("b", "y")]
+    with pytest.raises(SystemExit, match=r"2 networks \(a, b\) have 1 --weights"):
+        paper_csc.with_weights(["a", "b"], ["x"])
+    with pytest.raises(SystemExit, match=r"comes without weights: .*train_imagenette --network resnet50_v2"):
+        paper_csc.main(["resnet50_v2"], out=tmp_path)
+
+
+def test_the_methods_of_the_talk_are_methods():
+    assert set(paper_csc.PAPER) <= set(paper_csc.backpropagated())
+    assert set(paper_csc.MORE) <= set(paper_csc.PAPER)
+
+
 @pytest.mark.slow
 def test_the_command_runs_all_starts_of_the_bundled_network(tmp_path):
     options = {"limit": 2, "few": 1, "many": 4, "positions": 2, "rows": 1, "method": [SIGNED]}
@@ -177,12 +207,12 @@ class Small(nn.Module):
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(train_imagenette, "build", lambda name, classes: seeded(Small).float().train())
+    monkeypatch.setattr(train_scratch, "build", lambda name, classes: seeded(Small).float().train())
 
 
 def test_training_learns_and_scores_what_it_saves(tree, tmp_path, small):
     out = tmp_path / "new" / "net.safetensors"
-    made = train_imagenette.main("vgg16", tree, out, epochs=40, batch=8, lr=0.02, size=32)
+    made = train_scratch.main("vgg16", tree, out, epochs=40, batch=8, lr=0.02, size=32)
     assert made == json.loads(out.with_suffix(".json").read_text())
     assert (made["train_images"], made["validation_images"], made["epochs"]) == (16, 8, 40)
     with safe_open(out, "pt") as file:
@@ -196,7 +226,7 @@ def test_training_learns_and_scores_what_it_saves(tree, tmp_path, small):
 
 def test_training_ends_with_its_minutes(tree, tmp_path, small, capsys):
     out = tmp_path / "net.safetensors"
-    made = train_imagenette.main("resnet50", tree, out, minutes=0.02, epochs=10**6, batch=8, size=32)
+    made = train_scratch.main("resnet50", tree, out, minutes=0.02, epochs=10**6, batch=8, size=32)
     assert 1 <= made["epochs"] < 10**6
     assert "px, loss" in capsys.readouterr().out
 
@@ -204,7 +234,7 @@ def test_training_ends_with_its_minutes(tree, tmp_path, small, capsys):
 def test_a_run_that_was_cut_off_goes_on(tree, tmp_path):
     """Twice 2 epochs with the state in between are 4 epochs at one go."""
     pictures, labels, _ = load_split(tree / "train", 36, 36, None)
-    recipe = train_imagenette.Recipe("SGD", 0.05, 5e-4, batch=8, epochs=4)
+    recipe = train_scratch.Recipe("SGD", 0.05, 5e-4, batch=8, epochs=4)
     made = [Training(seeded(Small).float().train(), recipe, size=32, seconds=1e9, seed=3) for _ in range(3)]
     state = tmp_path / "net.state"
     made[0].run(pictures, labels, 100, tmp_path / "other.state")
@@ -221,7 +251,7 @@ def test_a_run_that_was_cut_off_goes_on(tree, tmp_path):
 
 def test_only_networks_with_a_recipe_are_trained(tree, tmp_path):
     with pytest.raises(SystemExit, match="there is a recipe for resnet50 and vgg16, not for alexnet"):
-        train_imagenette.main("alexnet", tree, tmp_path / "net.safetensors")
+        train_scratch.main("alexnet", tree, tmp_path / "net.safetensors")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -240,7 +270,7 @@ def test_he_keeps_the_scale_of_a_deep_network():
     layers = [m for _ in range(12) for m in (nn.Linear(512, 512), nn.ReLU())]
     model = nn.Sequential(*layers, nn.Linear(512, 2))
     torch.manual_seed(0)
-    train_imagenette.he(model)
+    train_scratch.he(model)
     x = torch.randn(16, 512)
     with torch.inference_mode():
         y = model[:-1](x)

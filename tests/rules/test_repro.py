@@ -10,6 +10,7 @@ from torch import nn
 import conetheory as ct
 from conetheory.errors import InputError
 from conetheory.networks import trace
+from conetheory.networks.ops import Affine
 from conetheory.rules.registry import get_method, methods
 from conetheory.rules.repro import CHOICES, chosen, reproduced, reproduced_inputs
 from tests.toys import chain, graph, images
@@ -88,3 +89,41 @@ def test_names_of_choices():
     assert chosen(None) == ()
     with pytest.raises(InputError, match="unknown choice 'icml2021'; known: icml2020"):
         chosen("icml2021")
+
+
+def normed(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, method: str) -> np.ndarray:
+    """What a batch norm multiplies relevance with: the textbook's rule for one input, unit by unit."""
+    z = scale * x
+    up, down = np.where(z > 0, 1.0, 0.0), np.where(z < 0, 1.0, 0.0)
+    return {
+        "lrp-alpha1beta0": up,
+        "lrp-alpha2beta1": 2 * up - down,
+        "lrp-0": z / (z + shift),
+        "lrp-preset-a": up,
+    }[method]
+
+
+@pytest.mark.parametrize(
+    "method", ["lrp-alpha1beta0", "lrp-alpha2beta1", "lrp-0", "lrp-preset-a", "gradient"]
+)
+def test_batch_norms_of_their_own_as_convolutions(method):
+    toy, choice = "batch norm of its own", "norms-as-convolutions"
+    changed = ct.RelevanceChain(graph(toy), images(), reproduced(method, choice))
+    plain = chain(toy, method)
+    (norm,) = [n for n in plain.graph.nodes.values() if isinstance(n.op, Affine)]
+    steps = {node.name: (xs, y) for node, xs, y in plain.graph.run(images())}
+    r = torch.randn((2, 4, *norm.shape), generator=torch.Generator().manual_seed(0)).double()
+    found = changed.down(r, norm.name, norm.inputs[0])
+    if method == "gradient":
+        assert torch.equal(found, plain.down(r, norm.name, norm.inputs[0]))
+        return
+    shape = (-1, 1, 1)
+    x, scale, shift = steps[norm.name][0][0].numpy(), norm.op.scale.numpy(), norm.op.shift.numpy()
+    factor = normed(x, scale.reshape(shape), shift.reshape(shape), method)
+    np.testing.assert_allclose(found, r.numpy() * factor[:, None], rtol=1e-12)
+    assert torch.equal(plain.down(r, norm.name, norm.inputs[0]), r)
+    assert changed.method.linear
+    assert changed.method.rule.is_nonnegative == plain.method.rule.is_nonnegative
+    h = torch.randn((2, 4, *norm.shape), generator=torch.Generator().manual_seed(1)).double()
+    below = changed.up(h, norm.inputs[0], norm.name)
+    torch.testing.assert_close((below * r).sum(), (h * torch.as_tensor(found)).sum(), rtol=1e-10, atol=0)
