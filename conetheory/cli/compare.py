@@ -10,7 +10,7 @@ from typing import Any, cast
 from conetheory.chain.checks import device_of
 from conetheory.cli import console
 from conetheory.cli.job import COMPARE, CSC, Job, Task
-from conetheory.cli.options import CertifyOptions, TheoryOptions
+from conetheory.cli.options import CertifyOptions, Division, TheoryOptions
 from conetheory.cli.request import dtype_of, read_images, read_network
 from conetheory.cli.values import distinct
 from conetheory.errors import InputError
@@ -24,6 +24,7 @@ from conetheory.results.plan import CERTIFY, MEASURE, stages_in
 from conetheory.results.verdict import verdicts
 from conetheory.rules.repro import chosen
 from conetheory.runs import store
+from conetheory.runs.division import Parts, Shard
 from conetheory.runs.methods import ALL, chosen_methods
 from conetheory.runs.progress import note
 from conetheory.runs.settings import PLANNED, Settings
@@ -36,6 +37,9 @@ MANY = 3  # methods above which there is one row a method in place of a table ea
 def run_task(task: Task, job: Job) -> int:
     """Run one of the commands with the options that were given, and give its exit code."""
     study = study_of(task, job)
+    if (shard := job.options.division.shard) is not None:
+        study.run_shard(Shard.parsed(shard))
+        return 0
     comparison = study.run()
     present(task, comparison, store.write_all(comparison, study.folder), job.options.output.json)
     return failed(comparison, job.options.fail_if)
@@ -57,7 +61,7 @@ def study_of(task: Task, job: Job) -> Study:
     asked_for = _asked_for(task, job)
     methods = chosen_methods(asked.methods.method, asked.methods.parameters)
     network = read_network(job.model, asked.network).to(device=device)
-    images = read_images(network, asked.images)
+    images = read_images(network, asked.images, stream=True)
     settings = Settings(
         starts=_starts(task, network, asked.start),
         vectors=asked.drawing.vectors,
@@ -71,7 +75,15 @@ def study_of(task: Task, job: Job) -> Study:
     )
     out = store.folder(output.out or Path("out") / (task.folder or f"{task.name}-{network.name}"))
     lenient = ALL in asked.methods.method
-    return Study(network, images, methods, out, output.resume, lenient, settings=settings, command=task.name)
+    kept = out, output.resume, lenient
+    parts = _parts(asked.division)
+    return Study(network, images, methods, *kept, settings=settings, command=task.name, parts=parts)
+
+
+def _parts(asked: Division) -> Parts | None:
+    """How the study is divided; None where nothing asks for parts."""
+    given = asked.shard, asked.block, asked.threads_per_unit
+    return None if given == (None, None, None) else Parts(asked.block, asked.threads_per_unit)
 
 
 def present(

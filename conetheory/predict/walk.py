@@ -42,6 +42,7 @@ class Walk(SecondMoment):
     name = "walk"
     label = "walk of the weights"
     by_default = False
+    of_weights = True
 
     def __init__(self, start: str, *, levels: Mapping[str, Tensor] | None = None, **options: Any) -> None:
         super().__init__(start, **options)
