@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,10 +25,12 @@ from conetheory.results.plan import CERTIFY, MEASURE, stages_in
 from conetheory.results.verdict import verdicts
 from conetheory.rules.repro import chosen
 from conetheory.runs import store
+from conetheory.runs.clients import cluster
 from conetheory.runs.division import Parts, Shard
 from conetheory.runs.methods import ALL, chosen_methods
 from conetheory.runs.progress import note
 from conetheory.runs.settings import PLANNED, Settings
+from conetheory.runs.source import Source
 from conetheory.runs.study import Study
 
 FAILED = 1  # the exit code where a verdict is one that --fail-if names
@@ -37,10 +40,12 @@ MANY = 3  # methods above which there is one row a method in place of a table ea
 def run_task(task: Task, job: Job) -> int:
     """Run one of the commands with the options that were given, and give its exit code."""
     study = study_of(task, job)
-    if (shard := job.options.division.shard) is not None:
-        study.run_shard(Shard.parsed(shard))
-        return 0
-    comparison = study.run()
+    asked = job.options.division
+    with _client(asked) as client:
+        if asked.shard is not None:
+            study.run_shard(Shard.parsed(asked.shard), client, log_json=asked.log_json)
+            return 0
+        comparison = study.run(client, log_json=asked.log_json)
     present(task, comparison, store.write_all(comparison, study.folder), job.options.output.json)
     return failed(comparison, job.options.fail_if)
 
@@ -76,14 +81,31 @@ def study_of(task: Task, job: Job) -> Study:
     out = store.folder(output.out or Path("out") / (task.folder or f"{task.name}-{network.name}"))
     lenient = ALL in asked.methods.method
     kept = out, output.resume, lenient
-    parts = _parts(asked.division)
-    return Study(network, images, methods, *kept, settings=settings, command=task.name, parts=parts)
+    source = Source.of(network, job.model, asked.network.weights, asked.network.shape)
+    divided = {"parts": _parts(asked.division), "source": source}
+    return Study(network, images, methods, *kept, settings=settings, command=task.name, **divided)
+
+
+@contextmanager
+def _client(asked: Division) -> Iterator[Any]:
+    """The dask cluster that was asked for, its dashboard told; None without one."""
+    where = asked.workers, asked.scheduler, asked.scheduler_file
+    if len([one for one in where if one is not None]) > 1:
+        raise InputError("give one of --workers, --scheduler and --scheduler-file")
+    if where == (None, None, None):
+        yield None
+        return
+    file = None if asked.scheduler_file is None else str(asked.scheduler_file)
+    with cluster(asked.workers, asked.scheduler, file) as client:
+        note(f"dashboard: {client.dashboard_link}")
+        yield client
 
 
 def _parts(asked: Division) -> Parts | None:
     """How the study is divided; None where nothing asks for parts."""
-    given = asked.shard, asked.block, asked.threads_per_unit
-    return None if given == (None, None, None) else Parts(asked.block, asked.threads_per_unit)
+    elsewhere = asked.workers, asked.scheduler, asked.scheduler_file
+    given = asked.shard, asked.block, asked.threads_per_unit, *elsewhere
+    return None if not any(given) else Parts(asked.block, asked.threads_per_unit)
 
 
 def present(

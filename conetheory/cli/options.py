@@ -60,6 +60,10 @@ FAIL_IF = "Exit with 1 where a method has this verdict (repeatable)."
 SHARD = "Compute this one of N equal parts into OUT, such as 3/64, and no more; `merge OUT` joins them."
 BLOCK = "Images a unit, for a study in parts. (default: as make 64 units of a method, 64 at most)"
 THREADS = "Threads a unit, for a study in parts. (default: 1, or all cores where there is one unit)"
+WORKERS = "Compute the units in so many processes here, by dask."
+SCHEDULER = "Compute them on the dask cluster at this address."
+SCHEDULER_FILE = "Compute them on the dask cluster whose scheduler wrote this file."
+LOG_JSON = "A line of JSON for each unit that is done, on stderr."
 RESUME = "Take up the methods that OUT holds already with the same settings."
 
 
@@ -192,6 +196,10 @@ class Division:
     shard: Annotated[str | None, Parameter(metavar="I/N", help=SHARD, validator=known_shard)] = None
     block: Annotated[int | None, whole("N", BLOCK, 1)] = None
     threads_per_unit: Annotated[int | None, whole("N", THREADS, 1)] = None
+    workers: Annotated[int | None, whole("N", WORKERS, 1)] = None
+    scheduler: Annotated[str | None, Parameter(metavar="ADDRESS", help=SCHEDULER)] = None
+    scheduler_file: Annotated[Path | None, Parameter(metavar="FILE", help=SCHEDULER_FILE)] = None
+    log_json: Annotated[bool, Parameter(help=LOG_JSON)] = False
 
 
 @group(OUTPUT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ def _read(
     units: Mapping[str, bytes], unit: Unit, whole: list[Unit], first: Mapping[str, Any], where: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A unit, if it is one of the study. Raises `InputError`."""
-    again = f"run {_of_shard(unit, whole, first['shard'])} again"
+    again = _Again(unit, whole, first["shard"])
     try:
         header, record = unpacked(units[unit.name])
     except (DamagedError, KeyError) as error:
@@ -169,6 +169,18 @@ def _refuse_missing(units: Mapping[str, bytes], whole: list[Unit], shard: str, w
     names = [*shards[:NAMED], *([f"{len(shards) - NAMED} more"] if len(shards) > NAMED else [])]
     count = f"{len(lacking)} of {len(whole)} units are missing"
     raise InputError(f"{count} in {where}: run {', '.join(names)}")
+
+
+@dataclass(frozen=True)
+class _Again:
+    """What to do about a unit, which takes long to say of many."""
+
+    unit: Unit
+    whole: list[Unit]
+    shard: str
+
+    def __str__(self) -> str:
+        return f"run {_of_shard(self.unit, self.whole, self.shard)} again"
 
 
 def _of_shard(unit: Unit, whole: list[Unit], shard: str) -> str:

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from conetheory.errors import ConeTheoryError, InputError
 from conetheory.networks import Images, Network
+from conetheory.networks.streamed import StreamedImages
 from conetheory.progress import Progress, silent
 from conetheory.results.layout import provenance
 from conetheory.results.writing import PARTIAL, whole
@@ -22,7 +23,9 @@ from conetheory.runs import store
 from conetheory.runs.division import Parts, Unit, divided
 from conetheory.runs.method import record_of
 from conetheory.runs.packing import DamagedError, checked, header_of, packed
+from conetheory.runs.progress import note
 from conetheory.runs.settings import Settings
+from conetheory.runs.source import Source
 from conetheory.version import __version__
 
 FOLDER, SUFFIX = "units", ".unit"
@@ -37,7 +40,8 @@ WORDS |= {"threads": "threads a unit", "conetheory": "the version of conetheory"
 class Work:
     """A study as its units see it: all that each of them depends on.
 
-    lenient: a unit of a method that can't be run says so, and is no error.
+    lenient: a unit of a method that can't be run says so, and is no error. source: where the network is from,
+    which is sent to other processes in its place, so that each loads its weights once.
     """
 
     network: Network
@@ -47,6 +51,22 @@ class Work:
     parts: Parts
     command: str = "compare"
     lenient: bool = False
+    source: Source | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))
+        if self.source is not None:
+            state["network"] = None
+            if isinstance(self.images, StreamedImages):
+                state["images"] = self.images.entries
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state["network"] is None:
+            state["network"] = state["source"].load(state["settings"].device)
+            if not isinstance(state["images"], Images):
+                state["images"] = StreamedImages(state["images"], state["network"], note)
+        self.__dict__.update(state)
 
     @cached_property
     def units(self) -> list[Unit]:
