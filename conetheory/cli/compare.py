@@ -44,6 +44,7 @@ def run_task(task: Task, job: Job) -> int:
     with _client(asked) as client:
         if asked.shard is not None:
             study.run_shard(Shard.parsed(asked.shard), client, log_json=asked.log_json)
+            note(f"when all shards are done: conetheory merge {study.folder}")
             return 0
         comparison = study.run(client, log_json=asked.log_json)
     present(task, comparison, store.write_all(comparison, study.folder), job.options.output.json)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError, one_line
-from conetheory.networks.edge import Model, as_network
+from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.networks.ops import Shape
 from conetheory.networks.preprocess import to_rgb
 from conetheory.networks.zoo import Network
@@ -65,7 +65,7 @@ class Images:
     @property
     def shape(self) -> Shape:
         """Of one of them."""
-        return tuple(self.tensor.shape[1:])
+        return shape_of(self.tensor) or ()
 
     def part(self, first: int, stop: int) -> tuple[list[int], Tensor]:
         """The numbers and the tensor of those from a number on, up to another, that can be read."""

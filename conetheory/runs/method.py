@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from conetheory.chain.checks import checked_images
 from conetheory.chain.explained import ExplainerChain, open_chain
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
@@ -122,7 +123,7 @@ class _Run:
         self.method = reproduced(method, settings.repro, parameters=settings.parameters)
         check_applies(self.method, settings)
         self.settings = settings
-        number, first = next((n, c) for n in range(len(images)) if (c := self._opened(n, n + 1)) is not None)
+        number, first = self._first()
         self.plan = planned(first.chain, settings, certifiable=certifiable(first.chain, settings))
         if not self.plan.stages:
             raise InputError(f"the budget affords nothing: {self.plan.text()}")
@@ -195,6 +196,14 @@ class _Run:
                 return None
             self.open, self.opened = case, (first, stop)
         return self.open
+
+    def _first(self) -> tuple[int, Case]:
+        """The first image that can be read, of which the plan of all parts of a study is made."""
+        for number in range(len(self.images)):
+            if (case := self._opened(number, number + 1)) is not None:
+                return number, case
+        checked_images(self.images.part(0, 1)[1], self.network.graph.input_shape)
+        raise InputError("none of the images can be read")
 
     def _opened(self, first: int, stop: int) -> Case | None:
         s = self.settings

@@ -44,7 +44,7 @@ def test_an_executor_computes_units(tmp_path, capsys):
         same(parts.run(pool, log_json=True).dataset, in_one(study))
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     assert len(lines) == len(UnitFolder(tmp_path)) == 4
-    with pytest.raises(InputError, match="a client is dask's or an executor .* not object"):
+    with pytest.raises(InputError, match=r"a client is dask's or an executor .* not object"):
         replace(study, parts=Parts()).run(object())
     assert active_client() is None
 
@@ -149,22 +149,29 @@ def once_begun(out: Path, kill: subprocess.Popen) -> threading.Thread:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of dask's own
-def test_a_killed_worker_loses_its_unit_and_a_killed_scheduler_nothing(tmp_path):
+def test_a_killed_worker_loses_its_unit_alone(tmp_path):
     pytest.importorskip("distributed")
-    study = toy_study(QUICK)
-    whole = in_one(study)
-    file, out = tmp_path / "scheduler.json", tmp_path / "one"
-    parts = replace(study, parts=Parts(1), out=out)
-    with scheduler(file) as head, worker(file) as one, worker(file), connected(file, 2) as client:
+    file, out, study = tmp_path / "scheduler.json", tmp_path / "out", toy_study(QUICK)
+    with scheduler(file), worker(file) as one, worker(file), connected(file, 2) as client:
         once_begun(out, one)
-        same(parts.run(client).dataset, whole)
+        found = replace(study, parts=Parts(1), out=out).run(client)
         assert one.wait(60) == -signal.SIGKILL
-        second = replace(parts, out=tmp_path / "two")
-        once_begun(second.out, head)
+    same(found.dataset, in_one(study))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of dask's own
+def test_a_killed_scheduler_loses_nothing(tmp_path):
+    """What was done is kept; the rest is computed when there is a scheduler again."""
+    pytest.importorskip("distributed")
+    file, out, study = tmp_path / "scheduler.json", tmp_path / "out", toy_study(MEASURED)
+    parts = replace(study, parts=Parts(1), out=out)
+    with scheduler(file) as head, worker(file), connected(file, 1) as client:
+        once_begun(out, head)
         with pytest.raises(InputError, match="the scheduler is gone"):
-            second.run(client)
-    assert 0 < len(UnitFolder(second.out)) < 14
-    file.unlink()
+            parts.run(client)
+    assert 0 < len(UnitFolder(out)) < 14
+    file.unlink(missing_ok=True)
     with scheduler(file), worker(file), connected(file, 1):
-        same(second.run().dataset, whole)  # by the client that is active
-    same(merge(second.out).dataset, whole)
+        parts.run()  # by the client that is active
+    same(merge(out).dataset, in_one(study))
