@@ -162,16 +162,17 @@ class Keeper:
         self.chain, self.chosen, self.count = chain, chosen, count
         self.reached, self.dtype = reached, dtype
         self.kept: Kept = {}
+        self._taken: dict[str, list[Tensor]] = {}  # numbers of the rows among all of a layer's
 
     def see(self, layer: str, found: Tensor, block: range) -> None:
         """The columns of a block at one of the layers, (images, vectors, channels, *space)."""
         if layer not in self.kept:
             places = enumerate(self.chosen[layer])
             self.kept[layer] = [self._room(layer, image, at, found) for image, at in places]
-        flat = found.flatten(3) if found.ndim > 3 else found.unsqueeze(-1)
-        for rows, image in zip(self.kept[layer], flat, strict=True):
-            places = torch.as_tensor(rows.positions, device=found.device)[rows.index // rows.channels]
-            rows.columns[block.start : block.stop] = image[:, rows.index % rows.channels, places]
+            self._taken[layer] = [_numbers(rows) for rows in self.kept[layer]]
+        images = zip(self.kept[layer], self._taken[layer], found.flatten(2), strict=True)
+        for rows, taken, image in images:
+            rows.columns[block.start : block.stop] = image.index_select(1, taken)
 
     def _room(self, layer: str, image: int, places: np.ndarray, like: Tensor) -> LiveRows:
         channels = like.shape[2]
@@ -181,6 +182,12 @@ class Keeper:
             index = self.reached[layer][image][:, places].T.flatten().nonzero()[:, 0].to(like.device)
         room = like.new_empty((self.count, len(index)), dtype=self.dtype or like.dtype)
         return LiveRows(layer, places, locations_of(self.chain, layer), channels, index, room)
+
+
+def _numbers(rows: LiveRows) -> Tensor:
+    """Where kept rows lie in a relevance of the layer, flat over channels and locations."""
+    places = torch.as_tensor(rows.positions, device=rows.index.device)[rows.index // rows.channels]
+    return rows.index % rows.channels * rows.total + places
 
 
 def keep_rows(
