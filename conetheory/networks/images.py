@@ -68,12 +68,34 @@ class Images:
         return shape_of(self.tensor) or ()
 
     def part(self, first: int, stop: int) -> tuple[list[int], Tensor]:
-        """The numbers and the tensor of those from a number on, up to another, that can be read."""
+        """Some of them, those that can be read.
+
+        Parameters
+        ----------
+        first, stop
+            from a number on, up to another.
+
+        Returns
+        -------
+        tuple
+            their numbers and their tensor.
+        """
         some = self.tensor[first:stop]
         return list(range(first, first + len(some))), some
 
     def sha256(self, first: int, stop: int) -> str:
-        """Of what these are made of."""
+        """What some of them are made of, in short.
+
+        Parameters
+        ----------
+        first, stop
+            from a number on, up to another.
+
+        Returns
+        -------
+        str
+            the sha256 of their numbers, or of their files.
+        """
         return hashlib.sha256(self.tensor[first:stop].contiguous().numpy().tobytes()).hexdigest()
 
 

@@ -36,6 +36,12 @@ class StreamedImages(Images):
         is given a line on a picture that is left out.
     """
 
+    entries: tuple[Entry, ...]
+    network: Network
+    told: Callable[[str], object]
+    _broken: set[int]
+    _hashes: dict[Entry, bytes]
+
     def __init__(
         self, entries: Sequence[Entry], network: Network, told: Callable[[str], object] = lambda line: None
     ) -> None:
@@ -115,10 +121,12 @@ def stream_images(
 
     Parameters
     ----------
-    paths, limit
+    paths
         as `load_images` takes them.
     network
         whose preprocessing and classes these are.
+    limit
+        how many at most.
     told
         is given that line.
 

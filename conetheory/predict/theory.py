@@ -182,6 +182,11 @@ class Theory(ABC):
         ----------
         record
             of a theory with the same options.
+
+        Raises
+        ------
+        InputError
+            where a class doesn't say how.
         """
         raise InputError(f"theory {self.name} has no `take`: it can't be run in parts, by --shard or --block")
 
