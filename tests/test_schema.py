@@ -35,6 +35,7 @@ def everything(tmp_path):
     return {path.stem: Result.load(path).dataset for path in tmp_path.glob("*.nc")}
 
 
+@pytest.mark.slow
 def test_every_variable_that_is_written_is_declared(tmp_path):
     found = everything(tmp_path)
     assert {"comparison", "classes", "sanity", "maps"} <= set(found)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from conetheory.adapters.modules import Origin
 from conetheory.chain.checks import Start, checked_vectors
 from conetheory.chain.protocol import said
+from conetheory.chain.units import Units
 from conetheory.chain.watch import Watchable
 from conetheory.counts import checked_seed
 from conetheory.errors import InputError
@@ -75,8 +76,7 @@ class Layers:
 class External:
     """A method that is not ours: its name, for tables and figures, and whether its map is linear.
 
-    It is only sent down, and nothing else is known of it: theories that need columns, adjoints or signs don't
-    apply.
+    It is only sent down, and nothing else is known of it: theories that need adjoints or signs don't apply.
     """
 
     name: str
@@ -85,7 +85,7 @@ class External:
     only_down: ClassVar[bool] = True
 
 
-class VjpChain(Watchable):
+class VjpChain(Watchable, Units):
     """What `CscMeter` measures, made of one function for each start layer.
 
     Parameters

@@ -17,6 +17,7 @@ from torch import Tensor
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError
+from conetheory.networks.graph import Graph
 
 ENUMERABLE = 1024  # start units up to which all columns are sent down
 ROW_POSITIONS = 16  # locations whose rows are made by adjoint passes, a layer and image
@@ -185,7 +186,9 @@ def _singular_values(P: Tensor, *, exact: bool) -> Tensor:
 
 
 def widest(chain: RelevanceChain, start: str, stop: str) -> int:
-    """Numbers in the largest tensor on the way."""
+    """Numbers in the largest tensor on the way; of another library's chain, of all that lies below."""
+    if not isinstance(chain.graph, Graph):
+        return max(int(np.prod(chain.shape(name))) for name in (start, *chain.graph.below(start)))
     crossed = chain.graph.between(chain.graph.resolve(start), chain.graph.resolve(stop))
     names = {name for node in crossed for name in (node.name, *node.inputs)}
     return max(int(np.prod(chain.graph.shape(name))) for name in names)

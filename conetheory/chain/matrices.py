@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory.chain.units import Units
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import Shape
@@ -21,18 +22,10 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 2**28
 
 
-class Matrices(ABC):
+class Matrices(Units):
     """What a `RelevanceChain` says of its matrix, made of its `down` and `up`."""
 
     method: Method
-    dtype: torch.dtype
-    device: torch.device
-
-    @abstractmethod
-    def __len__(self) -> int: ...
-
-    @abstractmethod
-    def shape(self, layer: str) -> Shape: ...
 
     @abstractmethod
     def down(self, r: Tensor, start: str, stop: str = INPUT) -> Tensor: ...
@@ -84,39 +77,6 @@ class Matrices(ABC):
         units = [c * size + p for p in positions for c in range(channels)]
         found = self.up(self.one_hot(stop, units), stop, start)
         return found.flatten(2).unflatten(1, (len(positions), channels))
-
-    def one_hot(self, layer: str, units: Sequence[int]) -> Tensor:
-        """Unit vectors at some units of a layer.
-
-        Parameters
-        ----------
-        layer
-            its name.
-        units
-            flat indices.
-
-        Returns
-        -------
-        Tensor
-            `(images, units, *shape)`.
-
-        Raises
-        ------
-        InputError
-            for no units, and those that the layer has not.
-        """
-        shape = self.shape(layer)
-        size = int(np.prod(shape))
-        index = torch.as_tensor(list(units), device=self.device)
-        if len(index) == 0 or int(index.min()) < 0 or int(index.max()) >= size:
-            raise InputError(f"units of {layer!r} are 0 to {size - 1}")
-        hot = torch.zeros((len(index), size), dtype=self.dtype, device=self.device)
-        hot.scatter_(1, index[:, None], 1.0)
-        return hot.view(1, len(index), *shape).expand(len(self), *[-1] * (len(shape) + 1))
-
-    def ones(self, layer: str) -> Tensor:
-        """A vector of ones at a layer, `(images, 1, *shape)`."""
-        return torch.ones((len(self), 1, *self.shape(layer)), dtype=self.dtype, device=self.device)
 
     def linear_operator(self, start: str, stop: str = INPUT, image: int = 0) -> LinearOperator:
         """C for one image as a scipy operator.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from conetheory.chain.columns import location_columns, origin_moments
+from conetheory.chain.columns import local_columns, location_columns, origin_moments
 from conetheory.chain.layers import below
 from conetheory.chain.local import LocalBlock, checked_positions, is_enumerable, local_rows
 from conetheory.chain.relevance import RelevanceChain
@@ -16,6 +16,7 @@ from conetheory.chain.streamed import Columns
 from conetheory.chain.watch import Watch
 from conetheory.counts import checked_seed
 from conetheory.errors import InputError
+from conetheory.networks.graph import Graph
 from conetheory.progress import Progress, silent
 
 Blocks = Mapping[str, list[LocalBlock]]
@@ -82,12 +83,21 @@ class Supply:
         return need in self._held
 
 
-def _units(supply: Supply) -> Columns:
+def _units(supply: Supply) -> Blocks:
     options = {**supply.sampling, "progress": supply.progress}
+    if not _known(supply):
+        return local_columns(supply._watched, supply.start, supply.layers, **options)
     return Columns(supply._watched, supply.start, supply.layers, **options)
 
 
+def _known(supply: Supply) -> bool:
+    """Whether the chain's operations are known, and its adjoint with them: not of another library's."""
+    return isinstance(supply.chain.graph, Graph)
+
+
 def _matrices(supply: Supply) -> Blocks:
+    if not _known(supply):  # columns alone, where they are few enough
+        return supply[UNITS] if is_enumerable(supply.chain, supply.start) else {}
     if UNITS in supply or (is_enumerable(supply.chain, supply.start) and not _rows_are_fewer(supply)):
         return supply[UNITS]
     found: dict[str, list[LocalBlock]] = {}

@@ -19,7 +19,6 @@ from conetheory.networks import Network
 from conetheory.predict.registry import find, theories
 from conetheory.report.comparison_tables import comparison_tables, method_table, summary_lines
 from conetheory.report.origin_tables import origin_legend, origin_tables
-from conetheory.report.verdict_tables import verdict_tables
 from conetheory.results.comparison import Comparison
 from conetheory.results.plan import CERTIFY, MEASURE, stages_in
 from conetheory.results.verdict import verdicts
@@ -127,13 +126,13 @@ def present(
     for table in () if many else origin_tables(comparison):
         console.show(stdout, table)
     if task.measures:
-        stdout.print(verdict_tables(verdicts(comparison.dataset), "Does the map depend on the decision?"))
+        console.show_verdicts(stdout, verdicts(comparison.dataset), "Does the map depend on the decision?")
     said = [*summary_lines(comparison), *origin_legend(comparison), *([last] if last else [])]
     for one in comparison.explanations:
-        stdout.print(f"{one.method} from {one.start}", style="bold", markup=False)
-        stdout.print(f"{one.text}\n", soft_wrap=True, markup=False)
+        console.say(stdout, f"{one.method} from {one.start}", "bold")
+        console.say(stdout, f"{one.text}\n")
     for line in [*said, f"Written: {', '.join(map(str, paths))}; one .nc for each method"]:
-        stdout.print(line, soft_wrap=True, markup=False)
+        console.say(stdout, line)
 
 
 def _asked_for(task: Task, job: Job) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from conetheory.cli import console
 from conetheory.cli.options import Model, SeriesOptions
 from conetheory.cli.values import distinct
 
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from conetheory.runs.series import Series
 
 ORIGIN = "Draw as well where relevance at this layer comes from, at the location where it has the most."
-TARGET = "predicted, runner-up, a class's number or its name (repeatable)."
+TARGET = "predicted, runner-up, a class's number or its name (repeatable). (default: predicted and runner-up)"
 
 
 def run_explain(
     model: Model,
     /,
     *,
-    target: Annotated[tuple[str, ...], Parameter(metavar="CLASS", help=TARGET)] = ("predicted",),
+    target: Annotated[tuple[str, ...], Parameter(metavar="CLASS", help=TARGET)] = (),
     origin: Annotated[str | None, Parameter(metavar="LAYER", help=ORIGIN)] = None,
     options: SeriesOptions = SeriesOptions(),
 ) -> None:
@@ -35,10 +36,11 @@ def run_explain(
     from conetheory.results.dataset import Maps
     from conetheory.runs.series import run_series
     from conetheory.saliency.maps import explain_maps
-    from conetheory.saliency.pictures import PREDICTED, RUNNER_UP, class_index
+    from conetheory.saliency.pictures import PREDICTED, RUNNER_UP, class_index, usual_targets
 
     asked = request("explain", model, options)
-    targets = distinct(target, lambda t: t if t in (PREDICTED, RUNNER_UP) else class_index(asked.network, t))
+    given = target or usual_targets(asked.network)
+    targets = distinct(given, lambda t: t if t in (PREDICTED, RUNNER_UP) else class_index(asked.network, t))
 
     def compute(method: str, progress: Progress) -> Maps:
         placed = {"device": asked.device, "dtype": asked.dtype, "names": asked.names}
@@ -53,7 +55,8 @@ def run_explain(
     if options.output.json:
         print(json_format.dumps(_summary(maps, paths), indent=2))
     else:
-        print(f"Written: {', '.join(map(str, [asked.folder / 'maps.nc', *paths]))}")
+        written = ", ".join(map(str, [asked.folder / "maps.nc", *paths]))
+        console.say(console.out(), f"Written: {written}")
 
 
 def _with_origins(maps: Maps, layer: str, asked: Series, method: str, options: dict[str, Any]) -> Maps:

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from conetheory.cli.console import out, show
+from conetheory.cli.console import out, say, show
 
 if TYPE_CHECKING:
     from conetheory.rules.registry import Method
@@ -20,6 +21,7 @@ Json = Annotated[bool, Parameter(help="Print as JSON.")]
 Name = Annotated[str | None, Parameter(metavar="NAME", help="One method, in full.")]
 Entry = Annotated[str | None, Parameter(metavar="ID", help="One entry, in full.")]
 Markdown = Annotated[bool, Parameter(help="Print a table in Markdown.")]
+FLAGS = ("linear", "nonnegative", "sum_preserving")
 PLAIN = (int, float, str, bool, type(None))
 # the architectures that the tests run; any feed-forward torchvision classification CNN is accepted
 TESTED = {
@@ -36,16 +38,23 @@ TESTED = {
 }
 
 
+OTHERS = (
+    "Other feed-forward classification CNNs are accepted by their torchvision names; those of timm, where it "
+    "is installed, by timm's (timm/NAME where both have one)."
+)
+
+
 def list_models(*, json: Json = False) -> None:
-    """The tested networks; any other feed-forward torchvision classification CNN is tried as well."""
+    """The tested networks; any other feed-forward classification CNN of torchvision, or of timm, is tried."""
     if json:
         print(json_format.dumps(TESTED, indent=2))
         return
-    table = Table("model", "weights and names")
+    table = Table("model", "weights and names", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, text in TESTED.items():
         table.add_row(name, text)
-    out().print(table)
-    print("Other feed-forward torchvision classification CNNs are accepted by their torchvision names.")
+    console = out()
+    show(console, table)
+    say(console, OTHERS)
 
 
 def list_methods(name: Name = None, /, *, json: Json = False) -> None:
@@ -62,22 +71,40 @@ def list_methods(name: Name = None, /, *, json: Json = False) -> None:
     if json:
         print(json_format.dumps(found, indent=2))
         return
-    flags = ("linear", "nonnegative", "sum_preserving")
-    headings = ("method", "family", *(f.replace("_", "-") for f in flags), "theory", "parameters")
-    table = Table()
-    for heading in (*headings, "what it propagates", "source"):
-        table.add_column(heading, no_wrap=heading in ("method", "family"), overflow="fold")
+    console = out()
+    show(console, _short_table(found) if console.is_terminal else _whole_table(found))
+    say(
+        console,
+        "Also any lrp-alphaAbetaB with A - B = 1, such as lrp-alpha1.5beta0.5; lrp-zplus is lrp-alpha1beta0. "
+        "Parameters are set with --set NAME=VALUE. `conetheory methods NAME` says all of one.",
+    )
+
+
+def _whole_table(found: Sequence[dict[str, Any]]) -> Table:
+    """A line for each method, with all that is said of it in one."""
+    headings = ("method", "family", *(f.replace("_", "-") for f in FLAGS), "theory", "parameters")
+    table = Table(*headings, "what it propagates", "source")
     for entry in found:
-        marks = ["yes" if entry[flag] else "no" for flag in flags]
         parameters = ", ".join(f"{k}={v}" for k, v in entry["parameters"].items())
         theory = ", ".join(entry["theories"]) or "none: " + entry["reason"]
         text = (entry["description"], entry["source"])
-        table.add_row(entry["name"], entry["family"], *marks, theory, parameters or "-", *text)
-    show(out(), table)
-    print(
-        "Also any lrp-alphaAbetaB with A - B = 1, such as lrp-alpha1.5beta0.5; lrp-zplus is lrp-alpha1beta0. "
-        "Parameters are set with --set NAME=VALUE."
-    )
+        table.add_row(entry["name"], entry["family"], *_marks(entry), theory, parameters or "-", *text)
+    return table
+
+
+def _short_table(found: Sequence[dict[str, Any]]) -> Table:
+    """What fits a terminal."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("method", "linear", "non-\nnegative", "keeps\nthe sum"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("what it propagates", overflow="fold", min_width=16)
+    for entry in found:
+        table.add_row(entry["name"], *_marks(entry), entry["description"])
+    return table
+
+
+def _marks(entry: dict[str, Any]) -> list[str]:
+    return ["yes" if entry[flag] else "no" for flag in FLAGS]
 
 
 def _show_method(name: str, json: bool) -> None:
@@ -137,16 +164,22 @@ def show_theorems(id: Entry = None, /, *, json: Json = False, markdown: Markdown
     elif markdown:
         print(theorem_markdown(entries))
     elif id is None:
-        table = Table()
-        for heading in ("id", "title", "status", "proof", "machine-checked"):
-            table.add_column(heading, no_wrap=heading in ("id", "proof"), overflow="fold")
-        for entry in entries:
-            checked = "yes" if entry.machine_checked else "no"
-            table.add_row(entry.id, entry.title, entry.status, entry.proof, checked)
-        show(out(), table)
+        console = out()
+        show(console, _theorem_table(entries, paths=not console.is_terminal))
     else:
         out().print(_full(entries[0]))
         print("\n" + proof_prose(entries[0].proof))
+
+
+def _theorem_table(entries: Sequence[Theorem], paths: bool) -> Table:
+    """A row for each theorem; `paths`: where its proof is, too."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("id", "title", "status", *(["proof"] if paths else []), "machine-\nchecked"):
+        table.add_column(heading, no_wrap=heading in ("id", "proof"), overflow="fold")
+    for entry in entries:
+        proof = [entry.proof] if paths else []
+        table.add_row(entry.id, entry.title, entry.status, *proof, "yes" if entry.machine_checked else "no")
+    return table
 
 
 def theorem_markdown(entries: Sequence[Theorem]) -> str:

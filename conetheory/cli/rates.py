@@ -56,7 +56,7 @@ def run_rates(
         print(json_format.dumps(records, indent=2))
         return
     _present(found)
-    print(f"Written: {', '.join(map(str, paths))}")
+    console.say(console.out(), f"Written: {', '.join(map(str, paths))}")
 
 
 def _present(found: Rates) -> None:
@@ -76,9 +76,9 @@ def _present(found: Rates) -> None:
             console.show(stdout, table)
         legend = [*rate_legend(one.records), "In the files alone:", *file_legend()]
         for line in [*legend, rate_sentence(one.records)]:
-            stdout.print(line, soft_wrap=True, markup=False)
+            console.say(stdout, line)
         if line := left_out_line(one.left_out, one.spent):
-            stdout.print(line, soft_wrap=True, markup=False)
+            console.say(stdout, line)
 
 
 def _drawn(found: Rates, out: Path) -> list[Path]:

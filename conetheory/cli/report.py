@@ -18,7 +18,6 @@ Json = Annotated[bool, Parameter(help="Print the verdicts as JSON, and nothing e
 def run_report(folder: Folder, /, *, out: Out = None, format: Format = "html", json: Json = False) -> None:
     """Verdicts, curves, cones, sanity checks and maps of a folder of results, as one page."""
     from conetheory.report import load_findings, write_report
-    from conetheory.report.verdict_tables import verdict_tables
     from conetheory.results.verdict import to_json
 
     path = write_report(folder, out, format)
@@ -28,6 +27,6 @@ def run_report(folder: Folder, /, *, out: Out = None, format: Format = "html", j
         return
     stdout = console.out()
     for findings in networks:
-        stdout.print(verdict_tables(findings.verdicts, findings.network))
-        stdout.print(findings.headline, soft_wrap=True, markup=False)
-    stdout.print(f"Written: {path}", soft_wrap=True, markup=False)
+        console.show_verdicts(stdout, findings.verdicts, findings.network)
+        console.say(stdout, findings.headline)
+    console.say(stdout, f"Written: {path}")

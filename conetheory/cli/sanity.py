@@ -129,7 +129,7 @@ def run_classes(
         print(json_format.dumps(class_records(classes), indent=2))
     else:
         _report(class_rows(classes), [asked.folder / "classes.nc", figure])
-        print(tracking_sentence(classes))
+        console.say(console.out(), tracking_sentence(classes))
 
 
 def _drawn(figure: Figure, asked: Series, name: str) -> Path:
@@ -142,18 +142,24 @@ def _drawn(figure: Figure, asked: Series, name: str) -> Path:
 def _report(rows: list[dict[str, str]], paths: Sequence[Path], measure: str = "") -> None:
     from rich.table import Table
 
-    table = Table()
+    from conetheory.report.comparison_tables import STYLE
+    from conetheory.schema.labels import broken, short_label
+
+    stdout = console.out()
+    table = Table(**STYLE)
     for number, name in enumerate(rows[0]):
-        table.add_column(name, no_wrap=number == 0, overflow="fold")
+        table.add_column(broken(short_label(name)), justify="right" if number else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*row.values())
-    console.show(console.out(), table)
+        table.add_row(*(text.replace(" (", "\n(") if stdout.is_terminal else text for text in row.values()))
+    console.show(stdout, table)
     if measure:
         said = "SSIM" if measure == "ssim" else measure
-        print(
-            f"Median {said} with the untouched map; in brackets what the chain below leaves of any relevance."
+        console.say(
+            stdout,
+            f"Median {said} with the untouched map; in brackets what the chain below leaves of any "
+            "relevance.",
         )
-    print(f"Written: {', '.join(map(str, paths))}")
+    console.say(stdout, f"Written: {', '.join(map(str, paths))}")
 
 
 def _described(settings: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from conetheory.cli.console import out as stdout
+from conetheory.cli import console
 from conetheory.cli.options import Json, group
 from conetheory.cli.values import whole
 from conetheory.counts import SEEDS, VECTORS
@@ -101,8 +101,9 @@ def run_simulation(
     if json:
         print(text)
         return
-    stdout().print((conv_table if conv else table)(dataset))
-    print(f"Written: {out}/simulation.nc, .json, .png")
+    stdout = console.out()
+    console.show(stdout, (conv_table if conv else table)(dataset))
+    console.say(stdout, f"Written: {out}/simulation.nc, .json, .png")
 
 
 def _dense(

@@ -10,8 +10,8 @@ import difflib
 import json
 import re
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -231,14 +231,21 @@ def _build(name: str, classes: int | None = None) -> nn.Module:
 
 
 def _random(name: str, source: str, classes: Sequence[str] | None) -> Source:
+    with seeded(source):
+        model = _build(name, None if classes is None else len(classes))
+    preprocess = CIFAR_PREPROCESS if name == CIFAR10 else _preprocess(name, None, trained=False)
+    return Source(name, model, preprocess, None, {"weights": source})
+
+
+@contextmanager
+def seeded(source: str) -> Iterator[None]:
+    """torch's draws by the seed of `random:SEED`, on the CPU. Raises `InputError`."""
     digits = source.removeprefix("random:")
     if not re.fullmatch(r"\d{1,18}", digits, re.ASCII):
         raise InputError(f"weights {source!r}: the seed after random: is a whole number such as random:0")
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(int(digits))
-        model = _build(name, None if classes is None else len(classes))
-    preprocess = CIFAR_PREPROCESS if name == CIFAR10 else _preprocess(name, None, trained=False)
-    return Source(name, model, preprocess, None, {"weights": source})
+        yield
 
 
 def default_weights(name: str) -> models.WeightsEnum:

@@ -32,6 +32,8 @@ from conetheory.networks.verify import examples, verify
 
 BATCH = 2  # of the traced calls: with 1, a reshape that mixes images would go unnoticed
 WRAP = "give a module that ends below it (a trunk), or that does the same by operations with rules"
+PLAIN = "give a module around those of its modules that are to be explained, called one after the other"
+ONE = "give a module around it whose forward takes the image and fills in the other"
 COUNTED = re.compile(r"_\d+$")  # torch.fx counts calls of one name over the whole network
 
 
@@ -95,7 +97,8 @@ def _traced(model: nn.Module, input_shape: Shape, dtype: torch.dtype | None, gat
         try:
             traced = fx.GraphModule(model, tracer.trace(model, concrete_args=_defaults(model)))
         except Exception as error:  # the model's own code runs here and may raise anything
-            raise UnsupportedLayerError(f"{name} can't be traced with torch.fx: {one_line(error)}") from error
+            reason = f"{name} can't be traced with torch.fx: {one_line(error)}"
+            raise UnsupportedLayerError(f"{reason}; {PLAIN}") from error
         _refuse_second_input(traced)
         names = _names(traced, {name: path for name, (path, _) in tracer.node_name_to_scope.items()})
         batch = examples(input_shape, dtype or own, _device(model))
@@ -342,7 +345,7 @@ def _refuse_second_input(traced: fx.GraphModule) -> None:
         optional = bool(item.args) or str(item.target).startswith("*")
         if not optional:
             raise UnsupportedLayerError(
-                f"the network takes a second input, {item.name!r}; only one is supported"
+                f"the network takes a second input, {item.name!r}; only one is supported: {ONE}"
             )
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from conetheory.errors import InputError, one_line
-from conetheory.networks import factory, presets, sources
+from conetheory.networks import factory, presets, sources, timm_zoo
 from conetheory.networks.graph import Graph
 from conetheory.networks.ops import Shape
 from conetheory.networks.preprocess import Affine, Preprocess
@@ -111,9 +111,9 @@ def load(
     Parameters
     ----------
     model
-        a torchvision classification network's name, `cifar10_cnn`, a module of the caller's, whose
-        parameters the network then shares, or where one is made: `package.module:factory`,
-        `path/to/file.py:factory`.
+        a torchvision classification network's name, `cifar10_cnn`, a name of timm's, where that is installed
+        (`timm/NAME` where torchvision has the name too), a module of the caller's, whose parameters the
+        network then shares, or where one is made: `package.module:factory`, `path/to/file.py:factory`.
     weights
         a torchvision weights name (`IMAGENET1K_V1`, `DEFAULT`), a `.safetensors` or `.pth` file (see
         `weights.read` and `fit`; the head's size follows the file), `random:SEED` for the model's own
@@ -147,6 +147,8 @@ def load(
     """
     if isinstance(model, str) and factory.is_factory(model):
         source = replace(sources.module(factory.made(model), weights), name=model.rpartition(":")[2])
+    elif isinstance(model, str) and timm_zoo.has(model):
+        source = timm_zoo.named(model, weights, classes)
     elif isinstance(model, str):
         source = sources.named(model, weights, classes, input_shape)
     elif isinstance(model, nn.Module):

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from conetheory import schema
+from conetheory.schema.labels import short_label
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers
 MEASURED, PREDICTED, CERTIFIED, BASELINE = "#000000", "#0072B2", "#009E73", "#999999"
@@ -208,11 +209,6 @@ def lowest_power(data: xr.Dataset) -> int:
 def _within(deficit: xr.DataArray, least: float) -> np.ndarray:
     """Edges of a band, held within the axis: a deficit of zero is at its top."""
     return np.maximum(deficit.values, least)
-
-
-def short_label(label: str) -> str:
-    """A layer's name without what all of its kind share."""
-    return label.replace("features.", "f.").removesuffix("_activation")
 
 
 def positive(deficit: Any) -> np.ndarray:

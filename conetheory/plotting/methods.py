@@ -1,7 +1,7 @@
 """All methods of one network in one panel for each start layer: the paper's CSC figure, with predictions.
 
-A line is a method's measured median cosine; hollow marks of its colour are the prediction. Colours tell
-the families apart, line styles the methods of a family.
+A line is a method's measured median cosine, named at its end; hollow marks of its colour are the prediction.
+Colours tell the families apart, line styles the methods of a family.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from conetheory import schema
-from conetheory.plotting.csc import LAYERS_PER_INCH, cosine_axis, lowest_power, positive, short_label
+from conetheory.plotting.csc import LAYERS_PER_INCH, cosine_axis, lowest_power, positive
+from conetheory.plotting.ends import End, name_ends
+from conetheory.schema.labels import short_label
 
 # Okabe and Ito's colours, by family in the order of first appearance
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
@@ -31,6 +34,8 @@ STYLES: tuple[Any, ...] = (
     (0, (3, 3)),
 )
 WIDTHS = (1.6, 3.0, 0.8, 4.4)  # of lines, where all styles are taken
+# inches: a label, the room at the sides of a panel, above it, and the legend
+LABEL, LEFT, RIGHT, ABOVE, LEGEND = 0.145, 0.9, 2.3, 0.4, 0.5
 
 
 def methods_figure(data: xr.Dataset) -> Figure:
@@ -40,17 +45,33 @@ def methods_figure(data: xr.Dataset) -> Figure:
     starts = [str(s) for s in data["start"].values]
     styles = method_styles(families(data))
     width = max(5.0, data.sizes["layer"] / LAYERS_PER_INCH)
-    figure = Figure(
-        figsize=(3.2 + width, 0.8 + max(4.2, 0.21 * len(styles)) * len(starts)), layout="constrained"
-    )
+    height = max(3.4, 1.15 * LABEL * len(styles))
+    under = ABOVE + 0.4 + 0.055 * max((len(short_label(str(n))) for n in data["label"].values), default=0)
+    figure = Figure(figsize=(LEFT + width + RIGHT, (height + under) * len(starts) + LEGEND))
     panels = figure.subplots(len(starts), 1, squeeze=False)[:, 0]
-    for axes, start in zip(panels, starts, strict=True):
-        _panel(data.sel(start=start), axes, start, styles)
+    whole = figure.get_size_inches()
+    for number, (axes, start) in enumerate(zip(panels, starts, strict=True)):
+        bottom = LEGEND + under - ABOVE + (height + under) * (len(starts) - 1 - number)
+        axes.set_position((LEFT / whole[0], bottom / whole[1], width / whole[0], height / whole[1]))
+        ends = _panel(data.sel(start=start), axes, start, styles)
         cosine_axis(axes, top)
         axes.set_ylabel("cosine similarity")
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8, handlelength=3.2)
+        name_ends(axes, ends, LABEL / height)
+    _legend(figure, panels[0], families(data), styles)
     return figure
+
+
+def _legend(
+    figure: Figure, axes: Axes, families: Mapping[str, str], styles: Mapping[str, dict[str, Any]]
+) -> None:
+    """The colours' families, and the random vectors."""
+    handles, names = axes.get_legend_handles_labels()
+    known: dict[str, str] = {}
+    for name, family in families.items():
+        known.setdefault(family, styles[name]["color"])
+    keys = [Line2D([], [], color=colour, lw=2) for colour in known.values()]
+    found = [*keys, *handles], [*known, *names]
+    figure.legend(*found, loc="lower left", frameon=False, fontsize=8, ncols=6, handlelength=1.6)
 
 
 def families(data: xr.Dataset) -> dict[str, str]:
@@ -75,8 +96,9 @@ def method_styles(families: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _panel(data: xr.Dataset, axes: Axes, start: str, styles: dict[str, dict[str, Any]]) -> None:
-    x = np.arange(data.sizes["layer"])
+def _panel(data: xr.Dataset, axes: Axes, start: str, styles: dict[str, dict[str, Any]]) -> list[End]:
+    """Draw one start layer; where each method's line ends, of those that have one."""
+    ends, x = [], np.arange(data.sizes["layer"])
     if schema.BASELINE in data:
         baseline = data[schema.BASELINE]
         baseline = baseline.max("method") if "method" in baseline.dims else baseline
@@ -86,13 +108,17 @@ def _panel(data: xr.Dataset, axes: Axes, start: str, styles: dict[str, dict[str,
         if schema.MEASURED in one:
             measured = positive(one[schema.MEASURED])
             live = np.isfinite(measured)  # a method of whole maps has no layer between output and input
-            axes.plot(x[live], measured[live], zorder=3, label=name, **style)
+            axes.plot(x[live], measured[live], zorder=3, **style)
+            if live.any():
+                ends.append(End(name, float(x[live][-1]), float(measured[live][-1]), style["color"]))
         for theory in schema.theories(data):
             predicted = positive(one[theory.predicted])
             options = {"marker": "o", "ls": "", "ms": 4, "mfc": "white", "zorder": 4}
             axes.plot(x, predicted, color=style["color"], **options)
     axes.set_xticks(x, [short_label(str(label)) for label in data["label"].values], rotation=60, ha="right")
     axes.tick_params(axis="x", labelsize=8 if len(x) < 25 else 6.5, length=2)
-    axes.set_title(f"CSC from {start}; hollow: predicted", loc="left", fontsize=10)
+    hollow = "; hollow: predicted" if schema.theories(data) else ""
+    axes.set_title(f"CSC from {start}{hollow}", loc="left", fontsize=10)
     axes.grid(axis="y", color="#e2e2e2", lw=0.6, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
+    return ends

@@ -7,8 +7,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from conetheory.plotting.csc import MEASURED, THEORY_STYLES, short_label
+from conetheory.plotting.csc import MEASURED, THEORY_STYLES
 from conetheory.schema import CROSSING, PROJECTION, STRIDE
+from conetheory.schema.labels import short_label
 
 LOST = "rate_lost_"
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from conetheory.plotting.csc import MEASURED
+from conetheory.schema.labels import short_label
 
 COLUMNS = 3
 
@@ -42,7 +43,9 @@ def sanity_figure(data: xr.Dataset) -> Figure:
 
 
 def _layers(panel: Axes, data: xr.Dataset) -> None:
-    labels = [str(layer) for layer in (data["label"] if "label" in data else data["layer"]).values]
+    labels = [
+        short_label(str(layer)) for layer in (data["label"] if "label" in data else data["layer"]).values
+    ]
     panel.set_xticks(range(len(labels)), labels, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
     panel.grid(axis="y", color="#e2e2e2", lw=0.6)
     panel.spines[["top", "right"]].set_visible(False)

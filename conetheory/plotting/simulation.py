@@ -9,6 +9,8 @@ import xarray as xr
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 
+from conetheory.plotting.ends import spread
+
 COLOURS = {
     "vanilla": "#7f7f7f",
     "relu": "#d95f02",
@@ -26,28 +28,6 @@ def _label(name: str) -> str:
     return LABELS.get(
         name, f"$\\alpha$ = {name[5 : name.index('beta')]}" if name.startswith("alpha") else name
     )
-
-
-def _spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Move label heights apart by at least `gap`, keeping their order and their mean in each cluster."""
-    order = sorted(range(len(heights)), key=heights.__getitem__)
-    clusters: list[list[int]] = []
-    centres: list[float] = []
-    for index in order:
-        clusters.append([index])
-        centres.append(heights[index])
-        while (
-            len(clusters) > 1
-            and centres[-1] - centres[-2] < gap * (len(clusters[-1]) + len(clusters[-2])) / 2
-        ):
-            members = clusters.pop(-2) + clusters.pop()
-            centres[-2:] = [float(np.mean([heights[i] for i in members]))]
-            clusters.append(members)
-    placed = list(heights)
-    for members, centre in zip(clusters, centres, strict=True):
-        for place, index in enumerate(members):
-            placed[index] = centre + gap * (place - (len(members) - 1) / 2)
-    return placed
 
 
 def simulation(dataset: xr.Dataset, axes: Axes, names: Sequence[str], statistic: str = "median") -> Axes:
@@ -69,7 +49,7 @@ def simulation(dataset: xr.Dataset, axes: Axes, names: Sequence[str], statistic:
     axes.set_ylim(10 ** (lowest - 1), 10**1.2)
     axes.set_xlim(-0.3, layers[-1] + 0.3)
     for name, end, height, colour in zip(
-        names, ends, _spread(ends, (2.2 - lowest) * 0.045), colours, strict=True
+        names, ends, spread(ends, (2.2 - lowest) * 0.045), colours, strict=True
     ):
         axes.annotate(
             _label(name),

@@ -39,7 +39,8 @@ class LocalSpectrum(Theory):
     """The median of `1 - |cos|` from the singular values of P_p, for Gaussian starts and any linear rule.
 
     The law of |cos| at a location depends on the singular values of P_p alone (theorem `gaussian-law`); the
-    prediction is the median of the mixture over locations and images.
+    prediction is the median of the mixture over locations and images. Of another library's chain it takes a
+    column for each start unit, of which there may be 1,024.
 
     Parameters
     ----------
@@ -56,6 +57,7 @@ class LocalSpectrum(Theory):
 
     name, label = "local-spectrum", "local spectrum"
     needs = (MATRICES,)
+    only_down = True
 
     def __init__(self, start: str, **options: Any) -> None:
         super().__init__(start, **options)
@@ -141,9 +143,10 @@ class LocalSpectrum(Theory):
             lower and upper end.
         """
         middle = self.median(layer)
-        width = sigmas * median_log_error(self._live(layer), middle, *self.sampled[layer])
+        width = sigmas * median_log_error(self._live(layer), middle, *self.sampled.get(layer, (0, 0)))
         return middle * np.exp(-width), min(1.0, middle * np.exp(width))
 
     def _live(self, layer: str) -> np.ndarray:
-        spectra = np.concatenate([found for _, found in sorted(self.spectra[layer].items())])
+        each = [found for _, found in sorted(self.spectra.get(layer, {}).items())]
+        spectra = np.concatenate(each or [np.empty((0, 1))])
         return spectra[spectra[:, 0] > 0]

@@ -14,8 +14,10 @@ from conetheory.chain.local import positions_of_images, singular_values
 from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
+from conetheory.networks.graph import Graph
 from conetheory.predict.registry import register
 from conetheory.predict.spectra import SpectralTheory
+from conetheory.predict.state_below import state_below
 from conetheory.predict.states import (
     State,
     applies_to_relevance,
@@ -40,12 +42,13 @@ class LocationColumns(SpectralTheory):
     A of theorem `origin-overlap`: exact where the channels of the start have collapsed (T = 0), a floor
     above.
     Cut and K as in `OriginLaw`: white starts, or what the columns of a dense start give. No prediction from
-    cuts of more than 1,024 locations.
+    cuts of more than 1,024 locations. Of another library's chain the cut is looked for (`state_below`).
     """
 
     name = "location-columns"
     label = "location columns"
     sampled = POSITIONS
+    only_down = True
     resolved = 1e-13  # squares of float32's rounding, and what a covariance in float64 leaves
 
     @classmethod
@@ -63,7 +66,11 @@ class LocationColumns(SpectralTheory):
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
         """Send the columns of every image of a chain down, in blocks."""
-        cut, state = first_state(chain, self.start, supply)
+        known = isinstance(chain.graph, Graph)
+        found = first_state(chain, self.start, supply) if known else state_below(chain, self.start)
+        if found is None:
+            return
+        cut, state = found
         if state.c.shape[-1] <= COLUMNS:
             wanted = [n for n in below(chain, cut) if n in set(below(chain, self.start, self.layers))]
             self._send(chain, cut, state, wanted, progress)

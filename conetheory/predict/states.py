@@ -53,6 +53,8 @@ def applies_to_relevance(method: Method) -> NotApplicable | None:
         return NotApplicable(f"{method.name} is not backpropagated layer by layer")
     if not method.linear:
         return NotApplicable(f"{method.name} is not linear in the relevance")
+    if getattr(method, "only_down", False):  # another library's, whose rules are not known
+        return None
     kind = type(method.layerwise)
     if kind.entrance is not Rule.entrance or kind.exit is not Rule.exit:
         return NotApplicable(f"{method.name} carries more than relevance from layer to layer")

@@ -28,10 +28,10 @@ class Theory(ABC):
     and figures; `needs`, what it wants of `chain.supply`, each computed once for all theories that ask;
     `of_drawn_vectors`, whether it predicts for the very vectors that are measured, so that it sees every
     measured image; `of_weights`, whether it says the same of every image, so that it sees the first alone;
-    `by_default`, whether it is run where no theory is named; `squares`, whether it squares
-    relevance in the chain's own dtype; `only_down`, whether it only sends vectors down, so that chains of
-    other libraries can be predicted; `details`, variables of its own beside the prediction, by layer
-    (`detail`), or texts by method and start (`note`).
+    `by_default`, whether it is run where no theory is named; `squares`, whether it squares relevance in the
+    chain's own dtype; `only_down`, whether sending vectors down is enough for it, so that chains of other
+    libraries can be predicted; `details`, variables of its own beside the prediction, by layer (`detail`), or
+    texts by method and start (`note`).
 
     Parameters
     ----------

@@ -19,6 +19,7 @@ from rich.table import Table
 from conetheory import schema
 from conetheory.report import formats
 from conetheory.results.comparison import Comparison
+from conetheory.schema.labels import short_label
 
 FEW = 2  # theories of which a table has the predictions beside the errors
 THOROUGH = ("certified_share", "certified_tau_1_upper")  # columns that are explained where they are there
@@ -76,13 +77,13 @@ def _amount(comparison: Comparison) -> list[str]:
         return []
     images, vectors = attributes["images"], attributes["vectors"]
     where = "1 image" if images == 1 else f"each of {images} images"
-    errors = (
-        "of each theory log10(predicted / measured)" if _errors_alone(comparison) else "errors in decades"
-    )
-    return [
-        f"measured: median of {schema.FORMULA} over pairs of {vectors} vectors on {where}; {errors}; "
-        "cos >=: certified for nonnegative starts"
-    ]
+    said = [f"measured: median of {schema.FORMULA} over pairs of {vectors} vectors on {where}"]
+    if any(theory.error in comparison.dataset for theory in comparison.theories):
+        alone = _errors_alone(comparison)
+        said.append("of each theory log10(predicted / measured)" if alone else "errors in decades")
+    if schema.WORST in comparison.dataset and bool(comparison.dataset[schema.WORST].notnull().any()):
+        said.append("cos >=: certified for nonnegative starts")
+    return ["; ".join(said)]
 
 
 def _errors_alone(comparison: Comparison) -> bool:
@@ -99,7 +100,10 @@ def _sampled(comparison: Comparison) -> bool:
 
 def _columns(comparison: Comparison) -> list[Column]:
     of = " of\nsample" if _sampled(comparison) else ""
-    columns: list[Column] = [("layer", lambda r: r["label"]), _column(schema.MEASURED, formats.deficit)]
+    columns: list[Column] = [
+        ("layer", lambda r: short_label(r["label"])),
+        _column(schema.MEASURED, formats.deficit),
+    ]
     for theory in comparison.theories:
         predicted = (_broken(theory.label), lambda r, t=theory.key: formats.deficit(r["predicted"][t]))
         heading = _broken(theory.label) if _errors_alone(comparison) else "error"

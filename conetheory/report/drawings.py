@@ -15,6 +15,7 @@ from conetheory.report.findings import Findings
 from conetheory.results.evidence import FORGOTTEN
 from conetheory.results.verdict import Verdict
 from conetheory.schema import MEASURED, WORST
+from conetheory.schema.labels import short_label
 from conetheory.theory.cone import angle_of_deficit
 
 DISTANCES = {  # variable: what it is, tag, class, and what goes with it
@@ -53,8 +54,9 @@ def cones(findings: Findings) -> Iterator[tuple[str, str, list[Cone]]]:
             None if (d := row.get(name)) is None else math.degrees(float(angle_of_deficit(d)))
             for name in (WORST, MEASURED)
         )
-        cone = Cone(row["label"], worst, median, row.get("certified_diameter_upper"))
-        chains.setdefault((row["method"], row["start"]), []).append(cone)
+        cone = Cone(short_label(row["label"]), worst, median, row.get("certified_diameter_upper"))
+        if worst is not None or median is not None:
+            chains.setdefault((row["method"], row["start"]), []).append(cone)
     yield from ((*key, found) for key, found in chains.items())
 
 

@@ -136,7 +136,7 @@ def _contents(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str]]
         ("verdict", "verdict"): findings.verdicts,
         ("words", "in words"): findings.explanations,
         ("csc", "predicted over measured"): data["csc"],
-        ("cones", "cones"): data["csc"],
+        ("cones", "cones"): any(True for _ in drawings.cones(findings)),
         ("sanity", "randomised"): data["sanity"],
         ("classes", "classes"): _has(findings.classes, "class_distance_median"),
         ("origins", "origins"): any(True for _ in pictures.origins(findings)),

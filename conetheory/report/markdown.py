@@ -38,8 +38,9 @@ def _findings(findings: Findings, path: Path, number: int) -> Iterator[str]:
         picture = path.with_name(f"{path.stem}-{number}-{name}.png")
         figure.savefig(picture, dpi=130)
         yield from ("", f"## {title}", "", f"![{title}]({picture.name})")
-    yield from ("", "## All numbers", "")
-    for found in number_tables(findings):
+    tables = number_tables(findings)
+    yield from ("", "## All numbers", "") if tables else ("",)
+    for found in tables:
         yield from (f"### {found['title']}", "", *table(found["head"], found["rows"]), "")
     paths, values = provenance_rows(findings)
     yield from ("## Where the numbers come from", "", *table(["", *paths], values), "")

@@ -11,6 +11,7 @@ from conetheory import schema
 from conetheory.report import formats
 from conetheory.report.comparison_tables import STYLE
 from conetheory.results.comparison import Comparison
+from conetheory.schema.labels import broken, short_label
 
 COLUMNS = tuple(said for said in schema.ORIGIN if said.side != "text")
 
@@ -25,9 +26,11 @@ def origin_tables(comparison: Comparison) -> Iterator[Table]:
         table = Table(title=f"{method} from {start}: where relevance comes from, on {cut}", **STYLE)
         table.add_column("layer", overflow="fold", min_width=6)
         for said in COLUMNS:
-            table.add_column(said.label, justify="right", no_wrap=True)
+            table.add_column(broken(said.label), justify="right", no_wrap=True)
         for row in rows:
-            table.add_row(row["label"], *(_cell(row.get(said.name), said.unit) for said in COLUMNS))
+            table.add_row(
+                short_label(row["label"]), *(_cell(row.get(said.name), said.unit) for said in COLUMNS)
+            )
         yield table
 
 

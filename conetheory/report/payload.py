@@ -12,6 +12,7 @@ import xarray as xr
 from conetheory import schema
 from conetheory.report.findings import Findings
 from conetheory.results.comparison import Comparison
+from conetheory.schema.labels import short_label
 
 MARKS = ("circle", "diamond", "square")
 STYLES = 8  # that the page has for theories
@@ -80,7 +81,7 @@ def _csc(comparison: Comparison, known: list[dict[str, Any]]) -> list[dict[str, 
             for key, (name, dim, *sides) in BANDS.items()
             if name in one
         }
-        labels = [str(label) for label in one["label"].values]
+        labels = [short_label(str(label)) for label in one["label"].values]
         kept = {key: values for key, values in curves.items() if any(v is not None for v in values)}
         panels.append({"method": method, "start": start, "labels": labels, "curves": kept, "bands": bands})
     return panels
@@ -102,7 +103,7 @@ def _sanity(data: xr.Dataset) -> list[dict[str, Any]]:
                     found["structure"] = _plain(one["rank_one_bound"].sel(measure=measure))
                 if any(v is not None for v in found["median"]):
                     curves[f"{mode}|{measure}"] = found
-        labels = [str(layer) for layer in (one["label"] if "label" in one else one["layer"]).values]
+        labels = [short_label(str(n)) for n in (one["label"] if "label" in one else one["layer"]).values]
         if curves:
             panels.append({"method": str(method), "labels": labels, "curves": curves, "logit": _logits(one)})
     return panels

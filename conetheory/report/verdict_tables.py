@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +14,7 @@ from conetheory.report import formats
 from conetheory.report.comparison_tables import STYLE
 from conetheory.results.evidence import Evidence
 from conetheory.results.verdict import Outcome, Verdict
+from conetheory.schema.labels import short_label
 
 MARKS = {
     Outcome.DEPENDS: "●",
@@ -50,8 +50,8 @@ def cells(verdict: Verdict) -> dict[str, str]:
         "measured": f"{_number(measured)} of {measured.reference:.2f}" if measured else "",
         "predicted": _number(predicted) + _off(predicted, measured),
         "certified": formats.cosine_lower(certified.value) if certified else "",
-        "forgotten by": verdict.collapsed_by or "",
-        "blind above": verdict.blind_above or "",
+        "forgotten by": short_label(verdict.collapsed_by or ""),
+        "blind above": short_label(verdict.blind_above or ""),
         "variance moved": f"{100 * moves.value:.2g}%" if moves else "",
         "whole maps": _number(verdict.find(schema.WHOLE_MAPS)),
         "class distance": _number(verdict.find(schema.DISTANCE)),
@@ -76,15 +76,30 @@ def notes(verdict: Verdict) -> list[str]:
     return [*held, *against, *([f"without {', '.join(verdict.missing)}"] if verdict.missing else [])]
 
 
-def verdict_tables(verdicts: Sequence[Verdict], title: str | None = None) -> Group:
+def verdict_tables(
+    verdicts: Sequence[Verdict], title: str | None = None, *, stacked: bool = True
+) -> list[Table | Padding]:
     """The tables for the terminal, each with what its columns mean: the verdicts with what is said of the
     channels at a location; where there is anything, what is said of whole maps. They fit 80 columns.
+
+    Not `stacked` is one table with a line for each method, for a file or a pipe.
     """
     columns = used_columns(verdicts)
+    if not stacked:
+        return [_flat(verdicts, columns, title), _meanings(columns)]
     channels = {name: text for name, text in columns.items() if name in CHANNELS}
     whole = {name: text for name, text in columns.items() if name not in CHANNELS}
     parts = [_table(verdicts, channels, title, verdict=True), _meanings(channels)]
-    return Group(*parts, *([_table(verdicts, whole), _meanings(whole)] if whole else []))
+    return [*parts, *([_table(verdicts, whole), _meanings(whole)] if whole else [])]
+
+
+def _flat(verdicts: Sequence[Verdict], columns: Iterable[str], title: str | None) -> Table:
+    table = Table("method", "verdict", title=title, **STYLE)
+    for name in columns:
+        table.add_column(name, justify="right")
+    for v in verdicts:
+        table.add_row(v.method, f"{MARKS[v.outcome]} {v.text}", *(cells(v)[name] or "-" for name in columns))
+    return table
 
 
 def _table(

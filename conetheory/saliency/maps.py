@@ -18,13 +18,13 @@ from conetheory.results.layout import method_axis, provenance
 from conetheory.rules.parameters import takes_parameters
 from conetheory.rules.registry import Method, as_method
 from conetheory.saliency.pictures import (
-    PREDICTED,
     class_name,
     not_drawn,
     probabilities,
     saliency,
     space_dims,
     target_classes,
+    usual_targets,
 )
 
 
@@ -33,7 +33,7 @@ def explain_maps(
     network: Model,
     images: Tensor,
     method: str | Method,
-    targets: Sequence[str | int] = (PREDICTED,),
+    targets: Sequence[str | int] | None = None,
     *,
     names: Sequence[str] | None = None,
     parameters: Mapping[str, Any] | None = None,
@@ -51,7 +51,8 @@ def explain_maps(
     method
         by name, or a `Method`.
     targets
-        `predicted`, `runner-up` (of the second largest logit), class indices or class names.
+        `predicted`, `runner-up` (of the second largest logit), class indices or class names. None: the first
+        two, so that there is another class to compare with.
     names
         of the images (None: their numbers).
     parameters
@@ -69,6 +70,7 @@ def explain_maps(
     network, method = as_network(network, shape_of(images)), as_method(method, parameters)
     shape = network.graph.input_shape
     dims, images = space_dims(shape), checked_images(images, shape)
+    targets = usual_targets(network) if targets is None else targets
     classes = target_classes(network, images, targets, dtype=dtype, device=device)
     maps = saliency(network, images, method, classes, dtype=dtype, device=device)
     maps = maps.astype(

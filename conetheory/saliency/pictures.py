@@ -107,6 +107,12 @@ def target_classes(
     return torch.stack(columns, 1)
 
 
+def usual_targets(network: Model) -> tuple[str, ...]:
+    """The predicted class and the runner-up, of which maps are compared; where there is one output, it."""
+    one = as_network(network).graph.classes == 1
+    return (PREDICTED,) if one else (PREDICTED, RUNNER_UP)
+
+
 def probabilities(network: Model, images: Tensor, classes: Tensor, **placed: Unpack[Placement]) -> np.ndarray:
     """The softmax of the logits at classes `(images, k)`, `(images, k)`."""
     graph = as_network(network, shape_of(images)).graph.to(**placed)

@@ -153,6 +153,7 @@ def test_grey_transparent_and_tiny_images_are_fine_and_broken_ones_in_a_folder_l
     assert "2 vectors on each of 3 images" in printed.out
 
 
+@pytest.mark.slow
 def test_results_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "file").touch()
     assert "can't be written" in complaint(capsys, *CIFAR, "--out", str(tmp_path / "file"))
@@ -186,6 +187,7 @@ def test_maps_without_relevance_are_noted(capsys, tmp_path):
     assert "gradient: no relevance" not in printed
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_twice_is_done_once(capsys):
     """Under one name or under two that mean the same."""
     twice = ["--target", "cat", "--target", "3", "--target", "predicted", "--target", "predicted"]
@@ -203,6 +205,7 @@ def test_what_is_asked_for_twice_is_done_once(capsys):
     assert main(["simulate", *twice, "--starts", "3", "--repeats", "1", "--json"]) == 0
 
 
+@pytest.mark.slow
 def test_json_is_all_there_is_on_stdout(capsys):
     """The summary of what is compared, the layers of what is computed alone."""
     assert (
@@ -215,6 +218,7 @@ def test_json_is_all_there_is_on_stdout(capsys):
     assert all(record["measured_deficit_median"] is not None for record in found["layers"])
 
 
+@pytest.mark.slow
 def test_json_of_sanity_and_classes_holds_numbers(capsys):
     assert main(["sanity", "cifar10", "--limit", "1", "--layer", "fc6", "--json"]) == 0
     (record,) = json.loads(capsys.readouterr().out)
@@ -275,6 +279,7 @@ def test_simulate_writes_the_figure_and_the_errors(capsys):
     }
 
 
+@pytest.mark.slow
 def test_simulate_conv_writes_the_same_files(capsys):
     """Of the grids that were asked for, with a table for the terminal or the errors as JSON."""
     small = ["simulate", "--conv", "--side", "12", "--depth", "4", "--channels", "8", "--repeats", "1"]

@@ -77,37 +77,12 @@ def test_an_editable_installation_copies_nothing(tmp_path, monkeypatch):
         assert Path(held.read("_conetheory.pth").decode()) == ROOT
 
 
-USER = """
-import torch
-from torch import nn
-
-import conetheory as ct
-
-assert "site" in ct.__file__
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.stem, self.norm = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
-        self.more, self.head = nn.Conv2d(6, 6, 3, padding=1), nn.Linear(6, 4)
-
-    def forward(self, x):
-        y = torch.relu(self.norm(self.stem(x)))
-        y = torch.relu(y + self.more(y))
-        return self.head(y.mean((2, 3)))
-
-
-torch.manual_seed(0)
-found = ct.audit(Net().eval(), torch.rand(2, 3, 8, 8), ["lrp-zplus", "gradient"], name="mine")
-print(found.verdict)
-found.report("page.html")
-"""
-
-
 def test_a_new_user_gets_a_verdict_and_a_page(site, tmp_path):
     """A module of one's own, with a residual connection and batch norm, and nothing but the wheel."""
-    shown = installed(site, tmp_path, "-c", USER)
+    user = (ROOT / "tests" / "new_user.py").read_text()
+    shown = installed(
+        site, tmp_path, "-c", f"import conetheory\nassert 'site' in conetheory.__file__\n{user}"
+    )
     assert [line.split()[0] for line in shown.splitlines()] == ["lrp-alpha1beta0", "gradient"]
     assert "the decision" in shown
     assert "mine" in (tmp_path / "page.html").read_text()

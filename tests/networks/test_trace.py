@@ -13,7 +13,7 @@ from conetheory.errors import InputError, UnsupportedLayerError
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import Add, Affine, Concat, Conv2d, PassThrough
-from conetheory.networks.trace import WRAP
+from conetheory.networks.trace import ONE, PLAIN, WRAP
 from tests.networks.toys import BODIES, Toy, conv, in_place_add, random_images, seeded, torchvision_model
 
 NAMED = ("squeezenet1_1", "resnet18", "densenet121", "mobilenet_v2")  # one of each structure, and more
@@ -319,7 +319,8 @@ def test_refusals_name_layer_and_operation(case):
     build, message = REFUSED[case]
     with pytest.raises(UnsupportedLayerError) as caught:
         trace(seeded(build), (3, 6, 6))
-    assert str(caught.value) == message + (f"; {WRAP}" if NO_RULE in message else "")
+    advice = {NO_RULE: f"; {WRAP}", "can't be traced": f"; {PLAIN}", "second input": f": {ONE}"}
+    assert str(caught.value) == message + "".join(how for what, how in advice.items() if what in message)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from conetheory.report import write_report
 from tests.report import folders
 from tests.report.browser import CHROMIUM, Page, browser
 
@@ -35,11 +33,6 @@ CONTRAST = """(() => {
     });
   return Math.min(...contrasts);
 })()"""
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory) -> Path:
-    return write_report(folders.write(tmp_path_factory.mktemp("results")))
 
 
 @pytest.fixture(scope="module")

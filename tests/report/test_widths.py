@@ -23,11 +23,6 @@ WIDER = "document.documentElement.scrollWidth > document.documentElement.clientW
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    return write_report(folders.write(tmp_path_factory.mktemp("results")))
-
-
-@pytest.fixture(scope="module")
 def chromium():
     with browser() as page:
         yield page
@@ -43,7 +38,7 @@ def opened(page, report, width, scheme="light"):
     return page
 
 
-@pytest.mark.parametrize("width", [390, 1280, 1920])
+@pytest.mark.parametrize("width", [390, 1024, 1280, 1920])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_cut(chromium, report, width, scheme):
     page = opened(chromium, report, width, scheme)
@@ -52,6 +47,24 @@ def test_nothing_is_cut(chromium, report, width, scheme):
     assert page.run(WIDER) is False
     assert page.complaints == []
     assert page.requests == []
+
+
+LONG = ("contrastive-excitation-bp", "epsilon-alpha2-beta1-flat", "pattern-attribution")
+
+
+@pytest.mark.slow  # a page of its own
+@pytest.mark.parametrize("width", [390, 1279, 1280])
+def test_nothing_is_cut_where_names_are_long(chromium, tmp_path, width):
+    for kind in ("comparison", "sanity", "classes"):
+        data = getattr(folders, kind)().assign_coords({"method": list(LONG)})
+        if kind == "comparison":
+            names = [f"stages.3.blocks.{n}.expand3x3" for n in folders.LAYERS]
+            data = data.assign_coords(label=("layer", names))
+        data.to_netcdf(tmp_path / f"{kind}.nc", engine="h5netcdf")
+    page = opened(chromium, write_report(tmp_path), width)
+    assert page.run(CUT) == []
+    assert page.run(SCROLLED) == 0
+    assert page.run(WIDER) is False
 
 
 def test_every_section_is_in_the_contents_and_every_entry_leads_to_one(chromium, report):

@@ -121,7 +121,7 @@ def test_it_is_said_in_every_form(tmp_path):
     assert record["borderline"][0]["band"] == list(BAND)
     assert [e["band"] for e in record["evidence"]] == [list(BAND)]
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(verdict_tables([verdict]))
+    console.print(*verdict_tables([verdict]), sep="\n")
     shown = " ".join(console.export_text().split())
     for part in (MARKS[Outcome.BORDERLINE], "borderline: 95% band", "[0.0068, 0.41]"):
         assert part in shown

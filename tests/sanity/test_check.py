@@ -323,6 +323,7 @@ def test_a_killed_run_that_is_resumed_gives_the_result_of_an_uninterrupted_one(t
     assert not list((tmp_path / "killed").rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_pictures_of_one_name_have_figures_of_their_own(tmp_path):
     for name, grey in (("a.png", 40), ("a.bmp", 200)):
         Image.new("RGB", (32, 32), (grey, 90, 20)).save(tmp_path / name)
@@ -331,6 +332,7 @@ def test_pictures_of_one_name_have_figures_of_their_own(tmp_path):
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"maps-a.png", "maps-a~2.png"}
 
 
+@pytest.mark.slow
 def test_explain_writes_arrays_and_figures(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     request = ["explain", "cifar10_cnn", "--limit", "1", *TWO, "--target", "predicted", "--target", "dog"]
