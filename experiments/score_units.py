@@ -103,8 +103,7 @@ class Units:
         if not path.is_file():
             options = {"vectors": self.common["vectors"], "layers": self.common["layers"]}
             meter = CscMeter([self.common["start"]], seed=seed, bootstrap=bootstrap, **options)
-            meter.images = number  # so that its vectors are those of a run over all the images
-            meter.add(chain())
+            meter.add(chain(), numbers=[number])  # its vectors are those of a run over all the images
             found = {layer: each.counts.astype(np.uint32) for (_, layer), each in meter.statistics.items()}
             _written(path, lambda file: np.savez_compressed(file, **found))
         with np.load(path) as saved:

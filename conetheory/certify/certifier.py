@@ -68,6 +68,8 @@ class CscCertifier:
         of the choice of locations.
     thorough
         signed chains, norm cones and statements for every image too.
+    first_image
+        the number in the study of the first image, which the choice of its locations depends on.
     """
 
     def __init__(
@@ -79,12 +81,13 @@ class CscCertifier:
         block_positions: int = POSITIONS,
         seed: int = 0,
         thorough: bool = False,
+        first_image: int = 0,
     ) -> None:
         self.start, self.layers, self.seed = start, layers, checked_seed(seed)
         self.positions = checked_positions(positions)
         self.block_positions = checked_positions(block_positions if positions is None else positions)
         self.thorough = thorough
-        self.images = 0
+        self.first_image, self.images = first_image, 0
         self.reasons: dict[str, str] = {}
         self.certificates: dict[str, LayerCertificate] = {}
 
@@ -127,13 +130,30 @@ class CscCertifier:
         self.images += len(chain)
         return blocks
 
+    def record(self) -> dict[str, Any]:
+        """What was found, as `take` takes it up."""
+        layers = {layer: found.record() for layer, found in self.certificates.items()}
+        return {"images": self.images, "layers": layers, "reasons": self.reasons}
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        """Add what a certifier of the same options has found of later images.
+
+        Parameters
+        ----------
+        record
+            of that certifier.
+        """
+        self.images += record["images"]
+        self.reasons |= record["reasons"]
+        for layer, found in record["layers"].items():
+            self.certificates.setdefault(layer, LayerCertificate()).take(found)
+
     def _columns(self, chain: RelevanceChain, layers: Sequence[str]) -> Columns:
-        seed, first = self.seed, self.images
-        return Columns(chain, self.start, layers, positions=self.positions, seed=seed, first_image=first)
+        return Columns(chain, self.start, layers, positions=self.positions, **self._sampling)
 
     @property
     def _sampling(self) -> dict[str, int]:
-        return {"seed": self.seed, "first_image": self.images}
+        return {"seed": self.seed, "first_image": self.first_image + self.images}
 
     def _add_columns(self, chain: RelevanceChain, columns: Columns, progress: Progress) -> None:
         """Group by group, of which no more is kept than the numbers that it says something with."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,6 +64,10 @@ class Held:
         positive = bound > 0
         ratio = np.max(measured[positive] / bound[positive], initial=0.0)
         self.nearest[kind] = float(np.maximum(self.nearest.get(kind, 0.0), ratio))
+
+    def record(self) -> dict[str, Any]:
+        """All of it, as `Held(**record)` takes it up."""
+        return dict(vars(self))
 
     def join(self, other: Held) -> None:
         self.checked, self.violations = self.checked + other.checked, self.violations + other.violations

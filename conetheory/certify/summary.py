@@ -63,6 +63,17 @@ class LayerCertificate:
     map_deficit_upper: list[float] = field(default_factory=list)
     every_image_deficit_upper: list[float] = field(default_factory=list)
 
+    def record(self) -> dict[str, Any]:
+        """All of it, as `take` takes it up."""
+        return dict(vars(self))
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        """Add what holds of later images."""
+        self.total = record["total"]
+        for name, values in vars(self).items():
+            if name != "total":
+                values.extend(record[name])
+
     def values(self, name: str) -> np.ndarray:
         """All live values of one kind."""
         found = np.concatenate([np.empty(0), *getattr(self, name)])

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from conetheory.cli.explain import run_explain
 from conetheory.cli.listings import list_methods, list_models, show_theorems
+from conetheory.cli.merge import run_merge
 from conetheory.cli.rates import run_rates
 from conetheory.cli.report import run_report
 from conetheory.cli.sanity import run_classes, run_sanity
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "sanity": run_sanity,
     "classes": run_classes,
     "simulate": run_simulation,
+    "merge": run_merge,
     "report": run_report,
     "methods": list_methods,
     "models": list_models,

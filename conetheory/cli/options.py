@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
 
-from conetheory.cli.values import known_methods, known_shape, named_value, sizes, whole
+from conetheory.cli.values import known_methods, known_shape, known_shard, named_value, sizes, whole
 from conetheory.counts import DEFAULT_VECTORS, SEEDS, VECTORS
 
 Kind = TypeVar("Kind")
@@ -57,6 +57,13 @@ PLAN = "What to run: a JSON list of stages, or the plan of an earlier comparison
 EVERYTHING = "Leave nothing out, whatever it costs."
 POSITIONS = "Locations per layer and image for theories and certificates. (default: what is affordable)"
 FAIL_IF = "Exit with 1 where a method has this verdict (repeatable)."
+SHARD = "Compute this one of N equal parts into OUT, such as 3/64, and no more; `merge OUT` joins them."
+BLOCK = "Images a unit, for a study in parts. (default: as make 64 units of a method, 64 at most)"
+THREADS = "Threads a unit, for a study in parts. (default: 1, or all cores where there is one unit)"
+WORKERS = "Compute the units in so many processes here, by dask."
+SCHEDULER = "Compute them on the dask cluster at this address."
+SCHEDULER_FILE = "Compute them on the dask cluster whose scheduler wrote this file."
+LOG_JSON = "A line of JSON for each unit that is done, on stderr."
 RESUME = "Take up the methods that OUT holds already with the same settings."
 
 
@@ -181,6 +188,20 @@ class Placement:
     dtype: Annotated[str, Parameter(metavar="DTYPE", help="float32 or float64.")] = "float32"
 
 
+@group(COMPUTATION)
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """Whether a study comes in parts, and in which."""
+
+    shard: Annotated[str | None, Parameter(metavar="I/N", help=SHARD, validator=known_shard)] = None
+    block: Annotated[int | None, whole("N", BLOCK, 1)] = None
+    threads_per_unit: Annotated[int | None, whole("N", THREADS, 1)] = None
+    workers: Annotated[int | None, whole("N", WORKERS, 1)] = None
+    scheduler: Annotated[str | None, Parameter(metavar="ADDRESS", help=SCHEDULER)] = None
+    scheduler_file: Annotated[Path | None, Parameter(metavar="FILE", help=SCHEDULER_FILE)] = None
+    log_json: Annotated[bool, Parameter(help=LOG_JSON)] = False
+
+
 @group(OUTPUT)
 @dataclass(frozen=True, kw_only=True)
 class Output:
@@ -212,6 +233,7 @@ class StudyOptions(SeriesOptions):
 
     methods: RuleOptions = field(default_factory=RuleOptions)
     drawing: Drawing = field(default_factory=Drawing)
+    division: Division = field(default_factory=Division)
     start: Annotated[
         tuple[str, ...],
         Parameter(metavar="LAYER", help=START, group=DRAWN),

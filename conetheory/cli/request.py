@@ -35,9 +35,12 @@ def read_network(model: str, asked: NetworkOptions) -> Network:
     return networks.load(model, asked.weights, asked.shape, name=asked.name)
 
 
-def read_images(network: Network, asked: ImageOptions) -> Images:
-    """The pictures, with a note on each that is left out."""
-    images = networks.load_images(list(asked.images) or None, network, asked.limit)
+def read_images(network: Network, asked: ImageOptions, *, stream: bool = False) -> Images:
+    """The pictures, with a note on each that is left out; stream: many are read as they are needed."""
+    if stream:
+        images = networks.stream_images(list(asked.images) or None, network, asked.limit, note)
+    else:
+        images = networks.load_images(list(asked.images) or None, network, asked.limit)
     for path, reason in images.skipped:
         note(f"left out {path}: {reason}")
     return images

@@ -46,6 +46,14 @@ def known_shape(kind: Any, text: str | None) -> None:
         sizes(text)
 
 
+def known_shard(kind: Any, text: str | None) -> None:
+    """Refuse what is no shard before anything slow is imported. Raises `InputError`."""
+    from conetheory.runs.division import Shard
+
+    if text is not None:
+        Shard.parsed(text)
+
+
 def shown_default(value: Any) -> str | None:
     """A default as it is typed; None where nothing is typed for it."""
     if value is None or value is False or value == ():

@@ -8,12 +8,12 @@ from conetheory.chain.protocol import Chain
 from conetheory.measure.meter import (
     QUANTILES,
     CscMeter,
-    LayerStatistics,
     deficit_chunks,
     local_deficits,
     measure_csc,
 )
 from conetheory.measure.starts import Distribution, draw, drawn_name
+from conetheory.measure.statistics import LayerStatistics
 
 __all__ = [
     "QUANTILES",

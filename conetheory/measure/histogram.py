@@ -22,13 +22,25 @@ def pair_histograms(deficits: Tensor) -> Tensor:
     """`(..., locations, pairs)` deficits, NaN for a dead vector, to float64 counts `(..., pairs, BINS)`."""
     *groups, _, pairs = deficits.shape
     rows = math.prod(groups) * pairs
-    odds = torch.log10(deficits / (1 - deficits))
-    index = ((odds - LOWEST) * PER_DECADE).floor_().add_(1).clamp_(0, BINS - 1)
-    index = torch.where(deficits > 0, index, torch.zeros_like(index)).to(torch.int64)
+    index = _bins(deficits)
     index += torch.arange(0, rows * BINS, BINS, device=index.device).view(*groups, 1, pairs)
     live = (~torch.isnan(deficits)).to(torch.float64).flatten()
     # not by bincount, which asks a GPU for the largest index and so waits for it
     return live.new_zeros(rows * BINS).index_add_(0, index.flatten(), live).view(*groups, pairs, BINS)
+
+
+def _bins(deficits: Tensor) -> Tensor:
+    odds = torch.log10(deficits / (1 - deficits))
+    index = ((odds - LOWEST) * PER_DECADE).floor_().add_(1).clamp_(0, BINS - 1)
+    return torch.where(deficits > 0, index, torch.zeros_like(index)).to(torch.int64)
+
+
+def weighted(deficits: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Histograms `(rows, BINS)` of deficits `(n,)`, NaN for dead ones, counted by `weights` (rows, n)."""
+    live = ~np.isnan(deficits)
+    index = _bins(torch.from_numpy(deficits[live])).numpy()
+    rows = [np.bincount(index, row, BINS) for row in weights[:, live]]
+    return np.stack(rows).astype(np.int64)
 
 
 def quantile(counts: np.ndarray, q: float | np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from conetheory.errors import InputError
 from conetheory.measure import histogram
 from conetheory.measure.bootstrap import pair_band, pair_weights, whole_map_band
 from conetheory.measure.starts import Distribution, draw, drawn_name
+from conetheory.measure.statistics import LayerStatistics
 from conetheory.networks.ops import Shape
 from conetheory.progress import Progress, silent
 from conetheory.results.dataset import Measurement
@@ -31,6 +32,8 @@ from conetheory.schema import SIDES
 from conetheory.theory.cosine import pairwise_deficits, random_baseline_deficit
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8, 0.95, 0.99, 1.0)
+EXACT = 256  # images up to which medians of whole maps are those of the sorted deficits
+TOGETHER = 64  # images whose bootstrap weights are there at a time, of more
 CHUNK = {"cpu": 2**18, "cuda": 2**26}  # float64 numbers converted at a time: a cache, or enough to fill a GPU
 
 
@@ -92,78 +95,6 @@ def _gram_deficits(gram: Tensor, first: Tensor, second: Tensor) -> Tensor:
     return (1 - cosine).clamp(min=0)
 
 
-class LayerStatistics:
-    """What is kept of one start layer at one layer; row 0 is the measurement, the others its bootstrap.
-
-    It is kept on the chain's device until someone reads it: a number that is asked for there makes the
-    sweep wait.
-
-    Parameters
-    ----------
-    rows
-        one more than there are bootstrap replicates.
-    device
-        the chain's.
-    """
-
-    def __init__(self, rows: int, device: torch.device) -> None:
-        self._counts = torch.zeros((rows, histogram.BINS), dtype=torch.float64, device=device)
-        self._sum = torch.zeros((), dtype=torch.float64, device=device)
-        self._dead = torch.zeros((), dtype=torch.int64, device=device)
-        self._pairs: Tensor | None = None
-        self._flattened: list[Tensor] = []
-        self.total = 0
-
-    def add(self, deficits: Tensor) -> None:
-        """Add locations of some images: `(images, locations, pairs)`, until `weigh`."""
-        told_apart = len(self._counts) > 1  # not without a bootstrap
-        found = histogram.pair_histograms(deficits if told_apart else deficits.reshape(-1, 1))
-        self._pairs = found if self._pairs is None else self._pairs + found
-        self._sum += torch.nansum(deficits)
-        self._dead += torch.isnan(deficits).sum()
-        self.total += deficits.numel()
-
-    def weigh(self, weights: Tensor) -> None:
-        """Count what was added of some images, in each row by its weights `(images, rows, pairs)`."""
-        if self._pairs is None:
-            return
-        if len(self._counts) > 1:
-            self._counts += weights.transpose(0, 1).flatten(1) @ self._pairs.flatten(0, 1)
-        else:
-            self._counts += self._pairs
-        self._pairs = None
-
-    def add_flattened(self, deficits: Tensor) -> None:
-        """Add the deficits of whole maps, `(images, pairs)`."""
-        self._flattened.append(deficits)
-
-    @property
-    def counts(self) -> np.ndarray:
-        """Histograms `(rows, BINS)` of the deficits."""
-        return self._counts.cpu().numpy()
-
-    @property
-    def dead(self) -> int:
-        return int(self._dead)
-
-    @property
-    def mean(self) -> float:
-        live = self.total - self.dead
-        return float(self._sum) / live if live > 0 else float("nan")
-
-    @property
-    def flattened_median(self) -> float:
-        """The median deficit of whole maps, NaN where none is alive."""
-        values = self.flattened
-        live = values[~np.isnan(values)]
-        return float(np.median(live)) if len(live) else float("nan")
-
-    @property
-    def flattened(self) -> np.ndarray:
-        """The deficits of whole maps, image by image."""
-        return torch.cat(self._flattened).flatten().cpu().numpy()
-
-
 class CscMeter:
     """Measures CSC over any number of chains (batches of images) of one method.
 
@@ -203,12 +134,17 @@ class CscMeter:
         self.vectors = checked_whole(vectors, "vectors, of which pairs are compared,", 2, VECTORS)
         self.bootstrap = checked_whole(bootstrap, "bootstrap", 0)
         self.distribution, self.observe = distribution, observe
-        self.images = 0
+        self.numbers: list[int] = []
         self.statistics: dict[tuple[str, str], LayerStatistics] = {}
         self.chain: Chain | None = None
 
-    def add(self, chain: Chain, progress: Progress = silent) -> None:
-        """Measure all images of a chain;
+    @property
+    def images(self) -> int:
+        """How many were measured."""
+        return len(self.numbers)
+
+    def add(self, chain: Chain, progress: Progress = silent, *, numbers: Sequence[int] | None = None) -> None:
+        """Measure all images of a chain.
 
         Parameters
         ----------
@@ -216,6 +152,8 @@ class CscMeter:
             of the method and network that the meter saw before, if any.
         progress
             is told of each layer that is done.
+        numbers
+            of the images in the study, which their vectors depend on (None: those that come next).
 
         Raises
         ------
@@ -223,7 +161,8 @@ class CscMeter:
             where relevance leaves the range of its dtype, at any tensor on the way: what is dead or has
             forgotten its start is then not told from what was lost (`chain.watch`).
         """
-        numbers = range(self.images, self.images + len(chain))
+        first = max(self.numbers, default=-1) + 1
+        numbers = range(first, first + len(chain)) if numbers is None else numbers
         wanted = {chain.graph.resolve(name) for name in (self.layers or chain.layers)}
         weights = torch.stack([self._weights(image) for image in numbers]).to(chain.device)
         done: set[str] = set()
@@ -238,10 +177,10 @@ class CscMeter:
                         self._record_flattened(start, layer, r)
                 done.add(layer)
                 progress("layers", len(done), len(wanted))
-        self.images += len(chain)
+        self.numbers += numbers
         self.chain = chain
 
-    def _record(self, start: str, layer: str, numbers: range, r: Tensor, weights: Tensor) -> None:
+    def _record(self, start: str, layer: str, numbers: Sequence[int], r: Tensor, weights: Tensor) -> None:
         found, seen, observe = self._statistics(start, layer, r.device), [], self.observe
         for local, flattened in deficit_chunks(r):
             found.add(local)
@@ -264,7 +203,7 @@ class CscMeter:
             self.statistics[start, layer] = LayerStatistics(1 + self.bootstrap, device)
         return self.statistics[start, layer]
 
-    def _starts(self, chain: Chain, numbers: range) -> Mapping[str, Callable[[Shape], Tensor]]:
+    def _starts(self, chain: Chain, numbers: Sequence[int]) -> Mapping[str, Callable[[Shape], Tensor]]:
         options = {"seed": self.seed, "distribution": self.distribution}
         names = {start: drawn_name(chain.graph, start) for start in self.starts}
         return {
@@ -275,6 +214,25 @@ class CscMeter:
     def _weights(self, image: int) -> Tensor:
         rng = np.random.default_rng([self.seed, image, 1])
         return torch.from_numpy(pair_weights(self.vectors, self.bootstrap, rng))
+
+    def record(self) -> dict[str, Any]:
+        """What was measured, as `take` takes it up."""
+        return {
+            "numbers": self.numbers,
+            "statistics": [[*key, found.record()] for key, found in self.statistics.items()],
+        }
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        """Add what a meter of the same options has measured of later images; no order but theirs matters.
+
+        Parameters
+        ----------
+        record
+            of that meter.
+        """
+        self.numbers += record["numbers"]
+        for start, layer, found in record["statistics"]:
+            self._statistics(start, layer, torch.device("cpu")).take(found)
 
     def result(self) -> Measurement:
         """Medians, means, percentiles, bands, dead locations and the baseline for each start and layer.
@@ -292,21 +250,19 @@ class CscMeter:
         if self.chain is None:
             raise InputError("nothing was measured: add a chain first")
         graph, values = self.chain.graph, {}
-        weights = torch.cat([self._weights(image) for image in range(self.images)], 1).numpy()
+        whole = self._whole_maps()
         kinds = {
             "measured_deficit_median": lambda s: histogram.quantile(s.counts[0], 0.5)[0],
             "measured_deficit_mean": lambda s: s.mean,
             "measured_deficit_quantile": lambda s: histogram.quantile(s.counts[0], np.array(QUANTILES)),
             "measured_band": lambda s: pair_band(s.counts, self.vectors, self.images),
-            "measured_flattened_deficit_median": lambda s: s.flattened_median,
-            "measured_flattened_band": lambda s: whole_map_band(
-                s.flattened, weights, self.vectors, self.images
-            ),
             "dead_fraction": lambda s: s.dead / s.total if s.total else float("nan"),
             "pairs_pooled": lambda s: s.total - s.dead,
         }
         for name, function in kinds.items():
             values[name] = {key: function(found) for key, found in self.statistics.items()}
+        values["measured_flattened_deficit_median"] = {key: median for key, (median, _) in whole.items()}
+        values["measured_flattened_band"] = {key: band for key, (_, band) in whole.items()}
         extra = {"measured_deficit_quantile": ("quantile", QUANTILES)}
         extra |= {name: ("side", SIDES) for name in ("measured_band", "measured_flattened_band")}
         layers = [layer for _, layer in self.statistics]
@@ -315,6 +271,32 @@ class CscMeter:
         dataset["baseline_deficit"] = ("layer", baseline)
         settings = {k: getattr(self, k) for k in ("vectors", "seed", "distribution", "bootstrap", "images")}
         return Measurement(dataset.assign_attrs(provenance(self.chain.network, **settings)))
+
+    def _whole_maps(self) -> dict[tuple[str, str], tuple[float, tuple[float, float]]]:
+        """The median deficit of whole maps and its band; of more than `EXACT` images by histograms."""
+        if self.images <= EXACT:
+            weights = np.concatenate([self._weights(image).numpy() for image in self.numbers], 1)
+            return {
+                key: (
+                    found.flattened_median,
+                    whole_map_band(found.flattened, weights, self.vectors, self.images),
+                )
+                for key, found in self.statistics.items()
+            }
+        counts = {key: np.zeros((1 + self.bootstrap, histogram.BINS), np.int64) for key in self.statistics}
+        flattened = {key: found.flattened.reshape(self.images, -1) for key, found in self.statistics.items()}
+        for first in range(0, self.images, TOGETHER):
+            some = slice(first, first + TOGETHER)
+            weights = np.concatenate([self._weights(image).numpy() for image in self.numbers[some]], 1)
+            for key, deficits in flattened.items():
+                counts[key] += histogram.weighted(deficits[some].ravel(), weights)
+        return {
+            key: (
+                float(histogram.quantile(found[0], 0.5)[0]),
+                pair_band(found, self.vectors, self.images),
+            )
+            for key, found in counts.items()
+        }
 
 
 def measure_csc(

@@ -4,6 +4,7 @@ from conetheory.networks.edge import Model, as_network
 from conetheory.networks.graph import Graph
 from conetheory.networks.images import Images, bundled_images, load_images
 from conetheory.networks.sources import names
+from conetheory.networks.streamed import stream_images
 from conetheory.networks.trace import trace
 from conetheory.networks.zoo import Network, load
 
@@ -17,5 +18,6 @@ __all__ = [
     "load",
     "load_images",
     "names",
+    "stream_images",
     "trace",
 ]

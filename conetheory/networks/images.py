@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError, one_line
-from conetheory.networks.edge import Model, as_network
+from conetheory.networks.edge import Model, as_network, shape_of
+from conetheory.networks.ops import Shape
 from conetheory.networks.preprocess import to_rgb
 from conetheory.networks.zoo import Network
 
@@ -60,9 +62,47 @@ class Images:
     def __len__(self) -> int:
         return len(self.tensor)
 
+    @property
+    def shape(self) -> Shape:
+        """Of one of them."""
+        return shape_of(self.tensor) or ()
+
+    def part(self, first: int, stop: int) -> tuple[list[int], Tensor]:
+        """Some of them, those that can be read.
+
+        Parameters
+        ----------
+        first, stop
+            from a number on, up to another.
+
+        Returns
+        -------
+        tuple
+            their numbers and their tensor.
+        """
+        some = self.tensor[first:stop]
+        return list(range(first, first + len(some))), some
+
+    def sha256(self, first: int, stop: int) -> str:
+        """What some of them are made of, in short.
+
+        Parameters
+        ----------
+        first, stop
+            from a number on, up to another.
+
+        Returns
+        -------
+        str
+            the sha256 of their numbers, or of their files.
+        """
+        return hashlib.sha256(self.tensor[first:stop].contiguous().numpy().tobytes()).hexdigest()
+
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """A picture's file, what it is called, the class that its folder says, whether it was named itself."""
+
     path: Path
     name: str
     label: int | None
@@ -113,11 +153,7 @@ def load_images(
     if seed is not None:
         checked_seed(seed)
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    if "" in given:
-        raise InputError("the path of an image is empty; the current folder is called '.'")
-    entries = [entry for path in given for entry in _entries(Path(path), network)]
-    if not entries:
-        raise InputError("no images were given")
+    entries = listed(given, network)
     order = range(len(entries)) if seed is None else np.random.default_rng(seed).permutation(len(entries))
     read, skipped = _read_all(entries, order, network, limit)
     if not read:
@@ -162,8 +198,18 @@ def bundled_images(network: Model, limit: int | None = None) -> Images:
     return load_images(present, network, limit)
 
 
+def listed(given: Sequence[Path | str], network: Network) -> list[Entry]:
+    """The files of pictures and folders, unread. Raises `InputError`."""
+    if "" in given:
+        raise InputError("the path of an image is empty; the current folder is called '.'")
+    entries = [entry for path in given for entry in _entries(Path(path), network)]
+    if not entries:
+        raise InputError("no images were given")
+    return entries
+
+
 def _read_all(
-    entries: Sequence[_Entry], order: Iterable[int], network: Network, limit: int | None
+    entries: Sequence[Entry], order: Iterable[int], network: Network, limit: int | None
 ) -> tuple[dict[int, Tensor], list[tuple[str, str]]]:
     """Tensors by index, up to `limit` of them, and the broken ones that were met on the way."""
     read, skipped = {}, []
@@ -171,7 +217,7 @@ def _read_all(
         if len(read) == limit:
             break
         try:
-            read[int(i)] = _read(entries[i].path, network)
+            read[int(i)] = read_picture(entries[i].path, network)
         except InputError as error:
             if entries[i].explicit:
                 raise InputError(f"image {entries[i].path}: {error}") from error
@@ -179,7 +225,8 @@ def _read_all(
     return read, skipped
 
 
-def _read(path: Path, network: Network) -> Tensor:
+def read_picture(path: Path, network: Network) -> Tensor:
+    """A picture as the network takes it, `(C, H, W)`. Raises `InputError`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # oddities in metadata; a broken picture raises
@@ -193,11 +240,11 @@ def _read(path: Path, network: Network) -> Tensor:
     return network.preprocess(image)
 
 
-def _entries(path: Path, network: Network) -> list[_Entry]:
+def _entries(path: Path, network: Network) -> list[Entry]:
     if not path.exists():
         raise InputError(f"image {path} does not exist")
     if not path.is_dir():
-        return [_Entry(path, path.name, None, explicit=True)]
+        return [Entry(path, path.name, None, explicit=True)]
     files = sorted(
         Path(folder) / file
         for folder, _, found in os.walk(path, followlinks=True)
@@ -209,7 +256,7 @@ def _entries(path: Path, network: Network) -> list[_Entry]:
     names = [file.relative_to(path) for file in files]
     labels = _labels(names, network)
     return [
-        _Entry(file, name.as_posix(), labels.get(name.parts[0]), explicit=False)
+        Entry(file, name.as_posix(), labels.get(name.parts[0]), explicit=False)
         for file, name in zip(files, names, strict=True)
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -104,6 +104,18 @@ class LocalSpectrum(Theory):
             sampled, total = self.sampled.get(layer, (0, 0))
             self.sampled[layer] = sampled + len(block.positions), total + block.total
         self._medians.pop(layer, None)
+
+    def record(self) -> dict[str, Any]:
+        spectra = {layer: [[n, v] for n, v in found.items()] for layer, found in self.spectra.items()}
+        return {"spectra": spectra, "sampled": self.sampled}
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        for layer, found in record["spectra"].items():
+            self.spectra.setdefault(layer, {}).update({number: values for number, values in found})
+        for layer, (sampled, total) in record["sampled"].items():
+            before = self.sampled.get(layer, (0, 0))
+            self.sampled[layer] = before[0] + sampled, before[1] + total
+        self._medians.clear()
 
     def median(self, layer: str) -> float:
         """The predicted median deficit at a layer, NaN where every sampled location is dead."""

@@ -12,7 +12,7 @@ stand for their covariance.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from conetheory.chain.supply import Supply
 from conetheory.errors import InputError
 from conetheory.measure.meter import local_deficits
 from conetheory.networks.graph import INPUT
+from conetheory.predict.by_image import ByImage
 from conetheory.predict.registry import register
 from conetheory.predict.theory import Theory
 from conetheory.progress import Progress
@@ -57,7 +58,7 @@ class MeanField(Theory):
 
     def __init__(self, start: str, **options: Any) -> None:
         super().__init__(start, **options)
-        self.deficits: dict[str, list[np.ndarray]] = {}
+        self.deficits = ByImage()
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
@@ -76,15 +77,16 @@ class MeanField(Theory):
         top = chain.graph.resolve(self.start)
         for number in range(len(chain)):
             one = chain.only(number).double("cpu")
-            held = {top: self._start(chain.graph.shape(top), supply.first_image + number)}
+            image = supply.first_image + number
+            held = {top: self._start(chain.graph.shape(top), image)}
             for node, local in one.crossed(top):
                 state = held.pop(node.name)
                 if node.name in wanted:
-                    self._record(node.name, state)
+                    self._keep(node.name, image, state)
                 for source, part in zip(node.inputs, _cross(local, state), strict=True):
                     held[source] = part if source not in held else held[source] + part
             if INPUT in wanted:
-                self._record(INPUT, held[INPUT])
+                self._keep(INPUT, image, held[INPUT])
             progress(self.label, number + 1, len(chain))
 
     def _start(self, shape: Sequence[int], image: int) -> Tensor:
@@ -93,15 +95,21 @@ class MeanField(Theory):
         draws = torch.randn((1, 2 * DRAWS, *shape), generator=rng, dtype=torch.float64) / 2**0.5
         return torch.cat([torch.zeros((1, 1, *shape), dtype=torch.float64), draws], 1)
 
-    def _record(self, layer: str, state: Tensor) -> None:
+    def _keep(self, layer: str, image: int, state: Tensor) -> None:
         mean, common, apart = _parts(state)
         pairs = torch.stack([mean + common + apart, mean + common - apart], 2)[0]
         found = local_deficits(pairs)[0].numpy()
-        self.deficits.setdefault(layer, []).append(found[~np.isnan(found)])
+        self.deficits.add(layer, image, found[~np.isnan(found)])
+
+    def record(self) -> dict[str, Any]:
+        return {"deficits": self.deficits.record()}
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        self.deficits.take(record["deficits"])
 
     def median(self, layer: str) -> float:
         """The predicted median deficit, NaN where all locations are dead."""
-        found = np.concatenate(self.deficits[layer])
+        found = np.concatenate([np.empty(0), *self.deficits.of(layer)])
         return float(np.median(found)) if len(found) else float("nan")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from conetheory.chain.layers import below
 from conetheory.chain.local import positions_of_images
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
+from conetheory.predict.by_image import ByImage
 from conetheory.predict.origin_columns import NearColumns
 from conetheory.predict.origin_cut import Cut, first_cut
 from conetheory.predict.registry import register
@@ -82,7 +83,7 @@ class OriginLaw(SpectralTheory):
     def __init__(self, start: str, *, draws: int = DRAWS, **options: Any) -> None:
         super().__init__(start, **options)
         self.draws, self._cut = draws, ""
-        self._details: dict[tuple[str, str], list[np.ndarray]] = {}
+        self._details = ByImage()
 
     def cost(self, chain: RelevanceChain) -> Cost:
         """Six vectors and twice the draws down, one covector up. Columns near the cut are few."""
@@ -164,15 +165,23 @@ class OriginLaw(SpectralTheory):
         return found
 
     def _record(self, layer: str, found: Sequence[Locations]) -> None:
-        for one in found:
+        for number, one in enumerate(found, self.first_image):
             self.spectra.add(layer, one.values.cpu().numpy(), one.total)
             for name, values in one.details.items():
                 kept = values[one.live].double().cpu().numpy()
-                self._details.setdefault((name, layer), []).append(kept)
+                self._details.add(f"{name} {layer}", number, kept)
+
+    def record(self) -> dict[str, Any]:
+        return {**super().record(), "details": self._details.record(), "cut": self._cut}
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        super().take(record)
+        self._details.take(record["details"])
+        self._cut = record["cut"]
 
     def detail(self, name: str, layer: str) -> float:
         """The mean over live locations of a share that counts them, the median of anything else."""
-        values = np.concatenate(self._details.get((name, layer), [np.empty(0)]))
+        values = np.concatenate([np.empty(0), *self._details.of(f"{name} {layer}")])
         values = values[np.isfinite(values)]
         if not len(values):
             return np.nan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.errors import InputError
 from conetheory.measure.meter import draw, drawn_name
+from conetheory.predict.by_image import ByImage
 from conetheory.predict.registry import register
 from conetheory.predict.spectra import SpectralTheory
 from conetheory.predict.states import POSITIONS, flat, picked
@@ -57,7 +58,7 @@ class SampledSpectrum(SpectralTheory):
             raise InputError(f"a sampled spectrum needs at least 3 vectors, not {draws}")
         super().__init__(start, **options)
         self.draws = draws
-        self._draws: dict[str, list[float]] = {}
+        self._draws = ByImage()
 
     def cost(self, chain: RelevanceChain) -> Cost:
         """Vectors that it sends down."""
@@ -79,7 +80,7 @@ class SampledSpectrum(SpectralTheory):
                 continue
             places = positions_of_images(chain, layer, self.positions, 1, self.seed, self.first_image)
             total = flat(parts[self.start]).shape[-1]
-            for image in picked(flat(parts[self.start]), places):
+            for number, image in zip(numbers, picked(flat(parts[self.start]), places), strict=True):
                 rows = image.permute(2, 0, 1).to(torch.float64)  # locations, vectors, channels
                 gram = rows @ rows.mT
                 exact = chain.dtype == torch.float64
@@ -90,15 +91,22 @@ class SampledSpectrum(SpectralTheory):
                 )
                 self.spectra.add(layer, corrected, total)
                 some = gram[:: -(-len(rows) // JACKKNIFED)].cpu().numpy()
-                self._draws.setdefault(layer, []).append(theory.jackknife_log_error(some))
+                self._draws.add(layer, number, theory.jackknife_log_error(some))
             done += 1
             progress(self.label, done, len(wanted))
+
+    def record(self) -> dict[str, Any]:
+        return {**super().record(), "draws": self._draws.record()}
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        super().take(record)
+        self._draws.take(record["draws"])
 
     def band(self, layer: str) -> tuple[float, float]:
         """95%, from locations and draws."""
         if layer not in self._draws:
             return np.nan, np.nan
-        draws = np.asarray(self._draws[layer])
+        draws = np.asarray(self._draws.of(layer))
         return self.spectra.band(layer, float(np.sqrt(np.sum(draws**2)) / len(draws)))
 
 

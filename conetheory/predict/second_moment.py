@@ -32,6 +32,7 @@ from conetheory.predict.registry import register
 from conetheory.predict.spectra import SpectralTheory
 from conetheory.predict.states import (
     DENSE,
+    FIELDS,
     NUMBERS,
     POSITIONS,
     STATE,
@@ -59,7 +60,6 @@ CARRIED = 10  # vectors of a step beside those of its locations: c, its covector
 WIDE = 8  # locations of a layer whose wide local matrices are decomposed above the first map
 KEPT = 5  # matrices of the size of K that are there at a time
 MANY = 200  # rows and columns of matrices from which on only their leading values are computed
-FIELDS = 16  # principal vectors of a dense start that are followed exactly
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,8 +11,11 @@ from conetheory.chain.cost import Cost, work
 from conetheory.chain.layers import below
 from conetheory.chain.local import checked_positions
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.chain.supply import Supply
 from conetheory.networks.graph import INPUT
+from conetheory.predict.by_image import ByImage
 from conetheory.predict.theory import Theory
+from conetheory.progress import Progress, silent
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
 
 LAW = 2.2e7  # multiplications that a location's law takes, its share of the median and its band
@@ -23,12 +27,12 @@ class Spectra:
 
     Dead locations (all singular values zero) are left out, as they are of a measurement. resolved: the tail
     `sum_(i>=2) (sigma_i/sigma_1)^2` below which there is nothing but rounding, so that it counts as zero.
+    first_image: the number of the image whose spectra come next.
     """
 
     def __init__(self, resolved: float = 0.0) -> None:
-        self.resolved = resolved
-        self._values: dict[str, list[np.ndarray]] = {}
-        self._sampled: dict[str, tuple[int, int]] = {}
+        self.resolved, self.first_image = resolved, 0
+        self._held, self._totals = ByImage(), ByImage()
         self._medians: dict[str, float] = {}
 
     def add(self, layer: str, values: np.ndarray, total: int) -> None:
@@ -36,18 +40,37 @@ class Spectra:
         squares = np.square(np.asarray(values, np.float64))
         known = squares[:, 1:].sum(1, keepdims=True) >= self.resolved * squares[:, :1]
         kept = np.concatenate([values[:, :1], np.where(known, values[:, 1:], 0.0)], 1)
-        self._values.setdefault(layer, []).append(np.asarray(kept, np.float64))
-        sampled, before = self._sampled.get(layer, (0, 0))
-        self._sampled[layer] = sampled + len(values), before + total
+        number = self._held.free(layer, self.first_image)
+        self._held.add(layer, number, np.asarray(kept, np.float64))
+        self._totals.add(layer, number, total)
         self._medians.pop(layer, None)
+
+    def record(self) -> dict[str, Any]:
+        """All spectra, as `take` takes them up."""
+        return {"values": self._held.record(), "totals": self._totals.record()}
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        """Add those of other images."""
+        self._held.take(record["values"])
+        self._totals.take(record["totals"])
+        self._medians.clear()
 
     @property
     def layers(self) -> tuple[str, ...]:
-        return tuple(self._values)
+        return self._held.names
+
+    @property
+    def _values(self) -> dict[str, list[np.ndarray]]:
+        """The spectra of each layer, image by image."""
+        return {layer: self._held.of(layer) for layer in self.layers}
+
+    def _sampled(self, layer: str) -> tuple[int, int]:
+        """How many locations were looked at, and how many there are."""
+        return sum(map(len, self._held.of(layer))), sum(map(int, self._totals.of(layer)))
 
     def live(self, layer: str) -> np.ndarray:
         """(locations, r), those of all images that are not dead; shorter ones filled up with zeros."""
-        parts = self._values.get(layer, [])
+        parts = self._held.of(layer)
         width = max((part.shape[1] for part in parts), default=1)
         filled = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]
         spectra = np.concatenate([np.empty((0, width)), *filled])
@@ -64,7 +87,7 @@ class Spectra:
 
     def log_error(self, layer: str) -> float:
         """The standard error of the logarithm of the median that comes from the sample of locations."""
-        return median_log_error(self.live(layer), self.median(layer), *self._sampled.get(layer, (0, 0)))
+        return median_log_error(self.live(layer), self.median(layer), *self._sampled(layer))
 
     def band(self, layer: str, extra: float = 0.0, sigmas: float = 1.96) -> tuple[float, float]:
         """A band around the median, cut at 1: `sigmas` standard errors of its logarithm to both sides.
@@ -106,6 +129,17 @@ class SpectralTheory(Theory):
         super().__init__(start, **options)
         self.positions = checked_positions(self.positions) or self.sampled
         self.spectra = Spectra(self.resolved)
+
+    def add(self, chain: RelevanceChain, supply: Supply | None = None, progress: Progress = silent) -> None:
+        supply = supply or self.supply(chain, progress)
+        self.spectra.first_image = supply.first_image
+        super().add(chain, supply, progress)
+
+    def record(self) -> dict[str, Any]:
+        return {"spectra": self.spectra.record()}
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        self.spectra.take(record["spectra"])
 
     def law(self, chain: RelevanceChain, spectrum: float = 0.0) -> Cost:
         """What it costs to get medians and bands from the spectra; spectrum: and each of these, before."""

@@ -27,6 +27,7 @@ DENSE = 3200  # locations up to which K is kept
 POSITIONS = 256  # locations a layer and image whose spectra enter the mixture
 ENOUGH = 16  # numbers of a column for each unit, from which principal mixtures are told
 STATE = "first state"  # of a supply
+FIELDS = 16  # principal vectors of a dense start that are followed exactly
 NUMBERS = 2**25  # numbers of the largest tensor that one sweep of coloured vectors may hold
 
 
@@ -223,7 +224,7 @@ def first_state(chain: RelevanceChain, start: str, supply: Supply) -> tuple[str,
     """The first cut with locations, and the exact state there: the start itself, or below a dense one.
 
     A start without locations and with too many units for columns is itself the cut. From the supply, where
-    one theory has made it for all.
+    one theory has made it for all; whoever makes it, it is the same to the last digit.
     """
     cuts = dense_cuts(chain, start)
     cut = first_map(chain, cuts)
@@ -232,7 +233,7 @@ def first_state(chain: RelevanceChain, start: str, supply: Supply) -> tuple[str,
 
     def make() -> State:
         columns, _ = columns_between(chain, cuts[0], cut, {})
-        return state_of_columns(columns, chain.method.nonnegative)
+        return state_of_columns(columns, chain.method.nonnegative, min(FIELDS, columns.shape[1]))
 
     return cut, without_fields(supply.once(STATE, make), chain.method.nonnegative)
 

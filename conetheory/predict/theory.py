@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.chain.watch import Watch
 from conetheory.counts import VECTORS, checked_seed, checked_whole
+from conetheory.errors import InputError
 from conetheory.progress import Progress, silent
 from conetheory.rules.registry import Method
 from conetheory.schema import Variable
@@ -26,10 +27,11 @@ class Theory(ABC):
     A class says of itself: `name`, what a user types (the variable is `predicted_NAME`); `label`, in tables
     and figures; `needs`, what it wants of `chain.supply`, each computed once for all theories that ask;
     `of_drawn_vectors`, whether it predicts for the very vectors that are measured, so that it sees every
-    measured image; `by_default`, whether it is run where no theory is named; `squares`, whether it squares
-    relevance in the chain's own dtype; `only_down`, whether sending vectors down is enough for it, so that
-    chains of other libraries can be predicted; `details`, variables of its own beside the prediction, by
-    layer (`detail`), or texts by method and start (`note`).
+    measured image; `of_weights`, whether it says the same of every image, so that it sees the first alone;
+    `by_default`, whether it is run where no theory is named; `squares`, whether it squares relevance in the
+    chain's own dtype; `only_down`, whether sending vectors down is enough for it, so that chains of other
+    libraries can be predicted; `details`, variables of its own beside the prediction, by layer (`detail`), or
+    texts by method and start (`note`).
 
     Parameters
     ----------
@@ -47,6 +49,7 @@ class Theory(ABC):
     label: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
     of_drawn_vectors: ClassVar[bool] = False
+    of_weights: ClassVar[bool] = False
     by_default: ClassVar[bool] = True
     squares: ClassVar[bool] = False
     only_down: ClassVar[bool] = False
@@ -154,6 +157,38 @@ class Theory(ABC):
     def note(self, name: str) -> str:
         """The text of one of its `details`."""
         return ""
+
+    def record(self) -> dict[str, Any]:
+        """What it has found, from which another of the same options goes on (`take`): for a study in parts.
+
+        Returns
+        -------
+        dict
+            of text, of numbers, texts, arrays, lists and dicts of these.
+
+        Raises
+        ------
+        InputError
+            where a class doesn't say it.
+        """
+        raise InputError(
+            f"theory {self.name} has no `record`: it can't be run in parts, by --shard or --block"
+        )
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        """Add what was found of other images. What it says then must not depend on the order of the parts.
+
+        Parameters
+        ----------
+        record
+            of a theory with the same options.
+
+        Raises
+        ------
+        InputError
+            where a class doesn't say how.
+        """
+        raise InputError(f"theory {self.name} has no `take`: it can't be run in parts, by --shard or --block")
 
     def cost(self, chain: RelevanceChain) -> Cost:
         """What `add` costs for one image of the chain, `needs` included (`chain.cost`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -68,6 +69,7 @@ class TwoScale(Theory):
         super().__init__(start, **options)
         self.counts: dict[str, np.ndarray] = {}
         self.predicted: dict[str, int] = {}
+        self.seen = 0
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
@@ -87,6 +89,7 @@ class TwoScale(Theory):
         name = drawn_name(chain.graph, self.start)
         exact = draw(shape, images, self.vectors, start=name, seed=self.seed).to(chain.device, chain.dtype)
         ones = torch.ones((len(chain), 1, *shape), dtype=chain.dtype, device=chain.device)
+        self.seen += len(chain)
         wanted = set(below(chain, self.start, self.layers))
         cuts = state_cuts(chain, self.start)
         batch, state = torch.cat([exact, ones], 1), None
@@ -143,8 +146,18 @@ class TwoScale(Theory):
         counts += histogram.pair_histograms(deficits.flatten(0, 1)).sum(0).cpu().numpy()
         self.predicted[layer] = self.predicted.get(layer, 0) + len(r)
 
+    def record(self) -> dict[str, Any]:
+        return {"counts": self.counts, "predicted": self.predicted, "seen": self.seen}
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        for layer, counts in record["counts"].items():
+            self.counts[layer] = self.counts.get(layer, np.zeros(histogram.BINS)) + counts
+        for layer, images in record["predicted"].items():
+            self.predicted[layer] = self.predicted.get(layer, 0) + images
+        self.seen += record["seen"]
+
     def median(self, layer: str) -> float:
         """The predicted median deficit, NaN where the chain of any image was still run exactly."""
-        if self.predicted.get(layer) != self.images:
+        if self.predicted.get(layer) != self.seen:
             return float("nan")
         return float(histogram.quantile(self.counts[layer], 0.5)[0])

@@ -42,6 +42,7 @@ class Walk(SecondMoment):
     name = "walk"
     label = "walk of the weights"
     by_default = False
+    of_weights = True
 
     def __init__(self, start: str, *, levels: Mapping[str, Tensor] | None = None, **options: Any) -> None:
         super().__init__(start, **options)
@@ -61,7 +62,8 @@ class Walk(SecondMoment):
         """Of the first chain its weights, of the others nothing."""
         if not self.spectra.layers:
             self.first_image = 0
-            super().observe(flat_chain(chain, self.flat(chain)), supply, progress)
+            flat = flat_chain(chain, self.flat(chain))
+            super().observe(flat, self.supply(flat, progress), progress)  # what is known of images is not its
 
     def flat(self, chain: RelevanceChain) -> FlatGraph:
         """The network with the activations of this theory."""

@@ -16,6 +16,7 @@ from conetheory.errors import InputError
 from conetheory.results.dataset import Result
 from conetheory.results.explanation import Explanation, explanations
 from conetheory.results.plan import Plan, plans
+from conetheory.results.writing import whole
 from conetheory.schema import DEFICIT, DIMS, WEIGHTS, Theory, Variable
 from conetheory.theory.enclosure import round_down
 
@@ -121,7 +122,8 @@ class Comparison(Result):
             content["not_predicted"] = self.not_predicted
         text = json.dumps(content, indent=2)
         if path is not None:
-            Path(path).write_text(text + "\n")
+            with whole(Path(path)) as partial:
+                partial.write_text(text + "\n")
         return text
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -137,7 +139,8 @@ class Comparison(Result):
 
         figure = csc_figure(self.dataset)
         if path is not None:
-            figure.savefig(path, dpi=150)
+            with whole(Path(path)) as partial:
+                figure.savefig(partial, dpi=150, format=Path(path).suffix[1:] or "png")
         return figure
 
 

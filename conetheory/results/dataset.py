@@ -20,6 +20,7 @@ import xarray as xr
 
 from conetheory import schema
 from conetheory.errors import InputError, one_line
+from conetheory.results.writing import whole
 
 SHOWN = 24  # rows of a table in a notebook
 
@@ -78,12 +79,10 @@ class Result:
         return type(self)(self.dataset.sel({"method": list(methods)}))
 
     def save(self, path: str | Path) -> Path:
-        """Write netCDF; the file appears whole or not at all."""
+        """Write netCDF; the file appears whole or not at all. `InputError` where it can't be written."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(path.suffix + ".partial")
-        self.dataset.assign_attrs(kind=self.kind).to_netcdf(partial, engine="h5netcdf")
-        partial.replace(path)
+        with whole(path) as partial:
+            self.dataset.assign_attrs(kind=self.kind).to_netcdf(partial, engine="h5netcdf")
         return path
 
     @classmethod

@@ -196,4 +196,4 @@ def _images(images: Any, network: Network, limit: int | None) -> Images:
         limit = None if limit is None else checked_whole(limit, "limit", 1)
         kept = checked_images(images, network.graph.input_shape)[:limit]
         return Images(kept, tuple(str(number) for number in range(len(kept))))
-    return networks.load_images(images, network, limit)
+    return networks.stream_images(images, network, limit)

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from conetheory import schema
+from conetheory.chain.checks import checked_images
 from conetheory.chain.explained import ExplainerChain, open_chain
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
-from conetheory.networks import Network
-from conetheory.networks.edge import Model, as_network, shape_of
-from conetheory.predict.registry import usual
+from conetheory.networks import Images, Network
+from conetheory.networks.edge import Model, as_network
+from conetheory.predict.registry import find, usual
+from conetheory.predict.theory import Theory
 from conetheory.progress import Progress, silent
-from conetheory.results.comparison import Comparison, compare
+from conetheory.results.comparison import Comparison
 from conetheory.results.dataset import Result
-from conetheory.results.plan import CERTIFY, MEASURE, Plan
+from conetheory.results.plan import CERTIFY, MEASURE
 from conetheory.rules.repro import reproduced, reproduced_inputs
+from conetheory.runs.found import by_plan, compared
+from conetheory.runs.outline import outlined
 from conetheory.runs.plan import planned
-from conetheory.runs.settings import PLANNED, Settings, check_applies
+from conetheory.runs.settings import Settings, check_applies
 from conetheory.runs.stages import Case, Stage, certifiable, stage, unpredicted
 
 SAVED = 2.0  # seconds of work from which on they are saved, which takes a good part of one itself
@@ -33,7 +34,7 @@ Told = Callable[[str], Any]
 
 def run(
     network: Model,
-    images: Tensor,
+    images: Tensor | Images,
     method: str,
     settings: Settings,
     progress: Progress = silent,
@@ -50,7 +51,7 @@ def run(
     network
         a module, a `Graph` or a `Network`.
     images
-        `(N, C, H, W)`, preprocessed.
+        `(N, C, H, W)`, preprocessed, or `Images`.
     method
         by name.
     settings
@@ -70,104 +71,147 @@ def run(
     Comparison
         measured, predicted and certified by start and layer.
     """
-    network = as_network(network, shape_of(images))
-    return _Run(network, images, method, settings, progress, begun).finished(left, save, told)
+    one = _Run(network, _as_images(images), method, settings, progress)
+    return one.finished(begun, left, save, told)
+
+
+def record_of(
+    network: Model,
+    images: Tensor | Images,
+    method: str,
+    settings: Settings,
+    part: range,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """What the stages of a method find of a part of the images, for `runs.merging` to join with the others.
+
+    Parameters
+    ----------
+    network, images, method, settings, progress
+        as `run` takes them; of the images all, as the plan is that of the whole study.
+    part
+        the numbers of the images that are looked at.
+
+    Returns
+    -------
+    dict
+        of plain values and arrays: `plan`, `unpredicted`, `outline`, and of each stage its `record`.
+
+    Raises
+    ------
+    InputError
+        for a theory that can't be run in parts.
+    """
+    return _Run(network, _as_images(images), method, settings, progress).record(part)
+
+
+def _as_images(images: Tensor | Images) -> Images:
+    if isinstance(images, Images):
+        return images
+    return Images(images, tuple(map(str, range(len(images)))))
 
 
 class _Run:
-    """The stages of one method, and what they have found so far: of the earlier run, then of each stage."""
+    """The stages of one method, and the image that was seen last, whose chain is kept."""
 
     def __init__(
-        self,
-        network: Network,
-        images: Tensor,
-        method: str,
-        settings: Settings,
-        progress: Progress,
-        begun: Comparison | None,
+        self, network: Model, images: Images, method: str, settings: Settings, progress: Progress
     ) -> None:
-        self.network, self.name, self.progress = network.to(device=settings.device), method, progress
-        self.images = reproduced_inputs(self.network, images, settings.repro)
+        network = as_network(network, images.shape)
+        self.network: Network = network.to(device=settings.device)
+        self.images, self.name, self.progress = images, method, progress
         self.method = reproduced(method, settings.repro, parameters=settings.parameters)
         check_applies(self.method, settings)
-        self.asked = self.settings = settings
-        first = self._chain(self.images[:1])
-        self.plan = planned(first, settings, certifiable=certifiable(first, settings))
+        self.settings = settings
+        number, first = self._first()
+        self.plan = planned(first.chain, settings, certifiable=certifiable(first.chain, settings))
         if not self.plan.stages:
             raise InputError(f"the budget affords nothing: {self.plan.text()}")
-        self.settings = _by_plan(settings, self.plan)
+        names = usual() if settings.theories is None else settings.theories
+        self.unpredicted = unpredicted(self.method, names) if names else ""
+        self.settings = first.settings = by_plan(settings, self.plan)
         self.stages = [stage(name, self.settings) for name in self.plan.stages]
-        self.open = Case(0, first, self.settings, progress)  # the image that was seen last
-        self.results: list[Result] = [] if begun is None else [begun]
+        self.open, self.opened = first, (number, number + 1)
 
-    def finished(self, left: Sequence[str] | None, save: Save | None, told: Told) -> Comparison:
+    def finished(
+        self, begun: Comparison | None, left: Sequence[str] | None, save: Save | None, told: Told
+    ) -> Comparison:
+        results: list[Result] = [] if begun is None else [begun]
         todo = [one for one in self.stages if left is None or one.name in left]
         seconds: float | None = None  # a pass
         saved = time.perf_counter()
         for number, one in enumerate(todo):
             began = time.perf_counter()
-            if (result := self._through(one)) is not None:
-                self.results.append(result)
+            self._through(one, range(len(self.images)))
+            if (result := one.result()) is not None:
+                results.append(result)
             if one.name == MEASURE:
                 seconds = (time.perf_counter() - began) / max(self._cost(MEASURE), 1.0)
             if save is not None and number < len(todo) - 1 and time.perf_counter() - saved >= SAVED:
-                save(self.found(), tuple(later.name for later in todo[number + 1 :]))
+                save(self._compared(results), tuple(later.name for later in todo[number + 1 :]))
                 saved = time.perf_counter()
         if said := self.plan.text(seconds):
             told(f"{self.name}: {said}")
-        return self.found()
+        return self._compared(results)
+
+    def record(self, part: range) -> dict[str, Any]:
+        for one in self.stages:
+            if one.name not in (MEASURE, CERTIFY) and find(one.name).record is Theory.record:
+                find(one.name)(self.settings.starts[0]).record()  # says so
+        for one in self.stages:
+            self._through(one, part)
+        starts, layers = self.settings.starts, self.settings.layers
+        return {
+            "plan": self.plan.records(),
+            "unpredicted": self.unpredicted,
+            "outline": outlined(self.open.chain, starts, layers, [one.layers() for one in self.stages]),
+            "stages": {one.name: one.record() for one in self.stages},
+        }
+
+    def _compared(self, results: Sequence[Result]) -> Comparison:
+        return compared(results, self.plan, self.unpredicted, self.settings.repro)
 
     def _cost(self, name: str) -> float:
         """Passes of a stage over all of its images."""
         (step,) = (step for step in self.plan.steps if step.stage == name)
         return step.passes * len(self.images)
 
-    def _through(self, one: Stage) -> Result | None:
-        """A stage's result of all images, in batches while they are measured; the open one comes first."""
+    def _through(self, one: Stage, part: range) -> None:
+        """Some images through a stage, in batches while they are measured; the open one comes first."""
         size = self.settings.batch if one.name == MEASURE and self.method.backpropagated else 1
-        numbers = [n for n in range(0, len(self.images), size) if one.wants(n)]
+        firsts = [n for n in range(part.start, part.stop, size) if one.wants(n)]
         if one.name != MEASURE:  # those that are certified last: their columns serve predictions too
-            numbers.sort(key=lambda n: (n != self.open.number, self.settings.certifies(n)))
-        for done, number in enumerate(numbers, 1):
-            one.add(self._case(number, size))
-            self.progress(f"{self.name}: {one.name}", done, len(numbers))
-        return one.result()
+            firsts.sort(key=lambda n: ((n, n + 1) != self.opened, self.settings.certifies(n)))
+        for done, first in enumerate(firsts, 1):
+            case = self._case(first, min(first + size, part.stop))
+            if case is not None:
+                one.add(case)
+            self.progress(f"{self.name}: {one.name}", done, len(firsts))
 
-    def _case(self, number: int, size: int) -> Case:
-        """Some images from a number on; the last that was seen is kept."""
-        batch = self.images[number : number + size]
-        if self.open.number != number or len(self.open.chain) != len(batch):
-            self.open = Case(number, self._chain(batch), self.settings, self.progress)
+    def _case(self, first: int, stop: int) -> Case | None:
+        """Some images from a number on; the last that was seen is kept. None where none can be read."""
+        if self.opened != (first, stop):
+            case = self._opened(first, stop)
+            if case is None:
+                return None
+            self.open, self.opened = case, (first, stop)
         return self.open
 
-    def _chain(self, images: Tensor) -> RelevanceChain | ExplainerChain:
+    def _first(self) -> tuple[int, Case]:
+        """The first image that can be read, of which the plan of all parts of a study is made."""
+        for number in range(len(self.images)):
+            if (case := self._opened(number, number + 1)) is not None:
+                return number, case
+        checked_images(self.images.part(0, 1)[1], self.network.graph.input_shape)
+        raise InputError("none of the images can be read")
+
+    def _opened(self, first: int, stop: int) -> Case | None:
         s = self.settings
-        return open_chain(self.network, images, self.method, dtype=s.dtype, device=s.device)
-
-    def found(self) -> Comparison:
-        """What there is so far, compared."""
-        base = self._with_reasons(self.results[0])
-        found = compare(base, *self.results[1:])
-        repro = ", ".join(self.settings.repro)
-        return Comparison(found.dataset.assign_attrs(repro=repro)) if repro else found
-
-    def _with_reasons(self, result: Result) -> Result:
-        """With the plan, why no theory says anything about this method, and why nothing is certified."""
-        data = self.plan.onto(result.dataset)
-        names = usual() if self.asked.theories is None else self.asked.theories
-        if reasons := unpredicted(self.method, names) if names else "":
-            data[schema.NOT_PREDICTED.name] = (("method",), np.array([reasons], dtype=object))
-        for step in self.plan.left_out:
-            if step.stage == CERTIFY:
-                reason = np.full((1, data.sizes["start"]), f"left out: {step.text()}", dtype=object)
-                data[schema.REASONS[0].name] = (("method", "start"), reason)
-        return type(result)(data)
-
-
-def _by_plan(settings: Settings, plan: Plan) -> Settings:
-    """The settings with what is run in place of what may be."""
-    certify = settings.certify
-    if certify == PLANNED:
-        certify = int(CERTIFY in plan.stages)
-    theories = tuple(name for name in plan.stages if name not in (MEASURE, CERTIFY))
-    return replace(settings, theories=theories, certify=certify)
+        numbers, batch = self.images.part(first, stop)
+        if not numbers:
+            return None
+        batch = reproduced_inputs(self.network, batch, s.repro)
+        chain: RelevanceChain | ExplainerChain = open_chain(
+            self.network, batch, self.method, dtype=s.dtype, device=s.device
+        )
+        return Case(numbers, chain, s, self.progress)

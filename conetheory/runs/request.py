@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from conetheory.errors import InputError
 from conetheory.networks import Images, Network
-from conetheory.networks.edge import as_network, shape_of
+from conetheory.networks.edge import as_network
 from conetheory.progress import Progress
 from conetheory.runs import store
 from conetheory.runs.progress import note, shown
@@ -33,7 +33,7 @@ class Request:
     lenient: bool = False
 
     def __post_init__(self) -> None:
-        network = as_network(self.network, shape_of(self.images.tensor))
+        network = as_network(self.network, self.images.shape)
         if self.out is not None and SHA256 not in network.provenance:
             raise InputError(
                 "files are told apart by the sha256 of the weights, which a Graph doesn't say: "
@@ -60,8 +60,8 @@ class Request:
 
     def identity(self, command: str, method: str, settings: dict[str, Any]) -> dict[str, Any]:
         """Everything that a method's result depends on."""
-        images = replace(self.images, names=tuple(self.names))
-        return store.identity(command, self.network, images, self.methods[method], settings)
+        own = self.names, self.methods[method], settings
+        return store.identity(command, self.network, self.images, *own)
 
     def taken_up(self, kind: type[Kind], method: str, path: Path, identity: dict[str, Any]) -> Kind | None:
         """A method's result, whole or in part, from its file where that may be taken up."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from conetheory.certify.certifier import CscCertifier
 from conetheory.certify.check import Held, check_certificates
 from conetheory.certify.signed import bounded
 from conetheory.certify.summary import certificate
 from conetheory.chain.explained import ExplainerChain
+from conetheory.chain.layers import below
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.counts import SEEDS
@@ -31,13 +32,18 @@ from conetheory.runs.settings import Settings
 
 @dataclass
 class Case:
-    """number: of its first image."""
+    """numbers: of its images in the study."""
 
-    number: int
+    numbers: Sequence[int]
     chain: RelevanceChain | ExplainerChain
     settings: Settings
     progress: Progress
     _supplies: dict[str, Supply] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        """Of its first image."""
+        return self.numbers[0]
 
     @property
     def relevance(self) -> RelevanceChain:
@@ -77,6 +83,18 @@ class Stage(Protocol):
 
     def add(self, case: Case) -> None: ...
 
+    def record(self) -> dict[str, Any] | None:
+        """What it has found, of plain values and arrays, as `take` takes it up; None where it saw nothing."""
+        ...
+
+    def take(self, record: dict[str, Any], chain: Any) -> None:
+        """Add what the stage has found of later images; chain: or its outline, of which results speak."""
+        ...
+
+    def layers(self) -> list[str]:
+        """Those that its result speaks of."""
+        ...
+
     def result(self) -> Result | None: ...
 
 
@@ -94,7 +112,17 @@ class Measure:
         return True
 
     def add(self, case: Case) -> None:
-        self.meter.add(case.chain)
+        self.meter.add(case.chain, numbers=case.numbers)
+
+    def record(self) -> dict[str, Any] | None:
+        return self.meter.record() if self.meter.images else None
+
+    def take(self, record: dict[str, Any], chain: Any) -> None:
+        self.meter.take(record)
+        self.meter.chain = chain
+
+    def layers(self) -> list[str]:
+        return [layer for _, layer in self.meter.statistics]
 
     def result(self) -> Result | None:
         return self.meter.result() if self.meter.images else None
@@ -111,12 +139,28 @@ class Predict:
         self.theories = {start: find(name)(start, **options) for start in s.starts}
 
     def wants(self, number: int) -> bool:
-        return find(self.name).of_drawn_vectors or self.settings.predicts(number)
+        theory = find(self.name)
+        if theory.of_weights:
+            return number == 0 and self.settings.predicts(0)
+        return theory.of_drawn_vectors or self.settings.predicts(number)
 
     def add(self, case: Case) -> None:
         self.chain = case.relevance
         for start, theory in self.theories.items():
             theory.add(case.relevance, case.supply(start), case.progress)
+
+    def record(self) -> dict[str, Any] | None:
+        return None if self.chain is None else {start: one.record() for start, one in self.theories.items()}
+
+    def take(self, record: dict[str, Any], chain: Any) -> None:
+        self.chain = chain
+        for start, found in record.items():
+            self.theories[start].take(found)
+
+    def layers(self) -> list[str]:
+        if self.chain is None:
+            return []
+        return [n for start, one in self.theories.items() for n in below(self.chain, start, one.layers)]
 
     def result(self) -> Result | None:
         if self.chain is None:
@@ -134,21 +178,28 @@ class Certify:
     def __init__(self, settings: Settings) -> None:
         s = self.settings = settings
         self.chain: RelevanceChain | None = None
-        options = {"layers": s.layers, "positions": s.positions, "seed": s.seed}
-        self.certifiers = {n: CscCertifier(n, thorough=not s.measure, **options) for n in s.starts}
+        self.found: dict[str, dict[int, dict[str, Any]]] = {start: {} for start in s.starts}
         self.held: dict[str, dict[str, Held]] = {}
+
+    def certifier(self, start: str, number: int = 0) -> CscCertifier:
+        """One that has seen nothing yet, for an image by its number."""
+        s = self.settings
+        options = {"layers": s.layers, "positions": s.positions, "seed": s.seed, "first_image": number}
+        return CscCertifier(start, thorough=not s.measure, **options)
 
     def wants(self, number: int) -> bool:
         return self.settings.certifies(number)
 
     def add(self, case: Case) -> None:
         self.chain = case.relevance
-        for start, certifier in self.certifiers.items():
+        for start, found in self.found.items():
+            certifier = self.certifier(start, case.number)
             if case.double is None:
                 certifier.add(case.relevance)
             else:
                 certifier.add(case.double, progress=case.progress)
                 self._check(start, certifier, case, case.double)
+            found[case.number] = certifier.record()
 
     def _check(self, start: str, certifier: CscCertifier, case: Case, chain: RelevanceChain) -> None:
         seed = (self.settings.seed + case.number) % (SEEDS + 1)
@@ -156,10 +207,32 @@ class Certify:
         for layer, held in check_certificates(certifier, chain, **options).items():
             self.held.setdefault(start, {}).setdefault(layer, Held()).join(held)
 
-    def result(self) -> Result | None:
+    def record(self) -> dict[str, Any] | None:
         if self.chain is None:
             return None
-        return certificate(self.chain, self.certifiers, self.held)
+        held = {s: {layer: one.record() for layer, one in each.items()} for s, each in self.held.items()}
+        return {"found": {start: list(found.items()) for start, found in self.found.items()}, "held": held}
+
+    def take(self, record: dict[str, Any], chain: Any) -> None:
+        self.chain = chain
+        for start, found in record["found"].items():
+            self.found[start] |= dict(found)
+        for start, each in record["held"].items():
+            for layer, held in each.items():
+                self.held.setdefault(start, {}).setdefault(layer, Held()).join(Held(**held))
+
+    def layers(self) -> list[str]:
+        return [n for each in self.found.values() for found in each.values() for n in found["layers"]]
+
+    def result(self) -> Result | None:
+        """Of the certified images in the order of their numbers, whatever order they were seen in."""
+        if self.chain is None:
+            return None
+        certifiers = {start: self.certifier(start) for start in self.found}
+        for start, found in self.found.items():
+            for _, record in sorted(found.items(), key=lambda one: one[0]):
+                certifiers[start].take(record)
+        return certificate(self.chain, certifiers, self.held)
 
 
 def stage(name: str, settings: Settings) -> Stage:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from conetheory.errors import InputError
+from conetheory.results.writing import whole
 from conetheory.version import __version__
 
 if TYPE_CHECKING:
@@ -39,15 +40,20 @@ def origin(command: str, network: Network) -> dict[str, str]:
 
 
 def identity(
-    command: str, network: Network, images: Images, parameters: Mapping[str, Any], settings: Mapping[str, Any]
+    command: str,
+    network: Network,
+    images: Images,
+    names: Sequence[str],
+    parameters: Mapping[str, Any],
+    settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything that a method's result depends on."""
     return {
         **origin(command, network),
         "conetheory": __version__,
-        "images": list(images.names),
-        "images_sha256": hashlib.sha256(images.tensor.numpy().tobytes()).hexdigest(),
-        "parameters": {name: _content(value) for name, value in parameters.items()},
+        "images": list(names),
+        "images_sha256": images.sha256(0, len(images)),
+        "parameters": contents(parameters),
         **settings,
     }
 
@@ -57,6 +63,16 @@ def _content(value: Any) -> Any:
     if isinstance(value, str) and Path(value).is_file():
         return f"sha256:{hashlib.sha256(Path(value).read_bytes()).hexdigest()}"
     return value
+
+
+def names_sha256(names: Iterable[str]) -> str:
+    """Of the names of images, which may be many."""
+    return hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()
+
+
+def contents(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule's parameters; of those that name a file, what is in the file."""
+    return {name: _content(value) for name, value in parameters.items()}
 
 
 def refuse_others(paths: Iterable[Path], own: Mapping[str, str]) -> None:
@@ -139,7 +155,8 @@ def write_all(comparison: Comparison, out: Path) -> list[Path]:
         from conetheory.plotting.methods import methods_figure
 
         paths.append(out / "methods.png")
-        methods_figure(comparison.dataset).savefig(paths[-1], dpi=150)
+        with whole(paths[-1]) as partial:
+            methods_figure(comparison.dataset).savefig(partial, dpi=150, format="png")
     else:  # one of an earlier run would show methods that are not in the others
         (out / "methods.png").unlink(missing_ok=True)
     return paths

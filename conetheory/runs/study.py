@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,15 @@ from conetheory.results.joining import join_methods
 from conetheory.rules.repro import reproduced
 from conetheory.runs import method as one_method
 from conetheory.runs import store
+from conetheory.runs.clients import active_client
+from conetheory.runs.computing import compute
+from conetheory.runs.division import Parts, Shard
+from conetheory.runs.merging import joined_study
 from conetheory.runs.progress import note
 from conetheory.runs.request import Request
 from conetheory.runs.settings import Settings, check_applies
+from conetheory.runs.source import Source
+from conetheory.runs.units import FOLDER, UnitFolder, Work
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,10 @@ class Study(Request):
         what is done.
     command
         by which results are told apart in a folder.
+    parts
+        how it is divided into units, each of which is kept; None: a method is one piece of work.
+    source
+        where the network is from, if other processes can load it themselves.
 
     Raises
     ------
@@ -51,6 +62,8 @@ class Study(Request):
 
     settings: Settings = field(default_factory=Settings)
     command: str = "compare"
+    parts: Parts | None = None
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,8 +84,33 @@ class Study(Request):
         """The file of a method."""
         return self.folder / f"{method}.nc"
 
-    def run(self) -> Comparison:
-        """Every method, joined; what can't be run is an error, or left out with a note if lenient."""
+    def run(self, client: Any = None, *, log_json: bool = False) -> Comparison:
+        """Every method, joined; what can't be run is an error, or left out with a note if lenient.
+
+        Parameters
+        ----------
+        client
+            a dask `Client` (None: the one that is active here, if any), or an executor of
+            `concurrent.futures`, by which units are computed.
+        log_json
+            tell of each unit by a line of JSON, for programs.
+
+        Returns
+        -------
+        Comparison
+            of all methods.
+
+        Raises
+        ------
+        InputError
+            where a method can't be run, and where units can't be kept or joined.
+        """
+        client = active_client() if client is None else client
+        if self.parts is not None or client is not None:
+            units = {} if self.out is None else UnitFolder(self.out)
+            compute(self.work, self.work.units, units, client=client, log_json=log_json)
+            where = "memory" if self.out is None else str(self.out / FOLDER)
+            return joined_study(units, where, self.out)
         done = []
         for method in self.methods:
             try:
@@ -82,6 +120,33 @@ class Study(Request):
                     raise
                 note(f"{method}: left out: {error}")
         return store.marked(join_methods(done), self.origin)
+
+    def run_shard(self, shard: Shard, client: Any = None, *, log_json: bool = False) -> None:
+        """Compute one shard's units into the folder, those that are not there yet.
+
+        `runs.merging.merge` joins them.
+
+        Parameters
+        ----------
+        shard
+            which, of how many.
+        client, log_json
+            as `run` takes them.
+
+        Raises
+        ------
+        InputError
+            for units of another study in the folder.
+        """
+        mine, units = shard.share(self.work.units), UnitFolder(self.folder)
+        client = active_client() if client is None else client
+        compute(self.work, mine, units, str(shard), client=client, log_json=log_json)
+
+    @cached_property
+    def work(self) -> Work:
+        """The study as its units see it."""
+        named = self.network, self.images, self.methods, self.settings, self.parts or Parts()
+        return Work(*named, command=self.command, lenient=self.lenient, source=self.source)
 
     def run_method(self, method: str) -> Comparison:
         """One method, from its file where that may be taken up; stages are saved as they are done."""
@@ -102,7 +167,7 @@ class Study(Request):
     def _computed(self, method: str, progress: Progress, **options: Any) -> Comparison:
         settings = replace(self.settings, parameters=self.methods[method])
         options |= {"told": note}
-        return one_method.run(self.network, self.images.tensor, method, settings, progress, **options)
+        return one_method.run(self.network, self.images, method, settings, progress, **options)
 
     def _identity(self, method: str) -> dict[str, Any]:
         kept = asdict(self.settings).items()

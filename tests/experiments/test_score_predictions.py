@@ -54,7 +54,7 @@ def trunk(tmp_path):
 def test_a_trunk_from_a_file_is_scored_and_nothing_is_computed_twice(tmp_path, trunk, monkeypatch, theories):
     measured, predicted = [], []
     add, observe = CscMeter.add, SecondMoment.observe
-    monkeypatch.setattr(CscMeter, "add", lambda self, *a: (measured.append(self.seed), add(self, *a)))
+    monkeypatch.setattr(CscMeter, "add", lambda self, x, **k: (measured.append(self.seed), add(self, x, **k)))
     monkeypatch.setattr(
         SecondMoment, "observe", lambda self, *a: (predicted.append(self.images), observe(self, *a))
     )

@@ -70,7 +70,7 @@ def test_images_share_chains_where_nothing_but_the_measurement_sees_them(network
     sizes = []
     add = CscMeter.add
     monkeypatch.setattr(
-        CscMeter, "add", lambda self, chain, *a: (sizes.append(len(chain)), add(self, chain, *a))
+        CscMeter, "add", lambda self, chain, **k: (sizes.append(len(chain)), add(self, chain, **k))
     )
     settings = Settings(predict=2, certify=0, theories=("local-spectrum",), batch=3)
     run(network, pictures(7), "lrp-alpha1beta0", settings)

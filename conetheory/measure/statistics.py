@@ -1,0 +1,135 @@
+"""What is kept of the deficits of one start layer at one layer: counts, and sums that no order changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conetheory.measure import histogram
+
+HELD = 64  # tensors that are kept one by one, before they become one
+
+
+class LayerStatistics:
+    """What is kept of one start layer at one layer; row 0 is the measurement, the others its bootstrap.
+
+    It is kept on the chain's device until someone reads it: a number that is asked for there makes the
+    sweep wait. Counts are whole numbers and sums are kept image by image, so that nothing depends on the
+    order in which, or on the place where, images were seen.
+
+    Parameters
+    ----------
+    rows
+        one more than there are bootstrap replicates.
+    device
+        the chain's.
+    """
+
+    def __init__(self, rows: int, device: torch.device) -> None:
+        self._counts = torch.zeros((rows, histogram.BINS), dtype=torch.float64, device=device)
+        self._dead = torch.zeros((), dtype=torch.int64, device=device)
+        self._pairs: Tensor | None = None
+        self._open: Tensor | None = None
+        self._sums: list[Tensor] = []
+        self._flattened: list[Tensor] = []
+        self.total = 0
+
+    def add(self, deficits: Tensor) -> None:
+        """Add locations of some images: `(images, locations, pairs)`, until `weigh`."""
+        told_apart = len(self._counts) > 1  # not without a bootstrap
+        found = histogram.pair_histograms(deficits if told_apart else deficits.reshape(-1, 1))
+        self._pairs = found if self._pairs is None else self._pairs + found
+        summed = torch.nansum(deficits, (1, 2))
+        self._open = summed if self._open is None else self._open + summed
+        self._dead += torch.isnan(deficits).sum()
+        self.total += deficits.numel()
+
+    def weigh(self, weights: Tensor) -> None:
+        """Count what was added of some images, in each row by its weights `(images, rows, pairs)`."""
+        if self._pairs is None or self._open is None:
+            return
+        if len(self._counts) > 1:
+            self._counts += weights.transpose(0, 1).flatten(1) @ self._pairs.flatten(0, 1)
+        else:
+            self._counts += self._pairs
+        _keep(self._sums, self._open)
+        self._pairs = self._open = None
+
+    def add_flattened(self, deficits: Tensor) -> None:
+        """Add the deficits of whole maps, `(images, pairs)`."""
+        _keep(self._flattened, deficits)
+
+    def record(self) -> dict[str, Any]:
+        """What was found, as `take` takes it up; of the counts those that are not zero."""
+        counts = self.counts
+        where = np.flatnonzero(counts)
+        return {
+            "where": where.astype(np.int32),
+            "counts": counts.ravel()[where].astype(np.int64),
+            "sums": self.sums,
+            "flattened": self.flattened,
+            "dead": self.dead,
+            "total": self.total,
+        }
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        """Add what was found of other images, that come after those that were seen.
+
+        Parameters
+        ----------
+        record
+            of statistics with as many rows.
+        """
+        where, counts = (torch.from_numpy(np.asarray(record[name])) for name in ("where", "counts"))
+        self._counts.view(-1).index_add_(0, where.to(torch.int64), counts.to(torch.float64))
+        for kept, name in ((self._sums, "sums"), (self._flattened, "flattened")):
+            if len(record[name]):
+                _keep(kept, torch.from_numpy(np.asarray(record[name])))
+        self._dead += record["dead"]
+        self.total += record["total"]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Histograms `(rows, BINS)` of the deficits."""
+        return self._counts.cpu().numpy()
+
+    @property
+    def dead(self) -> int:
+        return int(self._dead)
+
+    @property
+    def sums(self) -> np.ndarray:
+        """The sum of the deficits of each image."""
+        return torch.cat(self._sums).cpu().numpy() if self._sums else np.empty(0)
+
+    @property
+    def mean(self) -> float:
+        """The mean over everything that is alive: sums of images, added without rounding between."""
+        live = self.total - self.dead
+        return math.fsum(self.sums) / live if live > 0 else float("nan")
+
+    @property
+    def flattened_median(self) -> float:
+        """The median deficit of whole maps, NaN where none is alive."""
+        values = self.flattened
+        live = values[~np.isnan(values)]
+        return float(np.median(live)) if len(live) else float("nan")
+
+    @property
+    def flattened(self) -> np.ndarray:
+        """The deficits of whole maps, image by image."""
+        if not self._flattened:
+            return np.empty(0)
+        return torch.cat([part.flatten() for part in self._flattened]).cpu().numpy()
+
+
+def _keep(held: list[Tensor], found: Tensor) -> None:
+    """Add a tensor to those that are kept: small ones cost more than what is in them."""
+    held.append(found)
+    if len(held) > HELD:
+        held[:] = [torch.cat([part.flatten() for part in held])]

@@ -1,0 +1,154 @@
+"""Units on other processes or machines: a dask cluster, or any executor of `concurrent.futures`.
+
+Every unit is a task of its own that gives its bytes back, and whoever asked for them keeps them: so a worker
+that dies loses the unit it was at, and a scheduler nothing that is needed again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
+from typing import Any
+
+from conetheory.errors import InputError, MissingDependencyError, one_line
+from conetheory.runs.division import Unit
+from conetheory.runs.units import Work
+
+RETRIES = 3  # of a task whose worker died or whose machine failed
+AHEAD = 256  # tasks of an executor that wait, whose results may be there before they are asked for
+
+
+def active_client() -> Any | None:
+    """The dask client that is in use here, as xarray finds it; None without one."""
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import get_client
+
+    try:
+        return get_client()
+    except ValueError:
+        return None
+
+
+def cluster(workers: int | None = None, scheduler: str | None = None, file: str | None = None) -> Any:
+    """A dask client: of a local cluster of so many processes, or of one that is there already.
+
+    Parameters
+    ----------
+    workers
+        processes to start here, one thread each; where there are GPUs each has one of them.
+    scheduler, file
+        the address of a running scheduler, or the file in which it wrote its address.
+
+    Returns
+    -------
+    distributed.Client
+        to be closed.
+
+    Raises
+    ------
+    MissingDependencyError
+        without `dask.distributed`.
+    InputError
+        where no scheduler answers.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingDependencyError(
+            "workers need dask.distributed: pip install 'conetheory[dask]'"
+        ) from error
+    try:
+        if workers is None:
+            return Client(address=scheduler, scheduler_file=file, timeout="20s")
+        return Client(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0")
+    except (OSError, TimeoutError, ValueError) as error:
+        raise InputError(f"no scheduler answers at {scheduler or file}: {one_line(error)}") from error
+
+
+def computed_by(client: Any, work: Work, units: Sequence[Unit], shard: str) -> Iterator[tuple[Unit, bytes]]:
+    """The bytes of units, as they are done.
+
+    Parameters
+    ----------
+    client
+        a `distributed.Client` or an `Executor`.
+    work
+        the study; it is sent to the workers.
+    units
+        which of its units.
+    shard
+        that they are of.
+
+    Yields
+    ------
+    tuple
+        a unit and its bytes.
+
+    Raises
+    ------
+    InputError
+        for anything else as a client, and where its processes keep dying.
+    """
+    if isinstance(client, Executor):
+        yield from _by_executor(client, work, units, shard)
+    elif type(client).__module__.partition(".")[0] == "distributed":
+        yield from _by_dask(client, work, units, shard)
+    else:
+        raise InputError(
+            f"a client is dask's or an executor of concurrent.futures, not {type(client).__name__}"
+        )
+
+
+def computed_there(work: Work, unit: Unit, shard: str) -> bytes:
+    """A unit's bytes: what a worker runs."""
+    return work.computed(unit, shard=shard)
+
+
+def _by_executor(
+    client: Executor, work: Work, units: Sequence[Unit], shard: str
+) -> Iterator[tuple[Unit, bytes]]:
+    waiting, todo = {}, iter(units)
+    try:
+        while True:
+            while len(waiting) < AHEAD and (unit := next(todo, None)) is not None:
+                waiting[client.submit(computed_there, work, unit, shard)] = unit
+            if not waiting:
+                return
+            future = next(as_completed(waiting))
+            yield waiting.pop(future), future.result()
+    except BrokenExecutor as error:
+        raise InputError(
+            "a worker died, and its executor with it: what is done is kept, run again"
+        ) from error
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _by_dask(client: Any, work: Work, units: Sequence[Unit], shard: str) -> Iterator[tuple[Unit, bytes]]:
+    """What is sent is kept by the scheduler, and given to a worker once, however many units it computes."""
+    from distributed import KilledWorker
+    from distributed import as_completed as completed
+
+    held = client.submit(_given, work, pure=False)
+    options = {"pure": False, "retries": RETRIES}
+    futures = {client.submit(computed_there, held, unit, shard, **options): unit for unit in units}
+    try:
+        for future in completed(list(futures)):
+            unit = futures.pop(future)
+            yield unit, future.result()
+            future.release()
+    except KilledWorker as error:
+        raise InputError(f"workers died at a unit, again and again: {one_line(error)}") from error
+    except (CancelledError, OSError) as error:
+        raise InputError("the scheduler is gone: what is done is kept, run again when it is there") from error
+    finally:
+        for future in futures:
+            if client.status == "running":
+                future.cancel()
+
+
+def _given(work: Work) -> Work:
+    return work

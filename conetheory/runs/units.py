@@ -1,0 +1,225 @@
+"""The units of a study: what each depends on, what is computed of it, and the folder that keeps them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from conetheory.errors import ConeTheoryError, InputError
+from conetheory.networks import Images, Network
+from conetheory.networks.streamed import StreamedImages
+from conetheory.progress import Progress, silent
+from conetheory.results.layout import provenance
+from conetheory.results.writing import PARTIAL, whole
+from conetheory.runs import store
+from conetheory.runs.division import Parts, Unit, divided
+from conetheory.runs.method import record_of
+from conetheory.runs.packing import DamagedError, checked, header_of, packed
+from conetheory.runs.progress import note
+from conetheory.runs.settings import Settings
+from conetheory.runs.source import Source
+from conetheory.version import __version__
+
+FOLDER, SUFFIX = "units", ".unit"
+VERSIONS = ("torch", "numpy", "machine")  # that a unit tells of where it was made
+LEFT_OUT = "left_out"  # in place of what was found of a method that can't be run
+# of a study, in the words of a refusal; others go by their names
+WORDS = {"weights_sha256": "the weights' sha256", "images_named": "the images", "block": "images a unit"}
+WORDS |= {"threads": "threads a unit", "conetheory": "the version of conetheory"}
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A study as its units see it: all that each of them depends on.
+
+    lenient: a unit of a method that can't be run says so, and is no error. source: where the network is from,
+    which is sent to other processes in its place, so that each loads its weights once.
+    """
+
+    network: Network
+    images: Images
+    methods: Mapping[str, Mapping[str, Any]]
+    settings: Settings
+    parts: Parts
+    command: str = "compare"
+    lenient: bool = False
+    source: Source | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))
+        if self.source is not None:
+            state["network"] = None
+            if isinstance(self.images, StreamedImages):
+                state["images"] = self.images.entries
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state["network"] is None:
+            state["network"] = state["source"].load(state["settings"].device)
+            if not isinstance(state["images"], Images):
+                state["images"] = StreamedImages(state["images"], state["network"], note)
+        self.__dict__.update(state)
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        images = len(self.images)
+        return divided(list(self.methods), images, self.parts.size(images))
+
+    @cached_property
+    def threads(self) -> int:
+        return self.parts.threads_of(len(self.units))
+
+    @cached_property
+    def study(self) -> dict[str, Any]:
+        """What all units of the study agree on."""
+        known = asdict(replace(self.settings, parameters={}))
+        settings = {name: value for name, value in known.items() if name not in ("device", "parameters")}
+        found = {
+            **store.origin(self.command, self.network),
+            "conetheory": __version__,
+            "images": len(self.images),
+            "images_named": store.names_sha256(self.images.names),
+            "block": self.parts.size(len(self.images)),
+            "threads": self.threads,
+            "device": self.settings.device.partition(":")[0],
+            **settings,
+            "dtype": str(self.settings.dtype),
+        }
+        return json.loads(json.dumps(found))
+
+    def key(self, unit: Unit) -> dict[str, Any]:
+        """Everything that a unit depends on."""
+        own = {
+            **asdict(unit),
+            "parameters": store.contents(self.methods[unit.method]),
+            "images_sha256": self.images.sha256(unit.first, unit.stop),
+        }
+        return {"study": self.study, "unit": json.loads(json.dumps(own))}
+
+    def header(self, unit: Unit, shard: str = "") -> dict[str, Any]:
+        """The key, and what helps whoever joins the units: the methods of the study, the shard, versions."""
+        versions = {name: str(value) for name, value in provenance().items() if name in VERSIONS}
+        return {**self.key(unit), "methods": list(self.methods), "shard": shard, "versions": versions}
+
+    def computed(self, unit: Unit, progress: Progress = silent, shard: str = "") -> bytes:
+        """The bytes of a unit. Raises what keeps a method from being run, but for a lenient study."""
+        settings = replace(self.settings, parameters=dict(self.methods[unit.method]))
+        part = range(unit.first, unit.stop)
+        try:
+            with threads(self.threads):
+                found = record_of(self.network, self.images, unit.method, settings, part, progress)
+        except ConeTheoryError as error:
+            if not self.lenient:
+                raise
+            found = {LEFT_OUT: str(error)}
+        return packed(self.header(unit, shard), found)
+
+
+class UnitFolder(Mapping[str, bytes]):
+    """The units that a folder of results holds, by name; each is one file, written whole or not at all."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.path = out, out / FOLDER
+
+    def file(self, name: str) -> Path:
+        return self.path / f"{name}{SUFFIX}"
+
+    def __getitem__(self, name: str) -> bytes:
+        try:
+            return self.file(name).read_bytes()
+        except FileNotFoundError as error:
+            raise KeyError(name) from error
+        except OSError as error:
+            raise InputError(f"{self.file(name)} can't be read: {error.strerror}") from error
+
+    def __contains__(self, name: object) -> bool:
+        return self.file(str(name)).is_file()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(path.stem for path in self.path.glob(f"*{SUFFIX}")))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def put(self, name: str, content: bytes) -> Path:
+        """Write a unit. Raises `InputError`."""
+        with whole(self.file(name)) as partial:
+            partial.write_bytes(content)
+        return self.file(name)
+
+    def header(self, name: str) -> dict[str, Any] | None:
+        """Of a unit's file; None where it can't be told."""
+        try:
+            return header_of(self.file(name))
+        except (DamagedError, OSError):
+            return None
+
+    def has(self, name: str, key: Mapping[str, Any]) -> bool:
+        """Whether a unit is there, undamaged and of this key.
+
+        One of another study is an `InputError`; one that is damaged, or of other images, is not there.
+        """
+        if name not in self:
+            return False
+        try:
+            header = checked(self[name])
+        except DamagedError:
+            return False
+        self.refuse(name, header, key["study"])
+        return header["unit"] == key["unit"]
+
+    def refuse_another(self, study: Mapping[str, Any]) -> None:
+        """`InputError` where the first unit that is there is of another study."""
+        for name in self:
+            if (header := self.header(name)) is not None:
+                self.refuse(name, header, study)
+                return
+
+    def refuse(self, name: str, header: Mapping[str, Any], study: Mapping[str, Any]) -> None:
+        """`InputError` where a unit is of another study, with what differs."""
+        if said := difference(header["study"], study):
+            raise InputError(
+                f"{self.file(name)} is of another study: {said}; give another folder with --out, or remove it"
+            )
+
+    def tidy(self) -> None:
+        """Remove what interrupted processes had begun to write."""
+        for path in self.path.glob(f".*{PARTIAL}"):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """torch and BLAS with so many threads; 0 leaves them as they are."""
+    if count == 0:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpool_limits(count):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """In which two studies differ first, `seed 1, not 0`; empty where they are the same."""
+    for name in other:
+        if one.get(name) != other[name]:
+            found, wanted = (_said(each.get(name)) for each in (one, other))
+            return f"{WORDS.get(name, name)} {found}, not {wanted}"
+    return ""
+
+
+def _said(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text[:12] if len(text) == 64 else text  # a hash
