@@ -113,9 +113,10 @@ def load(
     Parameters
     ----------
     model
-        a torchvision classification network's name, `cifar10_cnn`, `resnet50_v2`, a name of timm's, where that is
-        installed (`timm/NAME` where torchvision has the name too), a module of the caller's, whose parameters
-        the network then shares, or where one is made: `package.module:factory`, `path/to/file.py:factory`.
+        a torchvision classification network's name, `cifar10_cnn`, `resnet50_v2`, a name of timm's, where
+        that is installed (`timm/NAME` where torchvision has the name too), a module of the caller's, whose
+        parameters the network then shares, or where one is made: `package.module:factory`,
+        `path/to/file.py:factory`.
     weights
         a torchvision weights name (`IMAGENET1K_V1`, `DEFAULT`), a `.safetensors` or `.pth` file (see
         `weights.read` and `fit`; the head's size follows the file), `random:SEED` for the model's own
