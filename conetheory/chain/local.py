@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -187,8 +188,9 @@ def _singular_values(P: Tensor, *, exact: bool) -> Tensor:
 
 def widest(chain: RelevanceChain, start: str, stop: str) -> int:
     """Numbers in the largest tensor on the way; of another library's chain, of all that lies below."""
-    if not isinstance(chain.graph, Graph):
-        return max(int(np.prod(chain.shape(name))) for name in (start, *chain.graph.below(start)))
+    graph: Any = chain.graph
+    if not isinstance(graph, Graph):
+        return max(int(np.prod(chain.shape(name))) for name in (start, *graph.below(start)))
     crossed = chain.graph.between(chain.graph.resolve(start), chain.graph.resolve(stop))
     names = {name for node in crossed for name in (node.name, *node.inputs)}
     return max(int(np.prod(chain.graph.shape(name))) for name in names)
