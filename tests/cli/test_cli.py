@@ -28,7 +28,10 @@ from tests.cli.commands import CIFAR, QUICK, SMOKE, complaint
     ("arguments", "words"),
     [
         (["csc", "vgg17"], "unknown model 'vgg17'"),
-        (["csc", "vit_b_16", "--weights", "random:0"], "'cat' with a constant"),
+        (
+            ["csc", "tests.cli.refused:Sorted", "--input-shape", "3,8,8"],
+            "no relevance rule for the operation 'sort'",
+        ),
         ([*CIFAR, "--start", "conv9"], "no layer 'conv9'"),
         ([*CIFAR, "--start", "input"], "no layer below"),
         ([*CIFAR, "--method", "lrp-alpha1"], "unknown method 'lrp-alpha1'"),
