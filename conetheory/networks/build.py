@@ -126,7 +126,7 @@ class Builder:
         self, item: fx.Node, values: Mapping[fx.Node, Value], after: Any = axes.plain, last: bool = False
     ) -> Held:
         """What `convert` makes of a call, whose result has its images in front."""
-        if item.meta["shape"][0] != BATCH:
+        if tuple(item.meta["shape"][:1]) != (BATCH,):
             raise RefusedError(f"the operation {plain_kind(self.target(item))!r} that changes the batch axis")
         layout: Layout = after(tuple(item.meta["shape"][1:]))
         name = self.emit(item, values, layout.shape, last)

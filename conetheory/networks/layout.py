@@ -19,8 +19,8 @@ def grid(sizes: Sequence[int]) -> Shape:
 
 
 def plain(sizes: Shape) -> Layout:
-    """Every axis of the model's as it is."""
-    return Layout(View(sizes, tuple(range(len(sizes)))), sizes)
+    """Every axis of the model's as it is; one number an image is a channel."""
+    return Layout(View(sizes, tuple(range(len(sizes)))), sizes or (1,))
 
 
 def row(sizes: Shape) -> Layout:

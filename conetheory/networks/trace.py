@@ -97,7 +97,8 @@ def _traced(model: nn.Module, input_shape: Shape, dtype: torch.dtype | None, gat
         traced, names = _calls(model, batch[:BATCH])
         failure = f"{name} can't take an input of shape {input_shape}"
         Recorder(traced, names, failure).run(batch[:BATCH].clone(), enable_io_processing=False)
-        graph = _build(traced, names, input_shape, gate)
+        with torch.device("cpu"):  # places are counted there, whatever the caller's default device is
+            graph = _build(traced, names, input_shape, gate)
         verify(graph, model, batch)
         return lowered(graph, originals, own)
 

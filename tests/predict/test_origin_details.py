@@ -109,7 +109,7 @@ def test_shares_are_in_results_files_and_tables(tmp_path):
     data = predict_csc(chain("small vgg"), "4", theory="origin")
     found = Comparison(Prediction.load(data.save(tmp_path / "p.nc")).dataset)
     (table,) = origin_tables(found)
-    assert [str(c.header) for c in table.columns[1:4]] == ["T", "in G", "width"]
+    assert [str(c.header).replace("\n", " ") for c in table.columns[1:4]] == ["T", "in G", "width"]
     (legend,) = origin_legend(found)
     assert "T: tail that the start's own channels add" in legend
     row = next(r for r in found.rows() if r["layer"] == "1")
