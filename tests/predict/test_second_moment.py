@@ -216,7 +216,7 @@ def test_the_state_below_a_dense_start_is_made_once_for_all_theories(method, mon
     sent = states.columns_between
     for module in (states, second_moment):
         monkeypatch.setattr(module, "columns_between", lambda *args: sweeps.append(1) or sent(*args))
-    monkeypatch.setattr(second_moment, "FIELDS", 2)
+        monkeypatch.setattr(module, "FIELDS", 2)
     supply = Supply(found, "logits")
     theories = [find(name)("logits") for name in ("second-moment", "origin", "location-columns")]
     for one in theories:
