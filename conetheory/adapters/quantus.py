@@ -83,8 +83,7 @@ class CSC:
 
     References
     ----------
-    Sixt, Granz and Landgraf, When Explanations Lie, ICML 2020. The call is that of the metrics of Quantus
-    (Hedström et al., Journal of Machine Learning Research 24(34), 2023).
+    Sixt et al. 2020.
     """
 
     name = "CSC"

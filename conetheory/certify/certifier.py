@@ -149,7 +149,7 @@ class CscCertifier:
             self.certificates.setdefault(layer, LayerCertificate()).take(found)
 
     def _columns(self, chain: RelevanceChain, layers: Sequence[str]) -> Columns:
-        return Columns(chain, self.start, layers, positions=self.positions, **self._sampling)
+        return Columns(chain, self.start, layers, positions=self.positions, **self._sampling)  # pyright: ignore
 
     @property
     def _sampling(self) -> dict[str, int]:

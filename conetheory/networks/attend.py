@@ -54,15 +54,15 @@ def product_of_matrices(build: Building, item: fx.Node) -> Held:
 def attention(build: Building, item: fx.Node) -> Held:
     """`softmax(scale q k^T + mask) v`, operation by operation."""
     call = build.call(item, {})
-    q, k, v = (build.held.get(n) for n in item.args[:3])
+    q, k, v = (build.held.get(n) for n in item.args[:3])  # pyright: ignore
     if not all(isinstance(each, Held) for each in (q, k, v)):
         raise RefusedError("attention with a query, key or value that does not depend on the image")
     mask, causal, scale = call.get(3, "attn_mask"), call.get(5, "is_causal", False), call.kwargs.get("scale")
     if call.kwargs.get("enable_gqa", False):
         raise RefusedError("attention whose queries share keys")
-    name, size = build.names[item], q.model_shape[-1]
-    keys = replace(k, index=k.places.mT, steps=None if k.steps is None else (*k.steps, _turned))
-    scores = _product(build, f"{name}.scores", q, keys, 0)
+    name, size = build.names[item], q.model_shape[-1]  # pyright: ignore
+    keys = replace(k, index=k.places.mT, steps=None if k.steps is None else (*k.steps, _turned))  # pyright: ignore
+    scores = _product(build, f"{name}.scores", q, keys, 0)  # pyright: ignore
     like = scores.like
     factor = torch.full((scores.shape[0],), size**-0.5 if scale is None else scale, dtype=torch.float64).to(
         like
@@ -77,7 +77,7 @@ def attention(build: Building, item: fx.Node) -> Held:
             scores, name=build.made(f"{name}.masked", Offset(bias=shift), [scores.name], scores.shape)
         )
     weights = _softmax(build, f"{name}.weights", scores, -1)
-    return _product(build, item, weights, v, 0)
+    return _product(build, item, weights, v, 0)  # pyright: ignore
 
 
 def softmax(build: Building, item: fx.Node) -> Held:

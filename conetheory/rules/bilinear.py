@@ -62,7 +62,7 @@ class Bilinear(Bare):
     @classmethod
     def of(cls, op: MatMul, xs: Sequence[Tensor], **rest: Tensor | tuple[Tensor, Tensor]) -> Bilinear:
         left, right = op.read(xs)
-        return cls(op, (left.unsqueeze(1), right.unsqueeze(1)), **rest)
+        return cls(op, (left.unsqueeze(1), right.unsqueeze(1)), **rest)  # pyright: ignore
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
         y = self.op.views[2].read(r if self.share is None else r * self.share, 2)

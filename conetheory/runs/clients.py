@@ -23,7 +23,7 @@ def active_client() -> Any | None:
     """The dask client that is in use here, as xarray finds it; None without one."""
     if "distributed" not in sys.modules:
         return None
-    from distributed import get_client
+    from distributed import get_client  # pyright: ignore
 
     try:
         return get_client()
@@ -54,7 +54,7 @@ def cluster(workers: int | None = None, scheduler: str | None = None, file: str 
         where no scheduler answers.
     """
     try:
-        from distributed import Client
+        from distributed import Client  # pyright: ignore
     except ImportError as error:
         raise MissingDependencyError(
             "workers need dask.distributed: pip install 'conetheory[dask]'"
@@ -129,8 +129,8 @@ def _by_executor(
 
 def _by_dask(client: Any, work: Work, units: Sequence[Unit], shard: str) -> Iterator[tuple[Unit, bytes]]:
     """What is sent is kept by the scheduler, and given to a worker once, however many units it computes."""
-    from distributed import KilledWorker
-    from distributed import as_completed as completed
+    from distributed import KilledWorker  # pyright: ignore
+    from distributed import as_completed as completed  # pyright: ignore
 
     held = client.submit(_given, work, pure=False)
     options = {"pure": False, "retries": RETRIES}

@@ -96,7 +96,7 @@ def joined_study(units: Mapping[str, bytes], where: str, out: Path | None = None
         else:
             done.append(store.marked(found, {**study, "parameters": parameters}))
     for found in done if out is not None else ():  # when nothing more can be refused
-        found.save(out / f"{found.methods[0]}.nc")
+        found.save(out / f"{found.methods[0]}.nc")  # pyright: ignore
     origin = {name: study[name] for name in ("command", "network", "weights_sha256")}
     return store.marked(join_methods(done), origin)
 
@@ -231,4 +231,4 @@ def settings_of(study: Mapping[str, Any]) -> Settings:
     plain = {name: value for name, value in study.items() if name in known}
     lists = {name: tuple(value) for name, value in plain.items() if isinstance(value, list)}
     dtype = getattr(torch, str(study["dtype"]).rpartition(".")[2])
-    return Settings(**plain | lists, dtype=dtype, device=study["device"])
+    return Settings(**plain | lists, dtype=dtype, device=study["device"])  # pyright: ignore

@@ -29,7 +29,8 @@ from tests.cli.commands import QUICK, complaint
 from tests.networks.toys import random_images, seeded
 from tests.toys import chain
 
-FITTED = {"pattern-net", "pattern-attribution", "tcav"}  # what wants images, or concepts, before
+# what wants images, or concepts, before; or attention
+FITTED = {"pattern-net", "pattern-attribution", "tcav", "attention-rollout"}
 
 
 def body() -> nn.Module:

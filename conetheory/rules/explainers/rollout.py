@@ -57,7 +57,7 @@ def rollout(graph: Graph, images: Tensor) -> Tensor:
     factors = []
     for node, xs, _ in graph.run(images):
         if is_attention(graph, node):
-            weights = node.op.views[0].read(xs[0])
+            weights = node.op.views[0].read(xs[0])  # pyright: ignore
             mean = weights.flatten(1, -3).mean(1)
             factors.append((mean + torch.eye(mean.shape[-1]).to(mean)) / 2)
     return reduce(lambda product, factor: factor @ product, factors)
@@ -88,5 +88,5 @@ def _tokens(graph: Graph) -> Iterator[tuple[int, int, int]]:
     """How many tokens each layer's attention is from and to, and how many there are, in all windows."""
     for node in graph.nodes.values():
         if is_attention(graph, node):
-            queries, keys = node.op.views[0].shape[-2:]
+            queries, keys = node.op.views[0].shape[-2:]  # pyright: ignore
             yield queries, keys, math.prod(node.shape[1:])
