@@ -228,12 +228,19 @@ class SeriesOptions:
 
 @group()
 @dataclass(frozen=True, kw_only=True)
-class StudyOptions(SeriesOptions):
+class ImageSeriesOptions(SeriesOptions):
+    """What the commands ask that look at one image after the other."""
+
+    division: Division = field(default_factory=Division)
+
+
+@group()
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions(ImageSeriesOptions):
     """What the commands of the main job ask."""
 
     methods: RuleOptions = field(default_factory=RuleOptions)
     drawing: Drawing = field(default_factory=Drawing)
-    division: Division = field(default_factory=Division)
     start: Annotated[
         tuple[str, ...],
         Parameter(metavar="LAYER", help=START, group=DRAWN),
