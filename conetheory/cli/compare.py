@@ -13,7 +13,7 @@ from conetheory.cli.division import parts_of, run_divided
 from conetheory.cli.job import COMPARE, CSC, Job, Task
 from conetheory.cli.options import CertifyOptions, TheoryOptions
 from conetheory.cli.request import dtype_of, read_images, read_network
-from conetheory.cli.values import distinct
+from conetheory.cli.values import bytes_of, distinct
 from conetheory.errors import InputError
 from conetheory.networks import Network
 from conetheory.predict.registry import find, theories
@@ -70,6 +70,7 @@ def study_of(task: Task, job: Job) -> Study:
         positions=job.sample.positions,
         device=device,
         dtype=dtype,
+        memory=None if asked.memory is None else bytes_of(asked.memory),
         **asked_for,
         repro=chosen(asked.methods.repro),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from conetheory import room
 from conetheory.chain.columns import COLUMN_BLOCK
 from conetheory.chain.cost import COPIES, Cost, held, work
 from conetheory.chain.layers import below
@@ -80,7 +81,7 @@ class LocalSpectrum(Theory):
         numbers = sum(n * c * (units if columns else c) for c, n in each)
         sent = Cost((units if columns else rows) + decomposed / work(chain.graph, self.start, INPUT))
         block = held(chain, 1, self.start)
-        most = COPIES * max(COLUMN_BLOCK * chain.dtype.itemsize, block)
+        most = COPIES * max(room.block(COLUMN_BLOCK) * chain.dtype.itemsize, block)
         return replace(sent, bytes=numbers * chain.dtype.itemsize + min(most, block * sent.passes))
 
     def _locations(self, chain: RelevanceChain, layer: str, units: int) -> int:

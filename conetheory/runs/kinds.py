@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,17 +15,32 @@ import xarray as xr
 from torch import Tensor
 
 from conetheory.errors import InputError
+from conetheory.networks import Images, Network
 from conetheory.progress import Progress
 from conetheory.results.class_distances import Classes
 from conetheory.results.dataset import Maps, Result, Sanity
 from conetheory.results.joining import join_images
 from conetheory.runs.progress import note
+from conetheory.runs.source import Source
 from conetheory.saliency.classes import class_sensitivity
 from conetheory.saliency.maps import explain_maps
 from conetheory.sanity.check import SanitySettings, sanity_by_image, summarised
 
-if TYPE_CHECKING:
-    from conetheory.runs.units import Work
+
+class Studied(Protocol):
+    """What a kind asks of a study (`units.Work`); names and labels: of all its images."""
+
+    network: Network
+    images: Images
+    command: str
+    source: Source | None
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def labels(self) -> Sequence[int]: ...
+
 
 NO_ORIGINS = "no_origins"
 
@@ -70,7 +85,7 @@ class RandomisedSettings(SanitySettings):
 class Part:
     """Some images of a study, and what is done with them: numbers of images, their tensor and their names."""
 
-    work: Work
+    work: Studied
     method: str
     settings: Any
     numbers: Sequence[int]
@@ -150,7 +165,7 @@ KINDS: Mapping[str, ImageKind] = {
 }
 
 
-def found_of(work: Work, method: str, settings: Any, part: range, progress: Progress) -> dict[str, Any]:
+def found_of(work: Studied, method: str, settings: Any, part: range, progress: Progress) -> dict[str, Any]:
     """What a unit holds: the dataset of its images, as plain values; none where none can be read."""
     numbers, images = work.images.part(part.start, part.stop)
     if not numbers:

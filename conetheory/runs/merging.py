@@ -218,12 +218,14 @@ class Joined:
         self.settings = by_plan(settings_of(study), self.plan)
         self.outline = Outline(record["outline"])
         self.stages = [stage(name, self.settings) for name in self.plan.stages]
+        self.halved = 0
 
     def take(self, record: Mapping[str, Any], name: str) -> None:
         """Add a unit, in the order of their images; name: of the unit, for errors."""
         if record["plan"] != self._steps:
             raise InputError(f"{name} was made by another plan than the units before: run it again")
         self.outline.take(record["outline"])
+        self.halved = max(self.halved, record["halved"])
         for one in self.stages:
             if (found := record["stages"][one.name]) is not None:
                 one.take(found, self.outline)
@@ -232,7 +234,7 @@ class Joined:
         """What the stages found, laid over each other."""
         results: Iterable[Any] = [one.result() for one in self.stages]
         there = [result for result in results if result is not None]
-        return compared(there, self.plan, self.unpredicted, self.settings.repro)
+        return compared(there, self.plan, self.unpredicted, self.settings.repro, self.halved)
 
 
 def settings_of(study: Mapping[str, Any]) -> Settings:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
+from conetheory import room
 from conetheory.chain.checks import checked_images
 from conetheory.chain.explained import ExplainerChain, open_chain
 from conetheory.chain.relevance import RelevanceChain
@@ -22,8 +24,10 @@ from conetheory.results.dataset import Result
 from conetheory.results.plan import CERTIFY, MEASURE
 from conetheory.rules.repro import reproduced, reproduced_inputs
 from conetheory.runs.found import by_plan, compared
+from conetheory.runs.memory import fitting, smaller
 from conetheory.runs.outline import outlined
 from conetheory.runs.plan import planned
+from conetheory.runs.progress import note
 from conetheory.runs.settings import Settings, check_applies
 from conetheory.runs.stages import Case, Stage, certifiable, stage, unpredicted
 
@@ -124,7 +128,9 @@ class _Run:
         check_applies(self.method, settings)
         self.settings = settings
         number, first = self._first()
-        self.plan = planned(first.chain, settings, certifiable=certifiable(first.chain, settings))
+        possible = certifiable(first.chain, settings)
+        plan = partial(planned, first.chain, settings, certifiable=possible)
+        self.plan, self.halved = fitting(settings, self.network.graph, plan)
         if not self.plan.stages:
             raise InputError(f"the budget affords nothing: {self.plan.text()}")
         names = usual() if settings.theories is None else settings.theories
@@ -142,8 +148,8 @@ class _Run:
         saved = time.perf_counter()
         for number, one in enumerate(todo):
             began = time.perf_counter()
-            self._through(one, range(len(self.images)))
-            if (result := one.result()) is not None:
+            done = self._through(one, range(len(self.images)))
+            if (result := done.result()) is not None:
                 results.append(result)
             if one.name == MEASURE:
                 seconds = (time.perf_counter() - began) / max(self._cost(MEASURE), 1.0)
@@ -158,27 +164,43 @@ class _Run:
         for one in self.stages:
             if one.name not in (MEASURE, CERTIFY) and find(one.name).record is Theory.record:
                 find(one.name)(self.settings.starts[0]).record()  # says so
-        for one in self.stages:
-            self._through(one, part)
+        self.stages = [self._through(one, part) for one in self.stages]
         starts, layers = self.settings.starts, self.settings.layers
         return {
             "plan": self.plan.records(),
             "unpredicted": self.unpredicted,
+            "halved": self.halved,
             "outline": outlined(self.open.chain, starts, layers, [one.layers() for one in self.stages]),
             "stages": {one.name: one.record() for one in self.stages},
         }
 
     def _compared(self, results: Sequence[Result]) -> Comparison:
-        return compared(results, self.plan, self.unpredicted, self.settings.repro)
+        return compared(results, self.plan, self.unpredicted, self.settings.repro, self.halved)
 
     def _cost(self, name: str) -> float:
         """Passes of a stage over all of its images."""
         (step,) = (step for step in self.plan.steps if step.stage == name)
         return step.passes * len(self.images)
 
-    def _through(self, one: Stage, part: range) -> None:
+    def _through(self, one: Stage, part: range) -> Stage:
+        """Some images through a stage; where memory lacks again from the first, in smaller blocks."""
+        stages = iter([one])
+
+        def seen() -> Stage:
+            fresh = next(stages, None) or stage(one.name, self.settings)
+            self._seen(fresh, part)
+            return fresh
+
+        return room.within(seen, partial(self._smaller, one.name), self.halved)
+
+    def _smaller(self, name: str, times: int) -> None:
+        self.halved = times
+        self.open = Case(self.open.numbers, self.open.chain, self.settings, self.progress)  # of no supplies
+        note(f"{self.name}, {name}: {smaller(times)}")
+
+    def _seen(self, one: Stage, part: range) -> None:
         """Some images through a stage, in batches while they are measured; the open one comes first."""
-        size = self.settings.batch if one.name == MEASURE and self.method.backpropagated else 1
+        size = room.block(self.settings.batch) if one.name == MEASURE and self.method.backpropagated else 1
         firsts = [n for n in range(part.start, part.stop, size) if one.wants(n)]
         if one.name != MEASURE:  # those that are certified last: their columns serve predictions too
             firsts.sort(key=lambda n: ((n, n + 1) != self.opened, self.settings.certifies(n)))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,12 @@ from conetheory.networks.streamed import StreamedImages
 from conetheory.progress import Progress, silent
 from conetheory.results.layout import provenance
 from conetheory.results.writing import PARTIAL, whole
+from conetheory.room import within
 from conetheory.runs import store
 from conetheory.runs.division import Parts, Unit, divided
 from conetheory.runs.kinds import KINDS, found_of
+from conetheory.runs.memory import images as images_of_a_unit
+from conetheory.runs.memory import smaller
 from conetheory.runs.method import record_of
 from conetheory.runs.packing import DamagedError, checked, header_of, packed
 from conetheory.runs.progress import note
@@ -73,6 +76,8 @@ class Work:
     def block(self) -> int:
         """Images a unit; of those that go through the network together whole batches."""
         size = self.parts.size(len(self.images))
+        if self.command not in KINDS and self.parts.block is None:
+            size = images_of_a_unit(self.settings, self.network.graph, size)
         return size if self.command not in KINDS else -(-size // BATCH) * BATCH
 
     @cached_property
@@ -143,7 +148,8 @@ class Work:
         settings = replace(self.settings, parameters=dict(self.methods[unit.method]))
         part = range(unit.first, unit.stop)
         if self.command in KINDS:
-            return found_of(self, unit.method, settings, part, progress)
+            work = partial(found_of, self, unit.method, settings, part, progress)
+            return within(work, lambda times: note(f"{unit.name}: {smaller(times)}"))
         return record_of(self.network, self.images, unit.method, settings, part, progress)
 
 

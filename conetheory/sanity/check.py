@@ -21,6 +21,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from conetheory import room
 from conetheory.chain.checks import Placement, checked_images
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.watch import Watch
@@ -317,8 +318,9 @@ class _Check:
         if not self.method.backpropagated:
             return found
         cuts = tuple(dict.fromkeys(level.cut for level in self.levels))
-        for first in range(0, len(self.images), BATCH):
-            here = slice(first, first + BATCH)
+        size = room.block(BATCH)
+        for first in range(0, len(self.images), size):
+            here = slice(first, first + size)
             chain = RelevanceChain(self.network, self.images[here], self.method, **self.placed)
             maps = self._shuffled(chain, self.targets[here], cuts, self.numbers[here])
             for row, level in zip(found, self.levels, strict=True):
