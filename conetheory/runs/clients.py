@@ -6,11 +6,14 @@ that dies loses the unit it was at, and a scheduler nothing that is needed again
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
 from importlib import import_module
 from typing import Any
+
+import torch
 
 from conetheory.errors import InputError, MissingDependencyError, one_line
 from conetheory.runs.division import Unit
@@ -61,9 +64,31 @@ def cluster(workers: int | None = None, scheduler: str | None = None, file: str 
     try:
         if workers is None:
             return dask.Client(address=scheduler, scheduler_file=file, timeout="20s")
-        return dask.Client(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0")
+        client = dask.Client(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0")
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(f"no scheduler answers at {scheduler or file}: {one_line(error)}") from error
+    if gpus := _gpus():
+        client.register_plugin(_one_gpu_each(dask, gpus))
+    return client
+
+
+def _gpus() -> list[str]:
+    """Those that this process sees, as `CUDA_VISIBLE_DEVICES` has them."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    count = torch.cuda.device_count()
+    return seen if len(seen) == count and all(seen) else [str(number) for number in range(count)]
+
+
+def _one_gpu_each(dask: Any, gpus: Sequence[str]) -> Any:
+    """A plugin by which each worker, a restarted one too, sees one GPU, whose tasks it has to itself."""
+
+    class OneGpu(dask.WorkerPlugin):
+        name = "conetheory-one-gpu"
+
+        def setup(self, worker: Any) -> None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(worker.name) % len(gpus)]
+
+    return OneGpu()
 
 
 def computed_by(client: Any, work: Work, units: Sequence[Unit], shard: str) -> Iterator[tuple[Unit, bytes]]:

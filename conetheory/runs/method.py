@@ -21,7 +21,7 @@ from conetheory.predict.theory import Theory
 from conetheory.progress import Progress, silent
 from conetheory.results.comparison import Comparison
 from conetheory.results.dataset import Result
-from conetheory.results.plan import CERTIFY, MEASURE
+from conetheory.results.plan import CERTIFY, MEASURE, Plan
 from conetheory.rules.repro import reproduced, reproduced_inputs
 from conetheory.runs.found import by_plan, compared
 from conetheory.runs.memory import fitting, smaller
@@ -86,6 +86,7 @@ def record_of(
     settings: Settings,
     part: range,
     progress: Progress = silent,
+    plans: dict[str, tuple[Plan, int]] | None = None,
 ) -> dict[str, Any]:
     """What the stages of a method find of a part of the images, for `runs.merging` to join with the others.
 
@@ -95,6 +96,8 @@ def record_of(
         as `run` takes them; of the images all, as the plan is that of the whole study.
     part
         the numbers of the images that are looked at.
+    plans
+        of methods that are known in this process, which is added to: it takes the first image to make one.
 
     Returns
     -------
@@ -106,7 +109,7 @@ def record_of(
     InputError
         for a theory that can't be run in parts.
     """
-    return _Run(network, _as_images(images), method, settings, progress).record(part)
+    return _Run(network, _as_images(images), method, settings, progress, plans).record(part)
 
 
 def _as_images(images: Tensor | Images) -> Images:
@@ -119,7 +122,13 @@ class _Run:
     """The stages of one method, and the image that was seen last, whose chain is kept."""
 
     def __init__(
-        self, network: Model, images: Images, method: str, settings: Settings, progress: Progress
+        self,
+        network: Model,
+        images: Images,
+        method: str,
+        settings: Settings,
+        progress: Progress,
+        plans: dict[str, tuple[Plan, int]] | None = None,
     ) -> None:
         network = as_network(network, images.shape)
         self.network: Network = network.to(device=settings.device)
@@ -127,17 +136,35 @@ class _Run:
         self.method = reproduced(method, settings.repro, parameters=settings.parameters)
         check_applies(self.method, settings)
         self.settings = settings
-        number, first = self._first()
-        possible = certifiable(first.chain, settings)
-        plan = partial(planned, first.chain, settings, certifiable=possible)
-        self.plan, self.halved = fitting(settings, self.network.graph, plan)
+        self._open: Case | None = None
+        self.opened = (-1, -1)
+        plans = {} if plans is None else plans
+        if method not in plans:
+            plans[method] = self._planned()
+        self.plan, self.halved = plans[method]
         if not self.plan.stages:
             raise InputError(f"the budget affords nothing: {self.plan.text()}")
         names = usual() if settings.theories is None else settings.theories
         self.unpredicted = unpredicted(self.method, names) if names else ""
-        self.settings = first.settings = by_plan(settings, self.plan)
+        self.settings = by_plan(settings, self.plan)
+        if self._open is not None:
+            self._open.settings = self.settings
         self.stages = [stage(name, self.settings) for name in self.plan.stages]
-        self.open, self.opened = first, (number, number + 1)
+
+    def _planned(self) -> tuple[Plan, int]:
+        """By the first image that can be read, which stays open."""
+        chain = self.open.chain
+        possible = certifiable(chain, self.settings)
+        plan = partial(planned, chain, self.settings, certifiable=possible)
+        return fitting(self.settings, self.network.graph, plan)
+
+    @property
+    def open(self) -> Case:
+        """The images that were seen last; before that the first."""
+        if self._open is None:
+            number, self._open = self._first()
+            self.opened = number, number + 1
+        return self._open
 
     def finished(
         self, begun: Comparison | None, left: Sequence[str] | None, save: Save | None, told: Told
@@ -195,7 +222,7 @@ class _Run:
 
     def _smaller(self, name: str, times: int) -> None:
         self.halved = times
-        self.open = Case(self.open.numbers, self.open.chain, self.settings, self.progress)  # of no supplies
+        self._open = Case(self.open.numbers, self.open.chain, self.settings, self.progress)  # of no supplies
         note(f"{self.name}, {name}: {smaller(times)}")
 
     def _seen(self, one: Stage, part: range) -> None:
@@ -216,8 +243,8 @@ class _Run:
             case = self._opened(first, stop)
             if case is None:
                 return None
-            self.open, self.opened = case, (first, stop)
-        return self.open
+            self._open, self.opened = case, (first, stop)
+        return self._open
 
     def _first(self) -> tuple[int, Case]:
         """The first image that can be read, of which the plan of all parts of a study is made."""

@@ -97,6 +97,11 @@ class Work:
         return self.images.labels
 
     @cached_property
+    def plans(self) -> dict[str, Any]:
+        """Of the methods, as far as they are known in this process."""
+        return {}
+
+    @cached_property
     def threads(self) -> int:
         return self.parts.threads_of(len(self.units))
 
@@ -150,7 +155,7 @@ class Work:
         if self.command in KINDS:
             work = partial(found_of, self, unit.method, settings, part, progress)
             return within(work, lambda times: note(f"{unit.name}: {smaller(times)}"))
-        return record_of(self.network, self.images, unit.method, settings, part, progress)
+        return record_of(self.network, self.images, unit.method, settings, part, progress, self.plans)
 
 
 class UnitFolder(Mapping[str, bytes]):
