@@ -30,10 +30,17 @@ from conetheory.sanity.check import SanitySettings, sanity_by_image, summarised
 class Studied(Protocol):
     """What a kind asks of a study (`units.Work`); names and labels: of all its images."""
 
-    network: Network
-    images: Images
-    command: str
-    source: Source | None
+    @property
+    def network(self) -> Network: ...
+
+    @property
+    def images(self) -> Images: ...
+
+    @property
+    def command(self) -> str: ...
+
+    @property
+    def source(self) -> Source | None: ...
 
     @property
     def names(self) -> Sequence[str]: ...

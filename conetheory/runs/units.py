@@ -84,12 +84,16 @@ class Work:
     def units(self) -> list[Unit]:
         return divided(list(self.methods), len(self.images), self.block)
 
-    @cached_property
-    def names(self) -> list[str]:
+    @property
+    def names(self) -> Sequence[str]:
         """The images', each used once."""
-        return store.distinct(self.images.names)
+        return self._names
 
     @cached_property
+    def _names(self) -> list[str]:
+        return store.distinct(self.images.names)
+
+    @property
     def labels(self) -> Sequence[int]:
         """Of the images. Raises `InputError` where they have none."""
         if self.images.labels is None:

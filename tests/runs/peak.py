@@ -1,6 +1,6 @@
 """The peak of memory of a study of so many images, in a process of its own; Linux only.
 
-    python -m tests.runs.peak IMAGES
+    python -m tests.runs.peak 20 200 > experiments/results/memory.json
 
 A tiny network on large images, of each of which everything is kept that a study can keep: what is predicted
 and certified at all locations. Images are drawn where they are needed.
@@ -93,4 +93,9 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    counts = [int(text) for text in sys.argv[1:]]
+    if len(counts) == 1:
+        main(*counts)
+    else:
+        command = f"python -m tests.runs.peak {' '.join(map(str, counts))}"
+        print(json.dumps({"command": command, "studies": [measured(count) for count in counts]}, indent=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from conetheory.runs import memory
 from conetheory.runs.division import Parts
 from conetheory.runs.stages import Measure, Predict
 from tests.runs.parts import MEASURED, QUICK, same, toy_study
+from tests.runs.peak import measured
 
 SHORT = {
     "numpy": MemoryError("Unable to allocate 7 EiB"),
@@ -125,6 +127,15 @@ def test_units_have_as_many_images_as_fit():
     assert 1 < memory.images(few, study.network.graph, 64) < 64
     assert memory.images(replace(few, memory=1.0), study.network.graph, 64) == 1
     assert replace(study, settings=few).work.study["memory"] == 2e6
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read as Linux tells them")
+def test_two_hundred_images_take_the_memory_of_twenty():
+    """All that theories and certificates keep of them would be seen, were it held."""
+    few, many = measured(20), measured(200)
+    assert many["kept_bytes"] - few["kept_bytes"] > 0.1 * few["peak_bytes"]
+    assert many["peak_bytes"] <= 1.1 * few["peak_bytes"]
 
 
 def test_sizes():

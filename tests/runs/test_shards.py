@@ -80,7 +80,7 @@ def test_units_that_are_there_are_not_computed_again(measured, whole, tmp_path):
 
 def test_what_a_killed_process_leaves_is_not_counted(measured, whole, tmp_path):
     out = shards(measured, tmp_path, (1, 2, 3, 4, 5, 6))
-    (out / "units" / ".lrp-alpha1beta0-00000.unit.1-ab.partial").write_bytes(b"conetheory unit 1\nhalf")
+    (out / "units" / ".lrp-alpha1beta0-00000.unit.1-ab.partial").write_bytes(b"conetheory unit 2\nhalf")
     with pytest.raises(InputError, match=r"1 of 8 units are missing in .*units: run shard 7/7"):
         merge(out)
     same(merge(shards(measured, out, (7,))).dataset, whole)
