@@ -183,6 +183,7 @@ def test_noise_free_spread() -> None:
     assert moved.spread == pytest.approx((1 - 1 / N) * rate(layer, n) * (1 + pair.spread), rel=1e-12, abs=0)
 
 
+@pytest.mark.slow
 def test_arc_cosine_by_integration() -> None:
     """(e): the Gaussian integral in polar coordinates, its slope, and the expansion at 1."""
     t, f, r = sp.symbols("t f r", positive=True)

@@ -64,7 +64,7 @@ def covered(indices: Sequence[int], sizes: Sequence[int]) -> bool:
 
 @pytest.hookimpl(tryfirst=True)  # before cases are chosen by their marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of tests marked `covering` the covering cases are quick, the others slow; not if one is named."""
+    """Of tests marked `covering` the covering cases are quick, the others exhaustive; not if one is named."""
     if any("[" in argument for argument in config.args):
         return
     functions: dict[str, list[pytest.Item]] = {}
@@ -77,4 +77,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for case, name in zip(cases, names, strict=True):
             indices = [axis.index(value) for axis, value in zip(axes, name, strict=True)]
             if not covered(indices, [len(axis) for axis in axes]):
-                case.add_marker(pytest.mark.slow)
+                case.add_marker(pytest.mark.exhaustive)

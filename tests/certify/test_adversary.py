@@ -38,13 +38,12 @@ def test_no_certificate_is_contradicted():
     assert kinds["deficit"].held > 150
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_no_part_of_a_certificate_is_contradicted():
     """Every part of each network's, of which the quick test takes one of a third of them."""
     totals(HUNDREDS)
 
 
-@pytest.mark.slow
 @pytest.mark.exhaustive
 def test_no_certificate_of_thousands_is_contradicted():
     totals(THOUSANDS)

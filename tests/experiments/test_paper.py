@@ -58,6 +58,7 @@ def unlimited() -> float:
 # ---------------------------------------------------------------- CSC
 
 
+@pytest.mark.slow
 def test_a_case_is_measured_predicted_certified_and_drawn(case, tmp_path):
     methods = [Z_PLUS, SIGNED, "guided-backprop", "pattern-net"]
     record = paper_csc.write_case(case, methods, unlimited)
@@ -124,6 +125,7 @@ def test_the_clip_is_applied_where_there_are_sums(case, monkeypatch):
     assert list(found[1].theorised(SIGNED)) == []
 
 
+@pytest.mark.slow
 def test_other_methods_see_fewer_images_and_what_the_plan_leaves_out_is_named(case, monkeypatch):
     protocol = replace(case.protocol, others=1, few=1)
     case = replace(case, protocol=protocol)
@@ -153,7 +155,7 @@ def test_the_methods_of_the_talk_are_methods():
     assert set(paper_csc.MORE) <= set(paper_csc.PAPER)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_command_runs_all_starts_of_the_bundled_network(tmp_path):
     options = {"limit": 2, "few": 1, "many": 4, "positions": 2, "rows": 1, "method": [SIGNED]}
     found = paper_csc.main(
@@ -168,6 +170,7 @@ def test_the_command_runs_all_starts_of_the_bundled_network(tmp_path):
 # ---------------------------------------------------------------- sanity checks and classes
 
 
+@pytest.mark.slow
 def test_randomisation_classes_and_maps_of_two_classes(network, tmp_path):
     images = Images(random_images(2, 3, 8, 8, seed=5), ("a.jpg", "b.jpg"))
     options = {"names": [Z_PLUS, "gradient"], "layers": ("first", "head"), "top": 3}

@@ -29,7 +29,9 @@ LARGE = ("vit_b_16", "swin_t")
 SLOW = ("efficientnet_b0", "regnet_y_400mf", "shufflenet_v2_x0_5", "convnext_tiny")
 SLOW += LARGE
 QUICK += ("small vit", "small swin")
-networks = pytest.mark.parametrize("name", [*QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)])
+networks = pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in SLOW)]
+)
 
 
 def built(name: str) -> tuple[nn.Module, tuple[int, ...]]:

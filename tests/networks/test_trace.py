@@ -27,7 +27,9 @@ def assert_same(graph, model: nn.Module, images: Tensor) -> None:
     assert (graph.forward(images) - expected).abs().max() < 1e-10 * expected.abs().max()
 
 
-@pytest.mark.parametrize("name", [*NAMED, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)])
+@pytest.mark.parametrize(
+    "name", [*NAMED, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in MORE)]
+)
 def test_named_networks_compute_the_same(name):
     model = torchvision_model(name)
     graph = trace(model, (3, 64, 64))

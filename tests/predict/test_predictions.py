@@ -278,7 +278,7 @@ def test_sampled_locations_have_a_band():
     assert whole.band(INPUT) == pytest.approx((whole.median(INPUT),) * 2)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_starts_that_are_maps_go_by_rows():
     """More units than are enumerated: 16 locations a layer by adjoint passes, the same law."""
 

@@ -150,6 +150,7 @@ def test_a_narrow_screen_does_not_scroll_sideways(page):
     assert page.run("document.documentElement.scrollWidth") <= 380
 
 
+@pytest.mark.slow
 def test_print_leaves_the_controls_out_and_keeps_the_legend(page):
     page.call("Emulation.setEmulatedMedia", media="print")
     assert shown(page, ".controls input") == []

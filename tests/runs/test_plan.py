@@ -210,6 +210,7 @@ def test_no_plan_is_one_line(tmp_path, content):
         stages_in(tmp_path / "nowhere.json")
 
 
+@pytest.mark.slow
 def test_the_command_runs_a_plan_by_hand(capsys, tmp_path):
     path = tmp_path / "plan.json"
     path.write_text('["measure", "sampled-spectrum"]')

@@ -50,7 +50,7 @@ class Counting(TorchDispatchMode):
 
 @pytest.mark.covering
 @pytest.mark.parametrize(
-    "method", [*METHODS[:2], *(pytest.param(method, marks=pytest.mark.slow) for method in METHODS[2:])]
+    "method", [*METHODS[:2], *(pytest.param(method, marks=pytest.mark.exhaustive) for method in METHODS[2:])]
 )
 @pytest.mark.parametrize("batch", [2, 5])
 def test_results_do_not_depend_on_the_batch(network, method, batch):
