@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -236,7 +237,8 @@ def test_the_command_prints_a_row_a_method_and_how_the_prediction_does(tmp_path,
     assert "Over 3 methods with a prediction" in printed
     data = xr.load_dataset("o/classes.nc", engine="h5netcdf")
     assert data["pair"].values.tolist() == ["3-5"]
-    assert "pair" in printed
+    assert re.search(r"\bpair +\n", printed)
+    assert re.search(r"\b3-5 +\n", printed)  # in one piece
     assert f"{float(data['pair_distance'].squeeze()[0]):.3g}" in printed
     assert data["directions"].dims == ("method", "image", "rank", "y", "x")
     for wrong, words in (
