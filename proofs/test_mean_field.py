@@ -202,6 +202,7 @@ def test_arc_cosine_by_integration() -> None:
     )
 
 
+@pytest.mark.slow
 def test_arc_cosine_iterates_are_polynomial() -> None:
     level, x = 0, np.asarray(1.0)
     published = {1: 0.682, 2: 0.506, 4: 0.319, 8: 0.166, 16: 0.0705, 32: 0.0253}

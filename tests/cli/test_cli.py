@@ -276,6 +276,7 @@ def test_one_theorem_in_full(capsys):
     assert all(part in printed for part in ("proofs/test_generators.py", "Orlitzky, Michael", "**Proof.**"))
 
 
+@pytest.mark.slow
 def test_simulate_writes_the_figure_and_the_errors(capsys):
     assert main(["simulate", "--matrices", "positive", "--starts", "3", "--repeats", "1", "--json"]) == 0
     assert "positive" in json.loads(capsys.readouterr().out)["errors"]

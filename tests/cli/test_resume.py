@@ -57,6 +57,7 @@ def test_results_of_another_command_or_network_are_not_replaced(capsys, tmp_path
         assert "maps.nc holds other results" in complaint(capsys, *again)
 
 
+@pytest.mark.slow
 def test_other_settings_of_the_same_command_replace_with_a_note(capsys, tmp_path):
     request = ["explain", "cifar10_cnn", "--limit", "1", "--out", str(tmp_path / "out")]
     assert main(request) == 0

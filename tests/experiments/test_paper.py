@@ -75,6 +75,7 @@ def test_a_case_is_measured_predicted_certified_and_drawn(case, tmp_path):
             assert picture.size[0] > 100
 
 
+@pytest.mark.slow
 def test_errors_are_those_against_the_same_images(case):
     measured, theories = case.measured(Z_PLUS), list(case.theorised(Z_PLUS))
     data = paper_csc.over(measured, theories).dataset.isel(method=0, start=0)
@@ -88,6 +89,7 @@ def test_errors_are_those_against_the_same_images(case):
     assert theories[0].dataset.attrs["vectors"] == 12
 
 
+@pytest.mark.slow
 def test_pieces_are_taken_up_and_made_again_with_other_settings(case, monkeypatch):
     first = case.measured(Z_PLUS).dataset
     with monkeypatch.context() as patch:

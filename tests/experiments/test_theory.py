@@ -68,6 +68,7 @@ def test_simulation_keeps_its_dataset(made: Made) -> None:
         assert data.sizes["layer"] == 17
 
 
+@pytest.mark.slow
 def test_rates_fall_with_the_width(made: Made) -> None:
     for by_width in made("rate_depth_width")[1].values():
         narrow, wide = by_width.values()

@@ -81,7 +81,11 @@ def test_safetensors_and_halves(tmp_path, state):
 
 @pytest.mark.parametrize(
     "name",
-    ["squeezenet1_1", "resnet18", pytest.param("densenet121", marks=pytest.mark.exhaustive), "mnasnet1_0"],
+    [
+        "squeezenet1_1",
+        "resnet18",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("densenet121", "mnasnet1_0")),
+    ],
 )
 def test_the_head_follows_the_file(tmp_path, name):
     small = models.get_model(name, weights=None, num_classes=7)

@@ -95,6 +95,7 @@ def test_the_papers_names_in_vgg_with_batch_norm():
     assert "conv3_3" not in network.graph.aliases
 
 
+@pytest.mark.slow
 def test_the_papers_names_in_resnet():
     network = load("resnet50", "random:0", SMALL)
     assert network.starts == ("dense", "block5_1", "block4_2", "block3_4", "block3_2", "block2_2")
@@ -207,6 +208,7 @@ def test_the_picture_comes_back_from_a_tensor():
 
 
 @pytest.mark.parametrize("name", ["googlenet", pytest.param("inception_v3", marks=pytest.mark.exhaustive)])
+@pytest.mark.slow
 def test_transform_input_moves_into_the_preprocessing(name):
     torch.manual_seed(0)
     build = getattr(models, name)
@@ -260,6 +262,7 @@ def test_a_part_called_module_is_no_wrapper():
 
 
 @pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+@pytest.mark.slow
 def test_wrapped_modules_are_unwrapped(wrap):
     assert load(wrap(Cifar10CNN())).name == "Cifar10CNN"
 
@@ -349,7 +352,11 @@ SPELLED = ("DEFAULT", "GoogLeNet_Weights.IMAGENET1K_V1")
 
 @pytest.mark.parametrize(
     "weights",
-    ["IMAGENET1K_V1", None, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in SPELLED)],
+    [
+        "IMAGENET1K_V1",
+        pytest.param(None, marks=pytest.mark.slow),
+        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in SPELLED),
+    ],
 )
 def test_weights_by_torchvisions_name(monkeypatch, weights):
     """The file that torchvision would download, auxiliary heads included."""

@@ -67,6 +67,7 @@ def test_arrows_point_up_the_gradient_of_the_field():
     np.testing.assert_allclose(arrows.V, 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_page_has_words_and_origins(folder):
     page = write_report(folder).read_text("utf-8")
     assert "In words" in page

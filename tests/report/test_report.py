@@ -175,6 +175,7 @@ def pages(path: Path) -> int:
 @pytest.mark.parametrize(
     ("kind", "format"), [*((kind, "html") for kind in KINDS), ("maps", "md"), ("classes", "pdf")]
 )
+@pytest.mark.slow
 def test_each_kind_of_result_alone_makes_a_report(tmp_path, kind, format):
     path = write_report(folders.write(tmp_path / "some", kind), format=format)
     assert path == tmp_path / "some" / f"report.{format}"

@@ -67,6 +67,7 @@ def test_nothing_is_cut_where_names_are_long(chromium, tmp_path, width):
     assert page.run(WIDER) is False
 
 
+@pytest.mark.slow
 def test_every_section_is_in_the_contents_and_every_entry_leads_to_one(chromium, report):
     page = opened(chromium, report, 1280)
     links = page.run("[...document.querySelectorAll('.contents a')].map((a) => a.getAttribute('href'))")

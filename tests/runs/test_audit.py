@@ -40,6 +40,7 @@ def pictures(count: int = 2) -> torch.Tensor:
     return random_images(count, 3, 8, 8, seed=5).abs()
 
 
+@pytest.mark.slow
 def test_a_module_of_ones_own_gets_verdicts_numbers_a_figure_and_a_page(tmp_path):
     found = ct.audit(model(), pictures(), ["lrp-zplus", "gradient"], **OPTIONS)
     assert list(found.verdict) == ["lrp-alpha1beta0", "gradient"]

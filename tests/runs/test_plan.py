@@ -170,6 +170,7 @@ def test_nothing_affordable_is_an_error(network):
         Settings(budget=-1.0)
 
 
+@pytest.mark.slow
 def test_the_plan_survives_files_and_joins(tmp_path, network, tight):
     methods = ["lrp-alpha1beta0", "gradient", "guided-backprop"]
     options = {"vectors": 3, "bootstrap": 0, "budget": tight}

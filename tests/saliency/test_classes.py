@@ -213,6 +213,7 @@ def _fake(predicted: list[float], measured: list[float]) -> Classes:
     return Classes(xr.Dataset(data))
 
 
+@pytest.mark.slow
 def test_tracking_is_a_rank_correlation_over_methods():
     measured = np.array([1e-4, 1e-3, 0.02, 0.3, 0.5, 0.7, 0.72, 0.9])
     perfect = tracking(_fake(list(measured**2), list(measured)))
@@ -229,6 +230,7 @@ def test_tracking_is_a_rank_correlation_over_methods():
 # ---------------------------------------------------------------- command line
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_row_a_method_and_how_the_prediction_does(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     chosen = [x for m in ("lrp-zplus", "gradient", "lrp-alpha2beta1") for x in ("--method", m)]
