@@ -124,7 +124,7 @@ def copy(tmp_path):
     return Path(shutil.copytree(ROOT, tmp_path / "copy", ignore=LEFT_OUT))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "room"), [("rule", "rules"), ("theory", "predict")])
 def test_the_path_to_a_rule_and_to_a_theory(copy, name, room):
     module = Path(example(path_of(name))[0]).stem
@@ -136,7 +136,7 @@ def test_the_path_to_a_rule_and_to_a_theory(copy, name, room):
     follow(path_of(name), copy)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_path_to_a_theorem(copy):
     (text,) = [block for block in blocks(path_of("theorem"), "python") if block.startswith("_entry(")]
     replaced(

@@ -113,7 +113,7 @@ def test_a_verdict_can_fail_a_build(capsys):
     assert main(["csc", "cifar10_cnn", "--fail-if", "lies"]) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_exit_code_is_that_of_the_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small = ["csc", "cifar10_cnn", "--limit", "1", "--start", "logits", "--method", "z+"]

@@ -43,6 +43,7 @@ def test_a_theory_is_one_file_of_30_lines():
     assert len(TOY.splitlines()) <= 30
 
 
+@pytest.mark.slow
 def test_a_registered_theory_is_in_every_table_figure_and_report(toys, capsys, tmp_path):
     out = ["--out", str(tmp_path / "out")]
     asked = ["--theory", "toy", "--theory", "local-spectrum", "--method", "gradient", "--start", "conv2"]

@@ -40,6 +40,7 @@ def pictures(count: int = 2) -> torch.Tensor:
     return random_images(count, 3, 8, 8, seed=5).abs()
 
 
+@pytest.mark.slow
 def test_a_module_of_ones_own_gets_verdicts_numbers_a_figure_and_a_page(tmp_path):
     found = ct.audit(model(), pictures(), ["lrp-zplus", "gradient"], **OPTIONS)
     assert list(found.verdict) == ["lrp-alpha1beta0", "gradient"]
@@ -59,6 +60,7 @@ def test_a_module_of_ones_own_gets_verdicts_numbers_a_figure_and_a_page(tmp_path
         found.report(tmp_path / "page.docx")
 
 
+@pytest.mark.slow
 def test_the_command_and_the_call_give_the_same(tmp_path, monkeypatch):
     from conetheory.cli import main
 
@@ -84,7 +86,8 @@ def test_the_command_and_the_call_give_the_same(tmp_path, monkeypatch):
         np.testing.assert_array_equal(called.comparison.dataset[name].values, values.values, err_msg=name)
 
 
-@pytest.mark.parametrize("stage", [pytest.param("predict", marks=pytest.mark.slow), "certify"])
+@pytest.mark.parametrize("stage", [pytest.param("predict", marks=pytest.mark.exhaustive), "certify"])
+@pytest.mark.slow
 def test_what_is_done_is_saved_as_it_is_done_and_not_done_again(tmp_path, monkeypatch, stage):
     """Interrupted in a stage and resumed: the same result, and no stage twice."""
     network = ct.networks.load(model(), input_shape=(3, 8, 8))
