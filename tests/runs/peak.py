@@ -1,6 +1,6 @@
 """The peak of memory of a study of so many images, in a process of its own; Linux only.
 
-    python -m tests.runs.peak 20 200 > experiments/results/memory.json
+    python -m tests.runs.peak 20 150 > experiments/results/memory.json
 
 A tiny network on large images, of each of which everything is kept that a study can keep: what is predicted
 and certified at all locations. Images are drawn where they are needed.
