@@ -35,7 +35,7 @@ def request_(tmp_path):
 
 
 def test_shards_and_their_merge(request_, capsys):
-    parts = [*request_, "--out", "parts", "--block", "2"]
+    parts = [*request_, "--out", "parts", "--block", "2", "--memory", "4GB"]
     assert main([*parts, "--shard", "2/2"]) == 0
     assert "run shard 1/2" in complaint_of(capsys, "merge", "parts")
     for _ in range(2):
@@ -58,5 +58,6 @@ def test_what_is_no_shard_or_no_folder_of_them(request_, capsys, tmp_path):
     assert "--shard takes NUMBER/OF, such as 3/64, not '3'" in complaint(capsys, *request_, "--shard", "3")
     assert "a shard of 3 must be at most 3, not 4" in complaint(capsys, *request_, "--shard", "4/3")
     assert "holds no units: run the shards first" in complaint(capsys, "merge", str(tmp_path))
+    assert "--memory takes a size such as 4GB, not '4'" in complaint(capsys, *request_, "--memory", "4")
     both = ["--workers", "2", "--scheduler", "tcp://nowhere:1"]
     assert "give one of --workers, --scheduler" in complaint(capsys, *request_, *both)
