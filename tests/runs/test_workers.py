@@ -147,7 +147,7 @@ def once_begun(out: Path, kill: subprocess.Popen) -> threading.Thread:
     return found
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of dask's own
 def test_two_workers_give_what_one_process_gives(tmp_path, monkeypatch):
     """Of all kinds of theories and certificates; each worker has a GPU of its own, where there are some."""
@@ -164,7 +164,7 @@ def _sees() -> str:
     return os.environ["CUDA_VISIBLE_DEVICES"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore")  # of dask's own
 def test_a_killed_worker_loses_its_unit_alone(tmp_path):
     pytest.importorskip("distributed")
