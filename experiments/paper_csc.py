@@ -14,6 +14,8 @@ methods, from the highest one for the others. Maps are float32, deficits float64
 
 Every piece is a file under OUT/parts and is taken up again; OUT/NAME.nc, .json and .png are put together from
 them method by method, OUT/NAME-main.png with the certificates. The JSON has the seconds that each piece took.
+With --shard I/N, on any machine that sees OUT, only the pieces of one part of the methods are made; the same
+command without it puts them together.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ from conetheory.results.layout import provenance
 from conetheory.rules.registry import methods
 from conetheory.rules.repro import ClippedAdds, reproduced
 from conetheory.runs import store
+from conetheory.runs.division import Shard
 from conetheory.runs.method import run
 from conetheory.runs.settings import Settings
 from experiments.method_table import parameters
@@ -191,6 +194,16 @@ def write_case(case: Case, names: Sequence[str], left: Callable[[], float]) -> d
     if done:
         _write_results(case, done)
     return record
+
+
+def compute_pieces(case: Case, names: Sequence[str], shard: Shard, left: Callable[[], float]) -> None:
+    """The pieces of a shard's methods, which a run without a shard puts together."""
+    for method in shard.share(names):
+        try:
+            if left() > 0:
+                one_method(case, method)
+        except ConeTheoryError as error:
+            print(case.name, method, f"left out: {error}", flush=True)
 
 
 def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
@@ -340,6 +353,9 @@ def main(
     dtype: Annotated[str, typer.Option(help="float32 or float64")] = "float32",
     device: str = "auto",
     minutes: Annotated[float, typer.Option(help="start no method after so many")] = float("inf"),
+    shard: Annotated[
+        str | None, typer.Option(help="I/N: the pieces of one of N parts of the methods")
+    ] = None,
     out: Path = Path("out/paper-csc"),
 ) -> dict[str, Any]:
     """Write OUT/NAME.nc, .json and .png for each case; what is there already is taken up."""
@@ -362,7 +378,11 @@ def main(
         for one in cases(network, pictures, protocol, out):
             if not case or one.name in case:
                 left = lambda: 60 * minutes - (time.perf_counter() - begun)  # noqa: E731
-                found[one.name] = write_case(one, concerned(names, one.repro), left)
+                concerns = concerned(names, one.repro)
+                if shard is None:
+                    found[one.name] = write_case(one, concerns, left)
+                else:
+                    compute_pieces(one, concerns, Shard.parsed(shard), left)
     return found
 
 

@@ -4,6 +4,8 @@
         --start features.12.squeeze --theory second-moment --theory sampled-spectrum
     python -m experiments.score_predictions path/to/file.py:factory --weights FILE --size 224 --start LAYER
     python -m experiments.score_predictions cifar10_cnn
+    python -m experiments.score_predictions cifar10_cnn --cache FOLDER --shard 3/8       # on any machine
+    python -m experiments.score_predictions cifar10_cnn --cache FOLDER --save-every 1000 # when all are done
 
 For each seed, fresh start vectors for every image; the measurement pooled over all of them (pairs within a
 seed) scores a theory in decades at every layer below the start, as it comes out. A theory of the drawn
@@ -32,6 +34,7 @@ from conetheory.measure.bootstrap import pair_band
 from conetheory.predict import Theory, applies, below, find, state_cuts
 from conetheory.results.layout import provenance
 from conetheory.rules.registry import get_method
+from conetheory.runs.division import Shard
 from experiments.score_units import Units, default_cache, fingerprint, model_of
 
 RESULTS = Path(__file__).parent / "results"
@@ -71,16 +74,33 @@ class Scorer:
                 self.chains[number], self.names[number], number, **options
             ).items():
                 pooled[layer] = counts.astype(float) + pooled.get(layer, 0.0)
+
+    def predict(self) -> None:
+        """Every theory sees the images that were added."""
         for name in self.theories:
-            seeds = range(self.drawn_seeds if find(name).of_drawn_vectors else 1)
-            options = {"vectors": self.vectors, "positions": self.positions}
-            seen = self.chains[: self.images], self.names[: self.images]
-            made = [self.units.theory(name, *seen, seed=seed, **options) for seed in seeds]
+            made = [self._theory(name, seed, self.images) for seed in self._seeds(name)]
             self.found[name] = [theory for theory, _ in made]
             self.seconds[name] = sum(seconds for _, seconds in made) / len(made)
 
+    def _seeds(self, name: str) -> range:
+        return range(self.drawn_seeds if find(name).of_drawn_vectors else 1)
+
+    def _theory(self, name: str, seed: int, images: int) -> tuple[Theory, float]:
+        options = {"vectors": self.vectors, "positions": self.positions, "seed": seed}
+        return self.units.theory(name, self.chains[:images], self.names[:images], **options)
+
+    def compute(self, shard: Shard) -> None:
+        """A shard's units into the cache, from which a run without a shard takes them up."""
+        measured = [(number, seed) for number in range(len(self.chains)) for seed in range(self.seeds)]
+        for number, seed in shard.share(measured):
+            options = {"seed": seed, "bootstrap": self.bootstrap}
+            self.units.measured(self.chains[number], self.names[number], number, **options)
+        for name, seed in shard.share([(n, seed) for n in self.theories for seed in self._seeds(n)]):
+            self._theory(name, seed, len(self.chains))
+
     def summary(self) -> dict[str, Any]:
         """The figures of merit over layers."""
+        self.predict()
         rows = {layer: self.row(layer) for layer in self.layers}
         scores: dict[str, Any] = {"images_scored": self.images, "layers_scored": len(rows)}
         for name in map(_key, self.theories):
@@ -163,10 +183,13 @@ def main(
     dtype: Annotated[str, typer.Option(help="float32 or float64")] = "float32",
     save_every: Annotated[int, typer.Option(help="images between two writings of the file")] = 1,
     kept: Annotated[Path | None, typer.Option("--cache", help="default: in the user's cache folder")] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="I/N: no more than one of N parts, into the cache")
+    ] = None,
     out: Path = RESULTS,
     name: Annotated[str | None, typer.Option(help="of the file; default: the model")] = None,
 ) -> dict[str, Any]:
-    """Score the predictions and write OUT/score-NAME.json."""
+    """Score the predictions and write OUT/score-NAME.json; a shard writes into the cache alone."""
     shape = (3, size, size) if size else None
     names = [str(k) for k in range(classes)] if classes else None
     made = model_of(model)
@@ -199,6 +222,9 @@ def main(
         counts = {"seeds": seeds, "drawn_seeds": drawn_seeds, "bootstrap": bootstrap, "positions": positions}
         chains = [partial(chain, number) for number in range(len(pictures))]
         scorer = Scorer(units, chains, prints, wanted, **counts)
+        if shard is not None:
+            scorer.compute(Shard.parsed(shard))
+            continue
         for number in track(range(1, len(pictures) + 1), one):
             scorer.add()
             if number % save_every == 0 or number == len(pictures):

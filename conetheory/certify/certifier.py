@@ -130,24 +130,6 @@ class CscCertifier:
         self.images += len(chain)
         return blocks
 
-    def record(self) -> dict[str, Any]:
-        """What was found, as `take` takes it up."""
-        layers = {layer: found.record() for layer, found in self.certificates.items()}
-        return {"images": self.images, "layers": layers, "reasons": self.reasons}
-
-    def take(self, record: Mapping[str, Any]) -> None:
-        """Add what a certifier of the same options has found of later images.
-
-        Parameters
-        ----------
-        record
-            of that certifier.
-        """
-        self.images += record["images"]
-        self.reasons |= record["reasons"]
-        for layer, found in record["layers"].items():
-            self.certificates.setdefault(layer, LayerCertificate()).take(found)
-
     def _columns(self, chain: RelevanceChain, layers: Sequence[str]) -> Columns:
         return Columns(chain, self.start, layers, positions=self.positions, **self._sampling)  # pyright: ignore
 

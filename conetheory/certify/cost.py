@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from conetheory import room
 from conetheory.certify.blocks import POSITIONS
 from conetheory.certify.check import ONE_HOTS, OPTIMISED, ROUNDS
 from conetheory.certify.work import bounding
@@ -68,9 +69,10 @@ def certificate_cost(
 
 def _columns(graph: Graph, top: str, numbers: dict[str, int], units: int) -> tuple[float, int]:
     """Passes of the columns, group by group, and numbers that are held of them."""
-    groups = divided(numbers, ROOM)
+    most = room.block(ROOM)
+    groups = divided(numbers, most)
     whole = {c: int(units * LIVE * np.prod(graph.shape(c))) for c in graph.cuts}
-    above = sources(graph, top, groups, lambda cut: whole[cut] <= ROOM)
+    above = sources(graph, top, groups, lambda cut: whole[cut] <= most)
     pairs = zip(above, groups, strict=True)
     sent = sum(units * passes(graph, top, source, group[-1]) for source, group in pairs)
     held = max((sum(numbers[name] for name in group) for group in groups), default=0)
@@ -96,4 +98,4 @@ def _check(
 def _beside(graph: Graph) -> int:
     """Numbers beside the columns: what the chain keeps of an image, and a block of columns on its way."""
     sizes = [int(np.prod(graph.shape(name))) for name in (INPUT, *graph.nodes)]
-    return 3 * sum(sizes) + COPIES * max(COLUMN_BLOCK, LEAST * max(sizes))
+    return 3 * sum(sizes) + COPIES * max(room.block(COLUMN_BLOCK), room.block(LEAST) * max(sizes))

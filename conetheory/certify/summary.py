@@ -8,13 +8,16 @@ the sample (a one-sided binomial bound, for each layer by itself; 0 where every 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from conetheory.certify.blocks import CONFIDENCE
+from conetheory.certify.kept import LOCAL, KeptLayer
+from conetheory.measure.ranks import ranked
 from conetheory.results.dataset import Certificate
 from conetheory.results.layout import frame, provenance
 from conetheory.schema import REASONS
@@ -63,20 +66,22 @@ class LayerCertificate:
     map_deficit_upper: list[float] = field(default_factory=list)
     every_image_deficit_upper: list[float] = field(default_factory=list)
 
-    def record(self) -> dict[str, Any]:
-        """All of it, as `take` takes it up."""
-        return dict(vars(self))
+    @property
+    def images(self) -> int:
+        return len(self.positions)
 
-    def take(self, record: Mapping[str, Any]) -> None:
-        """Add what holds of later images."""
-        self.total = record["total"]
-        for name, values in vars(self).items():
-            if name != "total":
-                values.extend(record[name])
+    @property
+    def drawn(self) -> int:
+        """Certified locations of all images."""
+        return sum(map(len, self.positions))
+
+    def each(self, name: str) -> Iterator[np.ndarray]:
+        """The values of one kind, image after image."""
+        return iter(getattr(self, name))
 
     def values(self, name: str) -> np.ndarray:
         """All live values of one kind."""
-        found = np.concatenate([np.empty(0), *getattr(self, name)])
+        found = np.concatenate([np.empty(0), *self.each(name)])
         return found[~np.isnan(found)]
 
 
@@ -92,7 +97,7 @@ def certificate(
     chain
         any of the chains that they saw.
     certifiers
-        `{start: CscCertifier}`.
+        `{start: CscCertifier}`, or `KeptCertificates`.
     held
         what `check_certificates` found, by start and layer.
 
@@ -118,58 +123,79 @@ def certificate(
     return Certificate(dataset.assign_attrs(provenance(chain.network, confidence=CONFIDENCE)))
 
 
-def _summary(found: LayerCertificate) -> dict[str, float]:
-    deficit, diameter = np.minimum(found.values("deficit_upper"), 1.0), found.values("diameter_upper")
+def _summary(found: LayerCertificate | KeptLayer) -> dict[str, float]:
+    deficit, diameter, gaussian, arriving = (_Live(found, name) for name in LOCAL)
     summary = {
-        "certified_tau_1_upper": _worst(found.tau_1_upper),
-        "certified_map_deficit_upper": float(np.minimum(_worst(found.map_deficit_upper), 1.0)),
+        "certified_tau_1_upper": _worst(found.each("tau_1_upper")),
+        "certified_map_deficit_upper": float(np.minimum(_worst(found.each("map_deficit_upper")), 1.0)),
         "certified_every_image_deficit_upper": float(
-            np.minimum(_worst(found.every_image_deficit_upper), 1.0)
+            np.minimum(_worst(found.each("every_image_deficit_upper")), 1.0)
         ),
     }
     if len(deficit):
-        gaussian, arriving = found.values("gaussian_deficit_upper"), found.values("arriving")
         summary |= {
-            "certified_deficit_upper": float(deficit.max()),
-            "certified_deficit_upper_p95": _quantile_upper(deficit, 0.95),
-            "certified_deficit_upper_median": _quantile_upper(deficit, 0.5),
-            "certified_gaussian_deficit_upper_median": _quantile_upper(gaussian, 0.5),
-            "certified_positions": sum(len(p) for p in found.positions),
-            "locations": found.total * len(found.positions),
+            "certified_deficit_upper": deficit.quantile_upper(1.0),
+            "certified_deficit_upper_p95": deficit.quantile_upper(0.95),
+            "certified_deficit_upper_median": deficit.quantile_upper(0.5),
+            "certified_gaussian_deficit_upper_median": gaussian.quantile_upper(0.5),
+            "certified_positions": found.drawn,
+            "locations": found.total * found.images,
             "certified_worse_share_upper": worse_share_upper(found),
-            "certified_arriving_share": float(arriving.mean()),
-            "certified_partial_locations": int((arriving < 1).sum()),
+            "certified_arriving_share": arriving.mean,
+            "certified_partial_locations": arriving.below(1),
         }
     if len(diameter):
+        widest = diameter.quantile_upper(1.0)
         summary |= {
-            "certified_half_angle_deficit_upper": float(cone.deficit_upper_from_diameter(diameter.max())),
-            "certified_diameter_upper": float(diameter.max()),
-            "certified_diameter_upper_median": _quantile_upper(diameter, 0.5),
+            "certified_half_angle_deficit_upper": float(cone.deficit_upper_from_diameter(widest)),
+            "certified_diameter_upper": widest,
+            "certified_diameter_upper_median": diameter.quantile_upper(0.5),
         }
     elif len(deficit):  # a signed chain
-        summary["certified_share"] = float(np.mean(deficit < 1))
+        summary["certified_share"] = deficit.below(1) / len(deficit)
     return {name: value for name, value in summary.items() if not np.isnan(value)}
 
 
-def _quantile_upper(values: np.ndarray, q: float) -> float:
-    """A bound that is one of the values: interpolation between two would round to the nearest."""
-    return float(np.sort(values)[int(np.ceil(q * (len(values) - 1)))])
+class _Live:
+    """The live values of one kind of all images, read image by image; of a deficit at most 1."""
+
+    def __init__(self, found: LayerCertificate | KeptLayer, name: str) -> None:
+        self._found, self._name = found, name
+        self._most = 1.0 if name == "deficit_upper" else np.inf
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for values in self._found.each(self._name):
+            yield np.minimum(values[~np.isnan(values)], self._most)
+
+    def __len__(self) -> int:
+        return sum(map(len, self))
+
+    def quantile_upper(self, q: float) -> float:
+        """A bound that is one of the values: interpolation between two would round to the nearest."""
+        return ranked(lambda: self, lambda count: math.ceil(q * (count - 1)))
+
+    def below(self, least: float) -> int:
+        return sum(int((values < least).sum()) for values in self)
+
+    @property
+    def mean(self) -> float:
+        """Of sums of images, added without rounding between."""
+        return math.fsum(float(values.sum()) for values in self) / len(self)
 
 
-def worse_share_upper(found: LayerCertificate, confidence: float = CONFIDENCE) -> float:
+def worse_share_upper(found: LayerCertificate | KeptLayer, confidence: float = CONFIDENCE) -> float:
     """The share of all locations whose bound may exceed the worst certified one, with this confidence.
 
     The n draws are one from each of n strata of equal shares of the locations (of all images), so they all
     miss a share q of them with probability prod (1 - q_i) <= (1 - q)^n. Zero where all locations are
     certified.
     """
-    drawn = sum(len(p) for p in found.positions)
-    if drawn >= found.total * len(found.positions):
+    if found.drawn >= found.total * found.images:
         return 0.0
-    return round_up(1 - (1 - confidence) ** (1 / drawn), 4)
+    return round_up(1 - (1 - confidence) ** (1 / found.drawn), 4)
 
 
-def _worst(values: Sequence[float]) -> float:
+def _worst(values: Iterable[Any]) -> float:
     """The largest over images; NaN where one of them has none."""
-    worst = float(np.max(values, initial=-np.inf))
+    worst = float(np.max([np.max(each, initial=-np.inf) for each in values], initial=-np.inf))
     return worst if abs(worst) < np.inf else np.nan

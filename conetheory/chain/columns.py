@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory import room
 from conetheory.chain.local import LocalBlock, locations_of, positions_of_images, widest
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks.graph import INPUT
@@ -215,6 +216,7 @@ def keep_rows(
 def _blocks(chain: RelevanceChain, start: str, layers: Iterable[str], units: int) -> Iterator[range]:
     """Columns that go down together to the lowest of some layers."""
     width = max([1, *(widest(chain, start, layer) for layer in layers)]) * len(chain)
-    step = max(1, COLUMN_BLOCK // width, min(LEAST, MOST // width))
+    least = min(room.block(LEAST), room.block(MOST) // width)
+    step = max(1, room.block(COLUMN_BLOCK) // width, least)
     for first in range(0, units, step):
         yield range(first, min(units, first + step))

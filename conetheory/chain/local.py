@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory import room
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.counts import checked_seed, checked_whole
 from conetheory.errors import InputError
@@ -119,7 +120,7 @@ def local_matrices(chain: RelevanceChain, layer: str, positions: int | np.ndarra
     where = np.broadcast_to(positions, len(chain))
     if where.min() < 0 or where.max() >= size:
         raise InputError(f"locations of {layer!r} are 0 to {size - 1}")
-    step = max(1, ROW_NUMBERS // (widest(chain, start, layer) * len(chain)))
+    step = max(1, room.block(ROW_NUMBERS) // (widest(chain, start, layer) * len(chain)))
     parts = []
     for channel in torch.arange(channels, device=chain.device).split(step):
         hot = torch.zeros((len(chain), len(channel), channels, size), dtype=chain.dtype, device=chain.device)

@@ -20,6 +20,7 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.progress import Progress, silent
+from conetheory.room import block
 
 ROOM = 2**26  # numbers of columns held at a time, and as many where they are taken up
 
@@ -42,9 +43,10 @@ class Columns(Mapping[str, list[LocalBlock]]):
         seed: int = 0,
         first_image: int = 0,
         progress: Progress = silent,
-        room: int = ROOM,
+        room: int | None = None,
     ) -> None:
         self.chain, self.start, self.progress = chain, chain.graph.resolve(start), progress
+        room = block(ROOM) if room is None else room
         self.units = int(np.prod(chain.shape(start)))
         names = [chain.graph.resolve(name) for name in layers]
         self.chosen = {

@@ -19,6 +19,7 @@ from conetheory.cli.simulation import run_simulation
 from conetheory.cli.tasks import certify, compare, csc, demo, predict
 from conetheory.cli.values import shown_default
 from conetheory.errors import ConeTheoryError
+from conetheory.room import is_out_of_memory
 from conetheory.version import __version__
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -88,7 +89,7 @@ def _guarded(run: Callable[[], Any]) -> int:
     except OSError as error:  # a full disk, a folder where a file should be, ...
         return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         return _complain(
             "there is not enough memory for this: lower --vectors, --positions, --limit or --top"
@@ -101,11 +102,6 @@ def _said(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         return f"unexpected argument {(error.unused_tokens or ['?'])[0]!r}"
     return str(error.__cause__ if isinstance(error.__cause__, ConeTheoryError) else error)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """torch raises RuntimeError where it can't allocate, numpy MemoryError."""
-    return isinstance(error, MemoryError) or "allocate" in str(error)
 
 
 def _complain(message: str) -> int:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from conetheory.chain.checks import device_of
 from conetheory.cli import console
+from conetheory.cli.division import parts_of, run_divided
 from conetheory.cli.job import COMPARE, CSC, Job, Task
-from conetheory.cli.options import CertifyOptions, Division, TheoryOptions
+from conetheory.cli.options import CertifyOptions, TheoryOptions
 from conetheory.cli.request import dtype_of, read_images, read_network
-from conetheory.cli.values import distinct
+from conetheory.cli.values import bytes_of, distinct
 from conetheory.errors import InputError
 from conetheory.networks import Network
 from conetheory.predict.registry import find, theories
@@ -24,8 +24,6 @@ from conetheory.results.plan import CERTIFY, MEASURE, stages_in
 from conetheory.results.verdict import verdicts
 from conetheory.rules.repro import chosen
 from conetheory.runs import store
-from conetheory.runs.clients import cluster
-from conetheory.runs.division import Parts, Shard
 from conetheory.runs.methods import ALL, chosen_methods
 from conetheory.runs.progress import note
 from conetheory.runs.settings import PLANNED, Settings
@@ -39,13 +37,10 @@ MANY = 3  # methods above which there is one row a method in place of a table ea
 def run_task(task: Task, job: Job) -> int:
     """Run one of the commands with the options that were given, and give its exit code."""
     study = study_of(task, job)
-    asked = job.options.division
-    with _client(asked) as client:
-        if asked.shard is not None:
-            study.run_shard(Shard.parsed(asked.shard), client, log_json=asked.log_json)
-            note(f"when all shards are done: conetheory merge {study.folder}")
-            return 0
-        comparison = study.run(client, log_json=asked.log_json)
+    found = run_divided(study, job.options.division)
+    if found is None:
+        return 0
+    comparison = Comparison(found.dataset)
     present(task, comparison, store.write_all(comparison, study.folder), job.options.output.json)
     return failed(comparison, job.options.fail_if)
 
@@ -75,6 +70,7 @@ def study_of(task: Task, job: Job) -> Study:
         positions=job.sample.positions,
         device=device,
         dtype=dtype,
+        memory=None if asked.memory is None else bytes_of(asked.memory),
         **asked_for,
         repro=chosen(asked.methods.repro),
     )
@@ -82,30 +78,8 @@ def study_of(task: Task, job: Job) -> Study:
     lenient = ALL in asked.methods.method
     kept = out, output.resume, lenient
     source = Source.of(network, job.model, asked.network.weights, asked.network.shape)
-    divided = {"parts": _parts(asked.division), "source": source}
+    divided = {"parts": parts_of(asked.division), "source": source}
     return Study(network, images, methods, *kept, settings=settings, command=task.name, **divided)
-
-
-@contextmanager
-def _client(asked: Division) -> Iterator[Any]:
-    """The dask cluster that was asked for, its dashboard told; None without one."""
-    where = asked.workers, asked.scheduler, asked.scheduler_file
-    if len([one for one in where if one is not None]) > 1:
-        raise InputError("give one of --workers, --scheduler and --scheduler-file")
-    if where == (None, None, None):
-        yield None
-        return
-    file = None if asked.scheduler_file is None else str(asked.scheduler_file)
-    with cluster(asked.workers, asked.scheduler, file) as client:
-        note(f"dashboard: {client.dashboard_link}")
-        yield client
-
-
-def _parts(asked: Division) -> Parts | None:
-    """How the study is divided; None where nothing asks for parts."""
-    elsewhere = asked.workers, asked.scheduler, asked.scheduler_file
-    given = asked.shard, asked.block, asked.threads_per_unit, *elsewhere
-    return None if not any(given) else Parts(asked.block, asked.threads_per_unit)
 
 
 def present(

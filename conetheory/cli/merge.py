@@ -16,13 +16,23 @@ FailIf = Annotated[tuple[Outcome, ...], Parameter(metavar="VERDICT", help=FAIL_I
 
 
 def run_merge(folder: Folder, /, *, fail_if: FailIf = (), json: Json = False) -> int:
-    """Join the shards of a study (--shard) into DIR/comparison.nc, the same as one process gives."""
+    """Join the shards of a command (--shard) in DIR into its result, the same as one process gives."""
     from conetheory.cli.compare import failed, present
+    from conetheory.cli.explain import present_maps
+    from conetheory.cli.sanity import present_classes, present_sanity
+    from conetheory.results.comparison import Comparison
     from conetheory.runs import store
+    from conetheory.runs.kinds import KINDS
     from conetheory.runs.merging import merge
 
-    comparison = merge(folder)
-    command = json_format.loads(comparison.dataset.attrs["settings"])["command"]
+    found = merge(folder)
+    command = json_format.loads(found.dataset.attrs["settings"])["command"]
+    if command in KINDS:
+        found.save(folder / f"{command}.nc")
+        shown = {"maps": present_maps, "classes": present_classes, "sanity": present_sanity}
+        shown[command](KINDS[command].result(found.dataset), folder, json)
+        return 0
+    comparison = Comparison(found.dataset)
     (task,) = (one for one in (COMPARE, CSC, PREDICT, CERTIFY) if one.name == command)
     present(task, comparison, store.write_all(comparison, folder), json)
     return failed(comparison, fail_if)

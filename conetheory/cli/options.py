@@ -13,7 +13,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
 
-from conetheory.cli.values import known_methods, known_shape, known_shard, named_value, sizes, whole
+from conetheory.cli.values import (
+    known_methods,
+    known_shape,
+    known_shard,
+    known_size,
+    named_value,
+    sizes,
+    whole,
+)
 from conetheory.counts import DEFAULT_VECTORS, SEEDS, VECTORS
 
 Kind = TypeVar("Kind")
@@ -63,6 +71,7 @@ THREADS = "Threads a unit, for a study in parts. (default: 1, or all cores where
 WORKERS = "Compute the units in so many processes here, by dask."
 SCHEDULER = "Compute them on the dask cluster at this address."
 SCHEDULER_FILE = "Compute them on the dask cluster whose scheduler wrote this file."
+MEMORY = "Memory for a process, such as 4GB: blocks are chosen that fit. (default: all that it takes)"
 LOG_JSON = "A line of JSON for each unit that is done, on stderr."
 RESUME = "Take up the methods that OUT holds already with the same settings."
 
@@ -228,14 +237,24 @@ class SeriesOptions:
 
 @group()
 @dataclass(frozen=True, kw_only=True)
-class StudyOptions(SeriesOptions):
+class ImageSeriesOptions(SeriesOptions):
+    """What the commands ask that look at one image after the other."""
+
+    division: Division = field(default_factory=Division)
+
+
+@group()
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions(ImageSeriesOptions):
     """What the commands of the main job ask."""
 
     methods: RuleOptions = field(default_factory=RuleOptions)
     drawing: Drawing = field(default_factory=Drawing)
-    division: Division = field(default_factory=Division)
     start: Annotated[
         tuple[str, ...],
         Parameter(metavar="LAYER", help=START, group=DRAWN),
     ] = ()
+    memory: Annotated[
+        str | None, Parameter(metavar="SIZE", help=MEMORY, group=COMPUTATION, validator=known_size)
+    ] = None
     fail_if: Annotated[tuple[Outcome, ...], Parameter(metavar="VERDICT", help=FAIL_IF, group=OUTPUT)] = ()

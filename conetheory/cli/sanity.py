@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json as json_format
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from conetheory.cli import console
-from conetheory.cli.options import Model, SeedOptions, SeriesOptions
+from conetheory.cli.options import ImageSeriesOptions, Model, SeedOptions
 from conetheory.cli.values import distinct, whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import torch
     from matplotlib.figure import Figure
 
-    from conetheory.networks import Graph
-    from conetheory.progress import Progress
     from conetheory.results.class_distances import Classes
     from conetheory.results.dataset import Sanity
     from conetheory.runs.series import Series
@@ -47,49 +43,50 @@ def run_sanity(
     smooth: Annotated[int, whole("N", SMOOTH)] = 0,
     paper_ssim: Annotated[bool, Parameter(help="SSIM as the paper's code has it.")] = False,
     random: SeedOptions = SeedOptions(),
-    options: SeriesOptions = SeriesOptions(),
+    options: ImageSeriesOptions = ImageSeriesOptions(),
 ) -> None:
     """Randomise the network layer by layer: do the maps change? (Adebayo et al. 2018)"""
-    from conetheory.cli.request import request
-    from conetheory.report.map_tables import sanity_records, sanity_rows, shown_measure
-    from conetheory.runs.progress import note
-    from conetheory.runs.series import run_series
+    from conetheory.cli.division import run_divided
+    from conetheory.cli.request import image_series, request
+    from conetheory.errors import InputError
+    from conetheory.runs.kinds import RandomisedSettings
     from conetheory.saliency.similarity import PAPER, Ssim
-    from conetheory.sanity import Sanity, SanitySettings, sanity_check
+    from conetheory.sanity import Sanity
 
-    asked = request("sanity", model, options)
-    settings = SanitySettings(
+    asked = request("sanity", model, options, stream=True)
+    if target == "label" and asked.images.labels is None:
+        raise InputError("the folders of the images don't name their classes; use --target predicted")
+    settings = RandomisedSettings(
         layers=_layers(asked, layer),
         scheme=scheme,
         seed=random.seed,
         smooth=smooth,
         ssim=PAPER if paper_ssim else Ssim(),
+        target=target,
         device=asked.device,
         dtype=asked.dtype,
     )
-    drawn = {"targets": _targets(asked, target), "fresh": _fresh(asked, model, scheme, random.seed)}
+    found = run_divided(image_series("sanity", model, asked, settings, options), options.division)
+    if found is not None:
+        present_sanity(Sanity(found.dataset), asked.folder, options.output.json)
 
-    def compute(name: str, progress: Progress) -> Sanity:
-        mine = replace(settings, parameters=asked.methods[name])
-        return sanity_check(
-            asked.network, asked.images.tensor, name, mine, names=asked.names, progress=progress, **drawn
-        )
 
+def present_sanity(sanity: Sanity, folder: Path, json: bool) -> None:
+    """The figure, the table or JSON, and what is to be noted."""
     from conetheory.plotting.sanity import sanity_figure
+    from conetheory.report.map_tables import sanity_records, sanity_rows, shown_measure
+    from conetheory.runs.progress import note
 
-    sanity = run_series(asked, Sanity, _described(settings) | {"target": target}, compute)
-    figure = _drawn(sanity_figure(sanity.dataset), asked, "sanity")
-    if options.output.json:
+    figure = _drawn(sanity_figure(sanity.dataset), folder, "sanity")
+    if json:
         print(json_format.dumps(sanity_records(sanity), indent=2))
     else:
-        _report(sanity_rows(sanity), [asked.folder / "sanity.nc", figure], shown_measure(sanity))
+        _report(sanity_rows(sanity), [folder / "sanity.nc", figure], shown_measure(sanity))
     if "left_out" in sanity.dataset.attrs:
         note(f"left out: {sanity.dataset.attrs['left_out']}")
-    fewest = int(sanity.dataset["live_images"].min())
-    if fewest < len(asked.images):
-        note(
-            f"some randomised networks have maps of {fewest} of {len(asked.images)} images only (live_images)"
-        )
+    fewest, images = int(sanity.dataset["live_images"].min()), sanity.dataset.sizes["image"]
+    if fewest < images:
+        note(f"some randomised networks have maps of {fewest} of {images} images only (live_images)")
 
 
 def run_classes(
@@ -100,41 +97,40 @@ def run_classes(
     whole_images: Annotated[int, whole("N", WHOLE), Parameter(name="--whole", show_default=False)] = 1,
     pair: Annotated[tuple[str, ...], Parameter(metavar="A,B", help=PAIR)] = (),
     random: SeedOptions = SeedOptions(),
-    options: SeriesOptions = SeriesOptions(),
+    options: ImageSeriesOptions = ImageSeriesOptions(),
 ) -> None:
     """Explain other classes of the same image: does the map change?"""
-    from conetheory.cli.request import request
-    from conetheory.report.map_tables import class_records, class_rows, tracking_sentence
+    from conetheory.cli.division import run_divided
+    from conetheory.cli.request import image_series, request
     from conetheory.results.class_distances import Classes
-    from conetheory.runs.series import run_series
-    from conetheory.saliency.classes import ClassSettings, class_sensitivity
+    from conetheory.saliency.classes import ClassSettings
 
-    asked = request("classes", model, options)
+    asked = request("classes", model, options, stream=True)
     pairs = tuple(dict.fromkeys(_pair(asked, text) for text in pair))
     settings = ClassSettings(
         top=top, whole=whole_images, pairs=pairs, seed=random.seed, device=asked.device, dtype=asked.dtype
     )
+    found = run_divided(image_series("classes", model, asked, settings, options), options.division)
+    if found is not None:
+        present_classes(Classes(found.dataset), asked.folder, options.output.json)
 
-    def compute(name: str, progress: Progress) -> Classes:
-        mine = replace(settings, parameters=asked.methods[name])
-        return class_sensitivity(
-            asked.network, asked.images.tensor, name, mine, progress=progress, names=asked.names
-        )
 
-    classes = run_series(asked, Classes, _described(settings), compute)
+def present_classes(classes: Classes, folder: Path, json: bool) -> None:
+    """The figure, the table or JSON, and how predictions follow."""
     from conetheory.plotting.classes import classes_figure
+    from conetheory.report.map_tables import class_records, class_rows, tracking_sentence
 
-    figure = _drawn(classes_figure(classes.dataset), asked, "classes")
-    if options.output.json:
+    figure = _drawn(classes_figure(classes.dataset), folder, "classes")
+    if json:
         print(json_format.dumps(class_records(classes), indent=2))
     else:
-        _report(class_rows(classes), [asked.folder / "classes.nc", figure])
+        _report(class_rows(classes), [folder / "classes.nc", figure])
         console.say(console.out(), tracking_sentence(classes))
 
 
-def _drawn(figure: Figure, asked: Series, name: str) -> Path:
+def _drawn(figure: Figure, folder: Path, name: str) -> Path:
     """The path of a figure in the folder, where it is saved."""
-    path = asked.folder / f"{name}.png"
+    path = folder / f"{name}.png"
     figure.savefig(path, dpi=150)
     return path
 
@@ -162,40 +158,11 @@ def _report(rows: list[dict[str, str]], paths: Sequence[Path], measure: str = ""
     console.say(stdout, f"Written: {', '.join(map(str, paths))}")
 
 
-def _described(settings: Any) -> dict[str, Any]:
-    """Settings as JSON takes them, without what is the request's own."""
-    plain = {k: v for k, v in asdict(settings).items() if k not in ("device", "dtype", "parameters")}
-    return json_format.loads(json_format.dumps(plain))
-
-
 def _layers(asked: Series, names: tuple[str, ...]) -> tuple[str, ...] | None:
     """The asked layers, each once, whatever it was called; None for the usual ones."""
     from conetheory.networks.randomise import own_operations
 
     return tuple(distinct(names, lambda name: own_operations(asked.network.graph, name))) or None
-
-
-def _targets(asked: Series, target: Target) -> torch.Tensor | None:
-    import torch
-
-    from conetheory.errors import InputError
-
-    if target == "predicted":
-        return None
-    if asked.images.labels is None:
-        raise InputError("the folders of the images don't name their classes; use --target predicted")
-    return torch.tensor(asked.images.labels).view(-1, 1)
-
-
-def _fresh(asked: Series, model: str, scheme: str, seed: int) -> Graph | None:
-    """The same network as its authors initialise it, for the scheme that wants it."""
-    from conetheory import networks
-
-    if scheme != "model":
-        return None
-    outputs = asked.network.graph.classes
-    shape = asked.network.graph.input_shape
-    return networks.load(model, f"random:{seed}", shape, [str(n) for n in range(outputs)]).graph
 
 
 def _pair(asked: Series, text: str) -> tuple[int, int]:

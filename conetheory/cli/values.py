@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, get_origin
 
@@ -52,6 +53,21 @@ def known_shard(kind: Any, text: str | None) -> None:
 
     if text is not None:
         Shard.parsed(text)
+
+
+def bytes_of(text: str) -> float:
+    """`4GB` or `512MB` as bytes. Raises `InputError`."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(B|[KMGT]i?B)\s*", text, re.IGNORECASE)
+    if found is None or float(found[1]) == 0:
+        raise InputError(f"--memory takes a size such as 4GB, not {text!r}")
+    unit = found[2].upper()
+    return float(found[1]) * (1024 if "I" in unit else 1000) ** "BKMGT".index(unit[0])
+
+
+def known_size(kind: Any, text: str | None) -> None:
+    """Refuse what is no size before anything slow is imported. Raises `InputError`."""
+    if text is not None:
+        bytes_of(text)
 
 
 def shown_default(value: Any) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from conetheory import room
 from conetheory.chain.columns import COLUMN_BLOCK
 from conetheory.chain.cost import COPIES, Cost, held, work
 from conetheory.chain.layers import below
@@ -23,11 +24,10 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import MATRICES, Supply
 from conetheory.networks.graph import INPUT
 from conetheory.predict.registry import register
-from conetheory.predict.spectra import LAW, median_log_error
+from conetheory.predict.spectra import LAW, Spectra
 from conetheory.predict.theory import Theory
 from conetheory.progress import Progress
 from conetheory.rules.registry import Method
-from conetheory.theory.gaussian_law import mixture_deficit_quantile
 from conetheory.theory.records import NotApplicable
 
 DECOMPOSED = 2  # multiplications of float32 that one of a Gram matrix in float64 costs
@@ -62,9 +62,7 @@ class LocalSpectrum(Theory):
     def __init__(self, start: str, **options: Any) -> None:
         super().__init__(start, **options)
         checked_positions(self.positions)
-        self.spectra: dict[str, dict[int, np.ndarray]] = {}
-        self.sampled: dict[str, tuple[int, int]] = {}
-        self._medians: dict[str, float] = {}
+        self.spectra = Spectra()
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
@@ -83,7 +81,7 @@ class LocalSpectrum(Theory):
         numbers = sum(n * c * (units if columns else c) for c, n in each)
         sent = Cost((units if columns else rows) + decomposed / work(chain.graph, self.start, INPUT))
         block = held(chain, 1, self.start)
-        most = COPIES * max(COLUMN_BLOCK * chain.dtype.itemsize, block)
+        most = COPIES * max(room.block(COLUMN_BLOCK) * chain.dtype.itemsize, block)
         return replace(sent, bytes=numbers * chain.dtype.itemsize + min(most, block * sent.passes))
 
     def _locations(self, chain: RelevanceChain, layer: str, units: int) -> int:
@@ -100,30 +98,17 @@ class LocalSpectrum(Theory):
         for number, whole in enumerate(images, first_image):
             block = whole.thinned(self.positions or SPECTRA, [self.seed, number])
             found = singular_values(block.matrices).cpu().numpy()
-            self.spectra.setdefault(layer, {})[number] = found
-            sampled, total = self.sampled.get(layer, (0, 0))
-            self.sampled[layer] = sampled + len(block.positions), total + block.total
-        self._medians.pop(layer, None)
+            self.spectra.add(layer, found, block.total, number)
 
     def record(self) -> dict[str, Any]:
-        spectra = {layer: [[n, v] for n, v in found.items()] for layer, found in self.spectra.items()}
-        return {"spectra": spectra, "sampled": self.sampled}
+        return {"spectra": self.spectra.record()}
 
     def take(self, record: Mapping[str, Any]) -> None:
-        for layer, found in record["spectra"].items():
-            self.spectra.setdefault(layer, {}).update({number: values for number, values in found})
-        for layer, (sampled, total) in record["sampled"].items():
-            before = self.sampled.get(layer, (0, 0))
-            self.sampled[layer] = before[0] + sampled, before[1] + total
-        self._medians.clear()
+        self.spectra.take(record["spectra"])
 
     def median(self, layer: str) -> float:
         """The predicted median deficit at a layer, NaN where every sampled location is dead."""
-        if layer not in self._medians:
-            spectra = self._live(layer)
-            found = float(mixture_deficit_quantile(spectra).value) if len(spectra) else float("nan")
-            self._medians[layer] = found
-        return self._medians[layer]
+        return self.spectra.median(layer)
 
     def band(self, layer: str, sigmas: float = 1.96) -> tuple[float, float]:
         """A 95% band for the median, from the spread over the sampled locations.
@@ -142,11 +127,4 @@ class LocalSpectrum(Theory):
         tuple of float
             lower and upper end.
         """
-        middle = self.median(layer)
-        width = sigmas * median_log_error(self._live(layer), middle, *self.sampled.get(layer, (0, 0)))
-        return middle * np.exp(-width), min(1.0, middle * np.exp(width))
-
-    def _live(self, layer: str) -> np.ndarray:
-        each = [found for _, found in sorted(self.spectra.get(layer, {}).items())]
-        spectra = np.concatenate(each or [np.empty((0, 1))])
-        return spectra[spectra[:, 0] > 0]
+        return self.spectra.band(layer, sigmas=sigmas)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory import room
 from conetheory.chain.cost import Cost, swept
 from conetheory.chain.layers import below
 from conetheory.chain.local import positions_of_images, singular_values
@@ -61,7 +62,7 @@ class LocationColumns(SpectralTheory):
         locations = int(np.prod(space(chain.shape(cut))))
         if locations > COLUMNS:
             return top
-        return top + swept(chain, self.start, locations, cut, block=NUMBERS) + self.law(chain)
+        return top + swept(chain, self.start, locations, cut, block=room.block(NUMBERS)) + self.law(chain)
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
@@ -84,7 +85,7 @@ class LocationColumns(SpectralTheory):
             for name in wanted
         }
         widest = max(int(np.prod(chain.shape(name))) for name in (cut, *wanted))
-        step = max(1, NUMBERS // (widest * len(chain)))
+        step = max(1, room.block(NUMBERS) // (widest * len(chain)))
         kept: dict[str, list[Tensor]] = {name: [] for name in wanted}
         for block in torch.arange(size, device=chain.device).split(step):
             hot = torch.zeros((len(block), size), dtype=chain.dtype, device=chain.device)

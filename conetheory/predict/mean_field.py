@@ -24,9 +24,10 @@ from conetheory.chain.layers import below
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.errors import InputError
+from conetheory.measure import ranks
+from conetheory.measure.by_image import ByImage
 from conetheory.measure.meter import local_deficits
 from conetheory.networks.graph import INPUT
-from conetheory.predict.by_image import ByImage
 from conetheory.predict.registry import register
 from conetheory.predict.theory import Theory
 from conetheory.progress import Progress
@@ -109,8 +110,7 @@ class MeanField(Theory):
 
     def median(self, layer: str) -> float:
         """The predicted median deficit, NaN where all locations are dead."""
-        found = np.concatenate([np.empty(0), *self.deficits.of(layer)])
-        return float(np.median(found)) if len(found) else float("nan")
+        return ranks.median(lambda: self.deficits.each(layer))
 
 
 def _parts(state: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,8 @@ from conetheory.chain.layers import below
 from conetheory.chain.local import positions_of_images
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
-from conetheory.predict.by_image import ByImage
+from conetheory.measure import ranks
+from conetheory.measure.by_image import ByImage
 from conetheory.predict.origin_columns import NearColumns
 from conetheory.predict.origin_cut import Cut, first_cut
 from conetheory.predict.registry import register
@@ -181,12 +183,14 @@ class OriginLaw(SpectralTheory):
 
     def detail(self, name: str, layer: str) -> float:
         """The mean over live locations of a share that counts them, the median of anything else."""
-        values = np.concatenate([np.empty(0), *self._details.of(f"{name} {layer}")])
-        values = values[np.isfinite(values)]
-        if not len(values):
-            return np.nan
-        counted = schema.declared_as(name).side == "exact"
-        return float(values.mean() if counted else np.median(values))
+
+        def finite() -> Iterator[np.ndarray]:
+            return (v[np.isfinite(v)] for v in self._details.each(f"{name} {layer}"))
+
+        if schema.declared_as(name).side != "exact":
+            return ranks.median(finite)
+        count = sum(map(len, finite()))
+        return math.fsum(float(v.sum()) for v in finite()) / count if count else np.nan
 
     def note(self, name: str) -> str:
         return self._cut if name == schema.CUT else ""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory import room
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.local import singular_values
 from conetheory.chain.reach import Reach, colours, heard, periods, reaches
@@ -74,7 +75,7 @@ class NearColumns:
         c, shape = self.cut.c, chain.shape(self.cut.name)
         masks = torch.as_tensor(colours(shape, self.period), dtype=c.dtype, device=c.device).flatten(1)
         widest = max(int(np.prod(chain.shape(name))) for name in self.reach)
-        for part in masks.split(max(1, NUMBERS // (widest * len(c)))):
+        for part in masks.split(max(1, room.block(NUMBERS) // (widest * len(c)))):
             yield (c[:, None] * part[None, :, None]).reshape(len(c), len(part), *shape)
 
     def _heard(self, layer: str, where: np.ndarray) -> np.ndarray:

@@ -14,8 +14,8 @@ from conetheory.chain.local import positions_of_images, singular_values
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.errors import InputError
+from conetheory.measure.by_image import ByImage
 from conetheory.measure.meter import draw, drawn_name
-from conetheory.predict.by_image import ByImage
 from conetheory.predict.registry import register
 from conetheory.predict.spectra import SpectralTheory
 from conetheory.predict.states import POSITIONS, flat, picked
@@ -106,7 +106,7 @@ class SampledSpectrum(SpectralTheory):
         """95%, from locations and draws."""
         if layer not in self._draws:
             return np.nan, np.nan
-        draws = np.asarray(self._draws.of(layer))
+        draws = np.array([float(draw) for draw in self._draws.each(layer)])
         return self.spectra.band(layer, float(np.sqrt(np.sum(draws**2)) / len(draws)))
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory import room
 from conetheory.chain.cost import Cost, swept, work
 from conetheory.chain.layers import below
 from conetheory.chain.local import LAYER_NUMBERS, leading_squares, positions_of_images, singular_values
@@ -108,7 +109,7 @@ class SecondMoment(SpectralTheory):
         for top, bottom in pairwise(merged(graph, cuts[cuts.index(first) :])):
             vectors = int(np.prod(periods([reaches(graph, top, bottom)[bottom]])))
             up = 0 if bottom == INPUT else vectors
-            found += swept(chain, self.start, vectors + up + carried, top, bottom, block=NUMBERS)
+            found += swept(chain, self.start, vectors + up + carried, top, bottom, block=room.block(NUMBERS))
         found += self.law(chain, SPECTRUM) + self._decomposed(chain, cuts[0], first)
         most = max(n for cut in cuts if (n := int(np.prod(space(chain.shape(cut))))) <= DENSE)
         return replace(found, bytes=found.bytes + KEPT * most**2 * 8)
@@ -266,7 +267,7 @@ class SecondMoment(SpectralTheory):
         """c on the locations of one residue after the other, `(images, residues, *shape)`; or in blocks."""
         masks = torch.as_tensor(colours(chain.shape(top), period), dtype=c.dtype, device=c.device)
         widest = max(int(np.prod(chain.shape(name))) for name in reach)
-        block = max(1, NUMBERS // (widest * len(c))) if split else len(masks)
+        block = max(1, room.block(NUMBERS) // (widest * len(c))) if split else len(masks)
         for part in masks.flatten(1).split(block):
             yield (c[:, None] * part[None, :, None]).reshape(len(c), len(part), *chain.shape(top))
 

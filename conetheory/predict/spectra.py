@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,8 +12,8 @@ from conetheory.chain.layers import below
 from conetheory.chain.local import checked_positions
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
+from conetheory.measure.by_image import ByImage, below_each_other
 from conetheory.networks.graph import INPUT
-from conetheory.predict.by_image import ByImage
 from conetheory.predict.theory import Theory
 from conetheory.progress import Progress, silent
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
@@ -35,12 +35,16 @@ class Spectra:
         self._held, self._totals = ByImage(), ByImage()
         self._medians: dict[str, float] = {}
 
-    def add(self, layer: str, values: np.ndarray, total: int) -> None:
+    def __getitem__(self, layer: str) -> dict[int, np.ndarray]:
+        """The spectra of all images by their numbers."""
+        return self._held.numbered(layer)
+
+    def add(self, layer: str, values: np.ndarray, total: int, number: int | None = None) -> None:
         """Singular values (locations, r) of some of the `total` locations of one image."""
         squares = np.square(np.asarray(values, np.float64))
         known = squares[:, 1:].sum(1, keepdims=True) >= self.resolved * squares[:, :1]
         kept = np.concatenate([values[:, :1], np.where(known, values[:, 1:], 0.0)], 1)
-        number = self._held.free(layer, self.first_image)
+        number = self._held.free(layer, self.first_image) if number is None else number
         self._held.add(layer, number, np.asarray(kept, np.float64))
         self._totals.add(layer, number, total)
         self._medians.pop(layer, None)
@@ -66,23 +70,18 @@ class Spectra:
 
     def _sampled(self, layer: str) -> tuple[int, int]:
         """How many locations were looked at, and how many there are."""
-        return sum(map(len, self._held.of(layer))), sum(map(int, self._totals.of(layer)))
+        return sum(map(len, self._held.each(layer))), sum(map(int, self._totals.each(layer)))
 
-    def live(self, layer: str) -> np.ndarray:
-        """(locations, r), those of all images that are not dead; shorter ones filled up with zeros."""
-        parts = self._held.of(layer)
-        width = max((part.shape[1] for part in parts), default=1)
-        filled = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]
-        spectra = np.concatenate([np.empty((0, width)), *filled])
-        return spectra[spectra[:, 0] > 0]
+    def live(self, layer: str) -> Live:
+        """Those of all images that are not dead."""
+        return Live(self._held, layer)
 
     def median(self, layer: str) -> float:
         """The predicted median of `1 - |cos|`; NaN where nothing is known or every location is dead."""
         if layer not in self._medians:
-            spectra = self.live(layer)
-            self._medians[layer] = (
-                float(mixture_deficit_quantile(spectra).value) if len(spectra) else float("nan")
-            )
+            live = self.live(layer)
+            found = float(mixture_deficit_quantile(live).value) if len(live) else float("nan")
+            self._medians[layer] = found
         return self._medians[layer]
 
     def log_error(self, layer: str) -> float:
@@ -99,19 +98,44 @@ class Spectra:
         return middle * np.exp(-width), min(1.0, middle * np.exp(width))
 
 
-def median_log_error(spectra: np.ndarray, median: float, sampled: int, total: int) -> float:
-    """The standard error of the logarithm of a median of sampled locations, of spectra (locations, r).
+class Live:
+    """The spectra (locations, r) of a layer that are not dead, some images at a time, again and again."""
+
+    def __init__(self, held: ByImage, layer: str) -> None:
+        self._held, self._layer = held, layer
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (part[part[:, 0] > 0] for part in self._held.stacked(self._layer))
+
+    def __len__(self) -> int:
+        return sum(map(len, self))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.every(1)
+
+    def every(self, step: int) -> np.ndarray:
+        """One of so many, from the first on."""
+        found, before = [np.empty((0, 1))], 0
+        for part in self:
+            found.append(part[-before % step :: step])
+            before += len(part)
+        return below_each_other(found)
+
+
+def median_log_error(spectra: Live, median: float, sampled: int, total: int) -> float:
+    """The standard error of the logarithm of a median of sampled locations.
 
     The law of the mixture at its median m is a mean over locations; its standard error, divided by the slope
     of the law in log m. Zero where all `total` locations were sampled; NaN where there is no slope.
     """
-    if len(spectra) < 2 or not median > 0:
+    count = len(spectra)
+    if count < 2 or not median > 0:
         return 0.0
     levels = median * np.exp(np.array([-0.1, 0.0, 0.1]))
-    some = spectra[:: -(-len(spectra) // SPREAD)]
+    some = spectra.every(-(-count // SPREAD))
     law = np.asarray(gaussian_deficit_cdf(some, np.minimum(levels, 1.0)).value)
     slope = (law[:, 2] - law[:, 0]).mean() / np.log(levels[2] / levels[0])
-    error = law[:, 1].std(ddof=1) / np.sqrt(len(spectra)) * np.sqrt(1 - sampled / total)
+    error = law[:, 1].std(ddof=1) / np.sqrt(count) * np.sqrt(1 - sampled / total)
     return float(error / slope) if slope > 0 else float("nan")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory import room
 from conetheory.chain.cost import Cost, swept
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.local import ENUMERABLE, widest
@@ -162,7 +163,8 @@ def columns_between(
     units = int(np.prod(chain.shape(top)))
     whole: dict[str, Tensor] = {}
     sampled: dict[str, Tensor] = {}
-    for block in torch.arange(units).split(max(1, NUMBERS // (widest(chain, top, cut) * len(chain)))):
+    step = max(1, room.block(NUMBERS) // (widest(chain, top, cut) * len(chain)))
+    for block in torch.arange(units).split(step):
         for name, parts in chain.sweep({top: chain.one_hot(top, block.tolist())}, cut):
             if name in places:
                 _put(sampled, name, block, units, picked(flat(parts[top]), places[name]))
@@ -202,7 +204,7 @@ def _principal(C: Tensor, c: Tensor, leading: int) -> Tensor:
     scale = torch.where(length > 0, length, torch.inf).rsqrt()
     C = C[:, :: max(1, C[0].numel() // (ENOUGH * len(C)))]
     gram = torch.zeros((len(C), len(C)), dtype=torch.float64, device=C.device)
-    for channels in C.split(max(1, NUMBERS // (8 * C[:, 0].numel())), 1) if leading else ():
+    for channels in C.split(max(1, room.block(NUMBERS) // (8 * C[:, 0].numel())), 1) if leading else ():
         part = (channels * scale).flatten(1).to(torch.float64)
         gram.addmm_(part, part.T)
     return torch.linalg.eigh(gram)[1][:, len(C) - leading :].to(C.dtype)
@@ -215,7 +217,7 @@ def cost_of_first_state(chain: RelevanceChain, start: str) -> tuple[str, Cost]:
     if cut is None:
         return cuts[0], swept(chain, start, 1)
     units = int(np.prod(chain.shape(cuts[0])))
-    sent = swept(chain, start, units, cuts[0], cut, block=NUMBERS)
+    sent = swept(chain, start, units, cuts[0], cut, block=room.block(NUMBERS))
     kept = 2 * units * int(np.prod(chain.shape(cut))) * chain.dtype.itemsize
     return cut, replace(sent, bytes=kept + sent.bytes)
 

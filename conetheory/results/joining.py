@@ -58,6 +58,24 @@ def join_methods(results: Sequence[Kind]) -> Kind:
     return type(results[0])(whole.assign_attrs(_agreed([result.dataset.attrs for result in results])))
 
 
+def join_images(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Datasets of the same method and other images as one, in their order.
+
+    Parameters
+    ----------
+    datasets
+        with the same variables; what has no dimension `image` is the same in all of them.
+
+    Returns
+    -------
+    Dataset
+        of all images, with the attributes in which all agree and the time of the newest.
+    """
+    options: dict[str, Any] = {"data_vars": "minimal", "coords": "minimal", "compat": "override"}
+    joined = xr.concat(datasets, "image", join="override", combine_attrs="drop", **options)
+    return joined.assign_attrs(_agreed([data.attrs for data in datasets]))
+
+
 def _aligned(datasets: Sequence[xr.Dataset]) -> list[xr.Dataset]:
     """The datasets with the same entries along every dimension but `method`."""
     dims = dict.fromkeys(str(dim) for data in datasets for dim in data.dims if dim != "method")

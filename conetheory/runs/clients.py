@@ -6,10 +6,14 @@ that dies loses the unit it was at, and a scheduler nothing that is needed again
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
+from importlib import import_module
 from typing import Any
+
+import torch
 
 from conetheory.errors import InputError, MissingDependencyError, one_line
 from conetheory.runs.division import Unit
@@ -23,10 +27,8 @@ def active_client() -> Any | None:
     """The dask client that is in use here, as xarray finds it; None without one."""
     if "distributed" not in sys.modules:
         return None
-    from distributed import get_client  # pyright: ignore
-
     try:
-        return get_client()
+        return import_module("distributed").get_client()
     except ValueError:
         return None
 
@@ -54,17 +56,39 @@ def cluster(workers: int | None = None, scheduler: str | None = None, file: str 
         where no scheduler answers.
     """
     try:
-        from distributed import Client  # pyright: ignore
+        dask = import_module("distributed")
     except ImportError as error:
         raise MissingDependencyError(
             "workers need dask.distributed: pip install 'conetheory[dask]'"
         ) from error
     try:
         if workers is None:
-            return Client(address=scheduler, scheduler_file=file, timeout="20s")
-        return Client(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0")
+            return dask.Client(address=scheduler, scheduler_file=file, timeout="20s")
+        client = dask.Client(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0")
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(f"no scheduler answers at {scheduler or file}: {one_line(error)}") from error
+    if gpus := _gpus():
+        client.register_plugin(_one_gpu_each(dask, gpus))
+    return client
+
+
+def _gpus() -> list[str]:
+    """Those that this process sees, as `CUDA_VISIBLE_DEVICES` has them."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    count = torch.cuda.device_count()
+    return seen if len(seen) == count and all(seen) else [str(number) for number in range(count)]
+
+
+def _one_gpu_each(dask: Any, gpus: Sequence[str]) -> Any:
+    """A plugin by which each worker, a restarted one too, sees one GPU, whose tasks it has to itself."""
+
+    class OneGpu(dask.WorkerPlugin):
+        name = "conetheory-one-gpu"
+
+        def setup(self, worker: Any) -> None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(worker.name) % len(gpus)]
+
+    return OneGpu()
 
 
 def computed_by(client: Any, work: Work, units: Sequence[Unit], shard: str) -> Iterator[tuple[Unit, bytes]]:
@@ -129,18 +153,16 @@ def _by_executor(
 
 def _by_dask(client: Any, work: Work, units: Sequence[Unit], shard: str) -> Iterator[tuple[Unit, bytes]]:
     """What is sent is kept by the scheduler, and given to a worker once, however many units it computes."""
-    from distributed import KilledWorker  # pyright: ignore
-    from distributed import as_completed as completed  # pyright: ignore
-
+    dask = import_module("distributed")
     held = client.submit(_given, work, pure=False)
     options = {"pure": False, "retries": RETRIES}
     futures = {client.submit(computed_there, held, unit, shard, **options): unit for unit in units}
     try:
-        for future in completed(list(futures)):
+        for future in dask.as_completed(list(futures)):
             unit = futures.pop(future)
             yield unit, future.result()
             future.release()
-    except KilledWorker as error:
+    except dask.KilledWorker as error:
         raise InputError(f"workers died at a unit, again and again: {one_line(error)}") from error
     except (CancelledError, OSError) as error:
         raise InputError("the scheduler is gone: what is done is kept, run again when it is there") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from conetheory.counts import SIZES, checked_whole
 from conetheory.errors import InputError
@@ -84,8 +85,8 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
 
-    def share(self, units: Sequence[Unit]) -> list[Unit]:
-        """Every so-many-th unit, so that each shard has some of every method."""
+    def share(self, units: Sequence[Any]) -> list[Any]:
+        """Every so-many-th unit, or whatever else it is, so that each shard has some of every method."""
         return list(units[self.number - 1 :: self.of])
 
 

@@ -13,8 +13,12 @@ from conetheory.results.dataset import Result
 from conetheory.results.plan import CERTIFY, MEASURE, Plan
 from conetheory.runs.settings import PLANNED, Settings
 
+HALVED = "blocks_halved"  # the attribute that says how often blocks were, where memory was short
 
-def compared(results: Sequence[Result], plan: Plan, unpredicted: str, repro: Sequence[str]) -> Comparison:
+
+def compared(
+    results: Sequence[Result], plan: Plan, unpredicted: str, repro: Sequence[str], halved: int = 0
+) -> Comparison:
     """The results of a method's stages as one.
 
     Parameters
@@ -27,6 +31,8 @@ def compared(results: Sequence[Result], plan: Plan, unpredicted: str, repro: Seq
         why no theory says anything of it; empty where one does.
     repro
         choices of the paper's own code.
+    halved
+        how often blocks were halved at most, for want of memory (`room`).
 
     Returns
     -------
@@ -35,7 +41,8 @@ def compared(results: Sequence[Result], plan: Plan, unpredicted: str, repro: Seq
     """
     first = _with_reasons(results[0], plan, unpredicted)
     found = compare(first, *results[1:])
-    return Comparison(found.dataset.assign_attrs(repro=", ".join(repro))) if repro else found
+    said = ({"repro": ", ".join(repro)} if repro else {}) | ({HALVED: halved} if halved else {})
+    return Comparison(found.dataset.assign_attrs(said)) if said else found
 
 
 def _with_reasons(result: Result, plan: Plan, unpredicted: str) -> Result:

@@ -16,11 +16,13 @@ import torch
 
 from conetheory.errors import InputError
 from conetheory.results.comparison import Comparison
+from conetheory.results.dataset import Result
 from conetheory.results.joining import join_methods
 from conetheory.results.plan import Plan, Step
 from conetheory.runs import store
 from conetheory.runs.division import Shard, Unit, divided
 from conetheory.runs.found import by_plan, compared
+from conetheory.runs.kinds import KINDS, JoinedImages
 from conetheory.runs.outline import Outline
 from conetheory.runs.packing import DamagedError, checked, unpacked
 from conetheory.runs.progress import note
@@ -28,11 +30,12 @@ from conetheory.runs.settings import Settings
 from conetheory.runs.stages import stage
 from conetheory.runs.units import LEFT_OUT, UnitFolder, difference
 
+PARTS = "parts"  # folder of the files of single methods, where they lie beside the file of all
 NAMED = 5  # of what is missing, by name
 
 
-def merge(out: Path) -> Comparison:
-    """The comparison of the units in a folder, all of them; each method's is written there too.
+def merge(out: Path) -> Result:
+    """The result of the units in a folder, all of them; each method's is written there too.
 
     Parameters
     ----------
@@ -41,8 +44,8 @@ def merge(out: Path) -> Comparison:
 
     Returns
     -------
-    Comparison
-        of the whole study.
+    Result
+        of the whole study: a `Comparison`, or of the kind that its command gives.
 
     Raises
     ------
@@ -58,8 +61,8 @@ def merge(out: Path) -> Comparison:
     return found
 
 
-def joined_study(units: Mapping[str, bytes], where: str, out: Path | None = None) -> Comparison:
-    """The comparison of all units of a study, wherever they are kept.
+def joined_study(units: Mapping[str, bytes], where: str, out: Path | None = None) -> Result:
+    """The result of all units of a study, wherever they are kept.
 
     Parameters
     ----------
@@ -72,7 +75,7 @@ def joined_study(units: Mapping[str, bytes], where: str, out: Path | None = None
 
     Returns
     -------
-    Comparison
+    Result
         of the whole study.
 
     Raises
@@ -86,7 +89,7 @@ def joined_study(units: Mapping[str, bytes], where: str, out: Path | None = None
     if methods != first["methods"]:
         first["shard"] = ""  # shards of other lists of methods: which unit is whose is not known
     _refuse_missing(units, whole, first["shard"], where)
-    done: list[Comparison] = []
+    done: list[Result] = []
     first["seen"] = {}
     for method in methods:
         mine = [unit for unit in whole if unit.method == method]
@@ -95,17 +98,23 @@ def joined_study(units: Mapping[str, bytes], where: str, out: Path | None = None
             note(f"{method}: left out: {found}")
         else:
             done.append(store.marked(found, {**study, "parameters": parameters}))
-    for found in done if out is not None else ():  # when nothing more can be refused
-        found.save(out / f"{found.methods[0]}.nc")  # pyright: ignore
+    if out is not None:  # when nothing more can be refused
+        for found in done:
+            found.save(_path(out, study["command"], found.methods[0]))
     origin = {name: study[name] for name in ("command", "network", "weights_sha256")}
     return store.marked(join_methods(done), origin)
 
 
+def _path(out: Path, command: str, method: str) -> Path:
+    """Of a method's file, where the command has it when it is not divided."""
+    return out / PARTS / f"{command}-{method}.nc" if command in KINDS else out / f"{method}.nc"
+
+
 def _joined_method(
     units: Mapping[str, bytes], mine: list[Unit], whole: list[Unit], first: Mapping[str, Any], where: str
-) -> tuple[Comparison | str, Any]:
-    """A method's comparison, or why it was left out; and its parameters."""
-    joined: Joined | None = None
+) -> tuple[Result | str, Any]:
+    """A method's result, or why it was left out; and its parameters."""
+    joined: Joined | JoinedImages | None = None
     parameters: Any = None
     for unit in mine:
         header, record = _read(units, unit, whole, first, where)
@@ -116,10 +125,11 @@ def _joined_method(
         if LEFT_OUT in record:
             return record[LEFT_OUT], parameters
         if joined is None:
-            joined = Joined(first["study"], record)
+            command = first["study"]["command"]
+            joined = JoinedImages(command) if command in KINDS else Joined(first["study"], record)
         joined.take(record, f"{where}/{unit.name}")
     assert joined is not None
-    return joined.comparison(), parameters
+    return joined.result(), parameters
 
 
 def _reference(units: Mapping[str, bytes], where: str) -> dict[str, Any]:
@@ -208,21 +218,23 @@ class Joined:
         self.settings = by_plan(settings_of(study), self.plan)
         self.outline = Outline(record["outline"])
         self.stages = [stage(name, self.settings) for name in self.plan.stages]
+        self.halved = 0
 
     def take(self, record: Mapping[str, Any], name: str) -> None:
         """Add a unit, in the order of their images; name: of the unit, for errors."""
         if record["plan"] != self._steps:
             raise InputError(f"{name} was made by another plan than the units before: run it again")
         self.outline.take(record["outline"])
+        self.halved = max(self.halved, record["halved"])
         for one in self.stages:
             if (found := record["stages"][one.name]) is not None:
                 one.take(found, self.outline)
 
-    def comparison(self) -> Comparison:
+    def result(self) -> Comparison:
         """What the stages found, laid over each other."""
         results: Iterable[Any] = [one.result() for one in self.stages]
         there = [result for result in results if result is not None]
-        return compared(there, self.plan, self.unpredicted, self.settings.repro)
+        return compared(there, self.plan, self.unpredicted, self.settings.repro, self.halved)
 
 
 def settings_of(study: Mapping[str, Any]) -> Settings:
@@ -230,5 +242,6 @@ def settings_of(study: Mapping[str, Any]) -> Settings:
     known = {each.name for each in fields(Settings)} - {"device", "dtype", "parameters"}
     plain = {name: value for name, value in study.items() if name in known}
     lists = {name: tuple(value) for name, value in plain.items() if isinstance(value, list)}
-    dtype = getattr(torch, str(study["dtype"]).rpartition(".")[2])
-    return Settings(**plain | lists, dtype=dtype, device=study["device"])  # pyright: ignore
+    placed = {"dtype": getattr(torch, str(study["dtype"]).rpartition(".")[2]), "device": study["device"]}
+    given: dict[str, Any] = plain | lists | placed
+    return Settings(**given)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
+from conetheory import room
 from conetheory.chain.checks import checked_images
 from conetheory.chain.explained import ExplainerChain, open_chain
 from conetheory.chain.relevance import RelevanceChain
@@ -19,11 +21,13 @@ from conetheory.predict.theory import Theory
 from conetheory.progress import Progress, silent
 from conetheory.results.comparison import Comparison
 from conetheory.results.dataset import Result
-from conetheory.results.plan import CERTIFY, MEASURE
+from conetheory.results.plan import CERTIFY, MEASURE, Plan
 from conetheory.rules.repro import reproduced, reproduced_inputs
 from conetheory.runs.found import by_plan, compared
+from conetheory.runs.memory import fitting, smaller
 from conetheory.runs.outline import outlined
 from conetheory.runs.plan import planned
+from conetheory.runs.progress import note
 from conetheory.runs.settings import Settings, check_applies
 from conetheory.runs.stages import Case, Stage, certifiable, stage, unpredicted
 
@@ -82,6 +86,7 @@ def record_of(
     settings: Settings,
     part: range,
     progress: Progress = silent,
+    plans: dict[str, tuple[Plan, int]] | None = None,
 ) -> dict[str, Any]:
     """What the stages of a method find of a part of the images, for `runs.merging` to join with the others.
 
@@ -91,6 +96,8 @@ def record_of(
         as `run` takes them; of the images all, as the plan is that of the whole study.
     part
         the numbers of the images that are looked at.
+    plans
+        of methods that are known in this process, which is added to: it takes the first image to make one.
 
     Returns
     -------
@@ -102,7 +109,7 @@ def record_of(
     InputError
         for a theory that can't be run in parts.
     """
-    return _Run(network, _as_images(images), method, settings, progress).record(part)
+    return _Run(network, _as_images(images), method, settings, progress, plans).record(part)
 
 
 def _as_images(images: Tensor | Images) -> Images:
@@ -115,7 +122,13 @@ class _Run:
     """The stages of one method, and the image that was seen last, whose chain is kept."""
 
     def __init__(
-        self, network: Model, images: Images, method: str, settings: Settings, progress: Progress
+        self,
+        network: Model,
+        images: Images,
+        method: str,
+        settings: Settings,
+        progress: Progress,
+        plans: dict[str, tuple[Plan, int]] | None = None,
     ) -> None:
         network = as_network(network, images.shape)
         self.network: Network = network.to(device=settings.device)
@@ -123,15 +136,35 @@ class _Run:
         self.method = reproduced(method, settings.repro, parameters=settings.parameters)
         check_applies(self.method, settings)
         self.settings = settings
-        number, first = self._first()
-        self.plan = planned(first.chain, settings, certifiable=certifiable(first.chain, settings))
+        self._open: Case | None = None
+        self.opened = (-1, -1)
+        plans = {} if plans is None else plans
+        if method not in plans:
+            plans[method] = self._planned()
+        self.plan, self.halved = plans[method]
         if not self.plan.stages:
             raise InputError(f"the budget affords nothing: {self.plan.text()}")
         names = usual() if settings.theories is None else settings.theories
         self.unpredicted = unpredicted(self.method, names) if names else ""
-        self.settings = first.settings = by_plan(settings, self.plan)
+        self.settings = by_plan(settings, self.plan)
+        if self._open is not None:
+            self._open.settings = self.settings
         self.stages = [stage(name, self.settings) for name in self.plan.stages]
-        self.open, self.opened = first, (number, number + 1)
+
+    def _planned(self) -> tuple[Plan, int]:
+        """By the first image that can be read, which stays open."""
+        chain = self.open.chain
+        possible = certifiable(chain, self.settings)
+        plan = partial(planned, chain, self.settings, certifiable=possible)
+        return fitting(self.settings, self.network.graph, plan)
+
+    @property
+    def open(self) -> Case:
+        """The images that were seen last; before that the first."""
+        if self._open is None:
+            number, self._open = self._first()
+            self.opened = number, number + 1
+        return self._open
 
     def finished(
         self, begun: Comparison | None, left: Sequence[str] | None, save: Save | None, told: Told
@@ -142,8 +175,8 @@ class _Run:
         saved = time.perf_counter()
         for number, one in enumerate(todo):
             began = time.perf_counter()
-            self._through(one, range(len(self.images)))
-            if (result := one.result()) is not None:
+            done = self._through(one, range(len(self.images)))
+            if (result := done.result()) is not None:
                 results.append(result)
             if one.name == MEASURE:
                 seconds = (time.perf_counter() - began) / max(self._cost(MEASURE), 1.0)
@@ -158,27 +191,43 @@ class _Run:
         for one in self.stages:
             if one.name not in (MEASURE, CERTIFY) and find(one.name).record is Theory.record:
                 find(one.name)(self.settings.starts[0]).record()  # says so
-        for one in self.stages:
-            self._through(one, part)
+        self.stages = [self._through(one, part) for one in self.stages]
         starts, layers = self.settings.starts, self.settings.layers
         return {
             "plan": self.plan.records(),
             "unpredicted": self.unpredicted,
+            "halved": self.halved,
             "outline": outlined(self.open.chain, starts, layers, [one.layers() for one in self.stages]),
             "stages": {one.name: one.record() for one in self.stages},
         }
 
     def _compared(self, results: Sequence[Result]) -> Comparison:
-        return compared(results, self.plan, self.unpredicted, self.settings.repro)
+        return compared(results, self.plan, self.unpredicted, self.settings.repro, self.halved)
 
     def _cost(self, name: str) -> float:
         """Passes of a stage over all of its images."""
         (step,) = (step for step in self.plan.steps if step.stage == name)
         return step.passes * len(self.images)
 
-    def _through(self, one: Stage, part: range) -> None:
+    def _through(self, one: Stage, part: range) -> Stage:
+        """Some images through a stage; where memory lacks again from the first, in smaller blocks."""
+        stages = iter([one])
+
+        def seen() -> Stage:
+            fresh = next(stages, None) or stage(one.name, self.settings)
+            self._seen(fresh, part)
+            return fresh
+
+        return room.within(seen, partial(self._smaller, one.name), self.halved)
+
+    def _smaller(self, name: str, times: int) -> None:
+        self.halved = times
+        self._open = Case(self.open.numbers, self.open.chain, self.settings, self.progress)  # of no supplies
+        note(f"{self.name}, {name}: {smaller(times)}")
+
+    def _seen(self, one: Stage, part: range) -> None:
         """Some images through a stage, in batches while they are measured; the open one comes first."""
-        size = self.settings.batch if one.name == MEASURE and self.method.backpropagated else 1
+        size = room.block(self.settings.batch) if one.name == MEASURE and self.method.backpropagated else 1
         firsts = [n for n in range(part.start, part.stop, size) if one.wants(n)]
         if one.name != MEASURE:  # those that are certified last: their columns serve predictions too
             firsts.sort(key=lambda n: ((n, n + 1) != self.opened, self.settings.certifies(n)))
@@ -194,8 +243,8 @@ class _Run:
             case = self._opened(first, stop)
             if case is None:
                 return None
-            self.open, self.opened = case, (first, stop)
-        return self.open
+            self._open, self.opened = case, (first, stop)
+        return self._open
 
     def _first(self) -> tuple[int, Case]:
         """The first image that can be read, of which the plan of all parts of a study is made."""

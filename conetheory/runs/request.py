@@ -51,12 +51,7 @@ class Request:
     @property
     def names(self) -> list[str]:
         """The images' names, each used once."""
-        taken: dict[str, int] = {}
-        found = []
-        for name in self.images.names:
-            taken[name] = taken.get(name, 0) + 1
-            found.append(name if taken[name] == 1 else f"{name} ({taken[name]})")
-        return found
+        return store.distinct(self.images.names)
 
     def identity(self, command: str, method: str, settings: dict[str, Any]) -> dict[str, Any]:
         """Everything that a method's result depends on."""

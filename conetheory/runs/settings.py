@@ -53,6 +53,8 @@ class Settings:
         whether to measure.
     batch
         images that share a chain while they are measured; no result depends on it.
+    memory
+        bytes that a process may take (None: whatever it takes): blocks are halved until all fits in them.
 
     Raises
     ------
@@ -76,6 +78,7 @@ class Settings:
     repro: tuple[str, ...] = ()
     measure: bool = True
     batch: int = 1
+    memory: float | None = None
 
     def __post_init__(self) -> None:
         plain = {
@@ -93,6 +96,8 @@ class Settings:
             raise InputError(f"budget must be at least 0 vectors, not {self.budget}")
         if not self.measure and self.theories == () and self.certify == 0:
             raise InputError("nothing is asked for: neither to measure nor to predict nor to certify")
+        if self.memory is not None and not self.memory > 0:
+            raise InputError(f"memory must be more than 0 bytes, not {self.memory}")
         for name in self.theories or ():
             find(name)
 

@@ -33,6 +33,11 @@ class Source:
             given = str(Path(given).resolve())
         return cls(model, given, shape, network.name, network.provenance.get(SHA256, ""))
 
+    def fresh(self, seed: int, outputs: int) -> Network:
+        """The same network as its authors initialise it."""
+        names = [str(number) for number in range(outputs)]
+        return networks.load(self.model, f"random:{seed}", self.shape, names)
+
     def load(self, device: str = "cpu") -> Network:
         """The network on a device, once in each process. `InputError` for other weights than are meant."""
         return _loaded(self, device)

@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 
 from conetheory.certify.certifier import CscCertifier
 from conetheory.certify.check import Held, check_certificates
+from conetheory.certify.kept import KeptCertificates
 from conetheory.certify.signed import bounded
 from conetheory.certify.summary import certificate
 from conetheory.chain.explained import ExplainerChain
@@ -178,10 +179,10 @@ class Certify:
     def __init__(self, settings: Settings) -> None:
         s = self.settings = settings
         self.chain: RelevanceChain | None = None
-        self.found: dict[str, dict[int, dict[str, Any]]] = {start: {} for start in s.starts}
+        self.found = {start: KeptCertificates() for start in s.starts}
         self.held: dict[str, dict[str, Held]] = {}
 
-    def certifier(self, start: str, number: int = 0) -> CscCertifier:
+    def certifier(self, start: str, number: int) -> CscCertifier:
         """One that has seen nothing yet, for an image by its number."""
         s = self.settings
         options = {"layers": s.layers, "positions": s.positions, "seed": s.seed, "first_image": number}
@@ -199,7 +200,7 @@ class Certify:
             else:
                 certifier.add(case.double, progress=case.progress)
                 self._check(start, certifier, case, case.double)
-            found[case.number] = certifier.record()
+            found.add(case.number, certifier)
 
     def _check(self, start: str, certifier: CscCertifier, case: Case, chain: RelevanceChain) -> None:
         seed = (self.settings.seed + case.number) % (SEEDS + 1)
@@ -211,28 +212,21 @@ class Certify:
         if self.chain is None:
             return None
         held = {s: {layer: one.record() for layer, one in each.items()} for s, each in self.held.items()}
-        return {"found": {start: list(found.items()) for start, found in self.found.items()}, "held": held}
+        return {"found": {start: found.record() for start, found in self.found.items()}, "held": held}
 
     def take(self, record: dict[str, Any], chain: Any) -> None:
         self.chain = chain
         for start, found in record["found"].items():
-            self.found[start] |= dict(found)
+            self.found[start].take(found)
         for start, each in record["held"].items():
             for layer, held in each.items():
                 self.held.setdefault(start, {}).setdefault(layer, Held()).join(Held(**held))
 
     def layers(self) -> list[str]:
-        return [n for each in self.found.values() for found in each.values() for n in found["layers"]]
+        return [layer for found in self.found.values() for layer in found.certificates]
 
     def result(self) -> Result | None:
-        """Of the certified images in the order of their numbers, whatever order they were seen in."""
-        if self.chain is None:
-            return None
-        certifiers = {start: self.certifier(start) for start in self.found}
-        for start, found in self.found.items():
-            for _, record in sorted(found.items(), key=lambda one: one[0]):
-                certifiers[start].take(record)
-        return certificate(self.chain, certifiers, self.held)
+        return None if self.chain is None else certificate(self.chain, self.found, self.held)
 
 
 def stage(name: str, settings: Settings) -> Stage:

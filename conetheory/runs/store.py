@@ -65,6 +65,16 @@ def _content(value: Any) -> Any:
     return value
 
 
+def distinct(names: Iterable[str]) -> list[str]:
+    """Names, each used once: one that is there already gets a number."""
+    taken: dict[str, int] = {}
+    found = []
+    for name in names:
+        taken[name] = taken.get(name, 0) + 1
+        found.append(name if taken[name] == 1 else f"{name} ({taken[name]})")
+    return found
+
+
 def names_sha256(names: Iterable[str]) -> str:
     """Of the names of images, which may be many."""
     return hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,13 @@ from conetheory.results.joining import join_methods
 from conetheory.rules.repro import reproduced
 from conetheory.runs import method as one_method
 from conetheory.runs import store
-from conetheory.runs.clients import active_client
-from conetheory.runs.computing import compute
-from conetheory.runs.division import Parts, Shard
-from conetheory.runs.merging import joined_study
+from conetheory.runs.divided import Divided
 from conetheory.runs.progress import note
-from conetheory.runs.request import Request
 from conetheory.runs.settings import Settings, check_applies
-from conetheory.runs.source import Source
-from conetheory.runs.units import FOLDER, UnitFolder, Work
 
 
 @dataclass(frozen=True)
-class Study(Request):
+class Study(Divided):
     """What `conetheory compare` and its parts do, for the command line and for a notebook.
 
     Parameters
@@ -62,8 +55,6 @@ class Study(Request):
 
     settings: Settings = field(default_factory=Settings)
     command: str = "compare"
-    parts: Parts | None = None
-    source: Source | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,12 +96,9 @@ class Study(Request):
         InputError
             where a method can't be run, and where units can't be kept or joined.
         """
-        client = active_client() if client is None else client
+        client = self.client(client)
         if self.parts is not None or client is not None:
-            units = {} if self.out is None else UnitFolder(self.out)
-            compute(self.work, self.work.units, units, client=client, log_json=log_json)
-            where = "memory" if self.out is None else str(self.out / FOLDER)
-            return joined_study(units, where, self.out)
+            return Comparison(self.run_units(client, log_json).dataset)
         done = []
         for method in self.methods:
             try:
@@ -120,33 +108,6 @@ class Study(Request):
                     raise
                 note(f"{method}: left out: {error}")
         return store.marked(join_methods(done), self.origin)
-
-    def run_shard(self, shard: Shard, client: Any = None, *, log_json: bool = False) -> None:
-        """Compute one shard's units into the folder, those that are not there yet.
-
-        `runs.merging.merge` joins them.
-
-        Parameters
-        ----------
-        shard
-            which, of how many.
-        client, log_json
-            as `run` takes them.
-
-        Raises
-        ------
-        InputError
-            for units of another study in the folder.
-        """
-        mine, units = shard.share(self.work.units), UnitFolder(self.folder)
-        client = active_client() if client is None else client
-        compute(self.work, mine, units, str(shard), client=client, log_json=log_json)
-
-    @cached_property
-    def work(self) -> Work:
-        """The study as its units see it."""
-        named = self.network, self.images, self.methods, self.settings, self.parts or Parts()
-        return Work(*named, command=self.command, lenient=self.lenient, source=self.source)
 
     def run_method(self, method: str) -> Comparison:
         """One method, from its file where that may be taken up; stages are saved as they are done."""

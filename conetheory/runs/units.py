@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,17 @@ from conetheory.networks.streamed import StreamedImages
 from conetheory.progress import Progress, silent
 from conetheory.results.layout import provenance
 from conetheory.results.writing import PARTIAL, whole
+from conetheory.room import within
 from conetheory.runs import store
 from conetheory.runs.division import Parts, Unit, divided
+from conetheory.runs.kinds import KINDS, found_of
+from conetheory.runs.memory import images as images_of_a_unit
+from conetheory.runs.memory import smaller
 from conetheory.runs.method import record_of
 from conetheory.runs.packing import DamagedError, checked, header_of, packed
 from conetheory.runs.progress import note
-from conetheory.runs.settings import Settings
 from conetheory.runs.source import Source
+from conetheory.saliency.pictures import BATCH
 from conetheory.version import __version__
 
 FOLDER, SUFFIX = "units", ".unit"
@@ -47,7 +51,7 @@ class Work:
     network: Network
     images: Images
     methods: Mapping[str, Mapping[str, Any]]
-    settings: Settings
+    settings: Any  # `Settings`, or those of one of `KINDS`
     parts: Parts
     command: str = "compare"
     lenient: bool = False
@@ -68,10 +72,38 @@ class Work:
                 state["images"] = StreamedImages(state["images"], state["network"], note)
         self.__dict__.update(state)
 
+    @property
+    def block(self) -> int:
+        """Images a unit; of those that go through the network together whole batches."""
+        size = self.parts.size(len(self.images))
+        if self.command not in KINDS and self.parts.block is None:
+            size = images_of_a_unit(self.settings, self.network.graph, size)
+        return size if self.command not in KINDS else -(-size // BATCH) * BATCH
+
     @cached_property
     def units(self) -> list[Unit]:
-        images = len(self.images)
-        return divided(list(self.methods), images, self.parts.size(images))
+        return divided(list(self.methods), len(self.images), self.block)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The images', each used once."""
+        return self._names
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return store.distinct(self.images.names)
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """Of the images. Raises `InputError` where they have none."""
+        if self.images.labels is None:
+            raise InputError("the folders of the images don't name their classes; use --target predicted")
+        return self.images.labels
+
+    @cached_property
+    def plans(self) -> dict[str, Any]:
+        """Of the methods, as far as they are known in this process."""
+        return {}
 
     @cached_property
     def threads(self) -> int:
@@ -87,7 +119,7 @@ class Work:
             "conetheory": __version__,
             "images": len(self.images),
             "images_named": store.names_sha256(self.images.names),
-            "block": self.parts.size(len(self.images)),
+            "block": self.block,
             "threads": self.threads,
             "device": self.settings.device.partition(":")[0],
             **settings,
@@ -111,16 +143,23 @@ class Work:
 
     def computed(self, unit: Unit, progress: Progress = silent, shard: str = "") -> bytes:
         """The bytes of a unit. Raises what keeps a method from being run, but for a lenient study."""
-        settings = replace(self.settings, parameters=dict(self.methods[unit.method]))
-        part = range(unit.first, unit.stop)
         try:
             with threads(self.threads):
-                found = record_of(self.network, self.images, unit.method, settings, part, progress)
+                found = self.record(unit, progress)
         except ConeTheoryError as error:
             if not self.lenient:
                 raise
             found = {LEFT_OUT: str(error)}
         return packed(self.header(unit, shard), found)
+
+    def record(self, unit: Unit, progress: Progress = silent) -> dict[str, Any]:
+        """What is found of a unit."""
+        settings = replace(self.settings, parameters=dict(self.methods[unit.method]))
+        part = range(unit.first, unit.stop)
+        if self.command in KINDS:
+            work = partial(found_of, self, unit.method, settings, part, progress)
+            return within(work, lambda times: note(f"{unit.name}: {smaller(times)}"))
+        return record_of(self.network, self.images, unit.method, settings, part, progress, self.plans)
 
 
 class UnitFolder(Mapping[str, bytes]):

@@ -202,6 +202,8 @@ def class_sensitivity(
     settings: ClassSettings | None = None,
     progress: Progress = silent,
     names: Sequence[str] | None = None,
+    *,
+    numbers: Sequence[int] | None = None,
 ) -> Classes:
     """Class sensitivity of one method, images one at a time.
 
@@ -219,6 +221,8 @@ def class_sensitivity(
         is told of each image that is done.
     names
         of the images (None: their numbers).
+    numbers
+        of the images in a study, of which these are a part (None: from 0 on).
 
     Returns
     -------
@@ -236,11 +240,11 @@ def class_sensitivity(
     if graph.classes < 2:
         raise InputError("the network has one output: there is no other class whose map could differ")
     dims, images = space_dims(graph.input_shape), checked_images(images, graph.input_shape)
-    rows = []
-    for number, image in enumerate(images):
+    rows, numbers = [], range(len(images)) if numbers is None else numbers
+    for number, image in zip(numbers, images, strict=True):
         rows.append(_one(network, image, method, settings, number))
-        progress(method.name, number + 1, len(images))
-    names = names or [str(i) for i in range(len(rows))]
+        progress(method.name, len(rows), len(images))
+    names = names or [str(number) for number in numbers]
     data = _dataset(network, method, settings, rows, names, dims)
     left_out = not_drawn(graph.input_shape)
     return Classes(data if left_out is None else data.assign_attrs(left_out=left_out))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conetheory import room
 from conetheory.chain.checks import Placement, checked_images
 from conetheory.counts import checked_whole
 from conetheory.errors import InputError
@@ -30,7 +31,7 @@ def attributions(
     """`explain`, some images at a time: maps `(images, k, *input shape)` of classes `(images, k)`."""
     network = as_network(network, shape_of(images))
     images = checked_images(images, network.graph.input_shape)
-    pairs = zip(images.split(BATCH), targets.split(BATCH), strict=True)
+    pairs = zip(images.split(room.block(BATCH)), targets.split(room.block(BATCH)), strict=True)
     return torch.cat([explain(network, x, method, t, **placed).cpu() for x, t in pairs])
 
 
@@ -86,7 +87,7 @@ def predicted_classes(network: Model, images: Tensor, count: int = 1, **placed: 
     graph = as_network(network, shape_of(images)).graph.to(**placed)
     images = checked_images(images, graph.input_shape)
     count = min(checked_whole(count, "count", 1), graph.classes)
-    batches = [graph.forward(x.to(**placed)) for x in images.split(BATCH)]
+    batches = [graph.forward(x.to(**placed)) for x in images.split(room.block(BATCH))]
     logits = torch.cat(batches)
     return logits.topk(count, 1).indices.cpu()
 
@@ -117,7 +118,7 @@ def probabilities(network: Model, images: Tensor, classes: Tensor, **placed: Unp
     """The softmax of the logits at classes `(images, k)`, `(images, k)`."""
     graph = as_network(network, shape_of(images)).graph.to(**placed)
     images = checked_images(images, graph.input_shape)
-    logits = torch.cat([graph.forward(x.to(**placed)) for x in images.split(BATCH)])
+    logits = torch.cat([graph.forward(x.to(**placed)) for x in images.split(room.block(BATCH))])
     return logits.double().softmax(1).cpu().gather(1, classes).numpy()
 
 

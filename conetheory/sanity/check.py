@@ -21,6 +21,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from conetheory import room
 from conetheory.chain.checks import Placement, checked_images
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.watch import Watch
@@ -42,6 +43,7 @@ from conetheory.sanity.successors import complexity_rise, other_classes, smooth_
 from conetheory.schema import SIDES
 
 MODES = ("cascading", "independent")
+MEDIANS = ("similarity", "smooth_similarity", "random_logit", "efficient_mprt")  # that are taken over images
 
 
 @dataclass(frozen=True)
@@ -143,12 +145,73 @@ def sanity_check(
     ----------
     Adebayo et al. 2018
     """
+    given = {"targets": targets, "fresh": fresh, "names": names, "progress": progress}
+    return summarised(sanity_by_image(network, images, method, settings, **given))
+
+
+def sanity_by_image(
+    network: Model,
+    images: Tensor,
+    method: str | Method,
+    settings: SanitySettings | None = None,
+    *,
+    numbers: Sequence[int] | None = None,
+    targets: Tensor | None = None,
+    fresh: Model | None = None,
+    names: Sequence[str] | None = None,
+    progress: Progress = silent,
+) -> xr.Dataset:
+    """What `sanity_check` finds of each image, before medians are taken.
+
+    Parameters
+    ----------
+    numbers
+        of the images, which random draws depend on (None: from 0 on).
+    network, images, method, settings, targets, fresh, names, progress
+        as `sanity_check` takes them.
+
+    Returns
+    -------
+    Dataset
+        for `summarised`, which takes those of several parts of the images, one after the other.
+    """
     settings = settings or SanitySettings()
     network, method = as_network(network, shape_of(images)), as_method(method, settings.parameters)
     images = checked_images(images, network.graph.input_shape)
     other = None if fresh is None else as_network(fresh, network.graph.input_shape).graph
     check = _Check(network, images, method, settings, targets, other, progress)
-    return Sanity(check.dataset(names or [str(n) for n in range(len(images))]))
+    check.numbers = range(len(images)) if numbers is None else numbers
+    return check.dataset(names or [str(n) for n in check.numbers])
+
+
+def summarised(found: xr.Dataset) -> Sanity:
+    """A result of what is known of each image.
+
+    Parameters
+    ----------
+    found
+        of `sanity_by_image`, of all images.
+
+    Returns
+    -------
+    Sanity
+        as `sanity_check` has it.
+    """
+    data = xr.Dataset(coords={**found.coords, "side": list(SIDES)})
+    for name, values in found.data_vars.items():
+        if name in MEDIANS:
+            data[name] = values
+            medians, bands = median_band(values.values[0], seed=int(found.attrs["seed"]))
+            dims = values.dims[:-1]
+            data[f"{name}_median"] = (dims, medians[None])
+            data[f"{name}_band"] = ((*dims, "side"), bands[None])
+            if name == "similarity":
+                data["live_images"] = found["live"].sum("image")
+        elif name == "structure":
+            data["rank_one_bound"] = (values.dims[:-1], median_band(values.values[0])[0][None])
+        elif name != "live":
+            data[name] = values
+    return Sanity(data.assign_attrs(found.attrs))
 
 
 class _Check:
@@ -166,6 +229,7 @@ class _Check:
         settings, self.left_out = _comparable(settings, self.graph.input_shape)
         self.network, self.images, self.method, self.s = network, images, method, settings
         self.fresh, self.progress = fresh, progress
+        self.numbers: Sequence[int] = range(len(images))
         self.placed = Placement(dtype=settings.dtype, device=settings.device)
         self.levels = levels(self.graph, settings.layers or default_layers(network))
         if not self.levels:
@@ -179,6 +243,7 @@ class _Check:
 
     def _smooth(self, network: Network) -> np.ndarray:
         options = {"samples": self.s.smooth, "noise": self.s.noise, "seed": self.s.seed, **self.placed}
+        options |= {"numbers": self.numbers}
         return smooth_maps(network, self.images, self.method, self.targets, **options)
 
     def _randomised(self, names: Sequence[str]) -> Network:
@@ -199,21 +264,19 @@ class _Check:
                 "depth": ("layer", [len(level.cascade) for level in self.levels]),
                 "measure": list(self.s.measures),
                 "image": list(names),
-                "side": list(SIDES),
             }
         )
         found = self._cascades()
         self._put(data, "similarity", found["similarity"], ("mode", "layer", "measure"))
-        data["live_images"] = (("method", "mode", "layer"), found["live"][None])
+        self._put(data, "live", found["live"], ("mode", "layer"))
         if "smooth" in found:
             self._put(data, "smooth_similarity", found["smooth"], ("layer", "measure"))
-        other = other_classes(self.targets, self.graph.classes, self.s.seed)
+        other = other_classes(self.targets, self.graph.classes, self.s.seed, self.numbers)
         logit = self._compared(self._maps(self.network, other))
         logit[:, (other == self.targets)[:, 0].numpy()] = np.nan
         self._put(data, "random_logit", logit, ("measure",))
         self._put(data, "efficient_mprt", complexity_rise(self.maps, found["last"]), ())
-        structure = median_band(self._structure())[0]
-        data["rank_one_bound"] = (("method", "layer", "measure"), structure[None])
+        self._put(data, "structure", self._structure(), ("layer", "measure"))
         for variable, classes in (("target", self.targets), ("other_class", other)):
             data[variable] = ("image", classes[:, 0].numpy())
         kept = ("scheme", "seed", "smooth", "noise")
@@ -221,11 +284,7 @@ class _Check:
         return data.assign_attrs(provenance(self.network, **settings, left_out=self.left_out))
 
     def _put(self, data: xr.Dataset, name: str, values: np.ndarray, dims: tuple[str, ...]) -> None:
-        """Values by image, their medians and the medians' bands."""
-        medians, bands = median_band(values, seed=self.s.seed)
         data[name] = (("method", *dims, "image"), values[None])
-        data[f"{name}_median"] = (("method", *dims), medians[None])
-        data[f"{name}_band"] = (("method", *dims, "side"), bands[None])
 
     def _cascades(self) -> dict[str, np.ndarray]:
         """Similarities `(modes, layers, measures, images)`, smooth ones, and the maps of the last cascade."""
@@ -237,7 +296,7 @@ class _Check:
                 network = self._randomised(self._names(mode, level))
                 maps = self._maps(network, self.targets)
                 rows[number].append(self._compared(maps))
-                live.append(int((_alive(self.maps) & _alive(maps)).sum()))
+                live.append(_alive(self.maps) & _alive(maps))
                 if mode == "cascading" and level.cascade == weighted(self.graph):
                     last = maps
                 if mode == "cascading" and before is not None:
@@ -245,8 +304,8 @@ class _Check:
                 self.progress(self.method.name, sum(map(len, rows)), total)
         if last is None:  # no cascade went down to the first layer
             last = self._maps(self._randomised(weighted(self.graph)), self.targets)
-        counts = np.array(live).reshape(len(self.s.modes), -1)
-        found = {"similarity": np.array(rows), "live": counts, "last": last}
+        alive = np.array(live).reshape(len(self.s.modes), len(self.levels), -1)
+        found = {"similarity": np.array(rows), "live": alive, "last": last}
         return found | ({"smooth": np.array(smooth)} if smooth else {})
 
     @staticmethod
@@ -259,10 +318,11 @@ class _Check:
         if not self.method.backpropagated:
             return found
         cuts = tuple(dict.fromkeys(level.cut for level in self.levels))
-        for first in range(0, len(self.images), BATCH):
-            here = slice(first, first + BATCH)
+        size = room.block(BATCH)
+        for first in range(0, len(self.images), size):
+            here = slice(first, first + size)
             chain = RelevanceChain(self.network, self.images[here], self.method, **self.placed)
-            maps = self._shuffled(chain, self.targets[here], cuts, first)
+            maps = self._shuffled(chain, self.targets[here], cuts, self.numbers[here])
             for row, level in zip(found, self.levels, strict=True):
                 known = np.isfinite(maps[level.cut]).reshape(len(maps[level.cut]), -1).all(1)
                 if known.any():
@@ -271,11 +331,11 @@ class _Check:
         return found
 
     def _shuffled(
-        self, chain: RelevanceChain, targets: Tensor, cuts: Sequence[str], first: int
+        self, chain: RelevanceChain, targets: Tensor, cuts: Sequence[str], numbers: Sequence[int]
     ) -> dict[str, np.ndarray]:
         with Watch("map") as watch:
             placed = targets.to(chain.device)
-            maps = shuffled_maps(chain.watched(watch), placed, cuts, seed=self.s.seed, first=first)
+            maps = shuffled_maps(chain.watched(watch), placed, cuts, seed=self.s.seed, numbers=numbers)
         reduce, shape = self.method.rule.reduce, self.graph.input_shape
         return {cut: pictures(found, reduce, shape) for cut, found in maps.items()}
 

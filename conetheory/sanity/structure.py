@@ -29,21 +29,26 @@ TOLERANCE = 1e-3  # of the map, by which what is sent down again from a cut may 
 
 
 def shuffled_maps(
-    chain: RelevanceChain, targets: Tensor, cuts: Sequence[str], *, seed: int, first: int = 0
+    chain: RelevanceChain,
+    targets: Tensor,
+    cuts: Sequence[str],
+    *,
+    seed: int,
+    numbers: Sequence[int] | None = None,
 ) -> dict[str, Tensor]:
     """Maps `(images, *input shape)` of shuffled relevance at each cut; NaN where a method can't be taken up.
 
     A method whose relevance at a hidden layer is not what it sends on (DeepLIFT) does not give its own map
     when its relevance at the cut is sent down again; that is checked, image by image. The order
-    is drawn from (seed, number of the image), of which `first` is the first.
+    is drawn from (seed, number of the image); numbers: of the chain's (None: from 0 on).
     """
-    seed = checked_seed(seed)
+    seed, given = checked_seed(seed), range(len(targets)) if numbers is None else numbers
     relevance, activations = _at_cuts(chain, targets, set(cuts))
     starts, whole = {}, relevance[INPUT]
     for cut in cuts:
         r = relevance[cut]
-        pairs = enumerate(zip(r, activations[cut], strict=True), first)
-        other = torch.stack([_shuffled(x, a, [seed, n]) for n, (x, a) in pairs])
+        images = zip(given, r, activations[cut], strict=True)
+        other = torch.stack([_shuffled(x, a, [seed, n]) for n, x, a in images])
         starts[cut] = torch.stack([r, other], 1)
     found = {INPUT: starts.pop(INPUT)} if INPUT in starts else {}
     if starts:

@@ -8,6 +8,7 @@ The random-logit check (Sixt et al. 2020) keeps the network and explains another
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from typing import Unpack
 
@@ -48,33 +49,37 @@ def smooth_maps(
     samples: int,
     noise: float = 0.1,
     seed: int = 0,
+    numbers: Sequence[int] | None = None,
     **placed: Unpack[Placement],
 ) -> np.ndarray:
     """Pictures `(images, *space)` of the mean attribution over noisy copies of each image.
 
     The noise is Gaussian with `noise` times the image's range as its deviation, and the same for every
-    network: it is drawn from (seed, image, sample).
+    network: it is drawn from (seed, image, sample). numbers: of the images (None: from 0 on).
     """
     samples, seed = checked_whole(samples, "samples", 1), checked_seed(seed)
     network = as_network(network, shape_of(images))
     shape = network.graph.input_shape
     images = checked_images(images, shape)
+    given = range(len(images)) if numbers is None else numbers
     spread = noise * (images.flatten(1).amax(1) - images.flatten(1).amin(1)).view(-1, *[1] * len(shape))
 
     def found(sample: int) -> Tensor:
-        drawn = torch.stack([_normal(x.shape, [seed, n, sample]) for n, x in enumerate(images)])
+        drawn = torch.stack([_normal(x.shape, [seed, n, sample]) for n, x in zip(given, images, strict=True)])
         return attributions(network, images + spread * drawn.to(images), method, targets, **placed)[:, 0]
 
     total = reduce(torch.add, map(found, range(samples)))
     return pictures(total / samples, method.rule.reduce, shape)
 
 
-def other_classes(targets: Tensor, outputs: int, seed: int = 0) -> Tensor:
+def other_classes(
+    targets: Tensor, outputs: int, seed: int = 0, numbers: Sequence[int] | None = None
+) -> Tensor:
     """For each image another class than its target `(images, 1)`, uniform over all others; the target itself
-    where the network has one output.
+    where the network has one output. numbers: of the images, by which it is drawn (None: from 0 on).
     """
-    seed = checked_seed(seed)
-    shifts = [np.random.default_rng([seed, n]).integers(1, max(outputs, 2)) for n in range(len(targets))]
+    seed, given = checked_seed(seed), range(len(targets)) if numbers is None else numbers
+    shifts = [np.random.default_rng([seed, n]).integers(1, max(outputs, 2)) for n in given]
     return (targets + torch.tensor(shifts).view(-1, 1)) % outputs
 
 

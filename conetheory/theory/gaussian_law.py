@@ -177,11 +177,12 @@ def mixture_deficit_quantile(singular_values: Any, q: float = 0.5, weights: Any 
     Parameters
     ----------
     singular_values : (positions, r)
-        in any order.
+        in any order; or what gives such arrays whenever it is iterated over, where memory does not hold all
+        positions at once.
     q
         0 < q < 1.
     weights : (positions,)
-        nonnegative, equal where None.
+        nonnegative, equal where None, as they are of several arrays.
 
     Returns
     -------
@@ -191,13 +192,45 @@ def mixture_deficit_quantile(singular_values: Any, q: float = 0.5, weights: Any 
     Raises
     ------
     InputError
-        if no position is left.
+        if no position is left, and for weights of several arrays.
 
     References
     ----------
     as `gaussian_deficit_cdf`, averaged over positions.
     """
     check_level(q)
+    several = not hasattr(singular_values, "ndim")
+    if several and weights is not None:
+        raise InputError("mixture_deficit_quantile takes weights of one array alone")
+    total, certain, count, ends = 0.0, 0.0, 0, [math.inf, 0.0]  # certain: of rank one, whose deficit is zero
+    for part in singular_values if several else (singular_values,):
+        xp, ratios, own, tail, sure = _uncertain(part, weights)
+        total, certain, count = total + sure + float(xp.sum(own)), certain + sure, count + tail.shape[0]
+        if tail.shape[0]:
+            ends = [min(ends[0], float(xp.min(tail))), max(ends[1], float(xp.max(tail)))]
+    if not total > 0:
+        raise InputError("no position has both a positive weight and a singular value that is not zero")
+    if certain / total >= q:
+        zero = xp.zeros((), dtype=xp.float64, device=device(ratios))
+        return Estimate(zero, zero, METHOD)
+    low, step, bins = grid(xp, xp.asarray(ends, dtype=xp.float64, device=device(ratios)), shared=True)
+    points, pooled = points_of_each(count), 0.0
+    for part in singular_values if several else (singular_values,):
+        xp, ratios, own, *_ = _uncertain(part, weights)
+        done = 0
+        for tile in tiles(ratios, points) if ratios.shape[0] else ():
+            share = own[done : done + tile.shape[0]] / total
+            pooled = pooled + histogram(xp, *log_deltas(xp, tile, points), low, step, bins, share)
+            done += tile.shape[0]
+    value, error = solve(xp, pooled, low, step, q - certain / total, points)
+    return Estimate(value[0], error[0], METHOD)
+
+
+def _uncertain(singular_values: Any, weights: Any) -> tuple[Any, Any, Any, Any, float]:
+    """The positions that are not dead and have more than one singular value: squared ratios, weights, tails.
+
+    First the namespace of the arrays, last the weight of all those of rank one.
+    """
     xp, ratios = squared_ratios(singular_values)
     if ratios.ndim != 2:
         raise InputError(f"mixture_deficit_quantile needs (positions, r), not shape {tuple(ratios.shape)}")
@@ -207,21 +240,8 @@ def mixture_deficit_quantile(singular_values: Any, q: float = 0.5, weights: Any 
     if weights.shape != ratios.shape[:1] or bool(xp.any(~(weights >= 0))):
         raise InputError("mixture_deficit_quantile needs one nonnegative weight for each position")
     keep = xp.nonzero(~xp.isnan(ratios[:, 0]) & (weights > 0))[0]
-    if keep.shape[0] == 0:
-        raise InputError("no position has both a positive weight and a singular value that is not zero")
-    ratios, weights = ratios[keep, :], weights[keep] / xp.sum(weights[keep])
+    ratios, weights = ratios[keep, :], weights[keep]
     tail = xp.sum(ratios[:, 1:], axis=-1)
-    certain = float(xp.sum(xp.where(tail > 0, xp.zeros_like(weights), weights)))  # rank one: deficit zero
-    if certain >= q:
-        return Estimate(0.0 * weights[0], 0.0 * weights[0], METHOD)
     many = xp.nonzero(tail > 0)[0]
-    ratios, weights, tail = ratios[many, :], weights[many], tail[many]
-    low, step, bins = grid(xp, tail, shared=True)
-    points = points_of_each(ratios.shape[0])
-    pooled, done = 0.0, 0
-    for part in tiles(ratios, points):
-        share = weights[done : done + part.shape[0]]
-        pooled = pooled + histogram(xp, *log_deltas(xp, part, points), low, step, bins, share)
-        done += part.shape[0]
-    value, error = solve(xp, pooled, low, step, q - certain, points)
-    return Estimate(value[0], error[0], METHOD)
+    sure = float(xp.sum(xp.where(tail > 0, xp.zeros_like(weights), weights)))
+    return xp, ratios[many, :], weights[many], tail[many], sure

@@ -12,15 +12,17 @@ from torch import nn
 from conetheory import networks
 from conetheory.networks import Images
 from conetheory.runs.division import Parts, Shard
+from conetheory.runs.merging import joined_study
 from conetheory.runs.settings import Settings
 from conetheory.runs.study import Study
+from conetheory.runs.units import UnitFolder
 from tests.networks.toys import random_images, seeded
 
 METHODS = ("lrp-alpha1beta0", "guided-backprop")
 SHAPE = (3, 8, 8)
 MEASURED = Settings(vectors=2, bootstrap=3, theories=(), certify=0)
 # theories without spectra, which take longest
-QUICK = replace(MEASURED, certify=2, positions=2, theories=("two-scale", "mean-field"))
+QUICK = replace(MEASURED, certify=1, positions=2, theories=("two-scale", "mean-field"))
 
 
 def body() -> nn.Module:
@@ -43,6 +45,11 @@ def shards(study: Study, out: Path, order=range(1, 8), block: int | None = 2) ->
     for number in order:
         parts.run_shard(Shard(number, 7))
     return out
+
+
+def joined(out: Path) -> xr.Dataset:
+    """What `merge` gives of a folder, which it leaves as it is: files take most of the time."""
+    return joined_study(UnitFolder(out), str(out)).dataset
 
 
 def same(one: xr.Dataset, other: xr.Dataset) -> None:

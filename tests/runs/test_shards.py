@@ -17,7 +17,7 @@ from conetheory.errors import InputError
 from conetheory.runs.division import Parts, Shard, divided
 from conetheory.runs.merging import merge
 from conetheory.runs.units import UnitFolder, threads
-from tests.runs.parts import MEASURED, QUICK, same, shards, toy_study
+from tests.runs.parts import MEASURED, QUICK, joined, same, shards, toy_study
 
 ROOT = Path(__file__).parents[2]
 EVERY = ("local-spectrum", "two-scale", "mean-field", "second-moment", "location-columns", "origin")
@@ -41,12 +41,11 @@ def whole(measured):
 
 
 def test_shards_in_any_order_give_what_one_process_gives(tmp_path):
-    study = toy_study(QUICK, images=4)
+    study = toy_study(QUICK, images=3)
     whole = in_one(study)
     assert {"measured_band", "predicted_mean_field", "certified_deficit_upper"} <= set(whole.data_vars)
-    same(replace(study, parts=Parts(3)).run().dataset, whole)
     same(merge(shards(study, tmp_path / "up")).dataset, whole)
-    same(merge(shards(study, tmp_path / "mixed", (5, 2, 7, 1, 6, 4, 3), None)).dataset, whole)
+    same(joined(shards(study, tmp_path / "mixed", (5, 2, 7, 1, 6, 4, 3), None)), whole)
 
 
 @pytest.mark.exhaustive
@@ -74,7 +73,6 @@ def test_units_that_are_there_are_not_computed_again(measured, whole, tmp_path):
     assert len(times) == 4
     shards(measured, out, (1, 2, 3, 4, 5, 6, 7))
     assert all(path.stat().st_mtime_ns == before for path, before in times.items())
-    same(merge(out).dataset, whole)
     again = replace(measured, out=out, parts=Parts(2)).run().dataset  # finds every unit
     same(again, whole)
     assert all(path.stat().st_mtime_ns == before for path, before in times.items())
@@ -82,7 +80,7 @@ def test_units_that_are_there_are_not_computed_again(measured, whole, tmp_path):
 
 def test_what_a_killed_process_leaves_is_not_counted(measured, whole, tmp_path):
     out = shards(measured, tmp_path, (1, 2, 3, 4, 5, 6))
-    (out / "units" / ".lrp-alpha1beta0-00000.unit.1-ab.partial").write_bytes(b"conetheory unit 1\nhalf")
+    (out / "units" / ".lrp-alpha1beta0-00000.unit.1-ab.partial").write_bytes(b"conetheory unit 2\nhalf")
     with pytest.raises(InputError, match=r"1 of 8 units are missing in .*units: run shard 7/7"):
         merge(out)
     same(merge(shards(measured, out, (7,))).dataset, whole)

@@ -21,7 +21,7 @@ from PIL import Image
 from conetheory import networks
 from conetheory.errors import InputError
 from conetheory.networks.streamed import StreamedImages, stream_images
-from conetheory.runs.clients import active_client
+from conetheory.runs.clients import active_client, cluster
 from conetheory.runs.division import Parts
 from conetheory.runs.merging import merge
 from conetheory.runs.source import Source
@@ -148,6 +148,23 @@ def once_begun(out: Path, kill: subprocess.Popen) -> threading.Thread:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.filterwarnings("ignore")  # of dask's own
+def test_two_workers_give_what_one_process_gives(tmp_path, monkeypatch):
+    """Of all kinds of theories and certificates; each worker has a GPU of its own, where there are some."""
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    study = toy_study(QUICK, images=3)
+    with cluster(workers=2) as client:
+        assert {*client.run(_sees).values()} == {"0", "1"}
+        same(replace(study, out=tmp_path).run(client).dataset, in_one(study))
+    assert len(UnitFolder(tmp_path)) == 6
+
+
+def _sees() -> str:
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of dask's own
 def test_a_killed_worker_loses_its_unit_alone(tmp_path):
     pytest.importorskip("distributed")

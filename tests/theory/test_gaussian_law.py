@@ -141,6 +141,22 @@ def test_the_mixture_is_the_law_of_the_pool():
         cosine.mixture_deficit_quantile(spectra, 0.5, -weights)
 
 
+def test_the_mixture_of_several_arrays_is_that_of_one():
+    """With dead positions and those of rank one among them; of fewer columns the nodes are others."""
+    rng = np.random.default_rng(0)
+    spectra = np.concatenate([10.0 ** rng.uniform(-6, 0, (20, 4)), np.zeros((2, 4)), [[1.0, 0, 0, 0]]])
+    spectra[7, 3] = 0
+    parts = [spectra[:7], spectra[7:8], np.empty((0, 2)), spectra[8:]]
+    for q in (0.02, 0.5):
+        one, several = (cosine.mixture_deficit_quantile(given, q) for given in (spectra, parts))
+        assert several.value == pytest.approx(one.value, rel=1e-9)
+        assert several.error == pytest.approx(one.error, rel=1e-6)
+        narrow = cosine.mixture_deficit_quantile([*parts[:1], spectra[7:8, :3], *parts[2:]], q)
+        assert narrow.value == pytest.approx(one.value, abs=5 * one.error)
+    with pytest.raises(InputError, match="one array alone"):
+        cosine.mixture_deficit_quantile(parts, 0.5, np.ones(23))
+
+
 def test_mixture_over_twenty_eight_decades():
     spectra = np.asarray([[1.0, 10.0**-k] for k in range(15)])
     median = cosine.mixture_deficit_quantile(spectra).value

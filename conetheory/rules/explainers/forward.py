@@ -15,6 +15,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from conetheory import room
 from conetheory.errors import InputError, MissingDependencyError
 from conetheory.networks.graph import INPUT, Graph, Node
 
@@ -42,7 +43,7 @@ def projected_logits(graph: Graph) -> Callable[[Tensor, Tensor], Tensor]:
 def batch_size(graph: Graph) -> int:
     """How many images go through the network at a time, forward and backward."""
     held = math.prod(graph.input_shape) + sum(math.prod(node.shape) for node in graph.nodes.values())
-    return max(1, BUDGET // held)
+    return max(1, room.block(BUDGET) // held)
 
 
 @contextmanager
