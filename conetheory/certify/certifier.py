@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,9 @@ from conetheory.certify.signed import bounded, location_bounds, whole_map_certif
 from conetheory.certify.summary import LayerCertificate
 from conetheory.certify.supports import Supports
 from conetheory.certify.work import Work
+from conetheory.certify.zeros import structural
 from conetheory.chain.columns import LiveRows
-from conetheory.chain.layers import below
+from conetheory.chain.layers import alike, below
 from conetheory.chain.local import LocalBlock, checked_positions, is_enumerable
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.streamed import Columns
@@ -159,16 +161,23 @@ class CscCertifier:
         """Group by group, of which no more is kept than the numbers that it says something with."""
         work = Work(f"certificates from {self.start}", columns, progress)
         whole: list[dict[str, Any]] = [{} for _ in range(len(chain))]
-        supports = Supports(columns)
+        supports = Supports(columns, structural(chain, self.start) if chain.method.nonnegative else ())
+        bounds: dict[str, list[tuple[np.ndarray, ...]]] = {}
         for group in columns.rows(work.columns):
-            held, lost = supports.of(group), losses(chain, self.start, group)
-            for layer, images in group.items():
+            own = {layer: images for layer, images in group.items() if columns.same[layer] == layer}
+            held, lost = supports.of(own), losses(chain, self.start, own)
+            for layer, images in own.items():
                 for image, (rows, cost) in enumerate(zip(images, lost[layer], strict=True)):
                     on = held[layer][image] if layer in held else None
-                    self._add_block(chain, rows, on, cost, work)
+                    bounds.setdefault(layer, []).append(self._bounds(chain, rows, on, cost, work))
                     if self.thorough:
                         support = _dense(rows, on) if len(rows.positions) == rows.total else None
                         whole[image][layer] = whole_map_certificate(chain, self.start, rows, support)
+            for layer, images in group.items():
+                for rows, found, all_maps in zip(images, bounds[columns.same[layer]], whole, strict=True):
+                    self._keep(layer, rows.positions, rows.total, *found)
+                    if self.thorough:
+                        all_maps[layer] = all_maps[columns.same[layer]]
         work.finished()
         for found in whole if self.thorough else ():
             found = {layer: found[layer] for layer in columns}
@@ -176,25 +185,28 @@ class CscCertifier:
             bounds = {k: c.deficit_upper if c else c for k, c in found.items()}
             self._record("map_deficit_upper", bounds, "no_norm_cone")
 
-    def _add_block(
+    def _bounds(
         self, chain: RelevanceChain, rows: LiveRows, on: LiveRows | None, cost: np.ndarray, work: Work
-    ) -> None:
+    ) -> tuple[np.ndarray, ...]:
+        """`LOCAL` of an image at a layer."""
         if chain.method.nonnegative:
             g = rounding(chain, self.start, rows.layer) + EXTRA
-            bounds = _cone_bounds(rows, on, cost, g, lambda places: work.bounded(rows, places))
-        else:
-            bounds = _signed(chain, self.start, rows.block(), _dense(rows, on))
-            work.bounded(rows, len(rows.positions))
-        self._keep(rows.layer, rows.positions, rows.total, *bounds)
+            return _cone_bounds(rows, on, cost, g, lambda places: work.bounded(rows, places))
+        work.bounded(rows, len(rows.positions))
+        return _signed(chain, self.start, rows.block(), _dense(rows, on))
 
     def _add_sampled(
         self, chain: RelevanceChain, layers: Sequence[str], progress: Progress
     ) -> dict[str, list[LocalBlock]]:
+        """Below an activation what was found above it."""
         blocks: dict[str, list[LocalBlock]] = {}
         options = {"positions": self.block_positions, **self._sampling}
         units = int(np.prod(chain.shape(self.start)))
+        same, found = alike(chain, self.start, layers), {}
         for done, layer in enumerate(layers, 1):
-            for image in certify_block(chain, self.start, layer, **options):
+            if same[layer] == layer:
+                found[layer] = certify_block(chain, self.start, layer, **options)
+            for image in (replace(one, bottom=layer) for one in found[same[layer]]):
                 bounds = (image.deficit_upper, image.diameter_upper, image.gaussian_deficit_upper)
                 arriving = np.where(image.columns > 0, image.columns / units, np.nan)
                 self._keep(layer, image.positions, image.total, *bounds, arriving, image.pairs)
