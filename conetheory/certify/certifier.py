@@ -16,9 +16,10 @@ is left in whole maps (tau_1; both in `signed`), and what holds for every image 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ from conetheory.theory.cosine import deficit_upper
 from conetheory.theory.records import NotApplicable
 
 TOGETHER = 64  # units up to which the matrices of all locations are bounded together
+BATCH = 2**15  # numbers of matrices that are bounded together otherwise: small ones cost less than calls
 LOCAL = ("deficit_upper", "diameter_upper", "gaussian_deficit_upper", "arriving", "pairs")
 
 
@@ -247,25 +249,34 @@ def _cone_bounds(
 ) -> tuple[np.ndarray, ...]:
     """`LOCAL` at the locations of a block of nonnegative columns; support: where numbers leave a doubt.
 
-    Small matrices all at once; of large ones the rows that there are, a location at a time on each of torch's
-    threads. done: is told how many locations were.
+    Small matrices all at once; of large ones the rows that there are, `BATCH` numbers at a time, of locations
+    with as many rows, on each of torch's threads. done: is told how many locations were.
     """
     if len(rows.columns) <= TOGETHER:
         done(len(rows.positions))
         return _bounds(rows.matrices.numpy(), _dense(rows, support), lost, g)
     supports = [None] * len(rows.positions) if support is None else [on.numpy() for _, on in support.places()]
+    costs = [np.broadcast_to(cost, (rows.channels, 1)) for cost in lost]
+    places = [*zip(rows.places(), supports, costs, strict=True)]
 
-    def one(place: tuple[np.ndarray, Tensor], on: Any, cost: np.ndarray) -> tuple[np.ndarray, ...]:
-        channels, P = place[0], place[1].contiguous().numpy()[None]
-        held = P != 0 if on is None else on[None]
-        return _bounds(P, held, np.broadcast_to(cost, (rows.channels, 1))[None, channels], g)
+    def some(part: Sequence[tuple[tuple[np.ndarray, Tensor], Any, np.ndarray]]) -> tuple[np.ndarray, ...]:
+        P = np.stack([matrix.numpy() for (_, matrix), _, _ in part])
+        held = P != 0 if support is None else np.stack([on for _, on, _ in part])
+        return _bounds(P, held, np.stack([cost[channels] for (channels, _), _, cost in part]), g)
 
-    parts = []
+    parts, batches = [], list(_batches(places, len(rows.columns)))
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        for part in threads.map(one, rows.places(), supports, lost):
+        for batch, part in zip(batches, threads.map(some, batches), strict=True):
             parts.append(part)
-            done(1)
+            done(len(batch))
     return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
+
+
+def _batches(places: Sequence[Any], units: int) -> Iterator[Sequence[Any]]:
+    """Runs of places with as many rows each, of at most `BATCH` numbers."""
+    for rows, run in groupby(places, lambda place: len(place[0][0])):
+        alike, step = list(run), max(1, BATCH // max(1, rows * units))
+        yield from (alike[first : first + step] for first in range(0, len(alike), step))
 
 
 def _bounds(P: np.ndarray, support: np.ndarray, lost: np.ndarray, g: float) -> tuple[np.ndarray, ...]:
@@ -275,8 +286,8 @@ def _bounds(P: np.ndarray, support: np.ndarray, lost: np.ndarray, g: float) -> t
         return none, none, none, none, np.full((len(P), 2), -1)
     found = known(P, support, lost)
     P = found.matrices
-    pair = worstpair.worst_pair_cosine(P)
-    worst = enclosure.deficit_inflated_upper(pair.deficit, g, P.shape[-2])
+    deficit, first, second = _worst_pairs(P)
+    worst = enclosure.deficit_inflated_upper(deficit, g, P.shape[-2])
     diameter = enclosure.diameter_upper(cone.projective_diameter(P), g, enclosure.largest_log(P))
     spread = enclosure.stable_rank_excess_upper(P, g)
     gaussian = deficit_upper(np.nan_to_num(spread, nan=0.0, posinf=np.inf), 1 - CONFIDENCE)
@@ -288,7 +299,15 @@ def _bounds(P: np.ndarray, support: np.ndarray, lost: np.ndarray, g: float) -> t
             (gaussian, found.by_norm, 1.0),
         )
     ]
-    return *bounds, _arriving(found.columns), np.stack([pair.first, pair.second], -1)
+    return *bounds, _arriving(found.columns), np.stack([first, second], -1)
+
+
+def _worst_pairs(P: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The deficits and the columns of the worst pairs; by all pairs only where they are few."""
+    parts = [P] if P.shape[-1] <= TOGETHER else P[:, None]
+    pairs = [worstpair.worst_pair_cosine(part) for part in parts]
+    each = ([getattr(pair, name) for pair in pairs] for name in ("deficit", "first", "second"))
+    return tuple(map(np.concatenate, each))
 
 
 def _dense(rows: LiveRows, support: LiveRows | None) -> np.ndarray:

@@ -18,8 +18,8 @@ class Supports:
     """Where the kept rows of `columns` are structurally other than zero.
 
     What is not zero is in the support. Of columns that are zero in a row that some start reaches, the pattern
-    is sent down, as ones and zeros: of a unit that has such a row in this group, or where the next takes up. At
-    the layers that are `sure` zeros are structural as they are (`zeros.structural`).
+    is sent down, as ones and zeros: of a unit that has such a row in this group, or where the next takes up.
+    At the layers that are `sure` zeros are structural as they are (`zeros.structural`).
     """
 
     def __init__(self, columns: Columns, sure: Collection[str] = ()) -> None:

@@ -1,9 +1,9 @@
-"""Where a computed zero can only be one of structure: no number on the way there is small enough to underflow.
+"""Where a computed zero can only be one of structure: no number on the way is small enough to underflow.
 
-An entry of a column that is not zero by structure is at least one product of numbers along a path: of the least
-share, weight and activation other than zero of each operation, as nothing is subtracted. While all products of
-these, from the start down, are normal numbers far above the least one, none of them is lost, and what is 0.0 is
-dead. It takes the place of a pass over the pattern.
+An entry of a column that is not zero by structure is at least one product of numbers along a path: of the
+least share, weight and activation other than zero of each operation, as nothing is subtracted. While all
+products of these, from the start down, are normal numbers far above the least one, none of them is lost, and
+what is 0.0 is dead. It takes the place of a pass over the pattern.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ def structural(chain: RelevanceChain, start: str) -> set[str]:
 
 
 def _least(local: LocalMap, value: float) -> float:
-    """What no entry is below that is not zero by structure, of vectors with entries of at least `value`; 0 where
-    that is not known.
+    """What no entry is below that is not zero by structure, of vectors with entries of at least `value`.
+
+    0 where that is not known.
     """
     match local:
         case Same() | Split() | WinnerTakesAll():
@@ -69,7 +70,7 @@ def _terms(local: ScaledMap) -> Iterator[tuple[Sequence[Tensor], Tensor, Part]]:
 
 
 def _of_term(local: ScaledMap, xs: Sequence[Tensor], share: Tensor, part: Part, value: float) -> float:
-    """Through `diag(x) part(W)^T diag(share)`: the least product, and no number on the way there below `LEAST`."""
+    """Through `diag(x) part(W)^T diag(share)`: the least product; 0 where one on the way is below `LEAST`."""
     weights = _weights(local, part)
     if weights is None or not _positive(xs, share, weights) or _vanished(local, xs, share, part):
         return 0.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
@@ -51,16 +50,16 @@ def _reached(chain: RelevanceChain, top: str) -> set[str]:
     return {name for node in chain.graph.between(top, INPUT) for name in node.inputs}
 
 
-def alike(chain: Any, start: str, layers: Sequence[str]) -> dict[str, str]:
+def alike(chain: RelevanceChain, start: str, layers: Sequence[str]) -> dict[str, str]:
     """For each of some layers the first of them with the same relevance, number by number.
 
-    Below an activation, a dropout, a batch norm of its own there is what was above it, if nothing else comes in
-    there: what is said of one layer is said of both.
+    Below a batch norm of its own, an activation, a dropout there is what was above it, if nothing else comes
+    in there: what is said of one layer is said of both.
 
     Parameters
     ----------
     chain
-        any: of those whose maps are not known every layer is by itself.
+        whose layers these are.
     start
         where its relevance starts.
     layers
@@ -72,14 +71,13 @@ def alike(chain: Any, start: str, layers: Sequence[str]) -> dict[str, str]:
         by the layers' names; a layer that is the first of its kind is its own.
     """
     above: dict[str, str] = {}
-    if isinstance(chain, RelevanceChain):
-        crossed = list(chain.crossed(start))
-        users = Counter(name for node, _ in crossed for name in node.inputs)
-        for node, local in crossed:
-            source = node.inputs[0]
-            kept = isinstance(local, Same) and local.inside == local.outside
-            if kept and users[source] == 1 and chain.hands_on(source) and chain.hands_on(node.name):
-                above[source] = above.get(node.name, node.name)
+    crossed = list(chain.crossed(start))
+    users = Counter(name for node, _ in crossed for name in node.inputs)
+    for node, local in crossed:
+        source = node.inputs[0]
+        kept = isinstance(local, Same) and local.inside == local.outside
+        if kept and users[source] == 1 and chain.hands_on(source) and chain.hands_on(node.name):
+            above[source] = above.get(node.name, node.name)
     first: dict[str, str] = {}
     return {name: first.setdefault(above.get(name, name), name) for name in layers}
 

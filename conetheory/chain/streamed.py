@@ -24,7 +24,7 @@ from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.progress import Progress, silent
 
-ROOM = 2**26  # numbers of columns held at a time, and as many where they are taken up
+ROOM = 3 * 2**24  # numbers of columns held at a time, and as many where they are taken up
 
 
 class Columns(Mapping[str, list[LocalBlock]]):

@@ -154,7 +154,7 @@ class ScaledMap:
         )
 
     def _transposed(self, r: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        """For each group `sum_k part_k(W)^T diag(share_k) r`; by one convolution where shares are the same."""
+        """For each group `sum_k part_k(W)^T diag(share_k) r`; by one convolution where they share shares."""
         groups, one = [terms for _, terms in self.groups], isinstance(self.op, Conv2d) and self.op.groups == 1
         shares = [[id(share) for share, _ in terms] for terms in groups]
         if len(groups) == 1 or not one or any(ids != shares[0] for ids in shares):
