@@ -125,10 +125,11 @@ class _Run:
         self.settings = settings
         number, first = self._first()
         self.plan = planned(first.chain, settings, certifiable=certifiable(first.chain, settings))
-        if not self.plan.stages:
-            raise InputError(f"the budget affords nothing: {self.plan.text()}")
         names = usual() if settings.theories is None else settings.theories
-        self.unpredicted = unpredicted(self.method, names) if names else ""
+        self.unpredicted = unpredicted(first.chain, names, settings.starts) if names else ""
+        if not self.plan.stages:
+            empty = f"nothing that is asked for applies: {self.unpredicted}"
+            raise InputError(empty if self.unpredicted else f"the budget affords nothing: {self.plan.text()}")
         self.settings = first.settings = by_plan(settings, self.plan)
         self.stages = [stage(name, self.settings) for name in self.plan.stages]
         self.open, self.opened = first, (number, number + 1)
