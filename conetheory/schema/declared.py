@@ -161,6 +161,26 @@ ORIGIN = (
     Variable(CUT, "origins on", "the map on whose locations origins are counted", _STARTS, "", "text"),
 )
 
+# Gammas of LRP-gamma that were tried, between which a layer forgets its start (`predict.critical`).
+CRITICAL = (
+    Variable(
+        "critical_gamma_lower",
+        "remembers at",
+        "largest gamma tried below all at which the layer forgets; 0 where it forgets at all",
+        unit=NUMBER,
+        side="estimate",
+        theorem="gaussian-law",
+    ),
+    Variable(
+        "critical_gamma_upper",
+        "forgets at",
+        "smallest gamma tried at which the layer forgets; inf where it remembers at all",
+        unit=NUMBER,
+        side="estimate",
+        theorem="gaussian-law",
+    ),
+)
+
 _IMAGES = ("method", "image")
 CLASSES = (
     Variable(DISTANCE, "top classes", "median distance of top classes' maps", _IMAGES),
