@@ -1,4 +1,4 @@
-"""The experiment on critical gammas, in its smoke setting: figure, numbers, and the border of random layers."""
+"""The experiment on critical gammas, in its smoke setting: figure, numbers, the border of random layers."""
 
 from __future__ import annotations
 
