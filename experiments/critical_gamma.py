@@ -24,7 +24,7 @@ from conetheory.chain import RelevanceChain
 from conetheory.predict.critical import HIGHEST, LOWEST, critical_gamma
 from conetheory.theory import randomlayers
 
-ENDS = ("critical_gamma_lower", "critical_gamma_upper")
+ENDS = ("critical_gamma_remembered", "critical_gamma_forgotten")
 
 
 def records(data: xr.Dataset, graph: networks.Graph) -> list[dict]:

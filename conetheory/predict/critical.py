@@ -37,8 +37,8 @@ def critical_gamma(
 ) -> xr.Dataset:
     """Between which two gammas each layer forgets the start, for one gamma at all operations above it.
 
-    At `critical_gamma_lower` and at all smaller gammas that were tried, the median deficit by the theory is
-    above the threshold; at `critical_gamma_upper` it is not. These are gammas that were tried, from 2^-10 to
+    At `critical_gamma_remembered` and at all smaller gammas that were tried, the median deficit by the theory is
+    above the threshold; at `critical_gamma_forgotten` it is not. These are gammas that were tried, from 2^-10 to
     2^10 by factors of four and then halfway between the two, until their ratio is small enough. A lower end
     of 0 says that the layer forgets at the smallest, an upper one of infinity that it remembers at the
     largest: z+, which LRP-gamma becomes, forgets nothing there either. NaN where there is no prediction. Of
@@ -66,7 +66,7 @@ def critical_gamma(
     Returns
     -------
     xarray.Dataset
-        `critical_gamma_lower` and `critical_gamma_upper` by method, start and layer.
+        `critical_gamma_remembered` and `critical_gamma_forgotten` by method, start and layer.
 
     Raises
     ------

@@ -164,7 +164,7 @@ ORIGIN = (
 # Gammas of LRP-gamma that were tried, between which a layer forgets its start (`predict.critical`).
 CRITICAL = (
     Variable(
-        "critical_gamma_lower",
+        "critical_gamma_remembered",
         "remembers at",
         "largest gamma tried below all at which the layer forgets; 0 where it forgets at all",
         unit=NUMBER,
@@ -172,7 +172,7 @@ CRITICAL = (
         theorem="gaussian-law",
     ),
     Variable(
-        "critical_gamma_upper",
+        "critical_gamma_forgotten",
         "forgets at",
         "smallest gamma tried at which the layer forgets; inf where it remembers at all",
         unit=NUMBER,

@@ -45,7 +45,7 @@ def test_the_verdict_flips_between_the_two_gammas():
     found = critical_gamma(chain(), layers=["1", "input"], ratio=1.3).sel(start="logits").squeeze("method")
     for layer in ("1", "input"):
         one = found.sel(layer=layer)
-        lower, upper = (one[f"critical_gamma_{side}"].item() for side in ("lower", "upper"))
+        lower, upper = (one[f"critical_gamma_{side}"].item() for side in ("remembered", "forgotten"))
         assert 0 < lower < upper <= 1.3 * lower
         predictions = [
             predict_csc(chain(gamma=gamma), theory="local-spectrum", layers=[layer])
@@ -62,7 +62,7 @@ def test_the_verdict_flips_between_the_two_gammas():
 def test_ends_that_no_gamma_reaches():
     """A threshold of one is never passed, one of zero never reached."""
     found = [critical_gamma(chain(), layers=["input"], threshold=t) for t in (1.0, 0.0)]
-    ends = [tuple(d[f"critical_gamma_{side}"].item() for side in ("lower", "upper")) for d in found]
+    ends = [tuple(d[f"critical_gamma_{side}"].item() for side in ("remembered", "forgotten")) for d in found]
     assert ends == [(0.0, 2.0**-10), (2.0**10, math.inf)]
 
 
