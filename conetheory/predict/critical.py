@@ -37,12 +37,12 @@ def critical_gamma(
 ) -> xr.Dataset:
     """Between which two gammas each layer forgets the start, for one gamma at all operations above it.
 
-    At `critical_gamma_remembered` and at all smaller gammas that were tried, the median deficit by the theory is
-    above the threshold; at `critical_gamma_forgotten` it is not. These are gammas that were tried, from 2^-10 to
-    2^10 by factors of four and then halfway between the two, until their ratio is small enough. A lower end
-    of 0 says that the layer forgets at the smallest, an upper one of infinity that it remembers at the
-    largest: z+, which LRP-gamma becomes, forgets nothing there either. NaN where there is no prediction. Of
-    random dense layers the border is `theory.randomlayers.critical_gamma`.
+    At `critical_gamma_remembered` and at all smaller gammas that were tried, the median deficit by the theory
+    is above the threshold; at `critical_gamma_forgotten` it is not. These are gammas that were tried, from
+    2^-10 to 2^10 by factors of four and then halfway between the two, until their ratio is small enough. The
+    first is 0 where the layer forgets at the smallest, the second infinite where it remembers at the largest:
+    z+, which LRP-gamma becomes, forgets nothing there either. NaN where there is no prediction. Of random
+    dense layers the border is `theory.randomlayers.critical_gamma`.
 
     Parameters
     ----------
