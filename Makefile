@@ -17,13 +17,14 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile -
 test: $(STAMP)
 	$(PYTEST)
 
-# what they leave out, by hand: all pairs of parameters, long cases, properties on more examples
+# those that take seconds: whole commands, more structures; continuous integration runs them after the quick ones
 slow: $(STAMP)
-	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(PYTEST) -m '(slow or hypothesis) and not exhaustive'
+	$(PYTEST) -m 'slow and not exhaustive'
 
-# the longest, by hand; and the exact adversary on 10^4 networks (an hour at most; it continues where it stopped)
+# by hand: all pairs of parameters, long cases, properties on thousands of examples; and the exact adversary on
+# 10^4 networks (an hour at most; it continues where it stopped)
 exhaustive: $(STAMP)
-	HYPOTHESIS_PROFILE=long $(PYTEST) -m 'exhaustive or hypothesis'
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-long} $(PYTEST) -m 'exhaustive or hypothesis'
 	$(BIN)/python -m tests.certify.exhaustive
 
 bench: $(STAMP)

@@ -73,6 +73,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pytest
 import sympy as sp
 
 from conetheory.theory.cone import birkhoff_rate, product_diameter_upper, projective_diameter
@@ -113,6 +114,7 @@ def test_a_no_pair_of_images_is_farther_apart_than_two_columns():
         )
 
 
+@pytest.mark.slow
 def test_b_the_derivative_and_its_largest_value():
     t = sp.Symbol("t", real=True)
     z, alpha, beta = sp.symbols("z alpha beta", positive=True)

@@ -282,6 +282,7 @@ def test_e_the_mean_scales_as_the_root():
         assert deficit_mean_upper(S) / math.sqrt(S) == pytest.approx(2 * math.sqrt(2 / math.pi), rel=3e-4)
 
 
+@pytest.mark.slow
 def test_e_the_integral_and_its_convexity():
     q, g = sp.symbols("q g", positive=True)
     assert sp.diff((g**2 + q) ** sp.Rational(-1, 2), q, 2).is_positive

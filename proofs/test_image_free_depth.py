@@ -49,6 +49,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pytest
 
 from conetheory.theory.cone import projective_diameter
 from conetheory.theory.innerscalings import chain_diameter_sup_is_finite
@@ -104,6 +105,7 @@ def test_the_lemma_on_every_small_pattern():
                 assert apart == (len(set(r)) > 1)
 
 
+@pytest.mark.slow
 def test_random_chains():
     """1,500 chains. Infinite: in whole numbers, exp Delta grows with the witness, t = 2^12 and 2^24.
 

@@ -183,6 +183,7 @@ def test_noise_free_spread() -> None:
     assert moved.spread == pytest.approx((1 - 1 / N) * rate(layer, n) * (1 + pair.spread), rel=1e-12, abs=0)
 
 
+@pytest.mark.slow
 def test_arc_cosine_by_integration() -> None:
     """(e): the Gaussian integral in polar coordinates, its slope, and the expansion at 1."""
     t, f, r = sp.symbols("t f r", positive=True)
@@ -201,6 +202,7 @@ def test_arc_cosine_by_integration() -> None:
     )
 
 
+@pytest.mark.slow
 def test_arc_cosine_iterates_are_polynomial() -> None:
     level, x = 0, np.asarray(1.0)
     published = {1: 0.682, 2: 0.506, 4: 0.319, 8: 0.166, 16: 0.0705, 32: 0.0253}

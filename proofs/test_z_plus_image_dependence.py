@@ -48,6 +48,7 @@ import itertools
 import math
 
 import numpy as np
+import pytest
 import sympy as sp
 
 from conetheory.theory.cone import projective_diameter
@@ -111,6 +112,7 @@ def test_d_the_squares_are_shared():
     )
 
 
+@pytest.mark.slow
 def test_d_the_bound_and_the_counterexample_on_random_patterns():
     counts = {True: 0, False: 0}
     for _ in range(400):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -19,6 +20,16 @@ settings.register_profile("dev", max_examples=30, deadline=None, suppress_health
 settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True, suppress_health_check=SLOW)
 settings.register_profile("long", max_examples=2000, deadline=None, suppress_health_check=SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_configure() -> None:
+    gc.disable()  # nothing becomes garbage while modules are imported and tests collected
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays: half a million objects that are not looked through again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,7 +75,7 @@ def covered(indices: Sequence[int], sizes: Sequence[int]) -> bool:
 
 @pytest.hookimpl(tryfirst=True)  # before cases are chosen by their marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of tests marked `covering` the covering cases are quick, the others slow; not if one is named."""
+    """Of tests marked `covering` the covering cases are quick, the others exhaustive; not if one is named."""
     if any("[" in argument for argument in config.args):
         return
     functions: dict[str, list[pytest.Item]] = {}
@@ -77,4 +88,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for case, name in zip(cases, names, strict=True):
             indices = [axis.index(value) for axis, value in zip(axes, name, strict=True)]
             if not covered(indices, [len(axis) for axis in axes]):
-                case.add_marker(pytest.mark.slow)
+                case.add_marker(pytest.mark.exhaustive)

@@ -52,9 +52,18 @@ def run(section: str) -> dict[str, object]:
     return found
 
 
+@pytest.mark.parametrize("name", ["rule", "theory", "theorem"])
+def test_the_examples_fit_the_width_of_a_line(name):
+    (width,) = re.findall(r"^line-length = (\d+)$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    found = [line for code in blocks(path_of(name), "python") for line in code.splitlines()]
+    assert found
+    assert [line for line in found if len(line) > int(width)] == []
+
+
 def test_a_rule():
     try:
         run(path_of("rule"))
+        assert rules.find("lrp-absolute").equation  # which the site's test asks of each method
         C = RelevanceChain(graph("residual of signed branches"), images(), "lrp-absolute").as_matrix("logits")
         assert (C >= 0).all()
         np.testing.assert_allclose(C.sum(0), 1, rtol=1e-12)
@@ -124,7 +133,7 @@ def copy(tmp_path):
     return Path(shutil.copytree(ROOT, tmp_path / "copy", ignore=LEFT_OUT))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "room"), [("rule", "rules"), ("theory", "predict")])
 def test_the_path_to_a_rule_and_to_a_theory(copy, name, room):
     module = Path(example(path_of(name))[0]).stem
@@ -136,7 +145,7 @@ def test_the_path_to_a_rule_and_to_a_theory(copy, name, room):
     follow(path_of(name), copy)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_path_to_a_theorem(copy):
     (text,) = [block for block in blocks(path_of("theorem"), "python") if block.startswith("_entry(")]
     replaced(

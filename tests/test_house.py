@@ -77,7 +77,8 @@ def test_no_test_imports_from_another():
         assert not re.search(r"^\s*from tests\S*\.test_\w+ import", path.read_text(), re.MULTILINE), path
 
 
-@pytest.mark.parametrize("formats", [("html",), pytest.param(("md", "pdf"), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("formats", [("html",), pytest.param(("md", "pdf"), marks=pytest.mark.exhaustive)])
+@pytest.mark.slow
 def test_a_report_is_made_without_torch(tmp_path, formats):
     folders.write(tmp_path)
     calls = [["report", str(tmp_path), "--format", format] for format in formats]

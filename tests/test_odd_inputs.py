@@ -31,7 +31,7 @@ def assert_printed(text: str, encoding: str) -> None:
     assert ("●" in text) == (encoding == "utf-8")
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS[:2])
+@pytest.mark.parametrize("encoding", ENCODINGS[:1])
 def test_a_verdict_is_printed_whatever_the_stream_takes(tmp_path, monkeypatch, encoding):
     folders.write(tmp_path, "comparison")
     held = io.BytesIO()
@@ -41,7 +41,7 @@ def test_a_verdict_is_printed_whatever_the_stream_takes(tmp_path, monkeypatch, e
     assert_printed(held.getvalue().decode(encoding), encoding)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_verdict_is_printed_whatever_the_encoding(tmp_path, encoding):
     """By a process of its own."""

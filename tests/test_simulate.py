@@ -38,7 +38,7 @@ def test_narrower_chains_follow_the_closed_form(narrow: xr.Dataset, name: str) -
     assert np.all(error <= 0.1 + 3 * one["standard_error"].values[1:-1])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 class TestClosedFormOverSimulation:
     @pytest.mark.parametrize("name", variants((1, 2, 3, 4, 5, 10)))
     def test_median_error_of_a_tenth_of_a_decade(self, full: xr.Dataset, name: str) -> None:

@@ -95,9 +95,9 @@ class TestRecursion:
         [
             ConvChain(**RING),
             ConvChain(**RING, channels=48, kappa=np.pi - 1),
-            pytest.param(ConvChain(**RING, border="zero"), marks=pytest.mark.slow),
-            pytest.param(ConvChain(**RING, strides=(6, 12)), marks=pytest.mark.slow),
-            pytest.param(ConvChain(**TORUS), marks=pytest.mark.slow),
+            pytest.param(ConvChain(**RING, border="zero"), marks=pytest.mark.exhaustive),
+            pytest.param(ConvChain(**RING, strides=(6, 12)), marks=pytest.mark.exhaustive),
+            pytest.param(ConvChain(**TORUS), marks=pytest.mark.exhaustive),
             ConvChain(**TORUS, border="zero", strides=(5,)),
         ],
         ids=["ring", "large-kappa", "zero-border", "strides", "torus", "torus-border-stride"],
@@ -129,6 +129,7 @@ class TestRecursion:
         drawn = [2 * median_deficit(next_layer(r, chain, 1, rng)) for _ in range(8)]
         assert np.log10(np.mean(drawn) / (0.7 / (64 * 3) * apart)) == pytest.approx(0, abs=0.1)
 
+    @pytest.mark.slow
     def test_powers_in_one_dimension(self) -> None:
         """Of drawn chains and of the recursion, within 0.15 of the theory."""
         data = simulate_conv([ConvChain(1, 512, 48, 32)], starts=6, repeats=4)

@@ -144,9 +144,13 @@ LAYERS = {
     **{f"conv {k}": partial(nn.Conv2d, 4, 4, **v) for k, v in CONVOLUTIONS.items()},
 }
 TOYS |= {name: partial(layered, layer) for name, layer in LAYERS.items()}
-# of the layers, one for each way of connecting locations; other toys are one each
+# of the layers, one for each way of connecting locations
 TYPICAL = {"conv same", "conv stride", "conv groups", "max pool overlapping", "average pool padded"}
 TYPICAL |= {"global mean", "batch norm of its own", "hidden linear", "group norm", "pixel shuffle"}
+# one for each way of joining branches, and a network; of many units at the top, none
+QUICK = {"conv stride", "max pool overlapping", "global mean", "batch norm of its own", "group norm"}
+QUICK |= {"residual of signed branches", "concatenation, one input twice", "nested branches", "small vgg"}
+QUICK |= {"squeeze and excitation", "attention of rectified tokens"}
 
 
 def coupled(name: str) -> bool:
@@ -167,9 +171,10 @@ def alone() -> list[str]:
 
 
 def typical() -> list:
-    """All toys as parameters, of the layers those that are typical in the quick run."""
-    slow = LAYERS.keys() - TYPICAL
-    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in TOYS]
+    """All toys as parameters: few in the quick run, in the slow one more, all in the exhaustive one."""
+    marks = {name: [] if name in QUICK else [pytest.mark.slow] for name in TOYS}
+    marks |= {name: [pytest.mark.exhaustive] for name in LAYERS.keys() - TYPICAL}
+    return [pytest.param(name, marks=marks[name]) for name in TOYS]
 
 
 @register("attention of rectified tokens")

@@ -95,7 +95,8 @@ def applies(theory: str, method: Method) -> NotApplicable | None:
     Returns
     -------
     NotApplicable or None
-        why it says nothing; None where it does.
+        why it says nothing; None where it does. One that `needs` columns says nothing of a method that is not
+        linear, whether its class says so or not.
 
     Raises
     ------
@@ -107,7 +108,10 @@ def applies(theory: str, method: Method) -> NotApplicable | None:
         return NotApplicable(f"{method.name} is not backpropagated layer by layer")
     if getattr(method, "only_down", False) and not found.only_down:
         return NotApplicable(f"{method.name} is another library's: nothing is known of it but what goes down")
-    return found.applies(method)
+    reason = found.applies(method)
+    if reason is None and found.needs and not method.linear:
+        return NotApplicable(f"{method.name} is not linear in the relevance: it has no columns")
+    return reason
 
 
 def speaks(

@@ -71,7 +71,11 @@ class Theory(ABC):
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
-        """Why it says nothing of a method; None where it does. Not asked of methods without layers."""
+        """Why it says nothing of a method; None where it does.
+
+        Not asked of methods without layers. A theory with `needs` is not run where a method is not linear,
+        whatever is said here.
+        """
         return None
 
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def short_label(label: str) -> str:
     """A layer's name without what all of its kind share."""
@@ -9,5 +11,5 @@ def short_label(label: str) -> str:
 
 
 def broken(label: str) -> str:
-    """A name for a narrow heading: a line for each word and each part of a path."""
-    return label.replace(".", ".\n").replace("-", "-\n").replace(" ", "\n")
+    """A name for a narrow heading: a line for each word and each part of a path; no number is broken."""
+    return re.sub(r"(?<!\d)([.-])|([.-])(?!\d)", r"\1\2\n", label).replace(" ", "\n")

@@ -105,7 +105,7 @@ def disagreement(name: str, method: str, bias: str, start: str | None = None) ->
 @pytest.mark.parametrize("bias", ["none", "bach"])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "vgg11_bn" else n for n in NETWORKS]
+    "name", [pytest.param(n, marks=pytest.mark.exhaustive) if n == "vgg11_bn" else n for n in NETWORKS]
 )
 def test_whole_networks(name, method, bias):
     assert disagreement(name, method, bias) < TOLERANCE

@@ -99,8 +99,9 @@ def test_the_worst_pair_is_exact_and_the_half_angle_bound_is_above_it(toy):
 @pytest.mark.parametrize(
     "some",
     [
-        ("small vgg", "nested branches"),
-        pytest.param(("conv same", "dense block", "global mean"), marks=pytest.mark.slow),
+        ("small vgg",),
+        pytest.param(("nested branches",), marks=pytest.mark.slow),
+        pytest.param(("conv same", "dense block", "global mean"), marks=pytest.mark.exhaustive),
     ],
     ids=", ".join,
 )

@@ -25,7 +25,7 @@ def loaded(name: str) -> RelevanceChain:
     return RelevanceChain(network, image)
 
 
-@pytest.mark.parametrize("name", ["cifar10_cnn", pytest.param("squeezenet1_1", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["cifar10_cnn", pytest.param("squeezenet1_1", marks=pytest.mark.exhaustive)])
 def test_columns_are_sent_down_as_often_as_was_said(name):
     """The predicted groups are of the graph alone, the actual ones know which units are alive."""
     found = loaded(name)
@@ -59,7 +59,7 @@ def one_pass(found: RelevanceChain, vectors: int = 10) -> float:
     return min(cpu(sweep) for _ in range(4)) / vectors
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_seconds_are_passes_times_those_of_one():
     """Within a factor of 1.5, on the bundled network; the bench prints it of SqueezeNet."""
     found = loaded("cifar10_cnn")

@@ -270,7 +270,7 @@ def test_the_units_that_prevent_it_are_named_and_dead_layers_are_told():
 # ---------------------------------------------------------------- what is printed
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_command_prints_certificates_of_both_kinds(capsys, tmp_path):
     methods = ["--method", "lrp-alpha1beta0", "--method", "lrp-alpha2beta1"]
     request = ["certify", "cifar10", "--limit", "1", *methods, "--out", str(tmp_path)]

@@ -11,6 +11,7 @@ import conetheory.chain.relevance
 from conetheory import networks
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.measure.meter import CscMeter
+from conetheory.networks import Network
 from conetheory.rules.registry import methods
 from tests.networks.toys import seeded
 
@@ -53,13 +54,23 @@ def test_devices_do_not_mix(gpu):
         torch.ones(2, device="cuda") + torch.ones(2)
 
 
+def placed(network: Network, method: str) -> RelevanceChain:
+    return RelevanceChain(network.to(device="cuda"), torch.empty((1, 3, 12, 12), device="cuda"), method)
+
+
 @pytest.mark.parametrize("method", METHODS)
+def test_relevance_is_sent_where_its_chain_is(gpu, network, method):
+    with gpu:
+        parts = list(placed(network, method).sweep({"logits": torch.empty((1, 2, 3), device="cuda")}))
+    assert len(parts) > 5
+    assert all(r["logits"].device.type == "cuda" for _, r in parts)
+
+
+@pytest.mark.parametrize("method", ["lrp-alpha1beta0", "deeplift-rescale"])
 def test_a_method_is_measured_where_its_chain_is(gpu, network, method):
     seen: list[Tensor] = []
     keep = lambda start, layer, image, deficits: seen.append(deficits)  # noqa: E731
     with gpu:
-        placed = network.to(device="cuda")
-        chain = RelevanceChain(placed, torch.empty((1, 3, 12, 12), device="cuda"), method)
-        CscMeter(["logits"], vectors=3, bootstrap=3, observe=keep).add(chain)
+        CscMeter(["logits"], vectors=3, bootstrap=3, observe=keep).add(placed(network, method))
     assert seen
     assert all(deficits.device.type == "cuda" for deficits in seen)

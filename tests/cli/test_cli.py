@@ -156,7 +156,7 @@ def test_grey_transparent_and_tiny_images_are_fine_and_broken_ones_in_a_folder_l
     assert "2 vectors on each of 3 images" in printed.out
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_results_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "file").touch()
     assert "can't be written" in complaint(capsys, *CIFAR, "--out", str(tmp_path / "file"))
@@ -181,6 +181,7 @@ def test_too_little_memory_is_one_line(capsys, monkeypatch, error):
     assert "not enough memory" in complaint(capsys, *CIFAR, "--start", "conv2")
 
 
+@pytest.mark.slow
 def test_maps_without_relevance_are_noted(capsys, tmp_path):
     Image.new("RGB", (32, 32)).save(tmp_path / "black.png")
     methods = ["--method", "lrp-zplus", "--method", "gradient"]
@@ -190,7 +191,7 @@ def test_maps_without_relevance_are_noted(capsys, tmp_path):
     assert "gradient: no relevance" not in printed
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_what_is_asked_for_twice_is_done_once(capsys):
     """Under one name or under two that mean the same."""
     twice = ["--target", "cat", "--target", "3", "--target", "predicted", "--target", "predicted"]
@@ -208,7 +209,7 @@ def test_what_is_asked_for_twice_is_done_once(capsys):
     assert main(["simulate", *twice, "--starts", "3", "--repeats", "1", "--json"]) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_json_is_all_there_is_on_stdout(capsys):
     """The summary of what is compared, the layers of what is computed alone."""
     assert (
@@ -221,7 +222,7 @@ def test_json_is_all_there_is_on_stdout(capsys):
     assert all(record["measured_deficit_median"] is not None for record in found["layers"])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_json_of_sanity_and_classes_holds_numbers(capsys):
     assert main(["sanity", "cifar10", "--limit", "1", "--layer", "fc6", "--json"]) == 0
     (record,) = json.loads(capsys.readouterr().out)
@@ -236,6 +237,7 @@ def test_json_of_sanity_and_classes_holds_numbers(capsys):
     assert 0 < record["movable_share"] < 1
 
 
+@pytest.mark.slow
 def test_predict_and_certify_do_their_part_alone(capsys):
     small = [*SMOKE, "--start", "conv2"]
     assert main(["predict", "cifar10", *small, "--theory", "local-spectrum"]) == 0
@@ -274,6 +276,7 @@ def test_one_theorem_in_full(capsys):
     assert all(part in printed for part in ("proofs/test_generators.py", "Orlitzky, Michael", "**Proof.**"))
 
 
+@pytest.mark.slow
 def test_simulate_writes_the_figure_and_the_errors(capsys):
     assert main(["simulate", "--matrices", "positive", "--starts", "3", "--repeats", "1", "--json"]) == 0
     assert "positive" in json.loads(capsys.readouterr().out)["errors"]
@@ -282,7 +285,7 @@ def test_simulate_writes_the_figure_and_the_errors(capsys):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_simulate_conv_writes_the_same_files(capsys):
     """Of the grids that were asked for, with a table for the terminal or the errors as JSON."""
     small = ["simulate", "--conv", "--side", "12", "--depth", "4", "--channels", "8", "--repeats", "1"]
@@ -339,6 +342,7 @@ def test_the_last_of_an_option_given_twice_counts():
     assert options.methods.parameters == {"stabiliser": -1.0, "a": 1, "b_c": "x"}
 
 
+@pytest.mark.slow
 def test_all_methods_in_one_go(capsys, monkeypatch, tmp_path):
     """What the network does not allow is left out with its reason; the others share a table and a figure."""
     chosen = ["lrp-alpha1beta0", "guided-backprop", "rectgrad", "lrp-epsilon", "pattern-net"]
@@ -382,6 +386,7 @@ def test_parameters_that_no_method_has(capsys, arguments, words):
     assert words in complaint(capsys, *CIFAR, *arguments)
 
 
+@pytest.mark.slow
 def test_choices_of_the_papers_code_change_the_result(tmp_path):
     medians = []
     for choice in ([], ["--repro", "byte-inputs"], ["--repro", "icml2020"]):

@@ -1,4 +1,4 @@
-"""The demo: what it prints and leaves."""
+"""The demo: what it prints and leaves; its parts have quick tests of their own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import pytest
 from conetheory.cli import main
 from conetheory.results.comparison import Comparison
 from tests.cli.commands import SMOKE
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

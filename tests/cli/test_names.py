@@ -90,6 +90,7 @@ def test_one_method_in_full(capsys):
     method = get_method("lrp-zplus")
     for text in ("lrp-alpha1beta0", method.description, "stabiliser=0.0", "Bach, Sebastian", "W+ x+ + W- x-"):
         assert text in shown
+    assert "no other theory  lrp-alpha1beta0 has no ReLU" in shown
     assert main(["methods", "z+", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["equation"] == method.equation
 
@@ -113,7 +114,7 @@ def test_a_verdict_can_fail_a_build(capsys):
     assert main(["csc", "cifar10_cnn", "--fail-if", "lies"]) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_exit_code_is_that_of_the_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small = ["csc", "cifar10_cnn", "--limit", "1", "--start", "logits", "--method", "z+"]

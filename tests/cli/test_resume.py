@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from conetheory.cli import main
 from conetheory.results.dataset import Result
 from conetheory.runs import method as one_method
 from tests.cli.commands import CIFAR, QUICK, SMOKE, complaint
 
 
+@pytest.mark.slow
 def test_resume_takes_what_is_there_and_reruns_what_differs(capsys, monkeypatch, tmp_path):
     runs, real = [], one_method.run
     monkeypatch.setattr(one_method, "run", lambda *a, **k: runs.append(a[2]) or real(*a, **k))
@@ -26,6 +29,7 @@ def test_resume_takes_what_is_there_and_reruns_what_differs(capsys, monkeypatch,
     assert runs[4:] == ["lrp-alpha1beta0"]
 
 
+@pytest.mark.slow
 def test_results_of_another_command_or_network_are_not_replaced(capsys, tmp_path):
     out = ["--out", str(tmp_path / "out")]
     assert main([*CIFAR, "--start", "conv2", *out]) == 0
@@ -53,6 +57,7 @@ def test_results_of_another_command_or_network_are_not_replaced(capsys, tmp_path
         assert "maps.nc holds other results" in complaint(capsys, *again)
 
 
+@pytest.mark.slow
 def test_other_settings_of_the_same_command_replace_with_a_note(capsys, tmp_path):
     request = ["explain", "cifar10_cnn", "--limit", "1", "--out", str(tmp_path / "out")]
     assert main(request) == 0
@@ -62,6 +67,7 @@ def test_other_settings_of_the_same_command_replace_with_a_note(capsys, tmp_path
     assert "maps-lrp-alpha1beta0.nc was made with other settings; it is run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_resume_sees_another_version_and_what_is_in_a_file(capsys, monkeypatch, tmp_path):
     from conetheory.networks import bundled_images, load
     from conetheory.rules.fitted_patterns import fit_patterns

@@ -15,7 +15,7 @@ from conetheory.references import proof_prose
 from conetheory.theory.theorems import THEOREMS
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.slow  # a build, an installation and two starts
+pytestmark = pytest.mark.exhaustive  # a build, an installation and two starts
 
 
 @pytest.fixture(scope="module")

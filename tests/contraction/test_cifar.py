@@ -1,6 +1,6 @@
 """Every number of rates on the CIFAR-10 network with its real weights, against the textbook's matrices.
 
-In float64. The quick part has the operations whose matrices are small; the whole network is slow.
+In float64. The quick part has the operations whose matrices are small; the whole network is exhaustive.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from conetheory.predict.walk import Walk, flat_chain
 from tests.contraction.textbook import Textbook, autograd_columns
 
 QUICK = ("fc6", "pool2")
-slow = pytest.mark.slow
+exhaustive = pytest.mark.exhaustive
 OPERATIONS = ("fc6", "fc5", "pool2", "conv4", "conv3", "pool1", "conv2", "conv1")
-each = pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=slow) for n in OPERATIONS])
-below_a_map = pytest.mark.parametrize("name", [pytest.param(n, marks=slow) for n in OPERATIONS[3:]])
+each = pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=exhaustive) for n in OPERATIONS]
+)
+below_a_map = pytest.mark.parametrize("name", [pytest.param(n, marks=exhaustive) for n in OPERATIONS[3:]])
 
 
 @cache
@@ -100,7 +102,9 @@ def test_the_matrix_is_the_textbooks(name):
         np.testing.assert_allclose((found.down if down else found.up)(x).numpy(), expected, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", ["fc6", pytest.param("fc5", marks=slow), pytest.param("conv3", marks=slow)])
+@pytest.mark.parametrize(
+    "name", ["fc6", pytest.param("fc5", marks=exhaustive), pytest.param("conv3", marks=exhaustive)]
+)
 def test_columns_are_those_of_autograd(name):
     units = np.unique(np.linspace(0, operation(name).shape[1] - 1, 10).astype(int))
     expected = autograd_columns(*textbook().inputs[name], units)
@@ -174,7 +178,7 @@ def test_singular_values_are_enclosed(name):
 # ---------------------------------------------------------------- the chain so far
 
 
-@slow
+@exhaustive
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_ratios_and_exponents_of_the_chain(name):
     r, C, before = record(name), so_far()[name], so_far()[above(name)]
@@ -192,7 +196,7 @@ def test_ratios_and_exponents_of_the_chain(name):
     assert r["lyapunov"]["side"] == "estimate"
 
 
-@slow
+@exhaustive
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_location_and_its_shortest_bounded_block(name):
     """P_p from every cut above, by textbook matrices; the first without zeros among what is alive."""
@@ -224,7 +228,7 @@ def test_a_location_and_its_shortest_bounded_block(name):
         assert found["coefficient"]["value"] == pytest.approx(math.tanh(diameter(on) / 4), rel=1e-9, abs=1e-9)
 
 
-@slow
+@exhaustive
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_decades_that_are_lost(name):
     """The median over locations and pairs of the very vectors that are measured."""

@@ -158,6 +158,7 @@ def test_passes_add_up_along_a_chain():
     assert sum(parts) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_the_command_says_and_writes_all_of_it(tmp_path, capsys, monkeypatch):
     """On a toy network: tables, legend, sentence, and three kinds of files; and --json."""
     toy, pictures = load(seeded(TOYS["small vgg"]), input_shape=SHAPE), Images(images(1), ("one",))

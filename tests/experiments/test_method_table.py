@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from experiments.method_table import main, markdown
 
 
+@pytest.mark.slow
 def test_a_row_for_every_method(tmp_path):
     chosen = ["lrp-alpha1beta0", "guided-backprop", "occlusion", "pattern-net"]
     settings = {"method": chosen, "keep": tmp_path / "kept", "out": tmp_path, "few": 2, "smoke": True}

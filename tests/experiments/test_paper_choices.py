@@ -9,6 +9,7 @@ import pytest
 from experiments.paper_choices import main
 
 
+@pytest.mark.slow
 def test_it_says_what_moved(tmp_path):
     found = main("cifar10_cnn", limit=1, method=["lrp-alpha2beta1", "gradient"], vectors=3, out=tmp_path)
     assert json.loads((tmp_path / "choices-cifar10_cnn.json").read_text()) == found

@@ -50,7 +50,10 @@ def trunk(tmp_path):
     return f"{path}:trunk"
 
 
-@pytest.mark.parametrize("theories", [LINEAR[:2], pytest.param(LINEAR, marks=pytest.mark.slow)], ids=len)
+@pytest.mark.parametrize(
+    "theories", [LINEAR[:2], pytest.param(LINEAR, marks=pytest.mark.exhaustive)], ids=len
+)
+@pytest.mark.slow
 def test_a_trunk_from_a_file_is_scored_and_nothing_is_computed_twice(tmp_path, trunk, monkeypatch, theories):
     measured, predicted = [], []
     add, observe = CscMeter.add, SecondMoment.observe
@@ -77,7 +80,7 @@ def test_a_trunk_from_a_file_is_scored_and_nothing_is_computed_twice(tmp_path, t
     assert (len(measured), len(predicted)) == (6, 5)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_measurements_of_images_are_those_of_one_run(tmp_path):
     """Pooled image by image, as the meter pools them."""
     network = networks.load("cifar10_cnn")

@@ -48,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return run
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("module", EXPERIMENTS, ids=lambda module: module.__name__.rpartition(".")[2])
 def test_figure_and_numbers_are_written(module: ModuleType, made: Made) -> None:
     name = module.__name__.rpartition(".")[2]
@@ -60,6 +60,7 @@ def test_figure_and_numbers_are_written(module: ModuleType, made: Made) -> None:
     assert (out / f"{name}.pdf").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_simulation_keeps_its_dataset(made: Made) -> None:
     out, numbers = made("simulate_chains")
     with xr.open_dataset(out / "simulate_chains.nc", engine="h5netcdf") as data:
@@ -67,6 +68,7 @@ def test_simulation_keeps_its_dataset(made: Made) -> None:
         assert data.sizes["layer"] == 17
 
 
+@pytest.mark.slow
 def test_rates_fall_with_the_width(made: Made) -> None:
     for by_width in made("rate_depth_width")[1].values():
         narrow, wide = by_width.values()
@@ -75,6 +77,7 @@ def test_rates_fall_with_the_width(made: Made) -> None:
     assert positive["measured"] == pytest.approx(positive["kappa_over_n"], rel=0.5, abs=0)
 
 
+@pytest.mark.slow
 def test_critical_alpha_separates(made: Made) -> None:
     run = made("critical_alpha")[1]["32"]
     assert run["alpha_critical"] == critical_alpha(32)
@@ -92,7 +95,7 @@ def test_cones_are_nested_and_bounded() -> None:
     assert np.all(np.linalg.solve(first, second) > 0)  # generators are positive combinations of earlier ones
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_movie_shows_each_stage(made: Made) -> None:
     out, numbers = made("cone_picture")
     assert np.all(np.array(numbers["worst_angle_degrees"]) <= np.array(numbers["half_angle_bound_degrees"]))

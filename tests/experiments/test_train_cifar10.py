@@ -44,7 +44,7 @@ def trained(tree, tmp_path_factory):
     return out, made, printed.getvalue()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_one_epoch_in_bfloat16(tree, tmp_path):
     made = train_cifar10.main(tree, tmp_path / "net.safetensors", **SMALL | {"bfloat16": True})
     assert (made["train_images"], made["test_images"]) == (20, 20)
@@ -60,7 +60,7 @@ def test_one_epoch(trained):
         assert file.get_tensor("fc6.weight").dtype == torch.float16
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_it_learns_and_the_accuracy_is_that_of_the_saved_file(tree, tmp_path):
     out = tmp_path / "net.safetensors"
     made = train_cifar10.main(tree, out, epochs=12, batch=20, bfloat16=False)
@@ -72,6 +72,7 @@ def test_it_learns_and_the_accuracy_is_that_of_the_saved_file(tree, tmp_path):
     assert float(hits.float().mean()) == pytest.approx(made["test_accuracy"])
 
 
+@pytest.mark.slow
 def test_training_is_reproducible(tree, tmp_path, trained):
     again, other = (tmp_path / f"{i}.safetensors" for i in range(2))
     for out, seed in ((again, 3), (other, 4)):

@@ -116,6 +116,7 @@ def killed_every(monkeypatch, writes: int) -> None:
 
 
 @pytest.mark.parametrize("name", TOYS)
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(
     name, tree, tmp_path, toys, monkeypatch
 ):

@@ -61,10 +61,13 @@ def histograms(deficits: torch.Tensor, replicates: int, rng: np.random.Generator
 @pytest.mark.parametrize(
     ("vectors", "images", "spectrum", "draws"),
     [
-        *(pytest.param(n, 1, (1, 0.3, 0.2), 300, marks=pytest.mark.slow) for n in (5, 10)),
-        pytest.param(10, 1, (1, 0.01, 0.003), 300, marks=pytest.mark.slow),
+        *(pytest.param(n, 1, (1, 0.3, 0.2), 300, marks=pytest.mark.exhaustive) for n in (5, 10)),
+        pytest.param(10, 1, (1, 0.01, 0.003), 300, marks=pytest.mark.exhaustive),
         (5, 2, (1, 0.03, 0.02), 100),
-        *(pytest.param(n, m, (1, 0.03, 0.02), 300, marks=pytest.mark.slow) for n, m in ((5, 2), (10, 4))),
+        *(
+            pytest.param(n, m, (1, 0.03, 0.02), 300, marks=pytest.mark.exhaustive)
+            for n, m in ((5, 2), (10, 4))
+        ),
     ],
 )
 def test_the_band_holds_the_true_median_in_95_of_100_measurements(vectors, images, spectrum, draws):

@@ -29,7 +29,9 @@ LARGE = ("vit_b_16", "swin_t")
 SLOW = ("efficientnet_b0", "regnet_y_400mf", "shufflenet_v2_x0_5", "convnext_tiny")
 SLOW += LARGE
 QUICK += ("small vit", "small swin")
-networks = pytest.mark.parametrize("name", [*QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)])
+networks = pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in SLOW)]
+)
 
 
 def built(name: str) -> tuple[nn.Module, tuple[int, ...]]:
@@ -72,6 +74,7 @@ def test_the_gradient_is_that_of_the_model(name):
     assert 0 < float(parts["logits"].sum()) <= float(ones.sum()) * (1 + 1e-9)
 
 
+@pytest.mark.slow
 def test_a_map_stays_a_map_where_channels_are_last_in_the_model():
     """ConvNeXt: dense layers are convolutions of one tap, norms are over the channels of a location."""
     graph = trace(torchvision_model("convnext_tiny"), SIZE)

@@ -77,6 +77,7 @@ def test_the_published_size():
     assert model(torch.empty(1, 3, 224, 224, device="meta")).shape == (1, 1000)
 
 
+@pytest.mark.slow
 def test_the_papers_names():
     network = load("resnet50_v2", "random:0", SMALL)
     assert network.starts == ("dense", "block5_1", "block4_2", "block3_4", "block3_2", "block2_2")

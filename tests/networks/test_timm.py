@@ -91,7 +91,7 @@ def test_without_timm_its_prefix_says_what_is_missing(monkeypatch):
         load("timm/resnet18", "random:0")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore")  # of its own imports
 @pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed: pip install timm")
 @pytest.mark.parametrize("name", ["timm/resnet18", "resnetv2_50", "repvgg_a0", "convnext_atto"])

@@ -16,8 +16,17 @@ from conetheory.networks.ops import Add, Affine, Concat, Conv2d, PassThrough
 from conetheory.networks.trace import ONE, PLAIN, WRAP
 from tests.networks.toys import BODIES, Toy, conv, in_place_add, random_images, seeded, torchvision_model
 
-NAMED = ("squeezenet1_1", "resnet18", "densenet121", "mobilenet_v2")  # one of each structure, and more
-MORE = ("vgg16", "resnet50", "squeezenet1_0", "alexnet", "vgg11_bn", "googlenet", "regnet_x_400mf")
+NAMED = ("squeezenet1_1", "resnet18", "mobilenet_v2")  # one of each structure, and more
+MORE = (
+    "densenet121",
+    "vgg16",
+    "resnet50",
+    "squeezenet1_0",
+    "alexnet",
+    "vgg11_bn",
+    "googlenet",
+    "regnet_x_400mf",
+)
 
 
 def assert_same(graph, model: nn.Module, images: Tensor) -> None:
@@ -27,7 +36,9 @@ def assert_same(graph, model: nn.Module, images: Tensor) -> None:
     assert (graph.forward(images) - expected).abs().max() < 1e-10 * expected.abs().max()
 
 
-@pytest.mark.parametrize("name", [*NAMED, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)])
+@pytest.mark.parametrize(
+    "name", [*NAMED, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in MORE)]
+)
 def test_named_networks_compute_the_same(name):
     model = torchvision_model(name)
     graph = trace(model, (3, 64, 64))

@@ -80,7 +80,12 @@ def test_safetensors_and_halves(tmp_path, state):
 
 
 @pytest.mark.parametrize(
-    "name", ["squeezenet1_1", "resnet18", pytest.param("densenet121", marks=pytest.mark.slow), "mnasnet1_0"]
+    "name",
+    [
+        "squeezenet1_1",
+        "resnet18",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("densenet121", "mnasnet1_0")),
+    ],
 )
 def test_the_head_follows_the_file(tmp_path, name):
     small = models.get_model(name, weights=None, num_classes=7)
@@ -94,7 +99,7 @@ def test_the_head_follows_the_file(tmp_path, name):
     torch.testing.assert_close(outputs(network), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_old_densenet_files(tmp_path):
     state = models.densenet121().state_dict()
     old = {k.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): v for k, v in state.items()}

@@ -36,6 +36,7 @@ def refusal(*args, error=InputError, **kwargs) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_random_weights_are_the_models_own_initialisation():
     torch.manual_seed(5)
     model = models.resnet18().eval()
@@ -56,7 +57,7 @@ def test_random_weights_are_the_models_own_initialisation():
     assert network.starts == ("logits",)
 
 
-@pytest.mark.parametrize("name", ["googlenet", pytest.param("inception_v3", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["googlenet", pytest.param("inception_v3", marks=pytest.mark.exhaustive)])
 def test_networks_with_auxiliary_heads_load_without_them(name):
     network = load(name, "random:0", (3, 96, 96))
     assert not any("aux" in layer.lower() for layer in network.graph.nodes)
@@ -94,6 +95,7 @@ def test_the_papers_names_in_vgg_with_batch_norm():
     assert "conv3_3" not in network.graph.aliases
 
 
+@pytest.mark.slow
 def test_the_papers_names_in_resnet():
     network = load("resnet50", "random:0", SMALL)
     assert network.starts == ("dense", "block5_1", "block4_2", "block3_4", "block3_2", "block2_2")
@@ -128,6 +130,7 @@ def test_the_bundled_accuracy_is_told_twice_alike():
     assert load("cifar10").provenance["test_accuracy"] == str(made["test_accuracy"])
 
 
+@pytest.mark.slow
 def test_calibration_gives_every_batch_norm_the_statistics_of_the_images():
     images = random_images(16, *SMALL).float() * 2 + 1
     network = load("resnet18", "random:0", SMALL, calibrate=images)
@@ -204,7 +207,8 @@ def test_the_picture_comes_back_from_a_tensor():
     )
 
 
-@pytest.mark.parametrize("name", ["googlenet", pytest.param("inception_v3", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["googlenet", pytest.param("inception_v3", marks=pytest.mark.exhaustive)])
+@pytest.mark.slow
 def test_transform_input_moves_into_the_preprocessing(name):
     torch.manual_seed(0)
     build = getattr(models, name)
@@ -258,6 +262,7 @@ def test_a_part_called_module_is_no_wrapper():
 
 
 @pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+@pytest.mark.slow
 def test_wrapped_modules_are_unwrapped(wrap):
     assert load(wrap(Cifar10CNN())).name == "Cifar10CNN"
 
@@ -346,7 +351,12 @@ SPELLED = ("DEFAULT", "GoogLeNet_Weights.IMAGENET1K_V1")
 
 
 @pytest.mark.parametrize(
-    "weights", ["IMAGENET1K_V1", None, *(pytest.param(name, marks=pytest.mark.slow) for name in SPELLED)]
+    "weights",
+    [
+        "IMAGENET1K_V1",
+        pytest.param(None, marks=pytest.mark.slow),
+        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in SPELLED),
+    ],
 )
 def test_weights_by_torchvisions_name(monkeypatch, weights):
     """The file that torchvision would download, auxiliary heads included."""

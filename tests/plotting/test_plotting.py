@@ -83,7 +83,7 @@ def test_the_certificate_shades_what_it_excludes():
     assert (half.get_data().values <= every.get_data().values).all()
 
 
-@pytest.mark.parametrize("layers", [2, 38])
+@pytest.mark.parametrize("layers", [2, pytest.param(38, marks=pytest.mark.slow)])
 def test_many_layers_are_all_labelled_and_can_be_saved(layers, tmp_path):
     comparison = synthetic(layers=layers)
     path = tmp_path / "figure.png"

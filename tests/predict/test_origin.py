@@ -59,6 +59,7 @@ def test_location_columns_are_the_overlap_of_origins(method):
     assert cut == "2"
 
 
+@pytest.mark.slow
 def test_they_predict_collapsed_channels():
     """Three layers below the start the exact spectrum is that of the locations, and of value and gradient."""
     found = deep()

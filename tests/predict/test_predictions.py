@@ -251,7 +251,13 @@ def share_below(found: RelevanceChain, layer: str, level: float, pairs: int = 20
 @pytest.mark.covering
 @pytest.mark.parametrize("method", ["lrp-alpha1beta0", "lrp-alpha2beta1"])
 @pytest.mark.parametrize(
-    "toy", ["nested branches", "conv stride", "dense block", "residual of signed branches"]
+    "toy",
+    [
+        "conv stride",
+        pytest.param("nested branches", marks=pytest.mark.slow),
+        pytest.param("dense block", marks=pytest.mark.slow),
+        pytest.param("residual of signed branches", marks=pytest.mark.slow),
+    ],
 )
 def test_the_predicted_median_is_that_of_many_vectors(toy, method):
     found = chain(toy, method)
@@ -278,7 +284,7 @@ def test_sampled_locations_have_a_band():
     assert whole.band(INPUT) == pytest.approx((whole.median(INPUT),) * 2)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_starts_that_are_maps_go_by_rows():
     """More units than are enumerated: 16 locations a layer by adjoint passes, the same law."""
 

@@ -43,6 +43,7 @@ def test_a_theory_is_one_file_of_30_lines():
     assert len(TOY.splitlines()) <= 30
 
 
+@pytest.mark.slow
 def test_a_registered_theory_is_in_every_table_figure_and_report(toys, capsys, tmp_path):
     out = ["--out", str(tmp_path / "out")]
     asked = ["--theory", "toy", "--theory", "local-spectrum", "--method", "gradient", "--start", "conv2"]
@@ -129,6 +130,16 @@ def test_a_misspelt_theory_raises(name):
 def test_near_misses_are_understood():
     with pytest.raises(InputError, match="did you mean 'two-scale'"):
         find("twoscale")
+
+
+def test_what_needs_columns_says_nothing_of_a_method_that_has_none(toys):
+    """Whether its class says so, as those here do, or not."""
+    for name in ("toy", "twin", *(name for name, theory in theories().items() if theory.needs)):
+        assert "not linear" in applies(name, get_method("guided-backprop")).reason
+    assert Theory.applies(get_method("guided-backprop")) is None
+    assert applies("toy", get_method("gradient")) is None
+    found = predict_csc(chain("small vgg", "guided-backprop"), theory="toy").dataset
+    assert not any(np.isfinite(found[name]).any() for name in found if str(name).startswith("predicted"))
 
 
 @pytest.mark.parametrize("name", list(theories()))

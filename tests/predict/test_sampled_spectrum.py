@@ -74,7 +74,7 @@ QUICK = {("flat", 1.0), ("five", 1e-3), ("one", 1.0)}
 @pytest.mark.parametrize(
     ("shape", "S"),
     [
-        pytest.param(shape, S, marks=[] if (shape, S) in QUICK else pytest.mark.slow)
+        pytest.param(shape, S, marks=[] if (shape, S) in QUICK else pytest.mark.exhaustive)
         for shape in SHAPES
         for S in (1e-3, 1.0)
     ],

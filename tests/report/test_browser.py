@@ -145,11 +145,13 @@ def test_text_stands_out_from_the_paper_in_both_schemes(page, scheme):
     assert page.run(CONTRAST) >= 4.5  # WCAG AA
 
 
+@pytest.mark.slow
 def test_a_narrow_screen_does_not_scroll_sideways(page):
     page.call("Emulation.setDeviceMetricsOverride", width=380, height=800, deviceScaleFactor=1, mobile=False)
     assert page.run("document.documentElement.scrollWidth") <= 380
 
 
+@pytest.mark.slow
 def test_print_leaves_the_controls_out_and_keeps_the_legend(page):
     page.call("Emulation.setEmulatedMedia", media="print")
     assert shown(page, ".controls input") == []

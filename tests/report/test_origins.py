@@ -67,6 +67,7 @@ def test_arrows_point_up_the_gradient_of_the_field():
     np.testing.assert_allclose(arrows.V, 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_page_has_words_and_origins(folder):
     page = write_report(folder).read_text("utf-8")
     assert "In words" in page
@@ -82,7 +83,7 @@ def test_the_page_has_words_and_origins(folder):
     assert page.count("<small>(measured)</small>") > 6
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_markdown_has_them_too(folder, tmp_path):
     text = write_report(folder, tmp_path / "r.md", "md").read_text("utf-8")
     assert "## In words" in text
@@ -92,12 +93,12 @@ def test_markdown_has_them_too(folder, tmp_path):
             assert min(picture.size) > 200
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_pdf_has_them_too(folder, tmp_path):
     assert write_report(folder, tmp_path / "r.pdf", "pdf").read_bytes().startswith(b"%PDF")
 
 
-@pytest.mark.slow  # a theory, a map and a figure
+@pytest.mark.exhaustive  # a theory, a map and a figure
 def test_explain_draws_origins_where_there_are_some(tmp_path, capsys):
     asked = ["explain", "cifar10_cnn", "--limit", "1", "--out", str(tmp_path), "--origin"]
     assert main([*asked, "conv2", "--method", "lrp-zplus", "--method", "gradient"]) == 0

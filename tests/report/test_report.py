@@ -175,6 +175,7 @@ def pages(path: Path) -> int:
 @pytest.mark.parametrize(
     ("kind", "format"), [*((kind, "html") for kind in KINDS), ("maps", "md"), ("classes", "pdf")]
 )
+@pytest.mark.slow
 def test_each_kind_of_result_alone_makes_a_report(tmp_path, kind, format):
     path = write_report(folders.write(tmp_path / "some", kind), format=format)
     assert path == tmp_path / "some" / f"report.{format}"
@@ -184,7 +185,7 @@ def test_each_kind_of_result_alone_makes_a_report(tmp_path, kind, format):
         assert "toy_cnn" in Structure(path.read_text("utf-8")).text
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_markdown_links_to_figures_that_are_there(folder, tmp_path):
     path = write_report(folder, tmp_path / "deep" / "notes.md", "md")
     text = path.read_text("utf-8")
@@ -199,14 +200,14 @@ def test_markdown_links_to_figures_that_are_there(folder, tmp_path):
     assert folders.SHA in text
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_pdf_has_a_page_for_verdict_columns_words_each_figure_and_the_provenance(folder, tmp_path):
     written = write_report(folder, tmp_path / "report.pdf", "pdf")
     assert pages(written) == 8
     assert len(set(re.findall(rb"/MediaBox \[([^\]]*)\]", written.read_bytes()))) == 1  # of one format
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_networks_have_sections_of_their_own_and_methods_are_taken_once(tmp_path):
     folders.write(tmp_path, "comparison")
     one = folders.comparison(("gradient",))
@@ -228,7 +229,7 @@ def test_networks_have_sections_of_their_own_and_methods_are_taken_once(tmp_path
     assert text.index("On other_cnn") < text.index("On toy_cnn")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_runs_of_other_layers_and_sizes_are_reported_together(tmp_path):
     """Layers stay in their order from the output, so that the last ones are those that come first."""
     whole = folders.sanity()

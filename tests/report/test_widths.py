@@ -52,7 +52,7 @@ def test_nothing_is_cut(chromium, report, width, scheme):
 LONG = ("contrastive-excitation-bp", "epsilon-alpha2-beta1-flat", "pattern-attribution")
 
 
-@pytest.mark.slow  # a page of its own
+@pytest.mark.exhaustive  # a page of its own
 @pytest.mark.parametrize("width", [390, 1279, 1280])
 def test_nothing_is_cut_where_names_are_long(chromium, tmp_path, width):
     for kind in ("comparison", "sanity", "classes"):
@@ -67,6 +67,7 @@ def test_nothing_is_cut_where_names_are_long(chromium, tmp_path, width):
     assert page.run(WIDER) is False
 
 
+@pytest.mark.slow
 def test_every_section_is_in_the_contents_and_every_entry_leads_to_one(chromium, report):
     page = opened(chromium, report, 1280)
     links = page.run("[...document.querySelectorAll('.contents a')].map((a) => a.getAttribute('href'))")
@@ -74,6 +75,7 @@ def test_every_section_is_in_the_contents_and_every_entry_leads_to_one(chromium,
     assert links == heads
 
 
+@pytest.mark.slow
 def test_bands_have_a_legend_and_numbers_a_file(chromium, report):
     page = opened(chromium, report, 1280)
     assert page.run("document.querySelectorAll('.legend .measured-band').length") == 1

@@ -112,6 +112,7 @@ def test_layers_are_forgotten_where_all_of_the_band_is():
     assert labels.index(after.collapsed_by) == labels.index(before.collapsed_by) + 1
 
 
+@pytest.mark.slow
 def test_it_is_said_in_every_form(tmp_path):
     findings = Findings.of(Comparison(gradient(0.053, BAND)))
     (verdict,) = findings.verdicts

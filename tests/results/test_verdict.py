@@ -242,8 +242,8 @@ def test_the_json_is_plain_and_complete():
 
 def test_maps_of_one_value_a_location_are_judged_as_a_whole():
     """Occlusion has no channels: what moves the map is all that there is."""
-    net = networks.load("cifar10_cnn")
-    image = networks.bundled_images(net, limit=1).tensor
+    net = networks.load(seeded(weighting), input_shape=(3, 5, 6))
+    image = random_images(1, 3, 5, 6, seed=1)
     found = run(net, image, "occlusion", Settings(vectors=4, bootstrap=0, certify=0))
     (verdict,) = verdicts(found.dataset)
     assert verdict.outcome is Outcome.DEPENDS

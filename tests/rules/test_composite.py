@@ -153,7 +153,7 @@ ZENNIT = {
     "excitation-bp": ("ExcitationBackprop", {}, {"zero_params": "bias"}),
 }
 WHOLE = [
-    pytest.param("vgg11_bn", name, marks=pytest.mark.slow)
+    pytest.param("vgg11_bn", name, marks=pytest.mark.exhaustive)
     for name in ("epsilon-plus-flat", "epsilon-gamma-box")
 ]
 SMALL = [(network, name) for network in ("small vgg", "small resnet") for name in ZENNIT]

@@ -374,6 +374,7 @@ def test_without_patterns_one_line_says_how_to_fit_them(method):
         RelevanceChain(graph("small vgg"), images(), method, parameters={"stale": "yes"})
 
 
+@pytest.mark.slow
 def test_the_experiment_fits_a_folder(tmp_path):
     from PIL import Image
 

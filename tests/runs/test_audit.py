@@ -40,6 +40,7 @@ def pictures(count: int = 2) -> torch.Tensor:
     return random_images(count, 3, 8, 8, seed=5).abs()
 
 
+@pytest.mark.slow
 def test_a_module_of_ones_own_gets_verdicts_numbers_a_figure_and_a_page(tmp_path):
     found = ct.audit(model(), pictures(), ["lrp-zplus", "gradient"], **OPTIONS)
     assert list(found.verdict) == ["lrp-alpha1beta0", "gradient"]
@@ -59,6 +60,25 @@ def test_a_module_of_ones_own_gets_verdicts_numbers_a_figure_and_a_page(tmp_path
         found.report(tmp_path / "page.docx")
 
 
+def test_a_method_is_found_by_any_of_its_names():
+    found = ct.audit(model(), pictures(1), ["z+"], vectors=2, bootstrap=0, theories=(), certify=0)
+    for name in ("lrp-alpha1beta0", "lrp-zplus", "z+"):
+        assert found.verdict[name].method == "lrp-alpha1beta0"
+        assert found.of(name).comparison.methods == ("lrp-alpha1beta0",)
+    assert {"gradient", "no-such"}.isdisjoint(found.verdict)
+    with pytest.raises(InputError, match="no method 'gradient' in this result; it has lrp-alpha1beta0"):
+        found.of("gradient")
+
+
+def test_a_module_in_training_is_explained_in_evaluation_and_stays_in_training():
+    trained = seeded(Body).train()
+    options = {"vectors": 2, "bootstrap": 0, "theories": (), "certify": 0}
+    tables = [ct.audit(one, pictures(1), "gradient", **options).to_dataframe() for one in (trained, model())]
+    assert trained.training
+    np.testing.assert_array_equal(*(table["measured_deficit_median"] for table in tables))
+
+
+@pytest.mark.slow
 def test_the_command_and_the_call_give_the_same(tmp_path, monkeypatch):
     from conetheory.cli import main
 
@@ -84,7 +104,8 @@ def test_the_command_and_the_call_give_the_same(tmp_path, monkeypatch):
         np.testing.assert_array_equal(called.comparison.dataset[name].values, values.values, err_msg=name)
 
 
-@pytest.mark.parametrize("stage", [pytest.param("predict", marks=pytest.mark.slow), "certify"])
+@pytest.mark.parametrize("stage", [pytest.param("predict", marks=pytest.mark.exhaustive), "certify"])
+@pytest.mark.slow
 def test_what_is_done_is_saved_as_it_is_done_and_not_done_again(tmp_path, monkeypatch, stage):
     """Interrupted in a stage and resumed: the same result, and no stage twice."""
     network = ct.networks.load(model(), input_shape=(3, 8, 8))

@@ -170,6 +170,7 @@ def test_nothing_affordable_is_an_error(network):
         Settings(budget=-1.0)
 
 
+@pytest.mark.slow
 def test_the_plan_survives_files_and_joins(tmp_path, network, tight):
     methods = ["lrp-alpha1beta0", "gradient", "guided-backprop"]
     options = {"vectors": 3, "bootstrap": 0, "budget": tight}
@@ -210,6 +211,7 @@ def test_no_plan_is_one_line(tmp_path, content):
         stages_in(tmp_path / "nowhere.json")
 
 
+@pytest.mark.slow
 def test_the_command_runs_a_plan_by_hand(capsys, tmp_path):
     path = tmp_path / "plan.json"
     path.write_text('["measure", "sampled-spectrum"]')

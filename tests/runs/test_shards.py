@@ -49,7 +49,7 @@ def test_shards_in_any_order_give_what_one_process_gives(tmp_path):
     same(merge(shards(study, tmp_path / "mixed", (5, 2, 7, 1, 6, 4, 3), None)).dataset, whole)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_whatever_is_found_does_not_depend_on_the_parts(tmp_path):
     """All theories, more starts, certificates of all images, thorough ones where nothing is measured."""
     every = replace(QUICK, starts=("logits", "3"), vectors=3, theories=EVERY, certify=None)
@@ -107,7 +107,7 @@ def killed(out: Path, after: float) -> int:
     return process.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_killed_shard_that_is_run_again_gives_the_same(tmp_path):
     assert killed(tmp_path, 0.0) == -signal.SIGKILL
     assert 0 < len(UnitFolder(tmp_path)) < 14

@@ -50,9 +50,10 @@ class Counting(TorchDispatchMode):
 
 @pytest.mark.covering
 @pytest.mark.parametrize(
-    "method", [*METHODS[:2], *(pytest.param(method, marks=pytest.mark.slow) for method in METHODS[2:])]
+    "method", [*METHODS[:2], *(pytest.param(method, marks=pytest.mark.exhaustive) for method in METHODS[2:])]
 )
 @pytest.mark.parametrize("batch", [2, 5])
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_batch(network, method, batch):
     """Measured on 5 images, predicted and certified on 1; float64, so that only the order of sums differs."""
     settings = Settings(
@@ -66,6 +67,7 @@ def test_results_do_not_depend_on_the_batch(network, method, batch):
             np.testing.assert_allclose(many[name], values, rtol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_images_share_chains_where_nothing_but_the_measurement_sees_them(network, monkeypatch):
     sizes = []
     add = CscMeter.add

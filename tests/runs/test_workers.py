@@ -147,7 +147,7 @@ def once_begun(out: Path, kill: subprocess.Popen) -> threading.Thread:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore")  # of dask's own
 def test_a_killed_worker_loses_its_unit_alone(tmp_path):
     pytest.importorskip("distributed")
@@ -159,7 +159,7 @@ def test_a_killed_worker_loses_its_unit_alone(tmp_path):
     same(found.dataset, in_one(study))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore")  # of dask's own
 def test_a_killed_scheduler_loses_nothing(tmp_path):
     """What was done is kept; the rest is computed when there is a scheduler again."""

@@ -164,6 +164,7 @@ def _module(network: Network) -> nn.Module:
     return model
 
 
+@pytest.mark.slow
 def test_an_audit_and_a_report_of_vectors(tmp_path):
     """One call on a module and vectors; a report says by name what is not drawn."""
     network, x = networks()[0], vectors(2)

@@ -302,7 +302,7 @@ COMMAND = ["sanity", "cifar10_cnn", "--limit", "1", "--layer", "fc6"]
 TWO = ["--method", "gradient", "--method", "lrp-zplus"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_killed_run_that_is_resumed_gives_the_result_of_an_uninterrupted_one(tmp_path):
     request = [*COMMAND, *TWO, "--out", str(tmp_path / "killed")]
     program = [sys.executable, "-m", "conetheory.cli", *request]
@@ -323,7 +323,7 @@ def test_a_killed_run_that_is_resumed_gives_the_result_of_an_uninterrupted_one(t
     assert not list((tmp_path / "killed").rglob("*.partial"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_pictures_of_one_name_have_figures_of_their_own(tmp_path):
     for name, grey in (("a.png", 40), ("a.bmp", 200)):
         Image.new("RGB", (32, 32), (grey, 90, 20)).save(tmp_path / name)
@@ -332,7 +332,7 @@ def test_pictures_of_one_name_have_figures_of_their_own(tmp_path):
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"maps-a.png", "maps-a~2.png"}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_explain_writes_arrays_and_figures(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     request = ["explain", "cifar10_cnn", "--limit", "1", *TWO, "--target", "predicted", "--target", "dog"]

@@ -157,6 +157,7 @@ def test_a_power_law_within_a_resolution(mean):
 
 
 @pytest.mark.parametrize("mean", [0.0, 30.0])
+@pytest.mark.slow
 def test_a_power_law_in_two_dimensions(mean):
     """l^-1 and l^-2, on a torus of 128 x 128, from 24 layers to 48."""
     start = Walk(mean + np.random.default_rng(0).standard_normal((8, 128, 128)), np.zeros((8, 8, 128, 128)))

@@ -87,6 +87,7 @@ PROVED = "Theorem first : (0 < 1)%R.\nProof. exact Rlt_0_1. Qed.\n"
 
 
 @needs_coq
+@pytest.mark.slow
 def test_the_checker_compiles_in_order_and_reports(tmp_path: Path) -> None:
     later = "From ConeTheory Require Import z.\nCorollary second : (0 < 1)%R.\nProof. exact first. Qed.\n"
     done = checked(tmp_path, a=later, z=PROVED)
@@ -95,7 +96,7 @@ def test_the_checker_compiles_in_order_and_reports(tmp_path: Path) -> None:
     assert "ClassicalDedekindReals.sig_forall_dec" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @needs_coq
 @pytest.mark.parametrize(
     ("text", "said"),
