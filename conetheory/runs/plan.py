@@ -18,7 +18,7 @@ from conetheory.chain.layers import below
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.measure.histogram import BINS
 from conetheory.networks.graph import INPUT
-from conetheory.predict.registry import applies, find, theories, usual
+from conetheory.predict.registry import find, speaks, theories, usual
 from conetheory.results.plan import CERTIFY, MEASURE, Plan, Step
 from conetheory.runs.settings import PLANNED, Settings
 
@@ -61,7 +61,7 @@ def _stages(chain: RelevanceChain | ExplainerChain, settings: Settings) -> Itera
     asked = settings.theories is not None
     names = usual() if settings.theories is None else settings.theories
     others = (name for name in theories() if name not in FIRST + LAST)
-    found = [n for n in (*FIRST, *others, *LAST) if n in names and applies(n, chain.method) is None]
+    found = [n for n in (*FIRST, *others, *LAST) if n in names and speaks(n, chain, settings.starts) is None]
     if settings.measure:
         yield MEASURE, True
     yield from ((name, asked) for name in found if name not in LAST)

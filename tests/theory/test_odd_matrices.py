@@ -248,7 +248,10 @@ SCALAR = {
         f"randomlayers.{name}"
         for name in ("row_stochastic", "positive_sums", "alpha_beta", "pattern_weighted")
     ),
-    *(f"randomlayers.{name}" for name in ("rate", "critical_alpha", "spiked_singular_values")),
+    *(
+        f"randomlayers.{name}"
+        for name in ("rate", "critical_alpha", "critical_gamma", "gamma_rule", "spiked_singular_values")
+    ),
 }
 # What takes the arrays of sweeps, several of one shape; not held against odd ones here.
 OF_SWEEPS = {
