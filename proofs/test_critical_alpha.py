@@ -29,6 +29,14 @@ that simulations show in place of a sharp border.
 Finally pi (alpha^2 + (alpha - 1)^2) - 1 = n is 2 alpha^2 - 2 alpha + 1 = (n + 1)/pi, a convex parabola
 about 1/2: one solution above 1/2, at the formula. It exceeds 1 iff n > pi - 1.
 
+LRP-gamma. W + gamma W+ = (1 + gamma) W+ - |W-| = gamma (alpha W+ - beta |W-|) with alpha = 1 + 1/gamma and
+beta = 1/gamma, and a constant changes no cosine: it converges iff 1 + 1/gamma < alpha*, that is above
+
+    gamma* = 1/(alpha* - 1) = (pi + sqrt(2 pi (n + 1) - pi^2))/(n + 1 - pi),
+
+the positive root of (n + 1 - pi) gamma^2 - 2 pi gamma - 2 pi, for n > pi - 1. The rule's denominators, one of
+both signs, are left out as those of the pools of alpha-beta are.
+
 What is proved: moments, the solution of the recursion, the border. What is an estimate: that a network of
 finite width follows the recursion (measured: within 0.1 decade on VGG-16's widths for alpha from 1 to 10).
 
@@ -44,7 +52,7 @@ import pytest
 import sympy as sp
 
 from conetheory.theory import meanfield
-from conetheory.theory.randomlayers import alpha_beta, critical_alpha, rate
+from conetheory.theory.randomlayers import alpha_beta, critical_alpha, critical_gamma, gamma_rule, rate
 
 a, b, n, w = sp.symbols("alpha beta n w", positive=True)
 
@@ -92,6 +100,22 @@ def test_the_border_is_the_formula_and_the_only_one() -> None:
         alpha = critical_alpha(inputs)
         assert rate(alpha_beta(alpha), inputs) == pytest.approx(1, rel=1e-12, abs=0)
         assert rate(alpha_beta(alpha * 0.99), inputs) < 1 < rate(alpha_beta(alpha * 1.01), inputs)
+
+
+def test_gamma_is_alpha_beta_times_a_number() -> None:
+    g, plus, minus = sp.symbols("gamma plus minus", positive=True)  # W+ and |W-|, one of which is zero
+    scaled = g * ((1 + 1 / g) * plus - (1 / g) * minus)
+    assert sp.simplify((plus - minus) + g * plus - scaled) == 0
+    root = (sp.pi + sp.sqrt(2 * sp.pi * (n + 1) - sp.pi**2)) / (n + 1 - sp.pi)
+    border = (1 + sp.sqrt(2 * (n + 1) / sp.pi - 1)) / 2
+    for inputs in (3, 10, 64, 512):
+        exact = sp.N(root.subs(n, inputs), 30)
+        assert abs(sp.N((1 / (border - 1)).subs(n, inputs), 30) - exact) < sp.Float("1e-25") * exact
+        assert critical_gamma(inputs) == pytest.approx(float(exact), rel=1e-13, abs=0)
+        found = critical_gamma(inputs)
+        assert rate(gamma_rule(found), inputs) == pytest.approx(1, rel=1e-12, abs=0)
+        assert rate(gamma_rule(found * 1.01), inputs) < 1 < rate(gamma_rule(found * 0.99), inputs)
+        assert gamma_rule(found).kappa == pytest.approx(alpha_beta(1 + 1 / found).kappa, rel=1e-13, abs=0)
 
 
 def test_published_values() -> None:

@@ -52,9 +52,18 @@ def run(section: str) -> dict[str, object]:
     return found
 
 
+@pytest.mark.parametrize("name", ["rule", "theory", "theorem"])
+def test_the_examples_fit_the_width_of_a_line(name):
+    (width,) = re.findall(r"^line-length = (\d+)$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    found = [line for code in blocks(path_of(name), "python") for line in code.splitlines()]
+    assert found
+    assert [line for line in found if len(line) > int(width)] == []
+
+
 def test_a_rule():
     try:
         run(path_of("rule"))
+        assert rules.find("lrp-absolute").equation  # which the site's test asks of each method
         C = RelevanceChain(graph("residual of signed branches"), images(), "lrp-absolute").as_matrix("logits")
         assert (C >= 0).all()
         np.testing.assert_allclose(C.sum(0), 1, rtol=1e-12)

@@ -240,6 +240,18 @@ def test_an_unknown_keyword_is_told_where_parameters_go(name, call):
         call(bias="none")
 
 
+def test_a_keyword_that_is_nearly_one_is_understood():
+    with pytest.raises(TypeError, match=r"^audit takes no argument 'method'; did you mean 'methods'\?"):
+        audit(graph(TOY), X, method="gradient")
+
+
+@pytest.mark.parametrize("model", ["network", "graph", "module"])
+def test_an_array_of_numpy_is_told_what_it_should_be(model):
+    for call in (RelevanceChain, open_chain, explain, audit):
+        with pytest.raises(InputError, match=r"not an array of numpy: torch\.from_numpy\(images\)"):
+            call(kinds()[model], X.numpy(), "gradient")
+
+
 @pytest.mark.parametrize(
     ("method", "parameters", "words"),
     [

@@ -16,8 +16,10 @@ is left in whole maps (tau_1; both in `signed`), and what holds for every image 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -32,8 +34,9 @@ from conetheory.certify.signed import bounded, location_bounds, whole_map_certif
 from conetheory.certify.summary import LayerCertificate
 from conetheory.certify.supports import Supports
 from conetheory.certify.work import Work
+from conetheory.certify.zeros import structural
 from conetheory.chain.columns import LiveRows
-from conetheory.chain.layers import below
+from conetheory.chain.layers import alike, below
 from conetheory.chain.local import LocalBlock, checked_positions, is_enumerable
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.streamed import Columns
@@ -45,6 +48,7 @@ from conetheory.theory.cosine import deficit_upper
 from conetheory.theory.records import NotApplicable
 
 TOGETHER = 64  # units up to which the matrices of all locations are bounded together
+BATCH = 2**15  # numbers of matrices that are bounded together otherwise: small ones cost less than calls
 LOCAL = ("deficit_upper", "diameter_upper", "gaussian_deficit_upper", "arriving", "pairs")
 
 
@@ -141,16 +145,23 @@ class CscCertifier:
         """Group by group, of which no more is kept than the numbers that it says something with."""
         work = Work(f"certificates from {self.start}", columns, progress)
         whole: list[dict[str, Any]] = [{} for _ in range(len(chain))]
-        supports = Supports(columns)
+        supports = Supports(columns, structural(chain, self.start) if chain.method.nonnegative else ())
+        bounds: dict[str, list[tuple[np.ndarray, ...]]] = {}
         for group in columns.rows(work.columns):
-            held, lost = supports.of(group), losses(chain, self.start, group)
-            for layer, images in group.items():
+            own = {layer: images for layer, images in group.items() if columns.same[layer] == layer}
+            held, lost = supports.of(own), losses(chain, self.start, own)
+            for layer, images in own.items():
                 for image, (rows, cost) in enumerate(zip(images, lost[layer], strict=True)):
                     on = held[layer][image] if layer in held else None
-                    self._add_block(chain, rows, on, cost, work)
+                    bounds.setdefault(layer, []).append(self._bounds(chain, rows, on, cost, work))
                     if self.thorough:
                         support = _dense(rows, on) if len(rows.positions) == rows.total else None
                         whole[image][layer] = whole_map_certificate(chain, self.start, rows, support)
+            for layer, images in group.items():
+                for rows, found, all_maps in zip(images, bounds[columns.same[layer]], whole, strict=True):
+                    self._keep(layer, rows.positions, rows.total, *found)
+                    if self.thorough:
+                        all_maps[layer] = all_maps[columns.same[layer]]
         work.finished()
         for found in whole if self.thorough else ():
             found = {layer: found[layer] for layer in columns}
@@ -158,25 +169,28 @@ class CscCertifier:
             bounds = {k: c.deficit_upper if c else c for k, c in found.items()}
             self._record("map_deficit_upper", bounds, "no_norm_cone")
 
-    def _add_block(
+    def _bounds(
         self, chain: RelevanceChain, rows: LiveRows, on: LiveRows | None, cost: np.ndarray, work: Work
-    ) -> None:
+    ) -> tuple[np.ndarray, ...]:
+        """`LOCAL` of an image at a layer."""
         if chain.method.nonnegative:
             g = rounding(chain, self.start, rows.layer) + EXTRA
-            bounds = _cone_bounds(rows, on, cost, g, lambda places: work.bounded(rows, places))
-        else:
-            bounds = _signed(chain, self.start, rows.block(), _dense(rows, on))
-            work.bounded(rows, len(rows.positions))
-        self._keep(rows.layer, rows.positions, rows.total, *bounds)
+            return _cone_bounds(rows, on, cost, g, lambda places: work.bounded(rows, places))
+        work.bounded(rows, len(rows.positions))
+        return _signed(chain, self.start, rows.block(), _dense(rows, on))
 
     def _add_sampled(
         self, chain: RelevanceChain, layers: Sequence[str], progress: Progress
     ) -> dict[str, list[LocalBlock]]:
+        """Below an activation what was found above it."""
         blocks: dict[str, list[LocalBlock]] = {}
         options = {"positions": self.block_positions, **self._sampling}
         units = int(np.prod(chain.shape(self.start)))
+        same, found = alike(chain, self.start, layers), {}
         for done, layer in enumerate(layers, 1):
-            for image in certify_block(chain, self.start, layer, **options):
+            if same[layer] == layer:
+                found[layer] = certify_block(chain, self.start, layer, **options)
+            for image in (replace(one, bottom=layer) for one in found[same[layer]]):
                 bounds = (image.deficit_upper, image.diameter_upper, image.gaussian_deficit_upper)
                 arriving = np.where(image.columns > 0, image.columns / units, np.nan)
                 self._keep(layer, image.positions, image.total, *bounds, arriving, image.pairs)
@@ -217,25 +231,34 @@ def _cone_bounds(
 ) -> tuple[np.ndarray, ...]:
     """`LOCAL` at the locations of a block of nonnegative columns; support: where numbers leave a doubt.
 
-    Small matrices all at once; of large ones the rows that there are, a location at a time on each of torch's
-    threads. done: is told how many locations were.
+    Small matrices all at once; of large ones the rows that there are, `BATCH` numbers at a time, of locations
+    with as many rows, on each of torch's threads. done: is told how many locations were.
     """
     if len(rows.columns) <= TOGETHER:
         done(len(rows.positions))
         return _bounds(rows.matrices.numpy(), _dense(rows, support), lost, g)
     supports = [None] * len(rows.positions) if support is None else [on.numpy() for _, on in support.places()]
+    costs = [np.broadcast_to(cost, (rows.channels, 1)) for cost in lost]
+    places = [*zip(rows.places(), supports, costs, strict=True)]
 
-    def one(place: tuple[np.ndarray, Tensor], on: Any, cost: np.ndarray) -> tuple[np.ndarray, ...]:
-        channels, P = place[0], place[1].contiguous().numpy()[None]
-        held = P != 0 if on is None else on[None]
-        return _bounds(P, held, np.broadcast_to(cost, (rows.channels, 1))[None, channels], g)
+    def some(part: Sequence[tuple[tuple[np.ndarray, Tensor], Any, np.ndarray]]) -> tuple[np.ndarray, ...]:
+        P = np.stack([matrix.numpy() for (_, matrix), _, _ in part])
+        held = P != 0 if support is None else np.stack([on for _, on, _ in part])
+        return _bounds(P, held, np.stack([cost[channels] for (channels, _), _, cost in part]), g)
 
-    parts = []
+    parts, batches = [], list(_batches(places, len(rows.columns)))
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        for part in threads.map(one, rows.places(), supports, lost):
+        for batch, part in zip(batches, threads.map(some, batches), strict=True):
             parts.append(part)
-            done(1)
+            done(len(batch))
     return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
+
+
+def _batches(places: Sequence[Any], units: int) -> Iterator[Sequence[Any]]:
+    """Runs of places with as many rows each, of at most `BATCH` numbers."""
+    for rows, run in groupby(places, lambda place: len(place[0][0])):
+        alike, step = list(run), max(1, BATCH // max(1, rows * units))
+        yield from (alike[first : first + step] for first in range(0, len(alike), step))
 
 
 def _bounds(P: np.ndarray, support: np.ndarray, lost: np.ndarray, g: float) -> tuple[np.ndarray, ...]:
@@ -245,8 +268,8 @@ def _bounds(P: np.ndarray, support: np.ndarray, lost: np.ndarray, g: float) -> t
         return none, none, none, none, np.full((len(P), 2), -1)
     found = known(P, support, lost)
     P = found.matrices
-    pair = worstpair.worst_pair_cosine(P)
-    worst = enclosure.deficit_inflated_upper(pair.deficit, g, P.shape[-2])
+    deficit, first, second = _worst_pairs(P)
+    worst = enclosure.deficit_inflated_upper(deficit, g, P.shape[-2])
     diameter = enclosure.diameter_upper(cone.projective_diameter(P), g, enclosure.largest_log(P))
     spread = enclosure.stable_rank_excess_upper(P, g)
     gaussian = deficit_upper(np.nan_to_num(spread, nan=0.0, posinf=np.inf), 1 - CONFIDENCE)
@@ -258,7 +281,15 @@ def _bounds(P: np.ndarray, support: np.ndarray, lost: np.ndarray, g: float) -> t
             (gaussian, found.by_norm, 1.0),
         )
     ]
-    return *bounds, _arriving(found.columns), np.stack([pair.first, pair.second], -1)
+    return *bounds, _arriving(found.columns), np.stack([first, second], -1)
+
+
+def _worst_pairs(P: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The deficits and the columns of the worst pairs; by all pairs only where they are few."""
+    parts = [P] if P.shape[-1] <= TOGETHER else P[:, None]
+    pairs = [worstpair.worst_pair_cosine(part) for part in parts]
+    each = ([getattr(pair, name) for pair in pairs] for name in ("deficit", "first", "second"))
+    return tuple(map(np.concatenate, each))
 
 
 def _dense(rows: LiveRows, support: LiveRows | None) -> np.ndarray:

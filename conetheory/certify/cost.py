@@ -2,7 +2,8 @@
 
 The unit is one vector sent down from the start to the input in float32 (`chain.cost`), of which float64 takes
 twice as long; arithmetic on what arrives is converted to it by counted multiplications. Rows that no start
-reaches cost nothing: which they are is the image's matter, and half of them are taken for such.
+reaches cost nothing: which they are is the image's matter, and half of them are taken for such. Nor does a
+layer that has its columns in common with one above it (`layers.alike`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from conetheory.certify.check import ONE_HOTS, OPTIMISED, ROUNDS
 from conetheory.certify.work import bounding
 from conetheory.chain.columns import COLUMN_BLOCK, LEAST
 from conetheory.chain.cost import COPIES, Cost, passes, work
-from conetheory.chain.layers import below
+from conetheory.chain.layers import alike, below
 from conetheory.chain.local import ENUMERABLE, sampled
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.streamed import ROOM, divided, sources
@@ -51,15 +52,16 @@ def certificate_cost(
     one, units = work(graph, top, INPUT), int(np.prod(graph.shape(top)))
     limit = positions if units <= ENUMERABLE or positions is not None else POSITIONS
     places = {name: sampled(graph.shape(name), limit, units) for name in names}
+    own = [name for name, first in alike(chain, top, names).items() if name == first]
     alive = {name: LIVE * graph.shape(name)[0] for name in names}
     part = {name: passes(graph, top, top, name) for name in names}
     if units <= ENUMERABLE:
-        numbers = {name: int(units * places[name] * alive[name]) for name in names}
+        numbers = {name: int(units * places[name] * alive[name]) for name in own}
         sent, held = _columns(graph, top, numbers, units)
     else:
-        sent = sum(places[name] * graph.shape(name)[0] * part[name] for name in names)
+        sent = sum(places[name] * graph.shape(name)[0] * part[name] for name in own)
         held = 2 * max((units * graph.shape(name)[0] for name in names), default=0)
-    bounds = sum(bounding(alive[name], places[name], units) for name in names) / one
+    bounds = sum(bounding(alive[name], places[name], units) for name in own) / one
     weights = WEIGHT * _weights(graph, top) / one
     check, compared = _check(names, part, weights, units, vectors)
     pairs = sum(places[name] * graph.shape(name)[0] for name in names) * compared**2 * PAIR / one

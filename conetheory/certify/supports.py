@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,25 +19,32 @@ class Supports:
 
     What is not zero is in the support. Of columns that are zero in a row that some start reaches, the pattern
     is sent down, as ones and zeros: of a unit that has such a row in this group, or where the next takes up.
+    At the layers that are `sure` zeros are structural as they are (`zeros.structural`).
     """
 
-    def __init__(self, columns: Columns) -> None:
-        self.columns, self.pattern = columns, columns.chain.pattern()
-        self.reached = {k: r > 0 for k, r in swept(columns.chain, "pattern", columns.start).items()}
+    def __init__(self, columns: Columns, sure: Collection[str] = ()) -> None:
+        self.columns, self.pattern, self.sure = columns, columns.chain.pattern(), sure
+        self.doubtful = not all(layer in sure for layer in columns)
+        reached = swept(columns.chain, "pattern", columns.start) if self.doubtful else {}
+        self.reached = {k: r > 0 for k, r in reached.items()}
         self._whole: Kept = {}
 
     def of(self, group: Kept) -> Kept:
         """The supports of a group's layers that have a doubtful zero, while `columns` hold the group."""
+        if not self.doubtful:
+            return {}
         count, whole = self.columns.units, self.columns.whole
         new = {k: images for k, images in whole.items() if k not in self._whole}
         found, below = self._found(group, new)
-        new = {k: below.get(k) or [_everything(rows, count) for rows in new[k]] for k in new}
+        other = {k: _not_zero if k in self.sure else _everything for k in new}
+        new = {k: below.get(k) or [other[k](rows, count) for rows in new[k]] for k in new}
         self._whole = {k: new[k] if k in new else self._whole[k] for k in whole}
         return found
 
     def _found(self, *parts: Kept) -> list[Kept]:
         """The supports of those layers that have a zero, of the units that have one."""
-        zeros = [{k: _with_zeros(images) for k, images in rows.items()} for rows in parts]
+        own = [{k: images for k, images in rows.items() if k not in self.sure} for rows in parts]
+        zeros = [{k: _with_zeros(images) for k, images in rows.items()} for rows in own]
         doubtful = [[k for k, units in layers.items() if bool(units.any())] for layers in zeros]
         of_units = [layers[k] for layers, names in zip(zeros, doubtful, strict=True) for k in names]
         if not of_units:
@@ -79,6 +86,10 @@ def _of_all(rows: LiveRows, units: Tensor, count: int) -> LiveRows:
     columns = torch.ones((count, len(rows.index)), dtype=torch.bool)
     columns[units] = rows.columns
     return replace(rows, columns=columns)
+
+
+def _not_zero(rows: LiveRows, count: int) -> LiveRows:
+    return replace(rows, columns=rows.columns != 0)
 
 
 def _everything(rows: LiveRows, count: int) -> LiveRows:

@@ -26,7 +26,7 @@ class Work:
         self._one = work(graph, start, INPUT)
         self._done = self._sweep = 0.0
         self._total = sum(columns.passes(group) for group in columns.groups)
-        for layer in columns:
+        for layer in {columns.same[layer] for layer in columns}:
             places = columns.chosen[layer].size
             self._total += bounding(columns.kept(layer) / places, places, columns.units) / self._one
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import PassThrough
+from conetheory.rules.maps import Same
 
 
 def below(chain: RelevanceChain, start: str, layers: Sequence[str] | None = None) -> list[str]:
@@ -46,6 +48,38 @@ def _reached(chain: RelevanceChain, top: str) -> set[str]:
     if not isinstance(chain.graph, Graph):
         return set(chain.graph.below(top))
     return {name for node in chain.graph.between(top, INPUT) for name in node.inputs}
+
+
+def alike(chain: RelevanceChain, start: str, layers: Sequence[str]) -> dict[str, str]:
+    """For each of some layers the first of them with the same relevance, number by number.
+
+    Below a batch norm of its own, an activation, a dropout there is what was above it, if nothing else comes
+    in there: what is said of one layer is said of both.
+
+    Parameters
+    ----------
+    chain
+        whose layers these are.
+    start
+        where its relevance starts.
+    layers
+        names of tensors, the highest first.
+
+    Returns
+    -------
+    dict
+        by the layers' names; a layer that is the first of its kind is its own.
+    """
+    above: dict[str, str] = {}
+    crossed = list(chain.crossed(start))
+    users = Counter(name for node, _ in crossed for name in node.inputs)
+    for node, local in crossed:
+        source = node.inputs[0]
+        kept = isinstance(local, Same) and local.inside == local.outside
+        if kept and users[source] == 1 and chain.hands_on(source) and chain.hands_on(node.name):
+            above[source] = above.get(node.name, node.name)
+    first: dict[str, str] = {}
+    return {name: first.setdefault(above.get(name, name), name) for name in layers}
 
 
 def state_cuts(chain: RelevanceChain, start: str) -> list[str]:

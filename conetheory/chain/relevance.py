@@ -24,6 +24,7 @@ from conetheory.errors import InputError
 from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.networks.graph import INPUT, Node
 from conetheory.networks.ops import Shape
+from conetheory.networks.unrolled import unrolled
 from conetheory.rules.base import Rule
 from conetheory.rules.maps import LocalMap
 from conetheory.rules.parameters import takes_parameters
@@ -72,7 +73,7 @@ class RelevanceChain(Watchable, Matrices):
         self.dtype = checked_dtype(dtype or images.dtype)
         self.device = checked_device(device or images.device)
         self.graph = graph.to(dtype=self.dtype, device=self.device)
-        self.images = _channels_last(images.to(dtype=self.dtype, device=self.device))
+        self.images = _laid_out(images.to(dtype=self.dtype, device=self.device))
         self._maps: dict[str, LocalMap] = {}
         self._entrances: dict[str, LocalMap] = {}
         self._exits: dict[str, LocalMap] = {}
@@ -174,7 +175,7 @@ class RelevanceChain(Watchable, Matrices):
     def _vectors(self, start: Start, name: str) -> Tensor:
         vectors = checked_vectors(start, name, len(self), self.graph.shape(name))
         vectors = vectors.to(dtype=self.dtype, device=self.device)
-        return _channels_last(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
+        return _laid_out(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
 
     def _entered(self, start: Start, name: str) -> Tensor:
         """What is sent down from a start layer for the given vectors."""
@@ -315,8 +316,10 @@ class RelevanceChain(Watchable, Matrices):
         return one if self._kind is None else one._derived(self._kind)
 
 
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.contiguous()
+def _laid_out(x: Tensor) -> Tensor:
+    """As convolutions want it: channels last, but where windows are unrolled."""
+    last = x.ndim == 4 and not unrolled(x)
+    return x.contiguous(memory_format=torch.channels_last) if last else x.contiguous()
 
 
 def _parts(r: Tensor, joined: Sequence[tuple[str, int]]) -> dict[str, Tensor]:

@@ -2,12 +2,14 @@
 
 A row that no start reaches is zero and is not kept: behind rectifiers that is every second one. Layers that
 together fit in `ROOM` numbers are held at a time. Those below them are reached from the lowest cut of the
-network whose columns fit there, whole; else the columns are sent down from the start again.
+network whose columns fit there, whole; else the columns are sent down from the start again. What two layers
+have in common, as they do at an activation, is held once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from conetheory.chain.columns import Keeper, Kept, LiveRows, keep_rows
 from conetheory.chain.cost import passes
+from conetheory.chain.layers import alike
 from conetheory.chain.local import LocalBlock, locations_of, positions_of_images
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
@@ -22,7 +25,7 @@ from conetheory.networks.graph import INPUT, Graph
 from conetheory.progress import Progress, silent
 from conetheory.room import block
 
-ROOM = 2**26  # numbers of columns held at a time, and as many where they are taken up
+ROOM = 3 * 2**24  # numbers of columns held at a time, and as many where they are taken up
 
 
 class Columns(Mapping[str, list[LocalBlock]]):
@@ -30,6 +33,7 @@ class Columns(Mapping[str, list[LocalBlock]]):
 
     Layers are to be asked for in order, from the top: a group is dropped for the next. groups: their names.
     source: where the group that is held was sent from; whole: all rows at the cut where the next takes up.
+    same: for each layer the first of its group with the same columns (`layers.alike`).
     positions: locations per layer and image, as in `local_columns`.
     """
 
@@ -53,7 +57,10 @@ class Columns(Mapping[str, list[LocalBlock]]):
             name: positions_of_images(chain, name, positions, self.units, seed, first_image) for name in names
         }
         self.reached = _reached(chain, start)
-        self.groups = divided({name: self.units * self.kept(name) for name in names}, room)
+        first = alike(chain, self.start, names)
+        sizes = {name: self.units * self.kept(name) if first[name] == name else 0 for name in names}
+        self.groups = divided(sizes, room)
+        self.same = {k: v for group in self.groups for k, v in alike(chain, self.start, group).items()}
         self.sources = sources(chain.graph, self.start, self.groups, self._fits(room))
         self._swept = 0.0  # passes
         self._held: Kept = {}
@@ -98,7 +105,8 @@ class Columns(Mapping[str, list[LocalBlock]]):
         source, columns = self.sources[number], self._columns
         if source != self.start and source not in self.whole:  # asked for out of order
             source, columns = self.start, self._one_hot
-        keepers = [Keeper(self.chain, {n: self.chosen[n] for n in group}, self.units, reached=self.reached)]
+        firsts = {n: self.chosen[n] for n in group if self.same[n] == n}
+        keepers = [Keeper(self.chain, firsts, self.units, reached=self.reached)]
         below = self.sources[number + 1] if number + 1 < len(self.groups) else self.start
         if below not in (self.start, source):
             everywhere = np.tile(np.arange(locations_of(self.chain, below)), (len(self.chain), 1))
@@ -113,7 +121,8 @@ class Columns(Mapping[str, list[LocalBlock]]):
         )
         self.source, self.whole = source, keepers[-1].kept if len(keepers) > 1 else self.whole
         self._swept += own
-        self._held = keepers[0].kept
+        held = keepers[0].kept
+        self._held = {n: [replace(rows, layer=n) for rows in held[self.same[n]]] for n in group}
         return self._held
 
     def _one_hot(self, source: str, block: range) -> Tensor:

@@ -22,6 +22,7 @@ Name = Annotated[str | None, Parameter(metavar="NAME", help="One method, in full
 Entry = Annotated[str | None, Parameter(metavar="ID", help="One entry, in full.")]
 Markdown = Annotated[bool, Parameter(help="Print a table in Markdown.")]
 FLAGS = ("linear", "nonnegative", "sum_preserving")
+LABELS = {"reason": "no other theory"}
 PLAIN = (int, float, str, bool, type(None))
 # the architectures that the tests run; any feed-forward torchvision classification CNN is accepted
 TESTED = {
@@ -129,7 +130,7 @@ def _show_method(name: str, json: bool) -> None:
     grid = Table.grid(padding=(0, 2))
     for key, value in found.items():
         if value not in ("", [], {}):
-            grid.add_row(key.replace("_", "-"), _as_text(value))
+            grid.add_row(LABELS.get(key, key.replace("_", "-")), _as_text(value))
     out().print(grid, soft_wrap=False)
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from conetheory.chain.layers import below
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.measure.meter import CscMeter
-from conetheory.predict.registry import applies, find
-from conetheory.theory.records import NotApplicable
+from conetheory.predict.registry import find, speaks
 
 THEORIES = ("sampled-spectrum", "second-moment", "origin", "walk")
 POSITIONS = 64  # locations a tensor whose spectra a theory pools: what the law costs counts, too
@@ -20,9 +19,9 @@ ROUNDING = 1e-15  # deficits below which float64 holds nothing but its rounding
 Curve = Mapping[str, float]
 
 
-def applicable(chain: RelevanceChain) -> list[str]:
-    """The theories that say something of the chain's method."""
-    return [name for name in THEORIES if not isinstance(applies(name, chain.method), NotApplicable)]
+def applicable(chain: RelevanceChain, start: str) -> list[str]:
+    """The theories that say something of the chain from a start."""
+    return [name for name in THEORIES if speaks(name, chain, [start]) is None]
 
 
 def measured(chain: RelevanceChain, start: str, names: Sequence[str], vectors: int, seed: int) -> Curve:

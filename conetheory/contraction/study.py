@@ -122,7 +122,7 @@ class Survey:
 
     def _theories(self) -> None:
         """The cheap ones first."""
-        costs = {n: curves.cost(self.chain, self.start, n) for n in curves.applicable(self.chain)}
+        costs = {n: curves.cost(self.chain, self.start, n) for n in curves.applicable(self.chain, self.start)}
         for name, cost in sorted(costs.items(), key=lambda item: item[1]):
             curve = self.budget.afford(
                 f"prediction by {name}",
@@ -158,7 +158,7 @@ class Survey:
     def _steps(self) -> None:
         """What each operation adds to the walk of the origin, on the image and on flat activations."""
         self._walked("step", "steps of the walk", lambda: self.chain)
-        if "walk" in curves.applicable(self.chain):
+        if "walk" in curves.applicable(self.chain, self.start):
             self._walked("flat_step", "steps of the walk on flat activations", self._flattened)
         else:
             for record in self.records.values():

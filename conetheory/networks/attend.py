@@ -12,7 +12,8 @@ from torch import Tensor, fx
 from conetheory.networks import layout as axes
 from conetheory.networks.attention import MatMul, Softmax, View
 from conetheory.networks.calls import Call, RefusedError, Value, plain_kind
-from conetheory.networks.moves import Batch, Held, Layout, moves
+from conetheory.networks.index import Batch, Index
+from conetheory.networks.moves import Held, Layout, moves
 from conetheory.networks.multiply import Gate
 from conetheory.networks.offset import Offset
 from conetheory.networks.ops import Affine, Op, Shape
@@ -54,15 +55,13 @@ def product_of_matrices(build: Building, item: fx.Node) -> Held:
 def attention(build: Building, item: fx.Node) -> Held:
     """`softmax(scale q k^T + mask) v`, operation by operation."""
     call = build.call(item, {})
-    q, k, v = (build.held.get(n) for n in item.args[:3])  # pyright: ignore
-    if not all(isinstance(each, Held) for each in (q, k, v)):
-        raise RefusedError("attention with a query, key or value that does not depend on the image")
+    q, k, v = (_of_image(build, item, i, name) for i, name in enumerate(("query", "key", "value")))
     mask, causal, scale = call.get(3, "attn_mask"), call.get(5, "is_causal", False), call.kwargs.get("scale")
     if call.kwargs.get("enable_gqa", False):
         raise RefusedError("attention whose queries share keys")
-    name, size = build.names[item], q.model_shape[-1]  # pyright: ignore
-    keys = replace(k, index=k.places.mT, steps=None if k.steps is None else (*k.steps, _turned))  # pyright: ignore
-    scores = _product(build, f"{name}.scores", q, keys, 0)  # pyright: ignore
+    name, size = build.names[item], q.model_shape[-1]
+    keys = replace(k, index=_transposed(k.places), steps=None if k.steps is None else (*k.steps, _turned))
+    scores = _product(build, f"{name}.scores", q, keys, 0)
     like = scores.like
     factor = torch.full((scores.shape[0],), size**-0.5 if scale is None else scale, dtype=torch.float64).to(
         like
@@ -77,7 +76,15 @@ def attention(build: Building, item: fx.Node) -> Held:
             scores, name=build.made(f"{name}.masked", Offset(bias=shift), [scores.name], scores.shape)
         )
     weights = _softmax(build, f"{name}.weights", scores, -1)
-    return _product(build, item, weights, v, 0)  # pyright: ignore
+    return _product(build, item, weights, v, 0)
+
+
+def _of_image(build: Building, item: fx.Node, position: int, name: str) -> Held:
+    given = item.args[position] if position < len(item.args) else item.kwargs.get(name)
+    held = build.held.get(given) if isinstance(given, fx.Node) else None
+    if not isinstance(held, Held):
+        raise RefusedError("attention with a query, key or value that does not depend on the image")
+    return held
 
 
 def softmax(build: Building, item: fx.Node) -> Held:
@@ -161,6 +168,10 @@ def _as_offset(mask: Any, like: Tensor) -> Tensor:
     if mask.dtype == torch.bool:
         return torch.zeros(mask.shape, dtype=like.dtype).masked_fill(~mask, -torch.inf)
     return mask
+
+
+def _transposed(index: Index) -> Index:
+    return index.once("transposed", lambda: Index(index.t.mT, index.shape))
 
 
 def _turned(x: Tensor) -> Tensor:

@@ -17,12 +17,13 @@ from conetheory.networks.attend import attention, product_of_matrices, softmax
 from conetheory.networks.calls import Call, RefusedError, Value, plain_kind
 from conetheory.networks.convert import POINTWISE_CALLS, POINTWISE_MODULES, convert, reshape
 from conetheory.networks.graph import Node
-from conetheory.networks.moves import BATCH, Batch, Held, Layout, move, moves
+from conetheory.networks.index import BATCH, Batch, Index
+from conetheory.networks.moves import Held, Layout, move, moves
 from conetheory.networks.multiply import OVER, TIMES, Gate
 from conetheory.networks.offset import Offset
 from conetheory.networks.ops import Op, Shape
 from conetheory.networks.rows import ROWS
-from conetheory.networks.selection import Composed, Gathered, Selection, places_of
+from conetheory.networks.selection import Composed, Gathered, Selection
 
 PLUS = frozenset(["add", "iadd"])
 MINUS = frozenset(["sub", "isub", "subtract"])
@@ -36,7 +37,8 @@ class Builder:
     """
 
     def __init__(self, traced: fx.GraphModule, names: Mapping[fx.Node, str], gate: Gate) -> None:
-        self.traced, self.names, self.gate = traced, names, gate
+        self.traced, self.names = traced, names
+        self.gate: Gate = gate
         self.nodes: dict[str, Node] = {}
         self.held: dict[fx.Node, Any] = {}  # a `Held`, or several of what is split
         self._settled: dict[tuple[str, Shape, bytes], str] = {}
@@ -68,11 +70,11 @@ class Builder:
         if moves(target):
             return self._moved(item)
         if kind in ("matmul", "bmm"):
-            return product_of_matrices(self, item)  # pyright: ignore
+            return product_of_matrices(self, item)
         if kind == "scaled_dot_product_attention":
-            return attention(self, item)  # pyright: ignore
+            return attention(self, item)
         if kind in ("softmax", "_softmax", "Softmax"):
-            return softmax(self, item)  # pyright: ignore
+            return softmax(self, item)
         if kind in PLUS | MINUS and len(self.operands(item)) == 1:
             return self._offset(item)
         if kind in PLUS:
@@ -97,8 +99,7 @@ class Builder:
         held = replace(held, label=self.names[item])
         batch = held.batch
         sizes = axes.sizes_of(held, batch)
-        index = batch.front(held.places)[0]
-        a_map = len(sizes) == 3 and places_of(index, held.shape) != "mixed"
+        a_map = len(sizes) == 3 and held.places.places(batch) != "mixed"
         if not batch.first or not (len(sizes) == 1 or a_map):
             return held
         value = self.take(held, batch, axes.plain(sizes))
@@ -144,10 +145,11 @@ class Builder:
             raise RefusedError(f"{plain_kind(self.target(item))!r} across images")
         sizes = axes.sizes_of(held, batch)
         layout = axes.tokens(sizes)
-        if sizes[-1] == held.shape[0] and len(held.shape) == 3 and axes.in_order(held, batch, layout):
+        own = sizes[-1] == held.shape[0] and len(held.shape) == 3
+        if own and axes.arranged(held.places, batch, layout).same:
             layout = axes.tokens(sizes, held.shape[1:])
         value = self.take(held, batch, layout)
-        out = tuple(batch.front(torch.empty(item.meta["shape"], device="meta")).shape[1:])
+        out = axes.front_of(item.meta["shape"], batch)[1:]
         if len(out) < len(sizes):
             return self._converted(item, {source: value}, last=True)
         after = axes.tokens(out, layout.shape[1:])
@@ -224,9 +226,7 @@ class Builder:
             batches = [h.batch for h in helds]
             layouts = [axes.tokens(axes.sizes_of(h, b)) for h, b in zip(helds, batches, strict=True)]
             values = [self.take(h, b, at) for h, b, at in zip(helds, batches, layouts, strict=True)]
-            out = axes.tokens(
-                tuple(batches[0].front(torch.empty(item.meta["shape"], device="meta")).shape[1:])
-            )
+            out = axes.tokens(axes.front_of(item.meta["shape"], batches[0])[1:])
             name = self.emit(item, dict(zip(sources, values, strict=True)), out.shape, True)
             return axes.held_by(out, batches[0], name, item.meta["like"])
         return self._converted(item, {n: self._layout(n, axes.plain) for n in sources})
@@ -239,13 +239,13 @@ class Builder:
         held = self._one(sources[0], "cat")
         like = item.meta["like"]
         zeros = [
-            held.places if isinstance(t, Value) else torch.zeros(t.shape, dtype=torch.long) for t in tensors
+            held.places.t if isinstance(t, Value) else torch.zeros(t.shape, dtype=torch.long) for t in tensors
         ]
         filled = [
             torch.zeros(held.model_shape).to(like) if isinstance(t, Value) else t.to(like) for t in tensors
         ]
         label = f"{self.names[item]}.among"
-        wider = Held(held.name, held.shape, like, torch.cat(zeros, axis), None, label)
+        wider = Held(held.name, held.shape, like, Index(torch.cat(zeros, axis), held.shape), None, label)
         value, wider = self.near(wider)
         shift = self.constant(torch.cat(filled, axis), wider)
         return replace(wider, name=self.made(item, Offset(bias=shift), [value.name], value.shape))
@@ -281,9 +281,14 @@ class Builder:
 
     def beside(self, held: Held, other: Held) -> Value:
         """A tensor in the order that another of the model's shape has."""
-        wanted = torch.zeros_like(other.places).flatten()
-        wanted[other.places.flatten() - 1] = held.places.flatten()
-        return self._settle(held, wanted.view(BATCH, *other.shape), None)
+        places, theirs = held.places, other.places
+
+        def make() -> Index:
+            wanted = torch.zeros_like(theirs.t).flatten()
+            wanted[theirs.t.flatten() - 1] = places.t.flatten()
+            return Index(wanted.view(BATCH, *other.shape), places.shape)
+
+        return self._settle(held, places.once(("beside", theirs), make), None)
 
     def take(self, held: Held, batch: Batch, layout: Layout) -> Value:
         """A tensor of the graph in this layout, made where there is none."""
@@ -292,19 +297,15 @@ class Builder:
         steps = None if held.steps is None or last is None else (*held.steps, *last)
         return self._settle(held, wanted, None if steps is None else Composed(steps))
 
-    def _settle(self, held: Held, wanted: Tensor, function: Composed | None) -> Value:
-        shape, flat = tuple(wanted.shape[1:]), wanted.flatten()
-        same = len(flat) == BATCH * max(1, int(torch.tensor(held.shape).prod())) and bool(
-            (flat.diff() == 1).all()
-        )
-        if same and shape == held.shape:
+    def _settle(self, held: Held, wanted: Index, function: Composed | None) -> Value:
+        shape = tuple(wanted.t.shape[1:])
+        if wanted.same and shape == held.shape:
             return Value(held.name, shape, held.like)
-        key = (held.name, shape, flat.numpy().tobytes())
+        key = (held.name, shape, wanted.digest)
         if key not in self._settled:
-            index = wanted[0]
             op: Op = reshape(shape)
-            if not same:
-                op = Selection(function or Gathered(index), places=places_of(index, held.shape))
+            if not wanted.same:
+                op = Selection(function or Gathered(wanted.t[0]), places=wanted.places(Batch()))
             name = free(held.label or f"{held.name}.axes", {*self.nodes, *self.names.values()} - {held.label})
             self._settled[key] = self.made(name, op, [held.name], shape)
         return Value(self._settled[key], shape, held.like)
@@ -314,9 +315,8 @@ class Builder:
         value = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
         value = value.to(held.like)
         full = torch.broadcast_to(value, held.model_shape)
-        found = torch.zeros(BATCH * held.places.max(), dtype=full.dtype, device=full.device)  # pyright: ignore
-        found = found[: full.numel()]
-        found[held.places.flatten().to(full.device) - 1] = full.flatten()
+        found = torch.zeros(full.numel(), dtype=full.dtype, device=full.device)
+        found[held.places.t.flatten().to(full.device) - 1] = full.flatten()
         found = found.view(BATCH, *held.shape)
         if not found.is_meta and not torch.equal(found[0], found[1]):  # without numbers nothing differs
             raise RefusedError("a constant that differs between images")
@@ -332,7 +332,7 @@ class Builder:
 
     def emit(self, item: fx.Node, values: Mapping[Any, Any], shape: Shape, last: bool = False) -> str:
         """The operations that `convert` makes of a call, the last named after it; its name."""
-        ops, inputs = convert(self.call(item, values, shape, last), self.gate)  # pyright: ignore
+        ops, inputs = convert(self.call(item, values, shape, last), self.gate)
         sources, name = [value.name for value in inputs], self.names[item]
         for op in ops[:-1]:
             inner = free(f"{name}.{type(op).__name__.lower()}", {*self.nodes, *self.names.values()})
@@ -359,7 +359,8 @@ def _but_the_last(item: fx.Node, rank: int) -> bool:
     """Whether a mean is over all axes but those of the images and of the channels behind."""
     over = item.args[1] if len(item.args) > 1 else item.kwargs.get("dim")
     over = over if isinstance(over, tuple | list) else (over,)
-    return all(isinstance(d, int) for d in over) and {d % rank for d in over} == set(range(1, rank - 1))  # pyright: ignore
+    known = [d for d in over if isinstance(d, int)]
+    return len(known) == len(over) and {d % rank for d in known} == set(range(1, rank - 1))
 
 
 def free(name: str, taken: Container[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+import numpy as np
 from PIL import Image
 from torch import Tensor, nn
 
@@ -55,8 +56,12 @@ def as_network(model: Model, input_shape: Shape | None = None) -> Network:
 def shape_of(images: Any) -> Shape | None:
     """The shape of one image of a batch `(N, C, H, W)` or `(N, features)`, or of one picture or vector alone.
 
-    None of what is no tensor.
+    None of what is no tensor; `InputError` for an array of numpy.
     """
+    if isinstance(images, np.ndarray):
+        raise InputError(
+            "images must be a floating-point tensor, not an array of numpy: torch.from_numpy(images)"
+        )
     if not isinstance(images, Tensor):
         return None
     return tuple(images.shape[1:] if images.ndim in (2, 4) else images.shape)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from conetheory.networks.attention import View
-from conetheory.networks.moves import BATCH, Batch, Held, Layout, places
+from conetheory.networks.index import Batch, Index, in_order
+from conetheory.networks.moves import Held, Layout
 from conetheory.networks.ops import Shape
 
 
@@ -46,8 +47,12 @@ def divided(sizes: Shape, channels: Sequence[bool]) -> Layout:
 
 def own_channels(held: Held, batch: Batch) -> list[bool]:
     """For each axis of the model's tensor, images in front, whether only the channel changes along it."""
-    index = batch.front(held.places)[0]
-    space = math.prod(held.shape[1:])
+    return held.places.once(("channels", batch), lambda: _own_channels(held.places, batch))
+
+
+def _own_channels(places: Index, batch: Batch) -> list[bool]:
+    index = batch.front(places.t)[0]
+    space = math.prod(places.shape[1:])
     known, channel, place = index > 0, (index - 1) // space, (index - 1) % space
     return [_varies(channel, known, a) and not _varies(place, known, a) for a in range(index.ndim)]
 
@@ -58,25 +63,34 @@ def _varies(t: Tensor, known: Tensor, axis: int) -> bool:
     return bool(((t.diff(dim=axis) != 0) & both).any())
 
 
-def arranged(t: Tensor, batch: Batch, layout: Layout) -> Tensor:
+def arranged(places: Index, batch: Batch, layout: Layout) -> Index:
     """A tensor in the model's shape as `(BATCH, *shape)`."""
-    return layout.view.written(batch.front(t), layout.shape)
+
+    def make() -> Index:
+        return Index(layout.view.written(batch.front(places.t), layout.shape).contiguous(), places.shape)
+
+    return places.once(("arranged", batch, layout.view, layout.shape), make)
 
 
 def held_by(layout: Layout, batch: Batch, name: str, like: Tensor, weights: bool = False) -> Held:
     """A tensor of the graph as the model has it: none of its numbers is anywhere else."""
-    index = batch.back(layout.view.read(places(layout.shape)))
-    same = batch.first and layout.view == plain(layout.shape).view
+    if batch.first and layout.view == plain(layout.shape).view:
+        return Held(name, layout.shape, like, weights=weights)
+    places = in_order(layout.shape)
+
+    def make() -> Index:
+        return Index(batch.back(layout.view.read(places.t)), places.shape)
+
+    index = places.once(("held", batch, layout.view), make)
     steps = (layout.view.read,) if batch.first else None
-    return Held(name, layout.shape, like, None if same else index, () if same else steps, None, weights)
+    return Held(name, layout.shape, like, index, steps, weights=weights, root=places)
 
 
 def sizes_of(held: Held, batch: Batch) -> Shape:
     """The model's shape, images in front and left out."""
-    return tuple(batch.front(torch.empty(held.model_shape, device="meta")).shape[1:])
+    return front_of(held.model_shape, batch)[1:]
 
 
-def in_order(held: Held, batch: Batch, layout: Layout) -> bool:
-    """Whether the graph's tensor has its numbers in this order already, whatever its axes are."""
-    found = arranged(held.places, batch, layout).flatten()
-    return len(found) == BATCH * math.prod(held.shape) and bool((found.diff() == 1).all())
+def front_of(shape: Shape, batch: Batch) -> Shape:
+    """A shape of the model's with its images in front."""
+    return tuple(batch.front(torch.empty(shape, device="meta")).shape)

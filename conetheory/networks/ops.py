@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from conetheory.networks.unrolled import transposed, unrolled
+
 Shape = tuple[int, ...]
 Part = Callable[[Tensor], Tensor]
 Terms = Sequence[tuple[Tensor, Part]]
@@ -239,7 +241,7 @@ class Conv2d(LinearOp):
             (images * vectors, channels * len(terms), *space),
             dtype=r.dtype,
             device=r.device,
-            memory_format=torch.channels_last,
+            memory_format=_layout(r),
         )
         parts = stack.unflatten(0, (images, vectors)).split(channels, 2)
         for (share, _), part in zip(terms, parts, strict=True):
@@ -252,13 +254,14 @@ class Conv2d(LinearOp):
         geometry = list(zip(kernel, self.padding, self.dilation, strict=True))
         reach = [d * (k - 1) - p for k, p, d in geometry]
         whole = self.groups == 1 and tuple(self.stride) == (1, 1) and min(reach) >= 0
-        if whole and _unrolled(y) and weight[0, 0].numel() == 1 and max(reach) == 0:
-            return torch.matmul(weight.flatten(1).T, y.flatten(2)).unflatten(2, y.shape[2:])
         # Unrolling what comes out costs a fifth of unrolling what goes in where channels get fewer.
-        if whole and not (_unrolled(y) and weight.shape[0] >= weight.shape[1]):
+        fewer = weight.shape[0] >= weight.shape[1] or weight[0, 0].numel() == 1
+        if unrolled(y) and self.groups == 1 and (fewer or not whole):
+            return transposed(y, weight, shape[1:], self.stride, self.padding, self.dilation)
+        if whole:
             # At stride 1 the transpose is a convolution with the flipped kernel, and channels-last
             # convolutions are the fastest there are: 1.5 x a transposed one on a CPU.
-            flipped = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+            flipped = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=_layout(y))
             return F.conv2d(y, flipped, None, 1, reach, self.dilation)
         extra = [
             n + 2 * p - d * (k - 1) - 1 - (m - 1) * s
@@ -269,14 +272,13 @@ class Conv2d(LinearOp):
         )
 
 
+def _layout(y: Tensor) -> torch.memory_format:
+    return torch.contiguous_format if unrolled(y) else torch.channels_last
+
+
 @dataclass(frozen=True, eq=False)
 class Pointwise(Conv2d):
     """A dense layer over the channels of each location: a convolution of one tap."""
-
-
-def _unrolled(y: Tensor) -> bool:
-    """Whether torch has no convolution of its own: in float64 on a CPU it multiplies unrolled windows."""
-    return y.device.type == "cpu" and y.dtype == torch.float64
 
 
 @dataclass(frozen=True, eq=False)

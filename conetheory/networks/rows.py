@@ -23,10 +23,10 @@ def of_row(call: Call) -> Op | None:
         return None
     m = call.target if isinstance(call.target, nn.Module) else None
     match kind.lower().replace("_", ""):
-        case "conv1d" if m is not None:
+        case "conv1d" if isinstance(m, nn.Conv1d):
             if m.padding_mode != "zeros":
                 raise RefusedError(f"{kind!r} with padding_mode {m.padding_mode!r}")
-            return _conv(m.weight, m.bias, m.stride, m.padding, m.dilation, m.groups)  # pyright: ignore
+            return _conv(m.weight, m.bias, m.stride, m.padding, m.dilation, m.groups)
         case "conv1d":
             defaults = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
             return _conv(*(call.get(i, name, value) for i, (name, value) in enumerate(defaults.items(), 1)))

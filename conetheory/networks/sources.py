@@ -17,6 +17,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlparse
 
 import torch
 from torch import Tensor, nn
@@ -107,8 +108,9 @@ def named(
     if isinstance(found, str):
         return _bundled()
     preprocess = _preprocess(name, found)
-    with torch.device("meta"):  # refuse a network without rules before its weights are downloaded
-        trace(_build(name), input_shape or (3, *preprocess.crop))
+    if not _downloaded(found):  # refuse a network without rules before that
+        with torch.device("meta"):
+            trace(_build(name), input_shape or (3, *preprocess.crop))
     model = _fitted(name, _download(found), str(found))
     provenance = {"weights": f"torchvision {found}", "weights_url": found.url}
     return Source(name, model, preprocess, tuple(found.meta["categories"]), provenance)
@@ -333,6 +335,11 @@ def _resnet_v2(state: weights.State) -> tuple[Callable[[int | None], nn.Module],
     # of a stage that is not whole nothing is used
     kept = {name: value for name, value in state.items() if name in used or name not in known}
     return lambda _: ResNetV2(stages=stages, head=False), kept
+
+
+def _downloaded(found: models.WeightsEnum) -> bool:
+    """Whether torch has the file already, where it keeps what it downloads."""
+    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(found.url).path).name).is_file()
 
 
 def _download(found: models.WeightsEnum) -> weights.State:

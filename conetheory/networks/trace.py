@@ -23,7 +23,8 @@ from conetheory.networks.convert import identity, reshape
 from conetheory.networks.exported import exported
 from conetheory.networks.graph import INPUT, Graph, Node
 from conetheory.networks.hidden import refuse_hidden
-from conetheory.networks.moves import BATCH, Held
+from conetheory.networks.index import BATCH
+from conetheory.networks.moves import Held
 from conetheory.networks.multiply import Gate
 from conetheory.networks.ops import Affine, Conv2d, Derived, Linear, PassThrough, Shape
 from conetheory.networks.promote import lowered, promoted

@@ -5,6 +5,7 @@ follows from that: an option, a column, a curve, a piece of evidence.
 """
 
 from conetheory.chain.layers import below, state_cuts
+from conetheory.predict.critical import critical_gamma
 from conetheory.predict.local_spectrum import LocalSpectrum
 from conetheory.predict.mean_field import MeanField
 from conetheory.predict.predictions import predict_csc, prediction, predictors
@@ -19,6 +20,7 @@ __all__ = [
     "TwoScale",
     "applies",
     "below",
+    "critical_gamma",
     "find",
     "predict_csc",
     "prediction",

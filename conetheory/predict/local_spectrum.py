@@ -79,10 +79,11 @@ class LocalSpectrum(Theory):
         each = [(chain.shape(n)[0], self._locations(chain, n, units if columns else 1)) for n in layers]
         decomposed = sum(n * (LAW + DECOMPOSED * min(c, units) ** 2 * max(c, units)) for c, n in each)
         numbers = sum(n * c * (units if columns else c) for c, n in each)
-        sent = Cost((units if columns else rows) + decomposed / work(chain.graph, self.start, INPUT))
+        vectors = units if columns else rows
+        sent = Cost(vectors + decomposed / work(chain.graph, self.start, INPUT))
         block = held(chain, 1, self.start)
         most = COPIES * max(room.block(COLUMN_BLOCK) * chain.dtype.itemsize, block)
-        return replace(sent, bytes=numbers * chain.dtype.itemsize + min(most, block * sent.passes))
+        return replace(sent, bytes=numbers * chain.dtype.itemsize + min(most, block * vectors))
 
     def _locations(self, chain: RelevanceChain, layer: str, units: int) -> int:
         limit = ROW_POSITIONS if units == 1 and self.positions is None else self.positions

@@ -15,12 +15,14 @@ from conetheory import schema
 from conetheory.chain.cost import Cost, swept
 from conetheory.chain.layers import below
 from conetheory.chain.local import positions_of_images
+from conetheory.chain.places import places, without_attention
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.measure import ranks
 from conetheory.measure.by_image import ByImage
+from conetheory.networks.graph import INPUT
 from conetheory.predict.origin_columns import NearColumns
-from conetheory.predict.origin_cut import Cut, first_cut
+from conetheory.predict.origin_cut import Cut, cut_of, first_cut
 from conetheory.predict.registry import register
 from conetheory.predict.spectra import SpectralTheory
 from conetheory.predict.states import POSITIONS, applies_to_relevance, cost_of_first_state, flat, picked
@@ -63,6 +65,10 @@ class OriginLaw(SpectralTheory):
     they add, and which share of the tail lies in the span of G: by three white starts, each split into
     `s(q) c(q)` and the rest, from a stream that no measurement draws from. Of three channels or fewer c and G
     span everything, so that the second share is not given.
+
+    Origins are places on a grid: the locations of a map, or patches in its order (`chain.places`). Where
+    those of the cut are not, as beside a class token, it says nothing, and nothing of layers that relevance
+    reaches through attention.
     """
 
     name = "origin"
@@ -82,6 +88,22 @@ class OriginLaw(SpectralTheory):
             )
         return reason
 
+    @classmethod
+    def speaks(cls, chain: RelevanceChain, start: str) -> NotApplicable | None:
+        """Why it says nothing from a start: the locations of its cut, or those below, are no places."""
+        cut = cut_of(chain, start)
+        found, label = places(chain.graph)[cut], chain.graph.label(cut)
+        if isinstance(found, str):
+            return NotApplicable(f"the locations of {label!r} are no places on a grid: {found}")
+        free = without_attention(chain.graph, cut)
+        if found == (1, 1) and INPUT not in free:
+            return NotApplicable(f"attention mixes the tokens below {label!r}, above any map of places")
+        if not free.intersection(below(chain, start)):
+            return NotApplicable(
+                f"the layers below {label!r} hear it through attention: by content, not place"
+            )
+        return None
+
     def __init__(self, start: str, *, draws: int = DRAWS, **options: Any) -> None:
         super().__init__(start, **options)
         self.draws, self._cut = draws, ""
@@ -98,12 +120,13 @@ class OriginLaw(SpectralTheory):
         cut = first_cut(chain, self.start, supply)
         self._cut = f"{chain.graph.label(cut.name)} ({' x '.join(map(str, cut.size))})"
         asked = set(below(chain, self.start, self.layers))
-        wanted = [n for n in below(chain, cut.name) if n in asked]
+        free = without_attention(chain.graph, cut.name)
+        wanted = [n for n in below(chain, cut.name) if n in asked & free]
         near = NearColumns.of(chain, cut)
         waiting: dict[str, list[Locations]] = {}
         for done, (layer, parts) in enumerate(self._images(chain, cut, wanted), 1):
-            places = positions_of_images(chain, layer, self.positions, 1, self.seed, self.first_image)
-            rows = zip(picked(parts, places), places, cut.K, strict=True)
+            at = positions_of_images(chain, layer, self.positions, 1, self.seed, self.first_image)
+            rows = zip(picked(parts, at), at, cut.K, strict=True)
             found = [self._looked_at(r, where, K, cut.grid, parts.shape[-1]) for r, where, K in rows]
             if near is not None and layer in near.reach and any(_replaced(one).any() for one in found):
                 waiting[layer] = found

@@ -17,7 +17,7 @@ from torch import Tensor
 from conetheory import room
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.local import singular_values
-from conetheory.chain.reach import Reach, colours, heard, periods, reaches
+from conetheory.chain.reach import Reach, colours, heard, periods, reaches, space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks.graph import INPUT
 from conetheory.predict.origin_cut import Cut
@@ -58,13 +58,14 @@ class NearColumns:
         places: {layer: (images, places)}, flat locations.
         """
         kept: dict[str, list[Tensor]] = {name: [] for name in places}
+        width = space(chain.shape(self.cut.name))[1]
         for vectors in self._vectors(chain):
             for layer, parts in chain.sweep({self.cut.name: vectors}, self.bottom):
                 if layer in kept:
                     kept[layer].append(picked(flat(parts[self.cut.name]), places[layer]))
         return {
             layer: [
-                self._values(D, K, self._heard(layer, where))
+                self._values(D, K, self._heard(layer, width, where))
                 for D, K, where in zip(torch.cat(parts, 1), self.cut.K, places[layer], strict=True)
             ]
             for layer, parts in kept.items()
@@ -78,8 +79,8 @@ class NearColumns:
         for part in masks.split(max(1, room.block(NUMBERS) // (widest * len(c)))):
             yield (c[:, None] * part[None, :, None]).reshape(len(c), len(part), *shape)
 
-    def _heard(self, layer: str, where: np.ndarray) -> np.ndarray:
-        return heard(self.reach[layer], self.period, self.cut.size[1])[:, where]
+    def _heard(self, layer: str, width: int, where: np.ndarray) -> np.ndarray:
+        return heard(self.reach[layer], self.period, width)[:, where]
 
     @staticmethod
     def _values(D: Tensor, K: Tensor, index: np.ndarray) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from conetheory.chain.places import places
 from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
@@ -57,17 +58,27 @@ def first_cut(chain: RelevanceChain, start: str, supply: Supply | None = None) -
     diagonal with `1 / |c|^2` (theorem `origin-overlap`). Dense starts of at most 1,024 units: a column each,
     unless a supply has them.
     """
-    cuts = dense_cuts(chain, start)
-    name = first_map(chain, cuts)
-    if name is None:
-        name = cuts[0]
+    name = cut_of(chain, start)
+    if name == chain.graph.resolve(start):
         c, b, K = _white(chain, name)
     else:
         _, state = first_state(chain, start, supply or Supply(chain, start))
         c, K = state.c, [_thin(K) for K in state.K]
         b = torch.stack([secondmoment.covector(one, chain.method.nonnegative) for one in c])
-    size = space(chain.shape(name))
+    size = size_of(chain, name)
     return Cut(name, start, c, b, K, centred_grid(size).to(chain.device), size)
+
+
+def cut_of(chain: RelevanceChain, start: str) -> str:
+    """The name of the cut of a start."""
+    cuts = dense_cuts(chain, start)
+    return first_map(chain, cuts) or cuts[0]
+
+
+def size_of(chain: RelevanceChain, name: str) -> tuple[int, int]:
+    """Height and width of the map whose locations a tensor has: of patches in a row, the map of patches."""
+    found = places(chain.graph)[name]
+    return space(chain.shape(name)) if isinstance(found, str) else found
 
 
 def _white(chain: RelevanceChain, top: str) -> tuple[Tensor, Tensor, list[Tensor]]:

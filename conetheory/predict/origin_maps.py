@@ -58,6 +58,8 @@ def origin_maps(
     found = []
     for image, wanted in zip(images, classes, strict=True):
         chain = RelevanceChain(network, image, method, dtype=dtype, device=device)
+        if not found and (reason := OriginLaw.speaks(chain, start)) is not None:
+            return reason
         found.append(_of_image(chain, start, layer, wanted.tolist()))
     density, channels, place, field, cut = (list(part) for part in zip(*found, strict=True))
     dims = ("method", "image")

@@ -11,7 +11,7 @@ from conetheory.chain.layers import below
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
 from conetheory.counts import DEFAULT_VECTORS
-from conetheory.predict.registry import applies, described, find, theories, usual
+from conetheory.predict.registry import described, find, speaks, theories, usual
 from conetheory.predict.theory import Theory
 from conetheory.progress import Progress, silent
 from conetheory.results.dataset import Prediction
@@ -131,7 +131,7 @@ def predict_csc(
     found: dict[str, list[Theory]] = {}
     for name in [start] if isinstance(start, str) else start:
         each = predictors(names, name, **options)
-        found[name] = [one for key, one in each.items() if applies(key, chain.method) is None]
+        found[name] = [one for key, one in each.items() if speaks(key, chain, [name]) is None]
         if found[name]:
             where = {"positions": positions, "seed": seed, "progress": progress}
             supply = Supply(chain, name, layers, **where)

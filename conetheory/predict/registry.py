@@ -12,11 +12,14 @@ too.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from typing import TypeVar
 
 from conetheory import schema
+from conetheory.chain.explained import ExplainerChain
+from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.predict.theory import Theory
 from conetheory.rules.registry import Method, load_plugins
@@ -92,7 +95,8 @@ def applies(theory: str, method: Method) -> NotApplicable | None:
     Returns
     -------
     NotApplicable or None
-        why it says nothing; None where it does.
+        why it says nothing; None where it does. One that `needs` columns says nothing of a method that is not
+        linear, whether its class says so or not.
 
     Raises
     ------
@@ -104,7 +108,41 @@ def applies(theory: str, method: Method) -> NotApplicable | None:
         return NotApplicable(f"{method.name} is not backpropagated layer by layer")
     if getattr(method, "only_down", False) and not found.only_down:
         return NotApplicable(f"{method.name} is another library's: nothing is known of it but what goes down")
-    return found.applies(method)
+    reason = found.applies(method)
+    if reason is None and found.needs and not method.linear:
+        return NotApplicable(f"{method.name} is not linear in the relevance: it has no columns")
+    return reason
+
+
+def speaks(
+    theory: str, chain: RelevanceChain | ExplainerChain, starts: Sequence[str]
+) -> NotApplicable | None:
+    """Whether a theory says anything of a chain from some of these start layers.
+
+    Parameters
+    ----------
+    theory
+        its name.
+    chain
+        of a method and a network.
+    starts
+        names of layers.
+
+    Returns
+    -------
+    NotApplicable or None
+        why it says nothing of the method, or else from the first of the starts; None where it does.
+
+    Raises
+    ------
+    InputError
+        for an unknown theory.
+    """
+    reason = applies(theory, chain.method)
+    if reason is not None or not isinstance(chain, RelevanceChain):
+        return reason
+    reasons = [find(theory).speaks(chain, start) for start in starts]
+    return reasons[0] if reasons and None not in reasons else None
 
 
 @cache

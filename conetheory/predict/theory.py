@@ -71,7 +71,29 @@ class Theory(ABC):
 
     @classmethod
     def applies(cls, method: Method) -> NotApplicable | None:
-        """Why it says nothing of a method; None where it does. Not asked of methods without layers."""
+        """Why it says nothing of a method; None where it does.
+
+        Not asked of methods without layers. A theory with `needs` is not run where a method is not linear,
+        whatever is said here.
+        """
+        return None
+
+    @classmethod
+    def speaks(cls, chain: RelevanceChain, start: str) -> NotApplicable | None:
+        """Why it says nothing of this network from a start layer, though of its method; None where it does.
+
+        Parameters
+        ----------
+        chain
+            any of those that it would see.
+        start
+            the name of a layer.
+
+        Returns
+        -------
+        NotApplicable or None
+            the reason.
+        """
         return None
 
     def supply(self, chain: RelevanceChain, progress: Progress = silent) -> Supply:
@@ -111,9 +133,11 @@ class Theory(ABC):
         """
         supply = supply or self.supply(chain, progress)
         self.first_image = supply.first_image
+        self.images = max(self.images, supply.first_image + len(chain))
+        if self.speaks(chain, self.start) is not None:
+            return
         with supply.watch, Watch("image", squares=self.squares) as watch:
             self.observe(chain.watched(watch), supply, progress)
-        self.images = max(self.images, supply.first_image + len(chain))
 
     @abstractmethod
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:

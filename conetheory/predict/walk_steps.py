@@ -11,6 +11,7 @@ from torch import Tensor
 
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.operation import Operation, is_own
+from conetheory.chain.places import places, without_attention
 from conetheory.chain.reach import space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks.graph import INPUT
@@ -51,9 +52,16 @@ class WalkStep:
 
 
 def first_map(chain: RelevanceChain, start: str) -> str | None:
-    """The highest cut from the start down that has more than one location; None where none has."""
-    found = next((c for c in state_cuts(chain, start) if prod(space(chain.shape(c))) > 1), None)
-    return None if found == INPUT else found
+    """The highest cut from the start down that is a map of more than one place, with no attention below.
+
+    None where none is, and where that is the input.
+    """
+    known = places(chain.graph)
+    for cut in state_cuts(chain, start):
+        own = space(chain.shape(cut))
+        if cut != INPUT and prod(own) > 1 and known[cut] == own:
+            return cut if INPUT in without_attention(chain.graph, cut) else None
+    return None
 
 
 @torch.inference_mode()
@@ -143,4 +151,8 @@ def _variances(six: Tensor, largest: float) -> tuple[float, float]:
     whole = (origin.Sigma[:, 0, 0] + origin.Sigma[:, 1, 1]) / 2
     within, among = (part[live].mean().item() for part in (whole - between, between))
     least = torch.finfo(six.dtype).eps * largest
-    return tuple(0.0 if abs(value) < least else value for value in (within, among))  # type: ignore[return-value]
+    return _above(within, least), _above(among, least)
+
+
+def _above(value: float, least: float) -> float:
+    return 0.0 if abs(value) < least else value

@@ -20,6 +20,8 @@ CLASS_COLUMNS = (
     "movable_share",
     "effective_rank",
 )
+# What others report of the same maps, in records alone: SSM of Maess et al. 2025, the diagnostic of CASE.
+BESIDE = ("ssm", "top_overlap")
 Record = dict[str, Any]
 
 
@@ -75,13 +77,16 @@ def sanity_rows(sanity: Sanity) -> list[dict[str, str]]:
 
 def class_records(classes: Classes) -> list[Record]:
     """By method: medians over the images; `pairs` has the distance of the asked pairs of classes, if any."""
-    medians = classes.dataset[[n for n in (*CLASS_COLUMNS, "pair_distance") if n in classes.dataset]]
+    kept = (*CLASS_COLUMNS, *BESIDE, "pair_distance")
+    medians = classes.dataset[[n for n in kept if n in classes.dataset]]
     medians = medians.median("image")
     found = []
     for name in medians["method"].values:
         one = medians.sel({"method": name})
         pairs = {"pairs": _along(one["pair_distance"], "pair")} if "pair_distance" in one else {}
-        found.append({"method": str(name), **{k: _number(one[k]) for k in CLASS_COLUMNS}, **pairs})
+        beside = {k: _number(one[k]) for k in BESIDE if k in one}
+        numbers = {k: _number(one[k]) for k in CLASS_COLUMNS} | beside
+        found.append({"method": str(name), **numbers, **pairs})
     return found
 
 

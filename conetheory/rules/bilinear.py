@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -60,9 +60,15 @@ class Bilinear(Bare):
     scales: tuple[Tensor, Tensor] | None = None
 
     @classmethod
-    def of(cls, op: MatMul, xs: Sequence[Tensor], **rest: Tensor | tuple[Tensor, Tensor]) -> Bilinear:
+    def of(
+        cls,
+        op: MatMul,
+        xs: Sequence[Tensor],
+        share: Tensor | None = None,
+        scales: tuple[Tensor, Tensor] | None = None,
+    ) -> Bilinear:
         left, right = op.read(xs)
-        return cls(op, (left.unsqueeze(1), right.unsqueeze(1)), **rest)  # pyright: ignore
+        return cls(op, (left.unsqueeze(1), right.unsqueeze(1)), share, scales)
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
         y = self.op.views[2].read(r if self.share is None else r * self.share, 2)
@@ -93,7 +99,7 @@ class Bilinear(Bare):
         """An entry is one product of a factor, the share and a scale."""
         return self._each(torch.square)
 
-    def _each(self, function) -> Bilinear:
+    def _each(self, function: Callable[[Tensor], Tensor]) -> Bilinear:
         left, right = (function(f) for f in self.factors)
         share = None if self.share is None else function(self.share)
         scales = None if self.scales is None else (function(self.scales[0]), function(self.scales[1]))

@@ -13,6 +13,9 @@ pools are filled. A stochastic chain C whose columns have merged, `C = c 1^T + E
 is left of a vector of sum zero by E alone: these maps are differences of two chains that have converged, c
 drops out, and the second singular value and those below it decide about both their size and their CSC.
 
+SGLRP (Iwana et al. 2019) starts from the gradient of the class's probability by the logits, with p the
+probabilities: `e_i -> p_i (e_i - p)`, that is `v -> (D(p) - p p^T) v`, which sends the ones to zero.
+
 All are linear in the relevance. The papers show `max(0, map)`, which is a matter of display:
 `explain(...).clamp(min=0)`.
 """
@@ -81,6 +84,39 @@ class AgainstNegated(Rule):
         if not isinstance(node.op, Conv2d | Linear | ConvTranspose2d):
             return Blockwise(own, 2)
         return Contrast(own, self.base.at(node), node.op, tuple(xs), y)
+
+
+@dataclass(frozen=True)
+class SoftmaxGradient(Rule):
+    """SGLRP: from logits the gradient of the probabilities by them, by the base rule below.
+
+    output: the name of the logits, which `bind` finds; at other starts relevance is itself.
+    """
+
+    base: Rule
+    output: str = ""
+
+    def bind(self, graph: Graph) -> Self:
+        return replace(self, base=self.base.bind(graph), output=graph.output)
+
+    def entrance(self, name: str, y: Tensor) -> LocalMap | None:
+        return Probabilities(y.softmax(1).unsqueeze(1)) if name == self.output and y.ndim == 2 else None
+
+    def local(self, node: Node, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
+        return self.base.local(node, xs, y)
+
+
+@dataclass(frozen=True, eq=False)
+class Probabilities(Bare):
+    """`D(p) - p p^T`, p `(images, 1, classes)`; symmetric."""
+
+    p: Tensor
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        return (self.p * (r - (self.p * r).sum(-1, keepdim=True)),)
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        return self.down(single(hs))[0]
 
 
 @dataclass(frozen=True)
@@ -193,3 +229,15 @@ def clrp1(base: str | Rule = "deep-taylor") -> AgainstOthers:
 def clrp2(base: str | Rule = "deep-taylor") -> AgainstNegated:
     """base: as in CLRP-1. LRP-0, epsilon and gamma have `M(-W) = M(W)`, so that nothing is left of theirs."""
     return AgainstNegated(base_rule(base))
+
+
+@register(
+    "sglrp",
+    family="contrastive",
+    description="the gradient of a class's probability by the logits, by a base rule",
+    equation="v -> (D(p) - p p^T) v at the logits, p their softmax;  M of the base rule",
+    source="Iwana et al. 2019",
+)
+def sglrp(base: str | Rule = "deep-taylor") -> SoftmaxGradient:
+    """base: as in CLRP-1."""
+    return SoftmaxGradient(base_rule(base))

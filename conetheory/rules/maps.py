@@ -12,6 +12,7 @@ from torch import Tensor
 
 from conetheory.networks.ops import (
     AvgPool2d,
+    Conv2d,
     LinearOp,
     MaxPool2d,
     Part,
@@ -149,8 +150,20 @@ class ScaledMap:
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
         return reduce(
             lambda total, out: tuple(a.add_(b) for a, b in zip(total, out, strict=True)),
-            (self._scaled(self.op.transpose(r, terms, self.shapes), xs) for xs, terms in self.groups),
+            (self._scaled(out, xs) for out, (xs, _) in zip(self._transposed(r), self.groups, strict=True)),
         )
+
+    def _transposed(self, r: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """For each group `sum_k part_k(W)^T diag(share_k) r`; by one convolution where they share shares."""
+        groups, one = [terms for _, terms in self.groups], isinstance(self.op, Conv2d) and self.op.groups == 1
+        shares = [[id(share) for share, _ in terms] for terms in groups]
+        if len(groups) == 1 or not one or any(ids != shares[0] for ids in shares):
+            yield from (self.op.transpose(r, terms, self.shapes) for terms in groups)
+            return
+        channels, *space = self.shapes[0]
+        terms = [(pairs[0][0], _joined([part for _, part in pairs])) for pairs in zip(*groups, strict=True)]
+        (out,) = self.op.transpose(r, terms, [(channels * len(groups), *space)])
+        yield from ((part,) for part in out.split(channels, 2))
 
     def _scaled(self, out: tuple[Tensor, ...], xs: Sequence[Tensor] | None) -> tuple[Tensor, ...]:
         if xs is None:
@@ -199,6 +212,11 @@ class ScaledMap:
         like = terms[0][1]
         op = SquaredMeans.of(self.op, self.shapes[0], like) if isinstance(self.op, AvgPool2d) else self.op
         return replace(self, op=op, groups=groups)
+
+
+def _joined(parts: Sequence[Part]) -> Part:
+    """Several parts of a convolution's weights, side by side at its inputs."""
+    return lambda weight: torch.cat([part(weight) for part in parts], 1)
 
 
 Term = tuple[Sequence[Tensor] | None, Tensor, Part]

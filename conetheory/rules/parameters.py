@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import wraps
 from math import isfinite
 from numbers import Integral, Real
@@ -38,12 +39,16 @@ def takes_parameters(function: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
-def refuse_unknown(function: str, given: Iterable[str], known: Container[str]) -> None:
-    """Raise `TypeError` for the first keyword that is not known, and say where a rule's parameters go."""
+def refuse_unknown(function: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Raise `TypeError` for the first keyword that is not known, with what is near it, and say where a rule's
+    parameters go.
+    """
     for key in given:
         if key not in known:
+            close = difflib.get_close_matches(key, sorted(known), 1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
             raise TypeError(
-                f"{function} takes no argument {key!r}; a rule's own are parameters={{{key!r}: ...}}"
+                f"{function} takes no argument {key!r}; {hint}a rule's own are parameters={{{key!r}: ...}}"
             )
 
 

@@ -29,9 +29,9 @@ from conetheory.rules.parameters import check_parameters
 
 BUILTIN = (
     *("alphabeta", "gradient", "lrp", "domains", "excitation", "composite", "contrastive"),
-    *("patterns", "deeplift", "attnlrp"),
+    *("patterns", "deeplift", "attnlrp", "abslrp"),
 )
-EXPLAINERS = ("gradients", "occlusion", "iba", "tcav", "cam", "rollout", "control")
+EXPLAINERS = ("gradients", "occlusion", "iba", "tcav", "cam", "fullgrad", "rollout", "control")
 Naming = Callable[[str], dict[str, Any] | None]
 Build = TypeVar("Build", bound=Callable[..., Any])  # what is decorated keeps its type
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from conetheory import networks
 from conetheory.chain.checks import checked_images, device_of
 from conetheory.counts import checked_whole
+from conetheory.errors import InputError
 from conetheory.networks import Images, Network
 from conetheory.networks.edge import Model, as_network, shape_of
 from conetheory.report import html_of, write
@@ -23,6 +25,7 @@ from conetheory.results.comparison import Comparison
 from conetheory.results.explanation import Explanation
 from conetheory.results.verdict import Verdict
 from conetheory.rules.parameters import refuse_unknown
+from conetheory.rules.registry import find
 from conetheory.runs import store
 from conetheory.runs.methods import ALL, chosen_methods
 from conetheory.runs.settings import Settings
@@ -32,13 +35,13 @@ METHODS = ("lrp-alpha1beta0",)  # as on the command line
 
 
 class Verdicts(Mapping[str, Verdict]):
-    """The verdict on each method; as text, a line for each."""
+    """The verdict on each method, under any of its names; as text, a line for each."""
 
     def __init__(self, found: Sequence[Verdict]) -> None:
         self._found = {verdict.method: verdict for verdict in found}
 
     def __getitem__(self, method: str) -> Verdict:
-        return self._found[method]
+        return self._found[_named(method, self._found)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._found)
@@ -87,8 +90,8 @@ class Audit:
         return self.comparison.summary
 
     def of(self, *methods: str) -> Audit:
-        """The part of these methods, by name. Raises `InputError`."""
-        return Audit(self.comparison.of(*methods))
+        """The part of these methods, by any of their names. Raises `InputError`."""
+        return Audit(self.comparison.of(*(_named(method, self.comparison.methods) for method in methods)))
 
     def to_dataframe(self) -> pd.DataFrame:
         """A row for each method, start and layer."""
@@ -162,7 +165,7 @@ def audit(
         for what can't be used as it is.
     """
     taken = {each.name for each in fields(Settings)} - {"starts", "parameters", "device"}
-    refuse_unknown("audit", settings, taken)
+    refuse_unknown("audit", settings, taken | {*signature(audit).parameters} - {"settings"})
     device = device_of(device)
     network = _network(model, weights, images, name)
     pictures = _images(images, network, limit)
@@ -181,9 +184,19 @@ def audit(
     return Audit(study.run())
 
 
+def _named(method: str, known: Collection[str]) -> str:
+    """A method as results call it, which may be asked for by another of its names: `lrp-zplus`."""
+    if method in known:
+        return method
+    try:
+        return find(method).name
+    except InputError:
+        return method
+
+
 def _network(model: str | Model, weights: Any, images: Any, name: str | None) -> Network:
+    shape = shape_of(images.tensor if isinstance(images, Images) else images)
     if isinstance(model, str | nn.Module):
-        shape = shape_of(images.tensor if isinstance(images, Images) else images)
         return networks.load(model, weights, shape, name=name)
     network = as_network(model)
     return network if name is None else replace(network, name=name)

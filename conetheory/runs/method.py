@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -34,6 +34,14 @@ from conetheory.runs.stages import Case, Stage, certifiable, stage, unpredicted
 SAVED = 2.0  # seconds of work from which on they are saved, which takes a good part of one itself
 Save = Callable[[Comparison, tuple[str, ...]], Any]
 Told = Callable[[str], Any]
+
+
+class Planned(NamedTuple):
+    """The plan of a method, how often its blocks are halved, and why no theory speaks of it, if none does."""
+
+    plan: Plan
+    halved: int
+    unpredicted: str
 
 
 def run(
@@ -86,7 +94,7 @@ def record_of(
     settings: Settings,
     part: range,
     progress: Progress = silent,
-    plans: dict[str, tuple[Plan, int]] | None = None,
+    plans: dict[str, Planned] | None = None,
 ) -> dict[str, Any]:
     """What the stages of a method find of a part of the images, for `runs.merging` to join with the others.
 
@@ -128,7 +136,7 @@ class _Run:
         method: str,
         settings: Settings,
         progress: Progress,
-        plans: dict[str, tuple[Plan, int]] | None = None,
+        plans: dict[str, Planned] | None = None,
     ) -> None:
         network = as_network(network, images.shape)
         self.network: Network = network.to(device=settings.device)
@@ -141,22 +149,22 @@ class _Run:
         plans = {} if plans is None else plans
         if method not in plans:
             plans[method] = self._planned()
-        self.plan, self.halved = plans[method]
+        self.plan, self.halved, self.unpredicted = plans[method]
         if not self.plan.stages:
-            raise InputError(f"the budget affords nothing: {self.plan.text()}")
-        names = usual() if settings.theories is None else settings.theories
-        self.unpredicted = unpredicted(self.method, names) if names else ""
+            empty = f"nothing that is asked for applies: {self.unpredicted}"
+            raise InputError(empty if self.unpredicted else f"the budget affords nothing: {self.plan.text()}")
         self.settings = by_plan(settings, self.plan)
         if self._open is not None:
             self._open.settings = self.settings
         self.stages = [stage(name, self.settings) for name in self.plan.stages]
 
-    def _planned(self) -> tuple[Plan, int]:
+    def _planned(self) -> Planned:
         """By the first image that can be read, which stays open."""
-        chain = self.open.chain
-        possible = certifiable(chain, self.settings)
-        plan = partial(planned, chain, self.settings, certifiable=possible)
-        return fitting(self.settings, self.network.graph, plan)
+        chain, s = self.open.chain, self.settings
+        plan = partial(planned, chain, s, certifiable=certifiable(chain, s))
+        names = usual() if s.theories is None else s.theories
+        silence = unpredicted(chain, names, s.starts) if names else ""
+        return Planned(*fitting(s, self.network.graph, plan), silence)
 
     @property
     def open(self) -> Case:

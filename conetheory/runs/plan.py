@@ -7,16 +7,18 @@ every machine, for every image, and for all parts of a study.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from math import comb, prod
+
+import torch
 
 from conetheory.certify.cost import certificate_cost
 from conetheory.chain.cost import Cost, swept, work
 from conetheory.chain.explained import ExplainerChain
 from conetheory.chain.layers import below
 from conetheory.chain.relevance import RelevanceChain
+from conetheory.measure.histogram import BINS
 from conetheory.networks.graph import INPUT
-from conetheory.predict.registry import applies, find, theories, usual
+from conetheory.predict.registry import find, speaks, theories, usual
 from conetheory.results.plan import CERTIFY, MEASURE, Plan, Step
 from conetheory.runs.settings import PLANNED, Settings
 
@@ -59,7 +61,7 @@ def _stages(chain: RelevanceChain | ExplainerChain, settings: Settings) -> Itera
     asked = settings.theories is not None
     names = usual() if settings.theories is None else settings.theories
     others = (name for name in theories() if name not in FIRST + LAST)
-    found = [n for n in (*FIRST, *others, *LAST) if n in names and applies(n, chain.method) is None]
+    found = [n for n in (*FIRST, *others, *LAST) if n in names and speaks(n, chain, settings.starts) is None]
     if settings.measure:
         yield MEASURE, True
     yield from ((name, asked) for name in found if name not in LAST)
@@ -88,12 +90,15 @@ class _Costs:
         return found
 
     def _measured(self, start: str) -> Cost:
-        """The vectors' sweep, and the comparison of all that arrives."""
+        """The vectors' sweep, the comparison of all that arrives, and a histogram for each replicate."""
         chain, count = self.chain, self.settings.vectors
-        locations = sum(prod(chain.shape(layer)[1:]) for layer in below(chain, start, self.settings.layers))
+        layers = below(chain, start, self.settings.layers)
+        locations = sum(prod(chain.shape(layer)[1:]) for layer in layers)
+        kept = len(layers) * (1 + self.settings.bootstrap) * BINS * torch.float64.itemsize
         compared = comb(count, 2) * locations * COMPARED / self.works[start]
         sweep = swept(chain, start, count)
-        return replace(sweep, passes=sweep.passes + compared + FIRST_SWEEP / self.works[start])
+        passes = sweep.passes + compared + FIRST_SWEEP / self.works[start]
+        return Cost(passes, sweep.bytes + kept)
 
     def _predicted(self, name: str, start: str) -> Cost:
         s = self.settings

@@ -23,11 +23,10 @@ from conetheory.chain.supply import Supply
 from conetheory.counts import SEEDS
 from conetheory.measure.meter import CscMeter
 from conetheory.predict.predictions import prediction
-from conetheory.predict.registry import applies, find
+from conetheory.predict.registry import find, speaks
 from conetheory.progress import Progress
 from conetheory.results.dataset import Result
 from conetheory.results.plan import CERTIFY, MEASURE
-from conetheory.rules.registry import Method
 from conetheory.runs.settings import Settings
 
 
@@ -235,8 +234,8 @@ def stage(name: str, settings: Settings) -> Stage:
     return kinds[name](settings) if name in kinds else Predict(name, settings)
 
 
-def unpredicted(method: Method, names: Sequence[str]) -> str:
-    """Why no theory that was asked for says anything of a method; empty where one does."""
-    refused = [applies(name, method) for name in names]
+def unpredicted(chain: RelevanceChain | ExplainerChain, names: Sequence[str], starts: Sequence[str]) -> str:
+    """Why no theory that was asked for says anything of a chain; empty where one does."""
+    refused = [speaks(name, chain, starts) for name in names]
     reasons = [found.reason for found in refused if found is not None]
     return "; ".join(dict.fromkeys(reasons)) if len(reasons) == len(refused) else ""

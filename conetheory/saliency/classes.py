@@ -89,6 +89,9 @@ class ClassSettings:
             raise InputError(f"pairs are of two classes each, not {self.pairs}")
 
 
+TOP = 0.05  # of the locations
+
+
 def class_maps(chain: RelevanceChain | ExplainerChain, classes: Sequence[int] | np.ndarray) -> Tensor:
     """The maps of these classes, channels summed: `(classes, *space)`, for a chain of one image."""
     found = []
@@ -166,6 +169,27 @@ class Spread:
         directions[:kept] = right[:kept].view(kept, *maps.shape[1:]).cpu().numpy()
         square = s.square()
         return cls(float(square[1:].sum() / square.sum()), float(effective_rank(s)), directions)
+
+    @property
+    def ssm(self) -> float:
+        """`sqrt(1 + S)`, S the sum of `(s_i / s_1)^2` beyond the first: the Frobenius over the spectral norm.
+
+        SSM of Maess et al. 2025, which is 1 where all classes have one map; `1 / sqrt(1 - movable_share)`.
+        """
+        return (1 - self.movable_share) ** -0.5
+
+
+def top_overlap(first: Tensor, second: Tensor) -> float:
+    """Which share of the locations of largest relevance two maps `(*space)` have in common.
+
+    The largest 5%, one location at least; the diagnostic of CASE (Williamson et al. 2025) for the two classes
+    of largest logits, whose border is one half. NaN for a map of zero.
+    """
+    if not bool(first.any()) or not bool(second.any()):
+        return float("nan")
+    count = max(1, round(TOP * first.numel()))
+    tops = [set(m.flatten().topk(count).indices.tolist()) for m in (first, second)]
+    return len(tops[0] & tops[1]) / count
 
 
 def worst_pair(maps: Tensor) -> tuple[float, tuple[int, int]]:
@@ -269,6 +293,8 @@ def _row(
         "class_distance_sampled": _distance(class_maps(chain, drawn)),
         "movable_share": spread.movable_share,
         "effective_rank": spread.effective_rank,
+        "ssm": spread.ssm,
+        "top_overlap": top_overlap(*maps[:2]),
         "directions": spread.directions,
         "predicted_class_distance": float("nan"),
         "class_distance_worst": float("nan"),

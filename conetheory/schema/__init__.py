@@ -13,6 +13,7 @@ Dimensions: `method`, `start` (start layer), `layer` (from the start layers down
 from conetheory.schema.declared import (
     APART,
     BASELINE,
+    CRITICAL,
     CUT,
     DISTANCE,
     GRADIENT,
@@ -71,6 +72,7 @@ __all__ = [
     "BANDED",
     "BASELINE",
     "COUNT",
+    "CRITICAL",
     "CROSSING",
     "CUT",
     "DECADES",

@@ -161,6 +161,26 @@ ORIGIN = (
     Variable(CUT, "origins on", "the map on whose locations origins are counted", _STARTS, "", "text"),
 )
 
+# Gammas of LRP-gamma that were tried, between which a layer forgets its start (`predict.critical`).
+CRITICAL = (
+    Variable(
+        "critical_gamma_remembered",
+        "remembers at",
+        "largest gamma tried below all at which the layer forgets; 0 where it forgets at all",
+        unit=NUMBER,
+        side="estimate",
+        theorem="gaussian-law",
+    ),
+    Variable(
+        "critical_gamma_forgotten",
+        "forgets at",
+        "smallest gamma tried at which the layer forgets; inf where it remembers at all",
+        unit=NUMBER,
+        side="estimate",
+        theorem="gaussian-law",
+    ),
+)
+
 _IMAGES = ("method", "image")
 CLASSES = (
     Variable(DISTANCE, "top classes", "median distance of top classes' maps", _IMAGES),
@@ -175,6 +195,20 @@ CLASSES = (
     Variable("class_distance_worst", "worst pair", "largest distance of two classes' maps", _IMAGES),
     Variable("movable_share", "movable share", "variance of a map that the class moves", _IMAGES, SHARE),
     Variable("effective_rank", "effective rank", "dimensions that maps of classes fill", _IMAGES, NUMBER),
+    Variable(
+        "ssm",
+        "SSM",
+        "sqrt(1 + S) of the maps of the top classes, S the sum of (sigma_i / sigma_1)^2 beyond the first",
+        _IMAGES,
+        NUMBER,
+    ),
+    Variable(
+        "top_overlap",
+        "top overlap",
+        "share of the 5% of locations of largest relevance that the maps of two top classes have in common",
+        _IMAGES,
+        SHARE,
+    ),
     Variable("directions", "directions", "in which the class moves the map", (*_IMAGES, "rank"), NUMBER),
     Variable("worst_pair", "worst pair", "the classes of the largest distance", _IMAGES, NUMBER, "exact"),
     Variable("pair_distance", "pair", "distance of two named classes' maps", (*_IMAGES, "pair")),

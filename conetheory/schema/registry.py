@@ -12,6 +12,7 @@ from conetheory.schema.declared import (
     BEFORE,
     CERTIFIED,
     CLASSES,
+    CRITICAL,
     MAPS,
     MEASURED_VARIABLES,
     NOT_PREDICTED,
@@ -28,7 +29,7 @@ _DECLARED: dict[str, Variable] = {
     v.name: v
     for v in (
         *(replace(v, part=part) for part, group in _PARTS.items() for v in group),
-        *(*REASONS, NOT_PREDICTED, *ORIGIN, *PLAN, *CLASSES, *SANITY, *MAPS, *RATES),
+        *(*REASONS, NOT_PREDICTED, *ORIGIN, *PLAN, *CRITICAL, *CLASSES, *SANITY, *MAPS, *RATES),
         *(v for theory in BEFORE for v in theory.variables),
     )
 }

@@ -211,6 +211,64 @@ def critical_alpha(inputs: float) -> float:
     return (1 + math.sqrt(max(2 * (inputs + 1) / math.pi - 1, 0.0))) / 2
 
 
+def gamma_rule(gamma: float) -> RandomLayer:
+    """`W + gamma W+`, which is gamma times `alpha_beta(1 + 1/gamma)`: alpha W+ with what W- takes away.
+
+    Parameters
+    ----------
+    gamma
+        above zero.
+
+    Returns
+    -------
+    RandomLayer
+        its two moments.
+
+    Raises
+    ------
+    InputError
+        for gamma <= 0, whose entries have mean zero or a negative one.
+
+    References
+    ----------
+    theorem `critical-alpha`.
+    """
+    if not gamma > 0:
+        raise InputError(f"gamma must be above zero, not {gamma:g}")
+    layer = alpha_beta(1 + 1 / gamma)
+    return RandomLayer(f"gamma{gamma:g}", gamma * layer.mean, gamma**2 * layer.variance)
+
+
+def critical_gamma(inputs: float) -> float:
+    """`gamma* = 1 / (alpha* - 1)`, below which LRP-gamma on random layers of width n does not converge.
+
+    `W + gamma W+ = gamma ((1 + 1/gamma) W+ - |W-|/gamma)` is alpha-beta with alpha = 1 + 1/gamma between
+    constants; so `gamma* = (pi + sqrt(2 pi (n + 1) - pi^2)) / (n + 1 - pi)`.
+
+    Parameters
+    ----------
+    inputs
+        n.
+
+    Returns
+    -------
+    float
+        gamma*.
+
+    Raises
+    ------
+    InputError
+        for n <= pi - 1, where not even z+ (gamma = infinity) converges.
+
+    References
+    ----------
+    Theorem: critical-alpha.
+    """
+    if not inputs > math.pi - 1:
+        raise InputError(f"a critical gamma needs a layer with more than pi - 1 inputs, got {inputs}")
+    return (math.pi + math.sqrt(2 * math.pi * (inputs + 1) - math.pi**2)) / (inputs + 1 - math.pi)
+
+
 def arc_cosine_deficit(deficit: Any) -> Any:
     """Backward ReLU with zero-mean weights: `1 - c'` from `1 - c` for signed cosines c.
 

@@ -173,12 +173,14 @@ _ENTRIES = (
     ),
     _entry(
         "critical-alpha",
-        "randomlayers.critical_alpha randomlayers.alpha_beta randomlayers.rate",
+        "randomlayers.critical_alpha randomlayers.critical_gamma randomlayers.alpha_beta "
+        "randomlayers.gamma_rule randomlayers.rate",
         "test_meanfield.py",
         title="Critical alpha",
         statement="kappa = pi (alpha^2 + beta^2) - 1. In the wide-layer recursion the deficit decays "
         "geometrically with rate rho = kappa/n if rho < 1, like 1/l if rho = 1, and not to zero if rho "
-        "> 1; the border is alpha* = (1 + sqrt(2 (n + 1)/pi - 1))/2.",
+        "> 1; the border is alpha* = (1 + sqrt(2 (n + 1)/pi - 1))/2. W + gamma W+ is gamma times alpha-beta "
+        "with alpha = 1 + 1/gamma, so that its border is gamma* = 1/(alpha* - 1).",
         hypotheses="independent Gaussian weights, alpha - beta = 1, width n; the recursion of wide layers. "
         "For a finite width the border is a cross-over.",
         source="new here",

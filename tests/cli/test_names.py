@@ -90,6 +90,7 @@ def test_one_method_in_full(capsys):
     method = get_method("lrp-zplus")
     for text in ("lrp-alpha1beta0", method.description, "stabiliser=0.0", "Bach, Sebastian", "W+ x+ + W- x-"):
         assert text in shown
+    assert "no other theory  lrp-alpha1beta0 has no ReLU" in shown
     assert main(["methods", "z+", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["equation"] == method.equation
 

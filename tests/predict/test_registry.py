@@ -132,6 +132,16 @@ def test_near_misses_are_understood():
         find("twoscale")
 
 
+def test_what_needs_columns_says_nothing_of_a_method_that_has_none(toys):
+    """Whether its class says so, as those here do, or not."""
+    for name in ("toy", "twin", *(name for name, theory in theories().items() if theory.needs)):
+        assert "not linear" in applies(name, get_method("guided-backprop")).reason
+    assert Theory.applies(get_method("guided-backprop")) is None
+    assert applies("toy", get_method("gradient")) is None
+    found = predict_csc(chain("small vgg", "guided-backprop"), theory="toy").dataset
+    assert not any(np.isfinite(found[name]).any() for name in found if str(name).startswith("predicted"))
+
+
 @pytest.mark.parametrize("name", list(theories()))
 def test_every_theory_says_what_it_is_and_what_it_costs(name):
     theory = find(name)

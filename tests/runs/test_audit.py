@@ -60,6 +60,24 @@ def test_a_module_of_ones_own_gets_verdicts_numbers_a_figure_and_a_page(tmp_path
         found.report(tmp_path / "page.docx")
 
 
+def test_a_method_is_found_by_any_of_its_names():
+    found = ct.audit(model(), pictures(1), ["z+"], vectors=2, bootstrap=0, theories=(), certify=0)
+    for name in ("lrp-alpha1beta0", "lrp-zplus", "z+"):
+        assert found.verdict[name].method == "lrp-alpha1beta0"
+        assert found.of(name).comparison.methods == ("lrp-alpha1beta0",)
+    assert {"gradient", "no-such"}.isdisjoint(found.verdict)
+    with pytest.raises(InputError, match="no method 'gradient' in this result; it has lrp-alpha1beta0"):
+        found.of("gradient")
+
+
+def test_a_module_in_training_is_explained_in_evaluation_and_stays_in_training():
+    trained = seeded(Body).train()
+    options = {"vectors": 2, "bootstrap": 0, "theories": (), "certify": 0}
+    tables = [ct.audit(one, pictures(1), "gradient", **options).to_dataframe() for one in (trained, model())]
+    assert trained.training
+    np.testing.assert_array_equal(*(table["measured_deficit_median"] for table in tables))
+
+
 @pytest.mark.slow
 def test_the_command_and_the_call_give_the_same(tmp_path, monkeypatch):
     from conetheory.cli import main

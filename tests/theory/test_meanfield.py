@@ -231,6 +231,8 @@ class TestLayers:
             lambda: RandomLayer("x", 1.0, 1.0, "diagonals"),
             lambda: randomlayers.pattern_weighted(0),
             lambda: critical_alpha(2),
+            lambda: randomlayers.critical_gamma(2),
+            lambda: randomlayers.gamma_rule(0.0),
         ):
             with pytest.raises(InputError):
                 make()

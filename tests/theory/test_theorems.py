@@ -60,8 +60,8 @@ def test_the_proof_is_prose_and_checks(entry: Theorem) -> None:
     text = (ROOT / entry.proof).read_text()
     title, *body = text.split('"""')[1].strip().splitlines()
     assert title
-    assert len(" ".join(body).split()) > 100
-    assert text.count("\ndef test_") >= 2
+    assert len(" ".join(body).split()) > 100, "statement, source and proof take more than 100 words"
+    assert text.count("\ndef test_") >= 2, "a proof has two tests or more"
 
 
 def test_every_proof_is_registered() -> None:

@@ -56,16 +56,17 @@ def rollout(graph: Graph, images: Tensor) -> Tensor:
     """R of each image, `(N, tokens, tokens)`: rows are tokens of the last layer."""
     factors = []
     for node, xs, _ in graph.run(images):
-        if is_attention(graph, node):
-            weights = node.op.views[0].read(xs[0])  # pyright: ignore
+        if (product := attention_of(graph, node)) is not None:
+            weights = product.views[0].read(xs[0])
             mean = weights.flatten(1, -3).mean(1)
             factors.append((mean + torch.eye(mean.shape[-1]).to(mean)) / 2)
     return reduce(lambda product, factor: factor @ product, factors)
 
 
-def is_attention(graph: Graph, node: Node) -> bool:
-    """Whether a node is a product of values with weights that a softmax gave."""
-    return isinstance(node.op, MatMul) and node.op.gate == 0 and node.inputs[0] in graph.weights
+def attention_of(graph: Graph, node: Node) -> MatMul | None:
+    """The operation of a node that is a product of values with weights that a softmax gave."""
+    op = node.op
+    return op if isinstance(op, MatMul) and op.gate == 0 and node.inputs[0] in graph.weights else None
 
 
 def grid_of(graph: Graph) -> tuple[int, int]:
@@ -87,6 +88,6 @@ def grid_of(graph: Graph) -> tuple[int, int]:
 def _tokens(graph: Graph) -> Iterator[tuple[int, int, int]]:
     """How many tokens each layer's attention is from and to, and how many there are, in all windows."""
     for node in graph.nodes.values():
-        if is_attention(graph, node):
-            queries, keys = node.op.views[0].shape[-2:]  # pyright: ignore
+        if (product := attention_of(graph, node)) is not None:
+            queries, keys = product.views[0].shape[-2:]
             yield queries, keys, math.prod(node.shape[1:])
