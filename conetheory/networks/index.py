@@ -98,7 +98,7 @@ class Index:
         for axis, length in enumerate(self.t.shape):
             if length % BATCH:
                 continue
-            theirs = (second.movedim(axis, 0).flatten(1).any(1), first.movedim(axis, 0).flatten(1).any(1))
+            theirs = [part.movedim(axis, 0).reshape(length, -1).any(1) for part in (second, first)]
             if bool((theirs[0] & theirs[1]).any()):
                 continue
             for inner in _divisors(length // BATCH):

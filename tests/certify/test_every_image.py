@@ -123,7 +123,7 @@ def test_a_rule_says_that_it_has_the_form():
     """And no other does: neither contrastive methods nor what has two denominators a unit, or two
     relevances."""
     with_form = {m.name for m in methods() if m.backpropagated and m.nonnegative and m.fixed_pattern}
-    assert with_form == {"lrp-alpha1beta0", "excitation-bp", "w-square", "flat"}
+    assert with_form == {"lrp-alpha1beta0", "excitation-bp", "w-square", "flat", "abslrp"}
     for name in ("z-box", "deep-taylor", "deeplift-ablation", "clrp-2", "lrp-alpha2beta1", "guided-backprop"):
         assert name in entries()
         assert not get_method(name).fixed_pattern
