@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from conetheory import heap
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.contraction.block import Block, above
 from conetheory.contraction.layer import Ratio
@@ -48,7 +47,6 @@ class Rates(Result):
         return float(self.dataset["rate_passes"].values[0])
 
 
-@heap.reused()
 def rates(
     chain: RelevanceChain,
     start: str = "logits",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from conetheory import heap, room
+from conetheory import room
 from conetheory.chain.checks import checked_images
 from conetheory.chain.explained import ExplainerChain, open_chain
 from conetheory.chain.relevance import RelevanceChain
@@ -44,7 +44,6 @@ class Planned(NamedTuple):
     unpredicted: str
 
 
-@heap.reused()
 def run(
     network: Model,
     images: Tensor | Images,
@@ -88,7 +87,6 @@ def run(
     return one.finished(begun, left, save, told)
 
 
-@heap.reused()
 def record_of(
     network: Model,
     images: Tensor | Images,

@@ -27,14 +27,14 @@ from conetheory.sanity import SanitySettings, sanity_check
 from conetheory.sanity.successors import smooth_maps
 
 FEATURES, CLASSES = 12, 5
-CAMS = {"grad-cam", "grad-cam++", "hirescam", "layercam"}
+OF_IMAGES = {"grad-cam", "grad-cam++", "hirescam", "layercam", "fullgrad"}
 NEEDS_MORE = {
     "pattern-net",
     "pattern-attribution",
     "iba",
     "tcav",
     "attention-rollout",
-} | CAMS  # patterns, a height and width, concepts
+} | OF_IMAGES  # patterns, a height and width, concepts
 METHODS = sorted({method.name for method in methods()} - NEEDS_MORE)
 
 
