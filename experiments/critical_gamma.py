@@ -40,7 +40,7 @@ def records(data: xr.Dataset, graph: networks.Graph) -> list[dict]:
 
 def figure(rows: list[dict], title: str) -> Figure:
     """A bar from the lower to the upper gamma of each layer; arrows where no gamma that was tried reaches."""
-    fig = Figure(figsize=(1.8 + 0.42 * len(rows), 4.2), layout="constrained")
+    fig = Figure(figsize=(max(5.5, 1.8 + 0.42 * len(rows)), 4.2), layout="constrained")
     FigureCanvasAgg(fig)
     axes = fig.subplots()
     for at, row in enumerate(rows):

@@ -135,7 +135,8 @@ class CscCertifier:
         return blocks
 
     def _columns(self, chain: RelevanceChain, layers: Sequence[str]) -> Columns:
-        return Columns(chain, self.start, layers, positions=self.positions, **self._sampling)  # pyright: ignore
+        seed, first = self.seed, self.first_image + self.images
+        return Columns(chain, self.start, layers, positions=self.positions, seed=seed, first_image=first)
 
     @property
     def _sampling(self) -> dict[str, int]:

@@ -100,8 +100,10 @@ def _weights(local: ScaledMap, part: Part) -> list[Tensor] | None:
 
 def _positive(xs: Sequence[Tensor], share: Tensor, weights: Sequence[Tensor]) -> bool:
     """Whether no product of the three is negative, by the signs that each has throughout."""
-    signs = [_sign([share]), _sign(weights), *(_sign([x]) for x in xs)]
-    return None not in signs and all(signs[0] * signs[1] * sign >= 0 for sign in signs[2:])  # pyright: ignore
+    first, second, rest = _sign([share]), _sign(weights), [_sign([x]) for x in xs]
+    if first is None or second is None:
+        return False
+    return all(sign is not None and first * second * sign >= 0 for sign in rest)
 
 
 def _sign(tensors: Sequence[Tensor]) -> int | None:

@@ -163,7 +163,7 @@ def test_the_command_says_and_writes_all_of_it(tmp_path, capsys, monkeypatch):
     """On a toy network: tables, legend, sentence, and three kinds of files; and --json."""
     toy, pictures = load(seeded(TOYS["small vgg"]), input_shape=SHAPE), Images(images(1), ("one",))
     monkeypatch.setattr("conetheory.networks.load", lambda *_, **__: toy)
-    monkeypatch.setattr("conetheory.cli.request.read_images", lambda *_: pictures)
+    monkeypatch.setattr("conetheory.cli.request.read_images", lambda *_, **__: pictures)
     asked = ["rates", "toy", "--everything", "--out", str(tmp_path)]
     assert main(asked) == 0
     printed = capsys.readouterr().out

@@ -59,7 +59,7 @@ def test_a_trunk_from_a_file_is_scored_and_nothing_is_computed_twice(tmp_path, t
     add, observe = CscMeter.add, SecondMoment.observe
     monkeypatch.setattr(CscMeter, "add", lambda self, x, **k: (measured.append(self.seed), add(self, x, **k)))
     monkeypatch.setattr(
-        SecondMoment, "observe", lambda self, *a: (predicted.append(self.images), observe(self, *a))
+        SecondMoment, "observe", lambda self, *a: (predicted.append(self.first_image), observe(self, *a))
     )
     weights = tmp_path / "weights.pth"
     torch.manual_seed(1)
