@@ -135,12 +135,17 @@ class CscCertifier:
         return blocks
 
     def _columns(self, chain: RelevanceChain, layers: Sequence[str]) -> Columns:
-        seed, first = self.seed, self.first_image + self.images
+        seed, first = self.seed, self._next_image
         return Columns(chain, self.start, layers, positions=self.positions, seed=seed, first_image=first)
 
     @property
+    def _next_image(self) -> int:
+        """Its number in the study."""
+        return self.first_image + self.images
+
+    @property
     def _sampling(self) -> dict[str, int]:
-        return {"seed": self.seed, "first_image": self.first_image + self.images}
+        return {"seed": self.seed, "first_image": self._next_image}
 
     def _add_columns(self, chain: RelevanceChain, columns: Columns, progress: Progress) -> None:
         """Group by group, of which no more is kept than the numbers that it says something with."""
