@@ -181,8 +181,9 @@ _ENTRIES = (
         "geometrically with rate rho = kappa/n if rho < 1, like 1/l if rho = 1, and not to zero if rho "
         "> 1; the border is alpha* = (1 + sqrt(2 (n + 1)/pi - 1))/2. W + gamma W+ is gamma times alpha-beta "
         "with alpha = 1 + 1/gamma, so that its border is gamma* = 1/(alpha* - 1).",
-        hypotheses="independent Gaussian weights, alpha - beta = 1, width n; the recursion of wide layers. "
-        "For a finite width the border is a cross-over.",
+        hypotheses="independent Gaussian weights, alpha - beta = 1, width n; the recursion of wide layers, "
+        "two vectors that are not parallel, of non-zero sums; gamma > 0, n > pi - 1. For a finite width the "
+        "border is a cross-over.",
         source="new here",
     ),
     _entry(
@@ -266,7 +267,8 @@ _ENTRIES = (
         title="Second moments of relevance, from cut to cut",
         statement="With r = s c + eta, <b, c> = 1, <b, eta> = 0, K = Cov s and V = Cov eta: one step makes "
         "K' = t K t^T + psi V psi^T, Cov eta' = E K E^T + F V F^T, Cov r' = D K D^T + M V M^T, plus cross "
-        "terms in Cov(s, eta). The closure keeps v = diag V only; below a white start K' is exact.",
+        "terms in Cov(s, eta). The closure keeps v = diag V only; a step below a white start K' is exact for "
+        "b = c/|c|^2.",
         hypotheses="the step is exact for any linear chain; that deviations of different units and locations "
         "are uncorrelated, and uncorrelated with s, is an estimate whose omitted terms are in the proof.",
         source="new here",
@@ -351,8 +353,8 @@ _ENTRIES = (
         "logits in [-b, b], and at most c times the product of the diameters of queries and of keys for S = "
         "c Q K^T. For H a mean of softmaxes of n tokens, logits in [-b, b], Delta((H + I)/2) <= 2 log(1 + n "
         "e^(2b)), sharp, and tau_1 of it by rows is at most 1 - n / (2 (1 + (n - 1) e^(2b))).",
-        hypotheses="no mask; keys masked for all queries alike are left out, any other mask makes Delta(A) "
-        "infinite.",
+        hypotheses="no mask; in the first sentence keys masked for all queries alike are left out, and any "
+        "other mask that leaves every query a key makes Delta(A) infinite.",
         source="new here; by the invariance of Delta under diagonal scalings (Birkhoff 1957); that deep "
         "attention loses rank: Dong et al. 2021",
     ),
