@@ -164,9 +164,9 @@ _ENTRIES = (
         statement="Layers of mean m, variance v, then a ReLU: with h = sqrt(n) m s/sqrt(v) the cosine s "
         "with ones and the deficit eps move by explicit moments of rectified Gaussian pairs. With eta the "
         "shift of h within a merged pair and eta/sqrt(eps) -> 0, eps is multiplied by r = Phi(h)/((h^2 + 1) "
-        "Phi(h) + h phi(h)), below one iff m > 0; at a fixed point h > 0, eta^2/eps shrinks by a factor "
-        "below 1/(1 + h^2) a layer. A threshold at a quantile takes the root of eps, so that it does not go "
-        "to zero.",
+        "Phi(h) + h phi(h)), below one iff m > 0; as eps -> 0 at a fixed point h > 0, eta^2/eps shrinks by "
+        "a factor below 1/(1 + h^2) a layer. A threshold at a quantile, of value t != 0, takes the root of "
+        "eps, so that it does not go to zero.",
         hypotheses="independent Gaussian weights, or wide inputs (central limit), layers independent of each "
         "other; many rows; forward masks and activations independent of the relevance.",
         source="new here; Price 1958 for the covariance derivative; m = 0: Cho and Saul 2009, eq. (6)",
@@ -228,7 +228,7 @@ _ENTRIES = (
         "innerscalings.diameter_sup_over_inner_scalings_is_finite cone.contracted_diameter_upper "
         "generators.diameter_upper",
         "../certify/test_blocks.py",
-        title="Which blocks of two layers are bounded for every image",
+        title="Which blocks of two layers are bounded for all positive inner scalings",
         statement="sup_D Delta(A D B) over positive diagonals D is finite iff Delta(A) or Delta(B) is, and "
         "at most 4 artanh(tau(A) tau(B)).",
         hypotheses="A, B nonnegative; every inner unit alive in both: no zero column of A, no zero row of B.",
@@ -238,7 +238,7 @@ _ENTRIES = (
         "image-free-depth",
         "innerscalings.chain_diameter_sup_is_finite cone.product_diameter_upper",
         "test_innerscalings.py",
-        title="No number of layers is bounded for every image unless one layer is",
+        title="No number of layers is bounded for all positive inner scalings unless one layer is",
         statement="sup Delta(A_1 D_1 A_2 ... D_(L-1) A_L) over positive diagonals D_l is finite iff "
         "Delta(A_l) is for one l, and at most 4 artanh(prod tau(A_l)).",
         hypotheses="A_l nonnegative; every unit alive: no zero row or column in any A_l (units on no path "
@@ -280,8 +280,8 @@ _ENTRIES = (
         title="What channels can tell apart is where their relevance comes from",
         statement="For white starts P P^T = A + T: A_ij = c_i c_j sum_q f_i f_j / |c0|^2 is the overlap of "
         "the origins f_i of the channels, T the Gram matrix on starts orthogonal to c0(q) at every q.",
-        hypotheses="any linear chain, any field c0; f_i is a distribution for nonnegative chains. At a cut "
-        "with Cov(s, eta) = 0 the same with K in the place of 1/|c0|^2.",
+        hypotheses="any linear chain, any field c0, c_i != 0 for f_i; it is a distribution for nonnegative "
+        "chains and c0. At a cut with Cov(s, eta) = 0 the same with K in the place of 1/|c0|^2.",
         source="new here",
     ),
     _entry(
@@ -301,10 +301,10 @@ _ENTRIES = (
         "../predict/test_origin.py",
         title="The spectrum of Gaussian origins",
         statement="The covariance is [c G] B [c G]^T, B = diag(1, Sigma^-1/2)/(4 pi sqrt(det Sigma) |c0|^2), "
-        "its spectrum (1, sqrt(lambda_1), sqrt(lambda_2)), lambda of Sigma^-1 G^T G/(2 |c|^2): half the "
-        "share of the variance of the origin that the channel explains.",
+        "its spectrum sigma_1 (1, sqrt(lambda_1), sqrt(lambda_2)), lambda of Sigma^-1 G^T G/(2 |c|^2): half "
+        "the share of the variance of the origin that the channel explains.",
         hypotheses="Gaussian origins of one covariance, above a pixel squared and not cut by a border; |c0| "
-        "constant over them; leading order in lambda; T = 0.",
+        "constant over them; leading order in the squared distances of mean origins over Sigma; T = 0.",
         source="new here; the Gaussian shape of receptive fields: Luo et al. 2016",
     ),
     _entry(
@@ -326,7 +326,7 @@ _ENTRIES = (
         "test_convchains.py",
         title="Random convolutions: location weights walk, channels spread by kappa/n and follow",
         statement="Given the layer above, channels are independent with mean m n sum s_x and covariance v "
-        "sum <r_x, r_y>; over the means T' = (kappa/n) sum t_x t_y (1 + T), and n (1 - cos) -> (kappa/2) "
+        "sum <r_x, r_y>; over the means T' = (kappa/n) sum t_x t_y (1 + T), and n (1 - |cos|) -> (kappa/2) "
         "|t_x - t_y|^2, t the shares of the taps in a start's location weights.",
         hypotheses="independent weights of one mean m != 0 and variance; many channels below; the recursion "
         "leaves fluctuations of s out.",
