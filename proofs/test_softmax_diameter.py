@@ -144,3 +144,5 @@ def test_masks():
     assert softmax_diameter(S) == 0
     S[0, 1] = -np.inf
     assert softmax_diameter(S) == np.inf
+    S[0] = -np.inf  # no key, no softmax: the query is left out
+    assert softmax_diameter(S) == 0

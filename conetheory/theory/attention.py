@@ -146,7 +146,7 @@ def rollout_tau_1_upper(tokens: int, bound: float) -> float:
 
 
 def _tokens(n: int) -> int:
-    if isinstance(n, bool) or n != int(n) or n < 2:
+    if isinstance(n, bool) or not math.isfinite(n) or n != int(n) or n < 2:
         raise InputError(f"rollout is of two or more tokens, not {n}")
     return int(n)
 
