@@ -10,8 +10,8 @@ Then
   (d) tau(A B) <= tau(A) tau(B), so Delta(A_1 ... A_L) <= 4 artanh(prod tau(A_l));
   (e) for all x, y with A x, A y not zero, tanh(d(A x, A y) / 4) <= tau(A) tanh(d(x, y) / 4); for every
       finite distance d(x, y) there are x, y with equality where Delta(A) is finite, n >= 2, and as near to it
-      as we like where it is infinite. So Delta(A D B) <= 4 artanh(tau(A) tau(B)) for every positive diagonal D,
-      and radii contract as R -> 4 artanh(tau(A) tanh(R / 4)) <= tau(A) R.
+      as we like where it is infinite. So Delta(A D B) <= 4 artanh(tau(A) tau(B)) for every positive diagonal
+      D, and radii contract as R -> 4 artanh(tau(A) tanh(R / 4)) <= tau(A) R.
 
 **Source:** (a) to (d) Birkhoff 1957, Hopf 1963; rectangular, with zeros: Seneta 1981, p. 108. The proof
 follows Eveson and Nussbaum 1995 in the plane, in full; (e) is what it gives before it is made linear in d(x,
