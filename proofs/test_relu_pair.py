@@ -37,15 +37,16 @@ sqrt(eps/pi) + O(eps): the slope at zero is infinite, so zero repels, whatever t
 **Argument.** (a) int_z^oo x phi = phi(z), int_z^oo x^2 phi = z phi(z) + Q. (b) At eps = 0, y = x: above both
 cuts psi(b) - psi(a) = eta, between them one of the two is zero, below both are. In the covariance of (a, b)
 a moment E f(a) g(b) has the derivative E f'(a) g'(b) (Price 1958), here with psi' = 1_(x > z) + t delta(x -
-z); the squares in G do not depend on it. (c) A row of M times (u, w) is Gaussian with these moments. The law
-of large numbers over rows; lengths drop out of cosines, and 2 (1 - cos) sqrt(B_a B_b) = 2 G - (sqrt(B_b) -
-sqrt(B_a))^2. (d) With eta = c sqrt(eps) the first part of G is (c^2/2) Phi(h) eps + o(eps), the integral
-Phi(h) eps + o(eps), and sqrt(B_b) - sqrt(B_a) = (B'/(2 sqrt B)) eta + o(eta) with B' = 2 A, so that its
-square is (A^2/B) c^2 eps: together eps' = eps (Phi + (c^2/2)(Phi - A^2/B))/B. Cauchy and Schwarz, A = E 1_(a
-> 0) a, give A^2 < Phi B, as a is not constant there. B - Phi = h (h Phi + phi) = h A, and A = int_(-oo)^h Phi
-> 0. For h = eta = 0 it is J = 1/4 + arcsin (rho)/(2 pi), whose integral is the arc-cosine map. (e) t^2
-phi_2(z, z; 1 - r) ~ t^2 phi(z)/sqrt(4 pi r), and int_0^eps dr/sqrt r = 2 sqrt eps; the other terms of J are
-bounded, and what eta adds, with t_a t_b = t^2 + O(eta), is O(eps).
+z): where |rho| < 1, d phi_2/d rho = d^2 phi_2/dx dy, by parts on x > z_a, y > z_b; J is integrable, and E
+psi(a) psi(b) continuous, at both ends. The squares in G do not depend on rho. (c) A row of M times (u, w) is
+Gaussian with these moments. The law of large numbers over rows; lengths drop out of cosines, and 2 (1 - cos)
+sqrt(B_a B_b) = 2 G - (sqrt(B_b) - sqrt(B_a))^2. (d) With eta = c sqrt(eps) the first part of G is (c^2/2)
+Phi(h) eps + o(eps), the integral Phi(h) eps + o(eps), and sqrt(B_b) - sqrt(B_a) = (B'/(2 sqrt B)) eta +
+o(eta) with B' = 2 A, so that its square is (A^2/B) c^2 eps: together eps' = eps (Phi + (c^2/2)(Phi -
+A^2/B))/B. Cauchy and Schwarz, A = E 1_(a > 0) a, give A^2 < Phi B, as a is not constant there. B - Phi = h (h
+Phi + phi) = h A, and A = int_(-oo)^h Phi > 0. For h = eta = 0 it is J = 1/4 + arcsin (rho)/(2 pi), whose
+integral is the arc-cosine map. (e) t^2 phi_2(z, z; 1 - r) ~ t^2 phi(z)/sqrt(4 pi r), and int_0^eps dr/sqrt r
+= 2 sqrt eps; the other terms of J are bounded, and what eta adds, with t_a t_b = t^2 + O(eta), is O(eps).
 
 The shift: with sqrt(n/kappa) = h/F at the fixed point, eta' = (h/F)(F(h + eta) - F(h)). From A' = Phi, B' =
 2 A and B = Phi + h A, F' = (Phi B - A^2)/B^(3/2) = (Phi^2 - phi A)/B^(3/2), which is >= 0, and (h F'/F)^2/r
