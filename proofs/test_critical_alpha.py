@@ -122,6 +122,7 @@ def test_gamma_is_alpha_beta_times_a_number() -> None:
         assert rate(gamma_rule(found), inputs) == pytest.approx(1, rel=1e-12, abs=0)
         assert rate(gamma_rule(found * 1.01), inputs) < 1 < rate(gamma_rule(found * 0.99), inputs)
         assert gamma_rule(found).kappa == pytest.approx(alpha_beta(1 + 1 / found).kappa, rel=1e-13, abs=0)
+    assert critical_gamma(float("inf")) == 0
 
 
 def test_published_values() -> None:
