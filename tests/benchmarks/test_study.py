@@ -62,13 +62,15 @@ if __name__ == "__main__":
             (root / folder).mkdir()
             pictures(root / folder, count)
         study(root / "few", root / "warm").run()
-        before = spent()
-        one, whole = seconds(study(root / "many", root / "one").run)
+        undivided, before = study(root / "many", root / "one"), spent()
+        one, whole = seconds(undivided.run)
         spent_one = spent() - before
         up, client = seconds(lambda: cluster(workers=2))
         with client:
             first, _ = seconds(lambda: study(root / "few", root / "load", Parts()).run(client))
-            two, parts = seconds(lambda: study(root / "many", root / "two", Parts()).run(client))
+            divided, before = study(root / "many", root / "two", Parts()), spent(client)
+            two, parts = seconds(lambda: divided.run(client))
+            spent_two = spent(client) - before
     assert whole.dataset.equals(parts.dataset)
     print(json.dumps({
         "seconds_one_process": round(one, 2), "seconds_two_workers": round(two, 2),
