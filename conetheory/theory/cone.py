@@ -228,15 +228,21 @@ def _widest(xp: Any, logs: Any) -> Any:
     logs = _upright(xp, logs)
     batch = math.prod(logs.shape[:-2])
     flat = xp.reshape(logs, (batch, *logs.shape[-2:]))
-    if batch == 1 and flat.shape[1] > farthest.MANY:
-        flat = flat[:, farthest.outlying_in_range(flat[0, ...]), :]
+    if batch and flat.shape[1] > farthest.MANY:
+        flat = _outlying(xp, flat)
         if flat.shape[1] > farthest.MANY:
-            flat = _upright(xp, flat[:, :, farthest.outlying_in_range(xp.matrix_transpose(flat[0, ...]))])
+            flat = _upright(xp, _outlying(xp, xp.matrix_transpose(flat)))
     rows, columns = flat.shape[-2:]
     step = max(1, _TILE // max(1, rows * columns))
     widest = [_widest_tile(xp, flat[b : b + step, ...]) for b in range(0, batch, step)]
     joined = xp.concat(widest) if widest else xp.sum(flat, axis=(-2, -1))
     return xp.reshape(joined, logs.shape[:-2])
+
+
+def _outlying(xp: Any, logs: Any) -> Any:
+    """The rows that may be in the widest pair, and where these are fewer than of another matrix the first."""
+    number, real = farthest.numbers(farthest.outlying_in_range(logs))
+    return xp.take_along_axis(logs, xp.where(real, number, number[:, :1])[..., None], axis=1)
 
 
 def _upright(xp: Any, logs: Any) -> Any:
