@@ -47,7 +47,7 @@ from conetheory.theory.cosine import deficit_upper
 from conetheory.theory.records import NotApplicable
 
 TOGETHER = 64  # units up to which the matrices of all locations are bounded together
-BATCH = 2**15  # numbers of matrices that are bounded together otherwise: small ones cost less than calls
+BATCH = 2**17  # numbers of matrices that are bounded together otherwise: small ones cost less than calls
 LOCAL = ("deficit_upper", "diameter_upper", "gaussian_deficit_upper", "arriving", "pairs")
 
 

@@ -130,18 +130,20 @@ def _worst(xp: Any, A: Any) -> tuple[Any, Any, Any]:
     mean = xp.sum(unit, axis=1, keepdims=True) / xp.where(count > 0, count, xp.ones_like(count))
     residual = unit - mean
     # Half of the squared length of a dead column counts as -inf, so that no pair with it is the widest.
-    half = xp.where(live, 0.5 * xp.sum(residual * residual, axis=-1, keepdims=True), -math.inf)[..., 0]
-    best = xp.full_like(half[:, 0], -math.inf)
+    half = xp.where(live, 0.5 * xp.sum(residual * residual, axis=-1, keepdims=True), -math.inf)
+    ones = xp.ones_like(half)
+    left, right = xp.concat([-residual, half, ones], axis=2), xp.concat([residual, ones, half], axis=2)
+    best = xp.full_like(half[:, 0, 0], -math.inf)
     first = xp.astype(xp.argmax(xp.astype(live[..., 0], xp.int8), axis=-1), xp.int64)
     second = first
     step = max(1, min(BAND, TILE // max(1, n * vectors.shape[0])))
     for start in range(0, n, step):  # a band of the pairs' triangle
         end = min(n, start + step)
-        products = xp.matmul(residual[:, start:end, :], xp.matrix_transpose(residual[:, start:, :]))
-        gap = half[:, start:end, None] + half[:, None, start:] - products
-        numbers = xp.arange(start, n, device=device(gap))
-        own = numbers[: end - start, None] == numbers
-        gap = xp.reshape(xp.where(own, -math.inf, gap), (gap.shape[0], (end - start) * (n - start)))
+        # |x - y|^2 / 2 = |x|^2 / 2 + |y|^2 / 2 - <x, y>, as one product
+        gap = xp.matmul(left[:, start:end, :], xp.matrix_transpose(right[:, start:, :]))
+        own = xp.arange(end - start, device=device(gap))
+        gap[:, own, own] = -math.inf
+        gap = xp.reshape(gap, (gap.shape[0], (end - start) * (n - start)))
         place = xp.argmax(gap, axis=-1)
         widest = xp.take_along_axis(gap, place[:, None], axis=-1)[:, 0]
         better = widest > best
