@@ -13,7 +13,7 @@ STEPS = 4  # from the farthest to the farthest
 
 
 def outlying(apart: Callable[[Any, Any], Any], lost: Any, first: Any) -> Any:
-    """Which points of a metric space may be one of the two that are farthest apart; of several spaces at once.
+    """Which points of a metric space may be one of the two that are farthest apart; of several spaces.
 
     A point x is left out whose distance to some c and the largest distance to c come to less than that of two
     known points: `d(x, y) <= d(x, c) + d(c, y)`.
@@ -164,7 +164,9 @@ def _between(xp: Any, points: Any, i: Any, j: Any, factors: Any = None) -> Any:
     def at(number: Any) -> Any:
         number = xp.reshape(number, (-1,))
         point = flat[spaces, number, :]
-        return point if factors is None else point * xp.reshape(factors, flat.shape[:2])[spaces, number][:, None]
+        if factors is None:
+            return point
+        return point * xp.reshape(factors, flat.shape[:2])[spaces, number][:, None]
 
     middle = at(i) if i is j else (at(i) + at(j)) / 2
     return xp.reshape(middle, (*points.shape[:-2], 1, points.shape[-1]))
