@@ -19,13 +19,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
 from conetheory.certify.blocks import CONFIDENCE, POSITIONS, certify_block, check_dtype, rounding
 from conetheory.certify.every_image import every_image_certificates
@@ -48,7 +46,7 @@ from conetheory.theory.cosine import deficit_upper
 from conetheory.theory.records import NotApplicable
 
 TOGETHER = 64  # units up to which the matrices of all locations are bounded together
-BATCH = 2**15  # numbers of matrices that are bounded together otherwise: small ones cost less than calls
+BATCH = 2**17  # numbers of matrices that are bounded together otherwise: small ones cost less than calls
 LOCAL = ("deficit_upper", "diameter_upper", "gaussian_deficit_upper", "arriving", "pairs")
 
 
@@ -247,23 +245,25 @@ def _cone_bounds(
     costs = [np.broadcast_to(cost, (rows.channels, 1)) for cost in lost]
     places = [*zip(rows.places(), supports, costs, strict=True)]
 
-    def some(part: Sequence[tuple[tuple[np.ndarray, Tensor], Any, np.ndarray]]) -> tuple[np.ndarray, ...]:
+    def some(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        part = [places[number] for number in batch]
         P = np.stack([matrix.numpy() for (_, matrix), _, _ in part])
         held = P != 0 if support is None else np.stack([on for _, on, _ in part])
         return _bounds(P, held, np.stack([cost[channels] for (channels, _), _, cost in part]), g)
 
-    parts, batches = [], list(_batches(places, len(rows.columns)))
+    parts, batches = [], list(_batches([len(matrix) for (_, matrix), *_ in places], len(rows.columns)))
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(torch.get_num_threads()) as threads:
         for batch, part in zip(batches, threads.map(some, batches), strict=True):
             parts.append(part)
             done(len(batch))
-    return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
+    order = np.argsort(np.concatenate(batches))
+    return tuple(np.concatenate(each)[order] for each in zip(*parts, strict=True))
 
 
-def _batches(places: Sequence[Any], units: int) -> Iterator[Sequence[Any]]:
-    """Runs of places with as many rows each, of at most `BATCH` numbers."""
-    for rows, run in groupby(places, lambda place: len(place[0][0])):
-        alike, step = list(run), max(1, BATCH // max(1, rows * units))
+def _batches(rows: Sequence[int], units: int) -> Iterator[np.ndarray]:
+    """Places with as many rows each, of at most `BATCH` numbers."""
+    for count in np.unique(rows):
+        alike, step = np.flatnonzero(np.equal(rows, count)), max(1, BATCH // max(1, int(count) * units))
         yield from (alike[first : first + step] for first in range(0, len(alike), step))
 
 
@@ -274,8 +274,8 @@ def _bounds(P: np.ndarray, support: np.ndarray, lost: np.ndarray, g: float) -> t
         return none, none, none, none, np.full((len(P), 2), -1)
     found = known(P, support, lost)
     P = found.matrices
-    deficit, first, second = _worst_pairs(P)
-    worst = enclosure.deficit_inflated_upper(deficit, g, P.shape[-2])
+    pair = worstpair.worst_pair_cosine(P)
+    worst = enclosure.deficit_inflated_upper(pair.deficit, g, P.shape[-2])
     diameter = enclosure.diameter_upper(cone.projective_diameter(P), g, enclosure.largest_log(P))
     spread = enclosure.stable_rank_excess_upper(P, g)
     gaussian = deficit_upper(np.nan_to_num(spread, nan=0.0, posinf=np.inf), 1 - CONFIDENCE)
@@ -287,15 +287,7 @@ def _bounds(P: np.ndarray, support: np.ndarray, lost: np.ndarray, g: float) -> t
             (gaussian, found.by_norm, 1.0),
         )
     ]
-    return *bounds, _arriving(found.columns), np.stack([first, second], -1)
-
-
-def _worst_pairs(P: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The deficits and the columns of the worst pairs; by all pairs only where they are few."""
-    parts = [P] if P.shape[-1] <= TOGETHER else P[:, None]
-    pairs = [worstpair.worst_pair_cosine(part) for part in parts]
-    each = ([getattr(pair, name) for pair in pairs] for name in ("deficit", "first", "second"))
-    return tuple(map(np.concatenate, each))
+    return *bounds, _arriving(found.columns), np.stack([pair.first, pair.second], -1)
 
 
 def _dense(rows: LiveRows, support: LiveRows | None) -> np.ndarray:

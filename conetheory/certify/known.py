@@ -45,10 +45,15 @@ class Known:
 def known(P: np.ndarray, support: np.ndarray, lost: np.ndarray) -> Known:
     """P and its structural support: (..., m, n). lost: what underflow may have cost, broadcast to P."""
     m, n = P.shape[-2:]
-    finite = np.isfinite(P)
-    P = P if finite.all() else np.where(finite, P, 0.0)
-    size, least = np.abs(P), np.atleast_2d(TINY * MARGIN * np.asarray(lost))
-    sound, entries, columns = np.all(finite, (-2, -1)), size >= least, np.any(support, -2)
+    low, high = P.min(initial=0.0), P.max(initial=0.0)  # NaN passes through
+    if low >= 0 and high < np.inf:
+        size, sound = P, np.ones(P.shape[:-2], bool)
+    else:
+        finite = np.isfinite(P)
+        P = np.where(finite, P, 0.0)
+        size, sound = np.abs(P), np.all(finite, (-2, -1))
+    least = np.atleast_2d(TINY * MARGIN * np.asarray(lost))
+    entries, columns = size >= least, np.any(support, -2)
     if not support.all():
         sound &= ~np.any((size > 0) & ~support, (-2, -1))
         entries |= ~support

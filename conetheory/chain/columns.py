@@ -173,7 +173,11 @@ class Keeper:
             self._taken[layer] = [_numbers(rows) for rows in self.kept[layer]]
         images = zip(self.kept[layer], self._taken[layer], found.flatten(2), strict=True)
         for rows, taken, image in images:
-            rows.columns[block.start : block.stop] = image.index_select(1, taken)
+            room, index = rows.columns[block.start : block.stop], taken.expand(len(image), -1)
+            if room.dtype == image.dtype:
+                torch.gather(image, 1, index, out=room)  # in half the time of `index_select`
+            else:
+                room.copy_(image.gather(1, index))
 
     def _room(self, layer: str, image: int, places: np.ndarray, like: Tensor) -> LiveRows:
         channels = like.shape[2]

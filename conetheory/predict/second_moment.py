@@ -170,7 +170,7 @@ class SecondMoment(SpectralTheory):
         for name, rows in sampled.items():
             total = int(np.prod(space(chain.shape(name))))
             for image in rows:  # units, channels, locations
-                squares = _squares(image.permute(2, 1, 0))
+                squares = _squares(image.permute(2, 1, 0).contiguous())  # which are looked at several times
                 self.spectra.add(name, squares.sqrt().cpu().numpy(), total)
         return state_of_columns(columns, chain.method.nonnegative, min(FIELDS, units))
 

@@ -18,8 +18,9 @@ from conetheory.predict.theory import Theory
 from conetheory.progress import Progress, silent
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
 
-LAW = 2.2e7  # multiplications that a location's law takes, its share of the median and its band
+LAW = 8e6  # multiplications that a location's law takes, its share of the median and its band
 SPREAD = 32  # locations of a layer that tell how far the law differs from one to another
+POINTS = 128  # of each law there
 
 
 class Spectra:
@@ -134,7 +135,7 @@ def median_log_error(spectra: Live, median: float, sampled: int, total: int) -> 
         return 0.0
     levels = median * np.exp(np.array([-0.1, 0.0, 0.1]))
     some = spectra.every(-(-count // SPREAD))
-    law = np.asarray(gaussian_deficit_cdf(some, np.minimum(levels, 1.0)).value)
+    law = np.asarray(gaussian_deficit_cdf(some, np.minimum(levels, 1.0), POINTS).value)
     slope = (law[:, 2] - law[:, 0]).mean() / np.log(levels[2] / levels[0])
     error = law[:, 1].std(ddof=1) / np.sqrt(count) * np.sqrt(1 - sampled / total)
     return float(error / slope) if slope > 0 else float("nan")

@@ -30,6 +30,7 @@ ENOUGH = 16  # numbers of a column for each unit, from which principal mixtures 
 STATE = "first state"  # of a supply
 FIELDS = 16  # principal vectors of a dense start that are followed exactly
 NUMBERS = 2**25  # numbers of the largest tensor that one sweep of coloured vectors may hold
+COLUMNS = 2**22  # the same of columns: what a heap hands on without asking the system for new pages
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def columns_between(
     units = int(np.prod(chain.shape(top)))
     whole: dict[str, Tensor] = {}
     sampled: dict[str, Tensor] = {}
-    step = max(1, room.block(NUMBERS) // (widest(chain, top, cut) * len(chain)))
+    step = max(1, room.block(COLUMNS) // (widest(chain, top, cut) * len(chain)))
     for block in torch.arange(units).split(step):
         for name, parts in chain.sweep({top: chain.one_hot(top, block.tolist())}, cut):
             if name in places:
@@ -217,7 +218,7 @@ def cost_of_first_state(chain: RelevanceChain, start: str) -> tuple[str, Cost]:
     if cut is None:
         return cuts[0], swept(chain, start, 1)
     units = int(np.prod(chain.shape(cuts[0])))
-    sent = swept(chain, start, units, cuts[0], cut, block=room.block(NUMBERS))
+    sent = swept(chain, start, units, cuts[0], cut, block=room.block(COLUMNS))
     kept = 2 * units * int(np.prod(chain.shape(cut))) * chain.dtype.itemsize
     return cut, replace(sent, bytes=kept + sent.bytes)
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device
-from scipy import linalg, special
+from scipy import special
 
 from conetheory.errors import InputError
+from conetheory.theory import _sobol
 from conetheory.theory.records import Estimate
 
-_TILE = 1 << 22  # float64 numbers held by one temporary
+_TILE = 1 << 16  # nodes that are worked on at a time: their numbers stay in a cache
 _SEED = 20200713
 _REPLICATES = 8
 POINTS = 1024  # per replicate; a power of two, as are those of mixtures
 _MIXED, _FEWEST = 64, 128  # spectra of a mixture from which on each has fewer points, and down to how many
-LEAST = 1 / (_REPLICATES * POINTS)  # what one node weighs: no smaller probability is resolved
 _FEW = 64  # nodes below which the spread of the replicates is no guide to the error of a tail
 METHOD = "rotation-conditioned quasi-Monte Carlo"
 
@@ -71,7 +71,7 @@ def tiles(weights: Any, points: int = POINTS) -> Any:
         yield flat[start : start + step, :]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=6)  # of as many powers of two of tails; 25 MB of the largest that are usual
 def nodes(tails: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """|z_1|^2 and its weights, (replicates, points); the tail's (g^2, h^2, g h), (replicates, 3, points,
     tails).
@@ -79,13 +79,11 @@ def nodes(tails: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     |z_1|^2 / 2 is exponential, and the mean has a |z_1|^-1 singularity at zero: with probability of being
     below written as s^2 and weight 2 s, s uniform, the integrand is bounded.
     """
-    from scipy.stats import qmc  # here: its import takes a second
-
     lead, weights = np.empty((2, _REPLICATES, POINTS))
     products = np.empty((_REPLICATES, 3, POINTS, tails))
     for k in range(_REPLICATES):
         # Half a cell inward: the scrambled sequence may hold an exact zero.
-        u = qmc.Sobol(2 * tails + 1, rng=np.random.default_rng([_SEED, k])).random(POINTS)
+        u = _sobol.points(POINTS, 2 * tails + 1, [_SEED, k])
         u = u * (1 - 2.0**-30) + 2.0**-31
         lead[k] = -2 * np.log1p(-(u[:, 0] ** 2))
         weights[k] = u[:, 0]
@@ -109,18 +107,35 @@ def log_deltas(xp: Any, weights: Any, points: int = POINTS) -> tuple[Any, Any]:
     lead, mass, products = (xp.asarray(z, device=device(weights)) for z in nodes(room))
     lead, mass = lead[:, :points], mass[:, :points]
     mass = mass / xp.sum(mass, axis=-1, keepdims=True)
-    rest = xp.matrix_transpose(weights[:, 1 : 1 + tails])
-    out = []
+    rest = weights[:, 1 : 1 + tails]
+    logs = xp.empty((weights.shape[0], _REPLICATES, points), dtype=xp.float64, device=device(weights))
     for k in range(_REPLICATES):
-        gg, hh, gh = (xp.matmul(products[k, i, :points, :tails], rest) for i in range(3))  # (points, batch)
-        head = lead[k, :, None]
-        # Cauchy-Schwarz: the difference is nonnegative; rounding of its far smaller terms must not undo it.
-        determinant = head * hh + xp.clip(gg * hh - gh * gh, min=0.0)
-        spread = (head + gg - hh) ** 2 + 4 * gh * gh
-        alive = determinant > 0
-        logs = 0.5 * xp.log(4 * xp.where(alive, determinant, xp.ones_like(head)) / spread)
-        out.append(xp.where(alive, logs, xp.full_like(logs, -math.inf)))
-    return xp.permute_dims(xp.stack(out, axis=0), (2, 0, 1)), mass
+        squares = (xp.matmul(rest, xp.matrix_transpose(products[k, i, :points, :tails])) for i in range(3))
+        logs[:, k, :] = _log_delta(xp, lead[k, :], *squares)
+    return logs, mass
+
+
+def _log_delta(xp: Any, head: Any, gg: Any, hh: Any, gh: Any) -> Any:
+    """log delta of `head = |z_1|^2` and the tail's matrix (gg, gh; gh, hh), which is written over."""
+    difference = gg * hh
+    gg += head
+    gg -= hh
+    gg *= gg
+    hh *= head
+    gh *= gh
+    # Cauchy-Schwarz: the difference is nonnegative; rounding of its far smaller terms must not undo it.
+    difference -= gh
+    determinant = xp.abs(difference)
+    determinant += hh
+    gh *= 4
+    gg += gh
+    alive = determinant > 0
+    if bool(xp.all(alive)):
+        determinant /= gg
+        determinant *= 4
+        return 0.5 * xp.log(determinant)
+    logs = 0.5 * xp.log(4 * xp.where(alive, determinant, xp.ones_like(determinant)) / gg)
+    return xp.where(alive, logs, xp.full_like(logs, -math.inf))
 
 
 def arccos_mean(xp: Any, logs: Any, mass: Any, level: Any) -> Any:
@@ -129,13 +144,17 @@ def arccos_mean(xp: Any, logs: Any, mass: Any, level: Any) -> Any:
 
 
 def unresolved(xp: Any, logs: Any, levels: Any) -> Any:
-    """The least error of P(log tan <= level), (batch, levels), from the nodes that lie below the level."""
+    """The least error of P(log tan <= level), (batch, levels), from the nodes that lie below the level.
+
+    No smaller probability is resolved than what one node weighs.
+    """
+    node = 1 / math.prod(logs.shape[1:])
     known = ~xp.any(logs > -math.inf, axis=(-2, -1))  # rank one: all of the law is at zero
     floors = []
     for level in xp.unstack(levels):
         below = xp.sum(xp.astype(logs < level, xp.int64), axis=(-2, -1))
         rounding = xp.full_like(logs[:, 0, 0], 2.0**-52)
-        least = xp.where(below < _FEW, xp.full_like(rounding, LEAST), rounding)
+        least = xp.where(below < _FEW, xp.full_like(rounding, node), rounding)
         exact = known | xp.broadcast_to(level <= -1000.0, known.shape)
         floors.append(xp.where(exact, xp.zeros_like(least), least))
     return xp.stack(floors, axis=-1) if floors else xp.zeros((logs.shape[0], 0), device=device(logs))
@@ -170,36 +189,49 @@ def histogram(xp: Any, logs: Any, mass: Any, low: Any, step: float, bins: int, s
     ...).
     """
     batch, replicates, _ = logs.shape
-    place = xp.clip((logs - low[:, None, None]) / step, min=0.0, max=bins - 1.001)
-    cell = xp.floor(place)
-    upper = place - cell
-    groups = xp.arange(replicates, device=device(logs))[None, :, None]
+    upper = logs - low[:, None, None]
+    upper /= step
+    ends = (xp.asarray(end, dtype=xp.float64, device=device(logs)) for end in (0.0, bins - 1.001))
+    upper = xp.minimum(xp.maximum(upper, next(ends)), next(ends))
+    cell = xp.astype(upper, xp.int64)  # rounds towards zero
+    upper -= cell
+    cell += bins * xp.arange(replicates, device=device(logs))[None, :, None]
     if share is None:
-        groups = groups + replicates * xp.arange(batch, device=device(logs))[:, None, None]
-        mass = mass + 0 * upper
+        cell += bins * replicates * xp.arange(batch, device=device(logs))[:, None, None]
     else:
         mass = share[:, None, None] * mass
-    index = xp.reshape(xp.astype(cell, xp.int64) + bins * groups, (-1,))
+    upper *= mass
     size = replicates * bins * (batch if share is None else 1)
+    index, above = xp.reshape(cell, (-1,)), xp.reshape(upper, (-1,))
     # bincount is not in the Array API, but numpy and torch have it under the same name and arguments.
-    counts = xp.bincount(index, xp.reshape(mass * (1 - upper), (-1,)), minlength=size)
-    counts = counts + xp.bincount(index + 1, xp.reshape(mass * upper, (-1,)), minlength=size + 1)[:size]
+    counts = xp.bincount(index, xp.reshape(mass - upper, (-1,)), minlength=size)
     counts = xp.astype(counts, xp.float64)  # torch counts nothing at all in whole numbers
+    counts[1:] += xp.bincount(index, above, minlength=size)[:-1]
     return xp.reshape(counts, (-1, replicates, bins))
 
 
 def solve(xp: Any, counts: Any, low: Any, step: float, q: float, points: int = POINTS) -> tuple[Any, Any]:
     """The deficit at which the binned law reaches q, and its standard error, for each histogram."""
     bins = counts.shape[-1]
-    law = np.arccos(np.exp(-step * np.arange(bins))) * (2 / math.pi)  # by how many bins delta lies below
-    kernel = xp.asarray(linalg.toeplitz(np.zeros(bins), law), device=device(counts))
-    pooled = xp.matmul(xp.mean(counts, axis=1), kernel)  # (batch, levels)
-    j = xp.clip(xp.sum(xp.astype(pooled < q, xp.int64), axis=-1), min=1, max=bins - 1)[:, None]
-    below, above = (xp.take_along_axis(pooled, i, axis=-1)[:, 0] for i in (j - 1, j))
+    steps = np.arccos(np.exp(-step * np.arange(bins))) * (2 / math.pi)  # by how many bins delta lies below
+    law, own = xp.asarray(steps, device=device(counts)), xp.arange(bins, device=device(counts))
+
+    def at(level: Any) -> Any:  # the law of each replicate at a bin
+        distance = xp.clip(level[:, None] - own, min=0)
+        weights = xp.reshape(xp.take(law, xp.reshape(distance, (-1,))), distance.shape)
+        return xp.matmul(counts, weights[..., None])[..., 0]
+
+    under = xp.zeros(counts.shape[0], dtype=xp.int64, device=device(counts))
+    j = under + bins - 1
+    for _ in range((bins - 1).bit_length()):  # the first bin that reaches q
+        middle = (under + j) // 2
+        less = xp.mean(at(middle), axis=1) < q
+        under, j = xp.where(less, middle, under), xp.where(less, j, middle)
+    reached = at(j)
+    below, above = xp.mean(at(j - 1), axis=1), xp.mean(reached, axis=1)
     fraction = (q - below) / (above - below)
-    log_tau = low + step * (xp.astype(j[:, 0], xp.float64) - 1 + fraction)
-    columns = xp.permute_dims(kernel[:, j[:, 0]], (1, 0))
-    _, spread = mean_and_error(xp, xp.matmul(counts, columns[..., None])[..., 0])
+    log_tau = low + step * (xp.astype(j, xp.float64) - 1 + fraction)
+    _, spread = mean_and_error(xp, reached)
     least = 1 / (_REPLICATES * points)
     if q < _FEW * least:  # as for the law: so few nodes can't tell
         spread = xp.clip(spread, min=least)

@@ -169,6 +169,9 @@ def projective_diameter(A: Any) -> Any:
     if math.prod(A.shape[:-2]) == 1:
         rows, columns = xp.any(positive, axis=-1), xp.any(positive, axis=-2)
         return xp.reshape(_of_one(xp, A, rows, columns), A.shape[:-2])
+    mixed = xp.any(_mixed(xp, positive), axis=(-2, -1))
+    if bool(xp.all(mixed)):
+        return xp.full(mixed.shape, math.inf, dtype=xp.float64, device=device(A))
     return diameter_of_logs(xp, positive, xp.log(xp.where(positive, A, xp.ones_like(A))))
 
 
@@ -192,13 +195,19 @@ def diameter_of_logs(xp: Any, positive: Any, logs: Any) -> Any:
     if bool(xp.all(positive)):
         return _widest(xp, logs)
     rows, columns = xp.any(positive, axis=-1), xp.any(positive, axis=-2)
-    mixed = xp.any(rows[..., :, None] & columns[..., None, :] & ~positive, axis=(-2, -1))
+    mixed = xp.any(_mixed(xp, positive), axis=(-2, -1))
     if bool(xp.all(mixed)):
         return xp.full(mixed.shape, math.inf, dtype=xp.float64, device=device(logs))
     # A dead row or column becomes a copy of a live one, which changes no cross ratio.
     diameter = _widest(xp, _fill(xp, _fill(xp, logs, rows, -2), columns, -1))
     diameter = xp.where(mixed, xp.full_like(diameter, math.inf), diameter)
     return xp.where(xp.any(rows, axis=-1), diameter, xp.full_like(diameter, math.nan))
+
+
+def _mixed(xp: Any, positive: Any) -> Any:
+    """Which entries are zero though their row and their column are not."""
+    rows, columns = xp.any(positive, axis=-1), xp.any(positive, axis=-2)
+    return rows[..., :, None] & columns[..., None, :] & ~positive
 
 
 def _of_one(xp: Any, A: Any, rows: Any, columns: Any) -> Any:
@@ -228,15 +237,21 @@ def _widest(xp: Any, logs: Any) -> Any:
     logs = _upright(xp, logs)
     batch = math.prod(logs.shape[:-2])
     flat = xp.reshape(logs, (batch, *logs.shape[-2:]))
-    if batch == 1 and flat.shape[1] > farthest.MANY:
-        flat = flat[:, farthest.outlying_in_range(flat[0, ...]), :]
+    if batch and flat.shape[1] > farthest.MANY:
+        flat = _outlying(xp, flat)
         if flat.shape[1] > farthest.MANY:
-            flat = _upright(xp, flat[:, :, farthest.outlying_in_range(xp.matrix_transpose(flat[0, ...]))])
+            flat = _upright(xp, _outlying(xp, xp.matrix_transpose(flat)))
     rows, columns = flat.shape[-2:]
     step = max(1, _TILE // max(1, rows * columns))
     widest = [_widest_tile(xp, flat[b : b + step, ...]) for b in range(0, batch, step)]
     joined = xp.concat(widest) if widest else xp.sum(flat, axis=(-2, -1))
     return xp.reshape(joined, logs.shape[:-2])
+
+
+def _outlying(xp: Any, logs: Any) -> Any:
+    """The rows that may be in the widest pair, and where these are fewer than of another matrix the first."""
+    number, real = farthest.numbers(farthest.outlying_in_range(logs))
+    return xp.take_along_axis(logs, xp.where(real, number, number[:, :1])[..., None], axis=1)
 
 
 def _upright(xp: Any, logs: Any) -> Any:

@@ -293,7 +293,9 @@ def stable_rank_excess_upper(P: Any, g: float) -> Any:
     length = _norm(xp, a)
     length = xp.where(length > 0, length, xp.ones_like(length))
     rank_one = length * _norm(xp, b) * (1 + own)
-    tail = _norm(xp, unit - a * xp.matrix_transpose(b)) * (1 + own) + 2.0**-52 * rank_one + off * norm
+    rest = a * xp.matrix_transpose(b)
+    rest -= unit
+    tail = _norm(xp, rest) * (1 + own) + 2.0**-52 * rank_one + off * norm
     top = (_norm(xp, b) - own * length * norm) * (1 - own) / length - off * norm
     safe = xp.where(top > 0, top, xp.ones_like(top))
     bound = round_up((tail / safe) ** 2, 16)

@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 MANY = 16  # points from which on it pays to leave some out
 STEPS = 4  # from the farthest to the farthest
 
 
-def outlying(apart: Callable[[int, int], Any], lost: float) -> Any:
-    """Which points of a metric space may be one of the two that are farthest apart.
+def outlying(apart: Callable[[Any, Any], Any], lost: Any, first: Any) -> Any:
+    """Which points of a metric space may be one of the two that are farthest apart; of several spaces.
 
     A point x is left out whose distance to some c and the largest distance to c come to less than that of two
     known points: `d(x, y) <= d(x, c) + d(c, y)`.
@@ -21,26 +21,31 @@ def outlying(apart: Callable[[int, int], Any], lost: float) -> Any:
     Parameters
     ----------
     apart
-        `apart(i, j)` are the distances (n,) of all points to one that lies between the points i and j, to i
-        itself where they are the same.
-    lost
+        `apart(i, j)` are the distances (..., n) of all points to one that lies between the points i and j, to
+        i itself where they are the same.
+    lost : (...)
         what these are off by at most.
+    first : (...)
+        the number of a point to begin with.
 
     Returns
     -------
-    (k,)
-        the numbers of the points, ascending.
+    (..., n)
+        true for these points.
     """
-    one, best, other = 0, -1.0, 0
+    xp = array_namespace(first)
+    one, other, best = first, first, xp.full_like(lost, -1.0)
     for _ in range(STEPS):
         found = apart(one, one)
-        xp = array_namespace(found)
-        place = int(xp.argmax(found))
-        if not float(found[place]) > best:
+        place = xp.argmax(found, axis=-1)
+        value = xp.take_along_axis(found, place[..., None], axis=-1)[..., 0]
+        better = value > best
+        if not bool(xp.any(better)):
             break
-        best, one, other = float(found[place]), place, one
+        best, other = xp.where(better, value, best), xp.where(better, one, other)
+        one = xp.where(better, place, one)
     found = apart(one, other)
-    return xp.nonzero(~(found + xp.max(found) < best - 4 * lost))[0]
+    return ~(found + xp.max(found, axis=-1, keepdims=True) < (best - 4 * lost)[..., None])
 
 
 def outlying_in_length(points: Any) -> Any:
@@ -51,23 +56,24 @@ def outlying_in_length(points: Any) -> Any:
 
     Parameters
     ----------
-    points : (n, m)
+    points : (..., n, m)
         finite, near the origin.
 
     Returns
     -------
-    (k,)
+    (..., n)
         as `outlying`.
     """
     xp = array_namespace(points)
     squares = xp.sum(points * points, axis=-1)
-    size, terms = float(xp.max(squares)), points.shape[-1] + 4
+    size, terms = xp.max(squares, axis=-1), points.shape[-1] + 4
 
-    def apart(i: int, j: int) -> Any:
-        c = (points[i, :] + points[j, :]) / 2
-        return xp.sqrt(xp.clip(squares - 2 * xp.matmul(points, c) + xp.sum(c * c), min=0.0))
+    def apart(i: Any, j: Any) -> Any:
+        c = _between(xp, points, i, j)
+        along = xp.matmul(points, xp.matrix_transpose(c))[..., 0]
+        return xp.sqrt(xp.abs(squares - 2 * along + xp.sum(c * c, axis=-1)))
 
-    return outlying(apart, math.sqrt(4 * terms * 2.0**-53 * size) + 2.0**-42)
+    return outlying(apart, xp.sqrt(4 * terms * 2.0**-53 * size) + 2.0**-42, _none(xp, size))
 
 
 def outlying_in_angle(A: Any) -> Any:
@@ -78,22 +84,27 @@ def outlying_in_angle(A: Any) -> Any:
 
     Parameters
     ----------
-    A : (m, n)
-        no column is zero, and squared lengths keep within the range of float64.
+    A : (..., m, n)
+        squared lengths keep within the range of float64; columns of zeros count for nothing.
 
     Returns
     -------
-    (k,)
-        the numbers of columns, as `outlying`.
+    (..., n)
+        as `outlying`, false for columns of zeros.
     """
     xp = array_namespace(A)
-    inverse = 1 / xp.sqrt(xp.sum(A * A, axis=0))
+    squares = xp.sum(A * A, axis=-2)
+    live = squares > 0
+    columns = xp.matrix_transpose(A)
+    inverse = 1 / xp.sqrt(xp.where(live, squares, xp.full_like(squares, math.inf)))
 
-    def apart(i: int, j: int) -> Any:
-        c = (A[:, i] * inverse[i] + A[:, j] * inverse[j]) / 2
-        return xp.sqrt(xp.clip(1 - 2 * xp.matmul(c, A) * inverse + xp.sum(c * c), min=0.0))
+    def apart(i: Any, j: Any) -> Any:
+        c = _between(xp, columns, i, j, inverse)
+        along = xp.matmul(c, A)[..., 0, :] * inverse
+        return xp.where(live, xp.sqrt(xp.abs(1 - 2 * along + xp.sum(c * c, axis=-1))), 0.0)
 
-    return outlying(apart, math.sqrt(4 * (A.shape[0] + 8) * 2.0**-53))
+    lost = xp.full_like(squares[..., 0], math.sqrt(4 * (A.shape[-2] + 8) * 2.0**-53))
+    return outlying(apart, lost, xp.argmax(xp.astype(live, xp.int8), axis=-1)) & live
 
 
 def outlying_in_range(points: Any) -> Any:
@@ -104,24 +115,70 @@ def outlying_in_range(points: Any) -> Any:
 
     Parameters
     ----------
-    points : (n, m)
+    points : (..., n, m)
         finite.
 
     Returns
     -------
-    (k,)
+    (..., n)
         as `outlying`.
     """
     xp = array_namespace(points)
-    ratios = points - points[:1, :]
-    ratios = xp.astype(ratios - ratios[:, :1], xp.float32)
+    ratios = points - points[..., :1, :]
+    ratios = xp.astype(ratios - ratios[..., :1], xp.float32)
 
-    def apart(i: int, j: int) -> Any:
-        difference = ratios - (ratios[i, :] + ratios[j, :]) / 2
+    def apart(i: Any, j: Any) -> Any:
+        difference = ratios - _between(xp, ratios, i, j)
         return xp.astype(xp.max(difference, axis=-1) - xp.min(difference, axis=-1), xp.float64)
 
-    lost = 2.0**-20 * float(xp.max(xp.abs(ratios)))
-    return outlying(apart, lost + 2.0**-40 * float(xp.max(xp.abs(points))))
+    lost = 2.0**-20 * xp.astype(_largest(xp, ratios), xp.float64)
+    return outlying(apart, lost + 2.0**-40 * _largest(xp, points), _none(xp, lost))
 
 
-__all__ = ["MANY", "outlying", "outlying_in_angle", "outlying_in_length", "outlying_in_range"]
+def numbers(kept: Any) -> tuple[Any, Any]:
+    """The numbers of the points that are kept, as many for each space as there are at most in one.
+
+    Parameters
+    ----------
+    kept : (..., n)
+        of `outlying`.
+
+    Returns
+    -------
+    tuple
+        numbers (..., k), k >= 1, ascending, and which of them are of points that are kept: where they are
+        fewer, others follow.
+    """
+    xp = array_namespace(kept)
+    counts = xp.sum(xp.astype(kept, xp.int64), axis=-1, keepdims=True)
+    most = max(1, int(xp.max(counts)))
+    order = xp.argsort(xp.astype(~kept, xp.int8), axis=-1, stable=True)[..., :most]
+    return order, xp.arange(most, device=device(kept)) < counts
+
+
+def _between(xp: Any, points: Any, i: Any, j: Any, factors: Any = None) -> Any:
+    """The middle of two points of each space, (..., 1, m); factors: (..., n), of the points."""
+    flat = xp.reshape(points, (-1, *points.shape[-2:]))
+    spaces = xp.arange(flat.shape[0], device=device(points))
+
+    def at(number: Any) -> Any:
+        number = xp.reshape(number, (-1,))
+        point = flat[spaces, number, :]
+        if factors is None:
+            return point
+        return point * xp.reshape(factors, flat.shape[:2])[spaces, number][:, None]
+
+    middle = at(i) if i is j else (at(i) + at(j)) / 2
+    return xp.reshape(middle, (*points.shape[:-2], 1, points.shape[-1]))
+
+
+def _largest(xp: Any, x: Any) -> Any:
+    return xp.max(xp.abs(x), axis=(-2, -1))
+
+
+def _none(xp: Any, like: Any) -> Any:
+    """Number 0 for each."""
+    return xp.zeros(like.shape, dtype=xp.int64, device=device(like))
+
+
+__all__ = ["MANY", "numbers", "outlying", "outlying_in_angle", "outlying_in_length", "outlying_in_range"]

@@ -15,7 +15,7 @@ Only delta is left to integrate. It depends on the ratios s_i / s_1, and nothing
 subtracted, so deficits of 1e-28 come out as well as those of 0.1. The integral is randomised quasi-Monte
 Carlo with fixed seeds: the same input gives the same output, and the spread of the randomisations is the
 error that is reported. Their spread says nothing of a tail that few of the nodes reach: there the error is at
-least the mass of one node, `LEAST`.
+least the mass of one node.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from array_api_compat import device
 from conetheory.errors import InputError
 from conetheory.theory._quadrature import (
     METHOD,
+    POINTS,
     arccos_mean,
     check_level,
     estimate,
@@ -65,7 +66,7 @@ def stable_rank_excess(singular_values: Any) -> Any:
     return xp.sum(weights[..., 1:], axis=-1) + 0 * weights[..., 0]  # the second term carries the NaN
 
 
-def gaussian_deficit_cdf(singular_values: Any, t: Any) -> Estimate:
+def gaussian_deficit_cdf(singular_values: Any, t: Any, points: int = POINTS) -> Estimate:
     """P(1 - |cos(P v, P w)| <= t) for v, w independent N(0, I), from the singular values of P.
 
     Parameters
@@ -74,17 +75,20 @@ def gaussian_deficit_cdf(singular_values: Any, t: Any) -> Estimate:
         any order, not all zero (else NaN).
     t
         any shape, values in [0, 1].
+    points
+        nodes of each of the eight randomisations, a power of two: fewer of them cost less and err more.
 
     Returns
     -------
     Estimate
-        (..., *t.shape) with its standard error, which is at least 1.2e-4 where fewer than 64 of the nodes
-        lie below t, and 2^-52 anywhere but at t = 0 and for rank one, where the law is exact.
+        (..., *t.shape) with its standard error, which is at least the mass of one node (1.2e-4 for all
+        points) where fewer than 64 of the nodes lie below t, and 2^-52 anywhere but at t = 0 and for rank
+        one, where the law is exact.
 
     Raises
     ------
     InputError
-        for t outside [0, 1].
+        for t outside [0, 1], and for points that are no power of two up to 1024.
 
     References
     ----------
@@ -94,10 +98,12 @@ def gaussian_deficit_cdf(singular_values: Any, t: Any) -> Estimate:
     t = xp.asarray(t, dtype=xp.float64, device=device(weights))
     if bool(xp.any((t < 0) | (t > 1))):
         raise InputError("gaussian_deficit_cdf needs 0 <= t <= 1")
+    if not 0 < points <= POINTS or points & (points - 1):
+        raise InputError(f"the law is integrated at 1, 2, 4, ... or {POINTS} points, not {points}")
     levels = xp.reshape(log_tangent(xp, t), (-1,))
     parts, floors = [], []
-    for part in tiles(weights):
-        logs, mass = log_deltas(xp, part)
+    for part in tiles(weights, points):
+        logs, mass = log_deltas(xp, part, points)
         columns = [arccos_mean(xp, logs, mass, level) for level in xp.unstack(levels)]
         empty = xp.zeros((*logs.shape[:2], 0), dtype=xp.float64, device=device(logs))
         parts.append((xp.stack(columns, axis=-1) if columns else empty) + 0 * part[:, :1, None])

@@ -57,66 +57,93 @@ def worst_pair_cosine(A: Any) -> WorstPair:
     """
     xp, A = matrix(A, nonnegative=True)
     batch, (rows, count) = A.shape[:-2], A.shape[-2:]
-    flat, chosen = xp.reshape(A, (math.prod(batch), rows, count)), None
-    if flat.shape[0] == 1 and count > farthest.MANY:
-        chosen = _candidates(xp, flat[0, ...])
-        flat = xp.take(flat, chosen, axis=2)
-    flat = xp.matrix_transpose(flat)
-    step = max(1, TILE // max(1, flat.shape[1] * max(flat.shape[1], rows)))
-    tiles = [_worst(xp, flat[i : i + step, ...]) for i in range(0, max(1, flat.shape[0]), step)]
+    flat = xp.reshape(A, (math.prod(batch), rows, count))
+    few = count <= farthest.MANY
+    step = max(1, TILE // max(1, count * (max(count, rows) if few else rows)))
+    of = _worst if few else _screened
+    tiles = [of(xp, flat[i : i + step, ...]) for i in range(0, max(1, flat.shape[0]), step)]
     deficits, *pair = (xp.reshape(xp.concat(parts), batch) for parts in zip(*tiles, strict=True))
-    if chosen is not None:
-        pair = [xp.where(i < 0, i, xp.take(chosen, xp.reshape(xp.clip(i, min=0), (-1,)))[0]) for i in pair]
     return WorstPair(1 - deficits, deficits, *pair)
 
 
-def _candidates(xp: Any, A: Any) -> Any:
-    """Which columns may be in the worst pair, ascending; one that is dead where all are."""
-    largest = xp.max(A, axis=0)
-    (live,) = xp.nonzero(largest > 0)
-    if live.shape[0] < 2:
-        return live if live.shape[0] else xp.argmax(largest, keepdims=True)
-    if live.shape[0] < A.shape[1]:
-        A, largest = xp.take(A, live, axis=1), xp.take(largest, live)
-    if not (float(xp.min(largest)) > SMALL and float(xp.max(largest)) < 1 / SMALL):
-        A = A / largest
-    found = farthest.outlying_in_angle(A)
-    if found.shape[0] > farthest.MANY:
-        unit, _ = _unit(xp, xp.matrix_transpose(xp.take(A, found, axis=1)))
-        found = xp.take(found, farthest.outlying_in_length(unit - xp.mean(unit, axis=0)))
-    return xp.take(live, found)
+def _screened(xp: Any, A: Any) -> tuple[Any, Any, Any]:
+    """`_worst` of matrices (batch, m, n), by the pairs of those columns that may be in it."""
+    largest = xp.max(A, axis=1)
+    live = largest > 0
+    least = xp.min(xp.where(live, largest, xp.ones_like(largest))) if A.shape[0] else 1.0
+    most = xp.max(largest) if A.shape[0] else 0.0
+    safe = float(least) > SMALL and float(most) < 1 / SMALL
+    scaled = A if safe else A / xp.where(live, largest, xp.ones_like(largest))[:, None, :]
+    return _of_kept(xp, A, farthest.outlying_in_angle(scaled), _screened_again)
 
 
-def _unit(xp: Any, vectors: Any) -> tuple[Any, Any]:
-    """Vectors of length one, zero ones as they are, and which are not."""
-    largest = xp.max(vectors, axis=-1, keepdims=True)
+def _screened_again(xp: Any, A: Any) -> tuple[Any, Any, Any]:
+    """The same by differences of unit vectors, which tell those that are close to each other."""
+    if A.shape[2] <= farthest.MANY:
+        return _worst(xp, A)
+    unit, live = _unit(xp, A, axis=1)
+    count = xp.sum(xp.astype(live, xp.float64), axis=2, keepdims=True)
+    mean = xp.sum(unit, axis=2, keepdims=True) / xp.where(count > 0, count, xp.ones_like(count))
+    apart = xp.where(live, unit - mean, xp.zeros_like(unit))
+    kept = farthest.outlying_in_length(xp.matrix_transpose(apart)) & live[:, 0, :]
+    return _of_kept(xp, A, kept, _worst)
+
+
+def _of_kept(xp: Any, A: Any, kept: Any, of: Any) -> tuple[Any, Any, Any]:
+    """What a function finds among the columns of each matrix (batch, m, n) that are kept, (batch, n).
+
+    Matrices go together of which about as many are kept, the others being zero.
+    """
+    places = xp.arange(A.shape[0], device=device(A))
+    counts = xp.sum(xp.astype(kept, xp.float64), axis=1)
+    sizes = xp.ceil(xp.log2(xp.where(counts > 1, counts, xp.ones_like(counts))))
+    found = [xp.full_like(counts, math.nan), xp.zeros_like(places), xp.zeros_like(places)]
+    rows = xp.arange(A.shape[1], device=device(A))[None, :, None]
+    for size in sorted(set(sizes.tolist())):
+        here = places[sizes == size]
+        number, real = farthest.numbers(kept[here, :])
+        some = A[here[:, None, None], rows, number[:, None, :]]
+        deficit, *pair = of(xp, some if bool(xp.all(real)) else xp.where(real[:, None, :], some, 0.0))
+        found[0][here] = deficit
+        for own, other in zip(found[1:], pair, strict=True):
+            at = xp.where(other < 0, xp.zeros_like(other), other)[:, None]
+            own[here] = xp.where(other < 0, other, xp.take_along_axis(number, at, axis=1)[:, 0])
+    return tuple(found)
+
+
+def _unit(xp: Any, vectors: Any, axis: int) -> tuple[Any, Any]:
+    """Vectors along an axis, of length one, zero ones as they are, and which are not."""
+    largest = xp.max(vectors, axis=axis, keepdims=True)
     live = largest > 0
     unit = vectors / xp.where(live, largest, xp.ones_like(largest))
-    norm = xp.sqrt(xp.sum(unit * unit, axis=-1, keepdims=True))
+    norm = xp.sqrt(xp.sum(unit * unit, axis=axis, keepdims=True))
     return unit / xp.where(live, norm, xp.ones_like(norm)), live
 
 
-def _worst(xp: Any, vectors: Any) -> tuple[Any, Any, Any]:
-    """For the rows of each matrix (batch, n, m): found on residuals of unit vectors to their mean, valued
+def _worst(xp: Any, A: Any) -> tuple[Any, Any, Any]:
+    """For the columns of each matrix (batch, m, n): found on residuals of unit vectors to their mean, valued
     by `deficit`."""
+    vectors = xp.matrix_transpose(A)
     n = vectors.shape[1]
-    unit, live = _unit(xp, vectors)
+    unit, live = _unit(xp, vectors, axis=-1)
     count = xp.sum(xp.astype(live, xp.float64), axis=1, keepdims=True)
     mean = xp.sum(unit, axis=1, keepdims=True) / xp.where(count > 0, count, xp.ones_like(count))
     residual = unit - mean
     # Half of the squared length of a dead column counts as -inf, so that no pair with it is the widest.
-    half = xp.where(live, 0.5 * xp.sum(residual * residual, axis=-1, keepdims=True), -math.inf)[..., 0]
-    best = xp.full_like(half[:, 0], -math.inf)
+    half = xp.where(live, 0.5 * xp.sum(residual * residual, axis=-1, keepdims=True), -math.inf)
+    ones = xp.ones_like(half)
+    left, right = xp.concat([-residual, half, ones], axis=2), xp.concat([residual, ones, half], axis=2)
+    best = xp.full_like(half[:, 0, 0], -math.inf)
     first = xp.astype(xp.argmax(xp.astype(live[..., 0], xp.int8), axis=-1), xp.int64)
     second = first
     step = max(1, min(BAND, TILE // max(1, n * vectors.shape[0])))
     for start in range(0, n, step):  # a band of the pairs' triangle
         end = min(n, start + step)
-        products = xp.matmul(residual[:, start:end, :], xp.matrix_transpose(residual[:, start:, :]))
-        gap = half[:, start:end, None] + half[:, None, start:] - products
-        numbers = xp.arange(start, n, device=device(gap))
-        own = numbers[: end - start, None] == numbers
-        gap = xp.reshape(xp.where(own, -math.inf, gap), (gap.shape[0], (end - start) * (n - start)))
+        # |x - y|^2 / 2 = |x|^2 / 2 + |y|^2 / 2 - <x, y>, as one product
+        gap = xp.matmul(left[:, start:end, :], xp.matrix_transpose(right[:, start:, :]))
+        own = xp.arange(end - start, device=device(gap))
+        gap[:, own, own] = -math.inf
+        gap = xp.reshape(gap, (gap.shape[0], (end - start) * (n - start)))
         place = xp.argmax(gap, axis=-1)
         widest = xp.take_along_axis(gap, place[:, None], axis=-1)[:, 0]
         better = widest > best

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import integrate, special
 
 from conetheory.errors import InputError
-from conetheory.theory import cosine
+from conetheory.theory import _sobol, cosine
+from conetheory.theory.gaussian_law import gaussian_deficit_cdf
 from tests import strategies
 
 
@@ -191,6 +192,29 @@ def test_stable_rank_excess(s, order):
     excess = mpmath.fsum((x / top) ** 2 for x in exact) - 1
     shuffled = s[[k for k in order if k < s.size]]
     assert float(cosine.stable_rank_excess(shuffled)) == pytest.approx(float(excess), rel=1e-13)
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.3])
+def test_few_points_err_as_they_say(spread):
+    rng = np.random.default_rng(0)
+    spectra = np.concatenate([np.ones((20, 1)), spread * rng.uniform(0.2, 1, (20, 9))], 1)
+    level = cosine.mixture_deficit_quantile(spectra).value
+    few, all_of_them = (gaussian_deficit_cdf(spectra, level, points) for points in (128, 1024))
+    assert np.all(np.abs(few.value - all_of_them.value) <= 5 * few.error + 5 * all_of_them.error)
+    assert few.error.mean() > 2 * all_of_them.error.mean()
+    for points in (0, 3, 2048):
+        with pytest.raises(InputError, match="points"):
+            gaussian_deficit_cdf(spectra, level, points)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dimension", [1, 2, 65])
+def test_points_are_those_of_scipy(dimension, monkeypatch):
+    own = _sobol.points(256, dimension, [7, 1])
+    _sobol._first_numbers.cache_clear()
+    monkeypatch.setattr(_sobol, "_FILE", _sobol._FILE / "elsewhere")
+    np.testing.assert_array_equal(own, _sobol.points(256, dimension, [7, 1]))
+    _sobol._first_numbers.cache_clear()
 
 
 def test_one_value_and_no_spectrum():

@@ -229,7 +229,7 @@ SCALAR = {
     "enclosure.subtraction_free_factor",
     *(
         f"farthest.{name}"
-        for name in ("outlying", "outlying_in_angle", "outlying_in_length", "outlying_in_range")
+        for name in ("numbers", "outlying", "outlying_in_angle", "outlying_in_length", "outlying_in_range")
     ),
     "ergodicity.tau_1_signed_upper",
     "matrices.matrix",
