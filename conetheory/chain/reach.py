@@ -113,6 +113,8 @@ def _same(size: int) -> Interval:
 
 def _of_node(node: Node, inside: Shape) -> Reach:
     below, above = space(inside), space(node.shape)
+    if max(len(inside), len(node.shape)) > 3 and isinstance(node.op, Conv2d | AvgPool2d | MaxPool2d):
+        return on_axes(_every, below, above)  # windows of three axes, which `space` has as one
     match node.op:
         case Conv2d(weight=weight, stride=stride, padding=padding, dilation=dilation):
             return on_axes(_window, below, above, weight.shape[2:], stride, padding, dilation)

@@ -52,7 +52,7 @@ TO_HALVES = Affine(
 )
 TRANSFORMING = ("googlenet", "inception_v3")
 AUXILIARY = re.compile(r"(^|\.)(aux1|aux2|AuxLogits)\.")  # heads that only training uses
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True, eq=False)

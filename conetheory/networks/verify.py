@@ -136,7 +136,7 @@ def _terms(op: Op, xs: tuple[Tensor, ...], y: Tensor) -> Tensor:
     """The sum of the absolute values of what an operation adds up, a batch norm's mean among it."""
     if isinstance(op, Standardise):
         (x,) = xs
-        mean = op.grouped(x, x.shape[1:]).abs().mean(-2, keepdim=True)
+        mean = op.grouped(x, x.shape[1:]).abs().mean(-2, keepdim=True) * op.middle
         return (x.abs() + _spread(mean, op, y)) * _spread(op.inverse(x), op, y)
     if isinstance(op, MatMul):
         left, right = op.read([x.abs() for x in xs])

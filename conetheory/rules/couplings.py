@@ -106,7 +106,8 @@ class Standardisation(Bare):
     """`scale (I - 1 1^T / n) + share u u^T` in each group of n units: a symmetric matrix, `u` of sum zero.
 
     scale, share: `(images, 1, groups, 1, locations)`; u: `(images, 1, groups, n, locations)`. The Jacobian of
-    `(x - mean) / s`, `s^2 = variance + eps`, has scale 1/s, u the centred input and share -1/(n s^3).
+    `(x - mean) / s`, `s^2 = variance + eps`, has scale 1/s, u the centred input and share -1/(n s^3). Where
+    the mean stays, `1 1^T / n` does not come off and u is the input.
     """
 
     op: Standardise
@@ -122,7 +123,7 @@ class Standardisation(Bare):
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
         grouped = self.op.grouped(r, r.shape[2:])
-        centred = grouped - grouped.mean(-2, keepdim=True)
+        centred = self.op.less_mean(grouped)
         along = (self.u * grouped).sum(-2, keepdim=True)
         return ((self.scale * centred + self.share * along * self.u).reshape(r.shape),)
 
@@ -141,10 +142,10 @@ class _Squares(Bare):
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
         op, scale, share, u = self.inner.op, self.inner.scale, self.inner.share, self.inner.u
-        v, n = op.grouped(r, r.shape[2:]), u.shape[-2]
+        v, m = op.grouped(r, r.shape[2:]), 1 / u.shape[-2] if op.middle else 0.0
         total, first, second = ((v * u**k).sum(-2, keepdim=True) for k in (0, 1, 2))
-        own = (scale**2 * (1 - 2 / n) + 2 * scale * share * u**2) * v
-        others = (scale / n) ** 2 * total - 2 * scale * share / n * u * first + share**2 * u**2 * second
+        own = (scale**2 * (1 - 2 * m) + 2 * scale * share * u**2) * v
+        others = (scale * m) ** 2 * total - 2 * scale * share * m * u * first + share**2 * u**2 * second
         return ((own + others).reshape(r.shape),)
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:

@@ -305,7 +305,7 @@ def rescaled_winners(op: MaxPool2d, x: Tensor, x0: Tensor) -> LocalMap:
     """`m Delta y / Delta x` to the winner of x where the maximum rose, of x0 where it fell."""
     (y, at), (y0, at0) = op.with_indices(x), op.with_indices(x0)
     delta, winners = y - y0, torch.where(y >= y0, at, at0)
-    step = (x - x0).flatten(-2).gather(-1, winners.flatten(-2)).view_as(delta)
+    step = (x - x0).flatten(2).gather(-1, winners.flatten(2)).view_as(delta)
     share = torch.where(step == 0, 1.0, delta / torch.where(step == 0, 1.0, step))
     return Chained((Diagonal(share.unsqueeze(1)), WinnerTakesAll(op, winners, tuple(x.shape[1:]))))
 
