@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from conetheory.networks.bcos import of_call
 from conetheory.networks.calls import Call, RefusedError, Value
 from conetheory.networks.multiply import OVER, TIMES, Gate, multiplication
 from conetheory.networks.norms import norm
@@ -80,6 +81,9 @@ def convert(call: Call, gate: Gate = "smaller") -> tuple[Sequence[Op], Sequence[
         kind = call.kind.rstrip("_")
         if kind in TIMES | OVER:
             op, inputs = multiplication(call, gate)
+            return (op,), inputs
+        if kind == "aligned":
+            op, inputs = of_call(call)
             return (op,), inputs
         if kind in ("add", "iadd", "cat", "concat", "concatenate"):
             op, inputs = _add(call) if kind in ("add", "iadd") else _concat(call)

@@ -13,7 +13,7 @@ branches that is one number an image and vector, which changes no angle; it is l
 minus the mean of the others, which is CLRP-1 with this rule as its base.
 
 Held against the authors' code: it sends down `x (W + |W| sign(x)) / |y|`, twice the positive contributions,
-with the bias in y and 1e-9 beside |y|, as here. It differs in batch norms, which are layers of their own there.
+with the bias in y and 1e-9 beside |y|, as here. Batch norms are layers of their own there.
 """
 
 from __future__ import annotations

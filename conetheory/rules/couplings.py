@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from conetheory.networks.bcos import Aligned
 from conetheory.networks.coupling import Standardise
-from conetheory.networks.ops import Shape
+from conetheory.networks.ops import Shape, whole
 from conetheory.networks.selection import Selection
 from conetheory.rules.localmap import Bare, LocalMap, single
 from conetheory.rules.smallness import merge, nonzero, split
@@ -150,3 +151,42 @@ class _Squares(Bare):
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         return self.down(single(hs))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment(Bare):
+    """`r -> (own r, x N^T sum over each group of (share r))`, N the sums over windows.
+
+    own, share: `(images, 1, *shape of y)`; x `(images, 1, *shape)`. The Jacobian of `z (|z| / |x|)^(b - 1)`
+    has `own = b |cos|^(b - 1)` and `share = -(b - 1) y / |x|^2`.
+    """
+
+    op: Aligned
+    own: Tensor
+    share: Tensor
+    x: Tensor
+
+    @classmethod
+    def jacobian(cls, op: Aligned, xs: Sequence[Tensor]) -> Alignment:
+        z, x = xs
+        gate = op.gate(z, x)
+        share = -(op.b - 1) * z * gate / op.spread(op.squares(x), z)
+        return cls(op, (op.b * gate).unsqueeze(1), share.unsqueeze(1), x.unsqueeze(1))
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        groups = (r * self.share).unflatten(2, (len(self.op.ones), -1)).sum(3)
+        one = groups.new_ones((1,) * groups.ndim)
+        (below,) = self.op.windows.transpose(groups, [(one, whole)], [tuple(self.x.shape[2:])])
+        return r * self.own, self.x * below
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        own, below = hs
+        parts = [] if own is None else [own * self.own]
+        if below is not None:
+            sums = split(self.op.windows.linear([merge(below * self.x)]), len(below))
+            parts.append(self.op.spread(sums, self.share, 2) * self.share)
+        return torch.stack(parts).sum(0)
+
+    def squared(self) -> Alignment:
+        """An output has one entry for each number of z and of x."""
+        return Alignment(self.op, self.own.square(), self.share.square(), self.x.square())

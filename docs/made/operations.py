@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError, UnsupportedLayerError
 from conetheory.networks import trace
+from conetheory.networks.bcos import BCosConv2d
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import PassThrough, Shape
 from conetheory.rules.bilinear import Bilinear, Branch, RankOne
-from conetheory.rules.couplings import Factors, Moved, OneBranch, Standardisation
+from conetheory.rules.couplings import Alignment, Factors, Moved, OneBranch, Standardisation
 from conetheory.rules.fitted_patterns import fit_patterns
 from conetheory.rules.maps import (
     Blockwise,
@@ -43,6 +44,7 @@ WORDS: dict[type, str] = {
     OneBranch: "to the branch",
     Factors: "to both",
     Standardisation: "Jacobian",
+    Alignment: "Jacobian",
     RankOne: "all units",
     Rectified: "rectified",
     Thresholded: "thresholded",
@@ -85,6 +87,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     "activation": (nn.ReLU, SHAPE),
     "factor a channel": (lambda: nn.BatchNorm2d(4), SHAPE),
     "product with a gate": (lambda: Case(lambda m, x: x * x.mean((2, 3), keepdim=True)), SHAPE),
+    "B-cos unit's cosine": (lambda: BCosConv2d(4, 3, 3, padding=1), SHAPE),
     "norm": (lambda: nn.GroupNorm(2, 4, affine=False), SHAPE),
     "RMS norm": (lambda: nn.RMSNorm(SHAPE, elementwise_affine=False), SHAPE),
     "softmax": (lambda: nn.Softmax(1), SHAPE),

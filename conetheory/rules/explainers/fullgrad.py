@@ -4,17 +4,17 @@ A network of elementwise activations, max pools and linear operations is, around
 
     f(x) = <x, grad f(x)> + sum over operations of <b, df/dy>,
 
-y an operation's output and b its bias: the full gradients of f. A batch norm's bias is `shift - mean scale`; one
-that is folded has one bias with its convolution. An activation's is implicit, `f(x) - f'(x) x`, which is zero
-for a ReLU. What else is not linear (gates, norms of the image itself, softmax) adds more than these. The map adds
-the channels of all of them,
+y an operation's output and b its bias: the full gradients of f. A batch norm's bias is `shift - mean scale`;
+one that is folded has one bias with its convolution. An activation's is implicit, `f(x) - f'(x) x`, which is
+zero for a ReLU. What else is not linear (gates, norms of the image itself, softmax) adds more than these. The
+map adds the channels of all of them,
 
     sum_c psi(x_c grad_c) + sum over operations on maps, sum_c psi(b_c df/dy_c),
 
-psi the absolute value, scaled to [0, 1] and interpolated to the image's size. Biases of what has no locations are
-left out of the map, as in the paper. The authors' code scales all channels of an operation together, corners on
-corners when it interpolates, and so does this; the paper's equation has psi around each channel, which is
-`scaled="channel"`. Either way every operation counts alike, however much of it there is.
+psi the absolute value, scaled to [0, 1] and interpolated to the image's size. Biases of what has no locations
+are left out of the map, as in the paper. The authors' code scales all channels of an operation together, and
+interpolates with corners on corners, and so does this; the paper's equation has psi around each channel, as
+`scaled="channel"` does. Either way every operation counts alike, however much of it there is.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class FullGrad(Explainer):
 
         def explain(x: Tensor, v: Tensor) -> Tensor:
             found = full_gradients(graph, x, v)
-            return torch.stack([_scaled(t, size, axes).sum(1, keepdim=True) for t in found if _is_map(t)]).sum(0)
+            return torch.stack(
+                [_scaled(t, size, axes).sum(1, keepdim=True) for t in found if _is_map(t)]
+            ).sum(0)
 
         return forward.by_pairs(explain, images, outputs, forward.batch_size(graph))
 
