@@ -26,6 +26,7 @@ import numpy as np
 import torch
 import typer
 from rich.progress import track
+from scipy.sparse import csr_array
 
 from conetheory import networks
 from conetheory.chain.relevance import RelevanceChain
@@ -61,7 +62,7 @@ class Scorer:
         self.layers, self.vectors = units.common["layers"], units.common["vectors"]
         self.seeds, self.drawn_seeds, self.bootstrap = seeds, min(seeds, drawn_seeds), bootstrap
         self.positions, self.images = positions, 0
-        self.counts: list[dict[str, np.ndarray]] = [{} for _ in range(seeds)]
+        self.counts: list[dict[str, csr_array]] = [{} for _ in range(seeds)]  # most bins are empty
         self.found: dict[str, list[Theory]] = {}
         self.seconds: dict[str, float] = {}
 
@@ -73,7 +74,7 @@ class Scorer:
             for layer, counts in self.units.measured(
                 self.chains[number], self.names[number], number, **options
             ).items():
-                pooled[layer] = counts.astype(float) + pooled.get(layer, 0.0)
+                pooled[layer] = pooled[layer] + csr_array(counts) if layer in pooled else csr_array(counts)
 
     def predict(self) -> None:
         """Every theory sees the images that were added."""
@@ -114,7 +115,7 @@ class Scorer:
 
     def row(self, layer: str) -> dict[str, Any]:
         """One layer, over the seeds; `..._errors` are those that enter the quantiles."""
-        counts = [pooled[layer] for pooled in self.counts]
+        counts = [pooled[layer].toarray().astype(float) for pooled in self.counts]
         medians = np.array([float(histogram.quantile(c[0], 0.5)[0]) for c in counts])
         measured = float(histogram.quantile(sum(c[0] for c in counts), 0.5)[0])
         row = {"measured": measured, "spread_over_seeds_decades": _spread(medians)}

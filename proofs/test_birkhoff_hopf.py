@@ -9,8 +9,9 @@ Then
   (c) Delta(D A E) = Delta(A) = Delta(A^T) for all positive diagonal D, E;
   (d) tau(A B) <= tau(A) tau(B), so Delta(A_1 ... A_L) <= 4 artanh(prod tau(A_l));
   (e) for all x, y with A x, A y not zero, tanh(d(A x, A y) / 4) <= tau(A) tanh(d(x, y) / 4); for every
-      distance d(x, y) there are x, y with equality. So Delta(A D B) <= 4 artanh(tau(A) tau(B)) for every
-      positive diagonal D, and radii contract as R -> 4 artanh(tau(A) tanh(R / 4)) <= tau(A) R.
+      finite distance d(x, y) there are x, y with equality where Delta(A) is finite, n >= 2, and as near to it
+      as we like where it is infinite. So Delta(A D B) <= 4 artanh(tau(A) tau(B)) for every positive diagonal
+      D, and radii contract as R -> 4 artanh(tau(A) tanh(R / 4)) <= tau(A) R.
 
 **Source:** (a) to (d) Birkhoff 1957, Hopf 1963; rectangular, with zeros: Seneta 1981, p. 108. The proof
 follows Eveson and Nussbaum 1995 in the plane, in full; (e) is what it gives before it is made linear in d(x,
@@ -63,7 +64,9 @@ and K R y + 1 / y >= 2 sqrt(K R), with equality at y = 1 / sqrt(K R). So exp d(A
 
 that is tanh(d(A x, A y) / 4) <= (sqrt K - 1)(sqrt R - 1) / ((sqrt K + 1)(sqrt R + 1)) = tanh(log K / 4)
 tanh(d(x, y) / 4), and log K <= Delta. For equality take the columns of the sharpness of (b), x = w R e_k +
-e_l, y = w e_k + e_l with w = 1 / sqrt(a b R). With d(x, y) <= Delta(B) for x, y among the images of D B, the
+e_l, y = w e_k + e_l with w = 1 / sqrt(a b R). Where b = inf or a = 0, (A x)_i / (A y)_i = (w R s_i + 1) / (w
+s_i + 1) is R for s_i = inf, one for s_i = 0, and tends to one and to R for other s_i > 0 as w falls to zero
+and as it grows: d(A x, A y) tends to log R. With d(x, y) <= Delta(B) for x, y among the images of D B, the
 bound for A D B follows; and artanh(tau tanh s) <= tau s as both vanish at 0 and the left side has the slope
 tau / (cosh^2 s - tau^2 sinh^2 s) <= tau. []
 """

@@ -9,8 +9,9 @@ with a common number of rows. Let
     rho = max_q 4 artanh(tau(A_q) tanh(R_q / 4)) <= max_q tau(A_q) R_q.
 
   (a) Any two members of K that are not zero and have the same zeros satisfy d <= Delta(B) + 2 rho; if
-  Delta(B) is finite, all members have the same zeros, and Delta(K) <= Delta(B) + 2 rho.
-  (b) Every member is within max_q d(B e_q, B 1) + rho of B 1: the radius of the next step's recursion.
+  Delta(B) is finite, all of them have the same zeros, and Delta(K) <= Delta(B) + 2 rho.
+  (b) Every member that is not zero is within max d(B e_q, B 1) + rho of B 1, over the q with B e_q != 0: the
+  radius of the next step's recursion.
   (c) No bound by the tau(A_q) and the Delta(K_q) alone exists: with all of them zero, Delta(K) = Delta(B)
   takes every value in [0, infinity].
 

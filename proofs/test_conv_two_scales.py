@@ -9,10 +9,10 @@ channels i of r' are independent and alike at each p, with
 and for <r_x, r_y>(q) = n s_x s_y (1 + T_xy)(q) and sums that are not zero the covariance over the product
 of the means is T'_xy(p) = (kappa/n) sum_delta t_x(delta) t_y(delta) (1 + T_xy(p + delta)), t_x(delta) =
 s_x(p + delta) / sum s_x. As the number n' of channels below grows, the cosine of r'_x and r'_y over the
-channels at p tends in probability to (1 + T'_xy)/sqrt((1 + T'_xx)(1 + T'_yy)). If T = O(1/n) above and n
-grows, then
+channels at p tends in probability to (1 + T'_xy)/sqrt((1 + T'_xx)(1 + T'_yy)), times -1 where the sums of s_x
+and s_y have different signs. If T = O(1/n) above and n grows, the t as they are, then
 
-    n (1 - cos) -> (kappa/2) sum_delta (t_x - t_y)^2:
+    n (1 - |cos|) -> (kappa/2) sum_delta (t_x - t_y)^2:
 
 what two starts differ by at a location is the difference of their walks, one layer's worth of it, over n.
 

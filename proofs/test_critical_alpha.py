@@ -1,36 +1,42 @@
 """Critical alpha: when alpha-beta chains of random layers stop converging
 
 **Statement.** Let the entries of W be independent N(0, 1) and M = alpha W+ - beta |W-|, alpha - beta = 1,
-with n columns. Its entries have mean m and variance v with kappa = v/m^2 = pi (alpha^2 + beta^2) - 1. In
-the mean-field recursion of wide layers (n inputs and outputs, rho = kappa/n) the deficit of two vectors
-after l layers is
+with n columns. Its entries have mean m and variance v with kappa = v/m^2 = pi (alpha^2 + beta^2) - 1. Write
+x = a (1 + e) for a vector whose entries have the mean a != 0, T = |e|^2/n, and C = <e_x, e_y>/n for two. In
+the mean-field recursion of wide layers (n inputs and outputs, rho = kappa/n) the deficit of two vectors of
+one T_0, C_0 < T_0, after l layers is
 
     D_l = 1 - (1 + C_l)/(1 + T_l) = rho^l (T_0 - C_0)/(1 + T_l),      T_(l+1) = rho (1 + T_l),
 
 so (i) rho < 1: D_l decays geometrically, in the limit by the factor rho per layer; (ii) rho = 1: D_l = (T_0
 - C_0)/(1 + T_0 + l), polynomially; (iii) rho > 1: D_l tends to (T_0 - C_0)/(T_0 + rho/(rho - 1)) > 0 and
-the vectors never merge. The border rho = 1 is alpha* = (1 + sqrt(2 (n + 1)/pi - 1))/2, the only solution
+the vectors never merge. Vectors of two T_0 that are not parallel have the same three cases: the factor rho,
+1/l, and a positive limit. The border rho = 1 is alpha* = (1 + sqrt(2 (n + 1)/pi - 1))/2, the only solution
 with alpha > 1/2.
 
 **Argument.** For w ~ N(0, 1): E w+ = E |w-| = 1/sqrt(2 pi), E w+^2 = E w-^2 = 1/2, and w+ w- = 0. Hence m =
 (alpha - beta)/sqrt(2 pi) = 1/sqrt(2 pi) and E M_ij^2 = (alpha^2 + beta^2)/2, and kappa follows; it depends
 on alpha^2 + beta^2 only, so it does not change when alpha and beta change places.
 
-Write x = a (1 + e) with a the mean of the entries and e of mean zero, and let T = |e|^2/n, and C = <e_x,
-e_y>/n for a pair. One layer: the entries of M x are m n a + noise of variance v |x|^2 = v n a^2 (1 + T),
+One layer: e has the mean zero, so the entries of M x are m n a + noise of variance v |x|^2 = v n a^2 (1 + T),
 independent, with covariance v n a a' (1 + C) for the pair. For wide layers sums over outputs are their
 expectations, so T' = v n a^2 (1 + T)/(m n a)^2 = rho (1 + T) and C' = rho (1 + C). For equal T the cosine
 is (1 + C)/(1 + T) and the deficit (T - C)/(1 + T) (for rho < 1 all T tend to rho/(1 - rho)); differences
 obey T' - C' = rho (T - C). Solving the two linear recursions gives the formula, and letting l grow the
-three cases. For rho > 1 the limit is the cosine that the noise freezes: mean-zero products have no
-contraction at infinite width. At width n they have the factor 1 - O(1/n) per layer, which is the cross-over
-that simulations show in place of a sharp border.
+three cases. Where T_x and T_y differ, D = 1 - (1 + C)/sqrt((1 + T_x)(1 + T_y)). The root is 1 + (T_x +
+T_y)/2 less at most (T_x - T_y)^2, T_x - T_y = O(rho^l), divided by the root: O(rho^(2 l)) in (i), O(1/l) in
+(ii), so that to leading order (T_x + T_y)/2 stands for T, and (T_x + T_y)/2 - C at l = 0 is |e_x - e_y|^2/(2
+n) > 0. In (iii) the limit is 1 - (c + C_0)/sqrt((c + T_x)(c + T_y)), c = rho/(rho - 1), T at l = 0: by Cauchy
+and Schwarz C_0 <= sqrt(T_x T_y) and c + sqrt(T_x T_y) <= sqrt((c + T_x)(c + T_y)), both equalities for e_x =
+e_y only. For rho > 1 the limit is the cosine that the noise freezes: mean-zero products have no contraction
+at infinite width. At width n they have the factor 1 - O(1/n) per layer, which is the cross-over that
+simulations show in place of a sharp border.
 
 Finally pi (alpha^2 + (alpha - 1)^2) - 1 = n is 2 alpha^2 - 2 alpha + 1 = (n + 1)/pi, a convex parabola
 about 1/2: one solution above 1/2, at the formula. It exceeds 1 iff n > pi - 1.
 
 LRP-gamma. W + gamma W+ = (1 + gamma) W+ - |W-| = gamma (alpha W+ - beta |W-|) with alpha = 1 + 1/gamma and
-beta = 1/gamma, and a constant changes no cosine: it converges iff 1 + 1/gamma < alpha*, that is above
+beta = 1/gamma, and a constant changes no cosine: rho < 1 iff 1 + 1/gamma < alpha*, that is for gamma above
 
     gamma* = 1/(alpha* - 1) = (pi + sqrt(2 pi (n + 1) - pi^2))/(n + 1 - pi),
 
@@ -116,6 +122,7 @@ def test_gamma_is_alpha_beta_times_a_number() -> None:
         assert rate(gamma_rule(found), inputs) == pytest.approx(1, rel=1e-12, abs=0)
         assert rate(gamma_rule(found * 1.01), inputs) < 1 < rate(gamma_rule(found * 0.99), inputs)
         assert gamma_rule(found).kappa == pytest.approx(alpha_beta(1 + 1 / found).kappa, rel=1e-13, abs=0)
+    assert critical_gamma(float("inf")) == 0
 
 
 def test_published_values() -> None:

@@ -12,8 +12,8 @@ the image is exactly C r0 = s c + gx (X - mx c) + gy (Y - my c) + R + C eta with
     |R| <= (H/2) V,      V = XX + YY - 2 mx X - 2 my Y + (mx^2 + my^2) c >= 0,
 
 with equality for rho = H |q - m|^2 / 2: the bound can't be improved from these six vectors. A twice
-differentiable field has such an H, the bound of its second derivative on the segments from m. At m = xbar =
-<c, X>/|c|^2 (and the same for y), G = (X - xbar c, Y - ybar c) is orthogonal to c.
+differentiable field has such an H where its second derivative is bounded on the segments from m: that bound.
+At m = xbar = <c, X>/|c|^2 (and the same for y; c != 0), G = (X - xbar c, Y - ybar c) is orthogonal to c.
 
 **Source:** new here; Taylor's theorem.
 

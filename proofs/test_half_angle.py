@@ -5,7 +5,7 @@
     tan(angle(P x, P y) / 2) <= tau(P) <= tau(A_1) ... tau(A_L) =: T,
 
 so cos >= (1 - T^2) / (1 + T^2) = tanh(R) and 1 - cos <= 2 T^2 / (1 + T^2), R = sum of the rates -log
-tau(A_l). Moreover tau(A) is the largest half-angle tangent of two columns over all rescalings of the rows:
+tau(A_l). Moreover tau(A) is the supremum of the half-angle tangents of two columns over rescalings of rows:
 
     sup over positive diagonal D of max_{k,l} tan(angle(D A e_k, D A e_l) / 2) = tau(A).
 

@@ -1,20 +1,23 @@
-"""Image-free blocks: two factors are bounded over all activations only if one of them is
+"""Image-free blocks: two factors are bounded over all inner scalings only if one of them is
 
 **Statement.** Let A, B be nonnegative, and let every inner unit be alive in both: no column of A and no row
 of B is zero. Then
 
     sup over positive diagonals D of Delta(A D B) is finite  iff  Delta(A) or Delta(B) is,
 
-and it is at most the smaller of the two. So a z+ block of two layers has a certificate for all images with
-the same active units exactly where one of its factors has one alone. (Units that are dead in one of the
-factors must be dropped first: A may have a zero at a unit that B never feeds.)
+and it is at most the smaller of the two, and at most 4 artanh(tau(A) tau(B)). So a z+ block of two layers is
+bounded over all positive D exactly where one of its factors is bounded alone, and then for all images with
+the same active units. Images may make some of the D only, and of a bound over these alone nothing is said.
+(Units that are dead in one of the factors must be dropped first: A may have a zero at a unit that B never
+feeds.)
 
 **Source:** new here (sharpens the exchange condition of proofs/test_z_plus_image_dependence.py, which it
 decides for live inner units).
 
 **Proof.** Delta(A D B) <= min(Delta(A), Delta(B)): the images of A D B are among those of A, and Delta is the
-same for the transposes. Drop zero rows of A and zero columns of B; because every inner unit is alive, all
-other rows and columns of A D B are alive too, so that a zero entry of A D B makes its diameter infinite.
+same for the transposes; the bound by tau is submultiplicativity (proofs/test_birkhoff_hopf.py). Drop zero
+rows of A and zero columns of B; because every inner unit is alive, all other rows and columns of A D B are
+alive too, so that a zero entry of A D B makes its diameter infinite.
 
 Suppose that both diameters are infinite. Then some column k of A is mixed, a_ik > 0 = a_i'k, and some row l
 of B is mixed, b_lj > 0 = b_lj'. All d are one but d_k and d_l.

@@ -1,4 +1,4 @@
-"""Image-free depth: no number of layers bounds all images unless one layer does
+"""Image-free depth: no number of layers bounds all inner scalings unless one does
 
 **Statement.** Let A_1, ..., A_L be nonnegative, L >= 1, each with as many columns as the next has rows, and
 let every unit be alive: no row and no column of any A_l is zero. Then
@@ -11,8 +11,9 @@ there are whole numbers e_l such that the diameter is infinite at D_l = diag(t^(
 log t.
 
 Where units are dead, those that lie on no path from a row of A_1 to a column of A_L are dropped first. That
-changes no product, and leaves a chain of live units (or a product that is zero). So whether certificates
-hold for all images with the same active units is decided layer by layer: depth adds nothing.
+changes no product, and leaves a chain of live units (or a product that is zero). So whether a bound holds
+for all positive diagonals, and so for all images with the same active units, is decided layer by layer:
+depth adds nothing. (Images may make some of the D only, and of a bound over these alone nothing is said.)
 
 **Source:** new here (for L = 2: proofs/test_image_free_blocks.py, by cases).
 

@@ -1,8 +1,8 @@
 """Local CSC certificate: the cosine of a random pair, with a stated probability
 
-**Statement.** Let P_p be the rows of a chain at position p (channels x start units), of any linear rule, S_p
-the sum of (s_i / s_1)^2 over i >= 2 for its singular values, and v, w independent N(0, I). For every 0 < q
-< 1, with probability at least 1 - q,
+**Statement.** Let P_p != 0 be the rows of a chain at position p (channels x start units), of any linear rule,
+S_p the sum of (s_i / s_1)^2 over i >= 2 for its singular values, and v, w independent N(0, I). For every 0 <
+q < 1, with probability at least 1 - q,
 
     1 - |cos(P_p v, P_p w)| <= 2 T^2 / (1 + T^2),   T = sqrt(S_p / 2) / erfinv(q)
     (one pair)
@@ -20,9 +20,10 @@ There is no hypothesis on limits, depth, or weights; the certificate is for one 
 
 **Source:** new here.
 
-**Proof.** If the angle t of the two lines exceeds 2 arctan(T), the tail bound P(angle > t) <= erf(sqrt(S / 2)
-/ tan(t / 2)) (proofs/test_gaussian_law.py, d) is at most erf(sqrt(S / 2) / T) = q there. The deficit is
-monotone in the angle, and 1 - cos(2 arctan T) = 2 T^2 / (1 + T^2). N events: union bound.
+**Proof.** Where S = 0 the deficit is zero, and where T >= 1 the bound is one or more. Else t = 2 arctan(T)
+lies in (0, pi / 2), and the tail bound P(angle > t) <= erf(sqrt(S / 2) / tan(t / 2)) of the angle of the two
+lines (proofs/test_gaussian_law.py, d) is erf(sqrt(S / 2) / T) = q there. The deficit is monotone in the
+angle, and 1 - cos(2 arctan T) = 2 T^2 / (1 + T^2). N events: union bound.
 
 (a) s_1^2 >= |c^T P|^2 = sum m_k^2 cos^2 t_k and |P|_F^2 = sum m_k^2, so S = (|P|_F^2 - s_1^2) / s_1^2 is at
 most the quotient; it is a weighted mean of tan^2 t_k with weights m_k^2 cos^2 t_k. (b) sqrt(S) s_1 is the

@@ -9,24 +9,30 @@ G] B [c G]^T up to a change of c that is itself of second order,
     B = diag(1, S^-1 / 2) / (4 pi sqrt(det S) |c0|^2),
 
 the covariance of a white field smoothed by one Gaussian of covariance S and of its gradient; <c, G> = 0, so
-the eigenvalues are |c|^2 / (4 pi sqrt(det S) |c0|^2) times 1, lambda_1, lambda_2, the eigenvalues of S^-1
-G^T G / (2 |c|^2). G^T G / |c|^2 is the variance of the mean origin between channels: lambda is half the
-share of the variance of the origin that the channel explains, as in an analysis of variance, where Sigma =
-S + G^T G / |c|^2 is the whole; putting Sigma for S changes it by O(lambda^2). The rank is 1 + 2 to this
-order. For origins that differ in their covariances as well, the next Hermite order adds to it: channels of
-equal means and widths S (1 + e_i) have a tail of order e^2 that lambda does not see.
+the leading three eigenvalues are |c|^2 / (4 pi sqrt(det S) |c0|^2) times 1 + O(u^2), lambda_1 + O(u^4),
+lambda_2 + O(u^4), with lambda_1 >= lambda_2 the eigenvalues of S^-1 G^T G / (2 |c|^2) and u the largest of
+the |S^(-1/2) (m_i - m)|. G^T G / |c|^2 is the variance of the mean origin between channels: lambda is half
+the share of the variance of the origin that the channel explains, as in an analysis of variance, where Sigma
+= S + G^T G / |c|^2 is the whole; putting Sigma for S changes it by O(lambda^2). The rank is at most 1 + 2 to
+this order. For origins that differ in their covariances as well, the next Hermite order adds to it: channels
+of equal means and widths S (1 + e_i) have a tail of order e^2 that lambda does not see.
 
-**Hypotheses.** Origins Gaussian-shaped with widths of a pixel or more (sums over pixels are integrals to 2
-exp(-pi^2 s), s the least variance), of one covariance, not cut by a border, |c0|^2 constant over them.
+**Hypotheses.** c != 0, S positive definite. Origins Gaussian-shaped with widths of a pixel or more (sums of
+f_i f_j over pixels are the integral to within some 4 exp(-pi^2 s) of it, s the least variance), of one
+covariance, not cut by a border, |c0|^2 constant over them.
 **Source:** new here; the Gaussian shape of receptive fields: Luo et al. 2016.
 
-**Proof.** The product of two Gaussian densities of covariance S and means m_i, m_j integrates to the
-density of N(0, 2 S) at m_i - m_j, which is 1/(2 pi sqrt(det 2 S)) exp(-(m_i - m_j)^T (2 S)^-1 (m_i -
-m_j)/2), det 2 S = 4 det S. With u_i = m_i - m the exponent is -(u_i^T S^-1 u_i + u_j^T S^-1 u_j - 2 u_i^T
-S^-1 u_j)/4: the first two terms are a factor on each channel, the third expands to 1 + u_i^T S^-1 u_j / 2 +
-O(u^4). Smoothed white noise has Var = int w^2 = 1/(4 pi sqrt(det S)) and gradient covariance int grad w
-grad w^T = S^-1 (int x x^T w^2) S^-1 = S^-1 (S/2) S^-1 times that; value and gradient are uncorrelated by
-symmetry. [c G] B [c G]^T has the nonzero eigenvalues of B^(1/2) diag(|c|^2, G^T G) B^(1/2). []
+**Proof.** The product of two Gaussian densities of covariance S and means m_i, m_j integrates to the density
+of N(0, 2 S) at m_i - m_j, which is 1/(2 pi sqrt(det 2 S)) exp(-(m_i - m_j)^T (2 S)^-1 (m_i - m_j)/2), det 2 S
+= 4 det S. With u_i = m_i - m the exponent is -(u_i^T S^-1 u_i + u_j^T S^-1 u_j - 2 u_i^T S^-1 u_j)/4: the
+first two terms are a factor on each channel, the third expands to 1 + u_i^T S^-1 u_j / 2 + O(u^4). The
+factors 1 + O(u^2) turn c and G into c' and G' with <c', G'> = O(u^3) and G'^T G' = G^T G + O(u^4), so that
+they change the eigenvalues by those orders only. For sums, by Poisson: f_i f_j is a Gaussian of covariance
+S/2 up to a factor, whose transform at a frequency k of the grid is exp(-pi^2 k^T S k) times its integral, and
+sum_(k != 0) exp(-pi^2 s |k|^2) is 4 exp(-pi^2 s) to leading order. Smoothed white noise has Var = int w^2 =
+1/(4 pi sqrt(det S)) and gradient covariance int grad w grad w^T = S^-1 (int x x^T w^2) S^-1 = S^-1 (S/2) S^-1
+times that; value and gradient are uncorrelated by symmetry. [c G] B [c G]^T has the nonzero eigenvalues of
+B^(1/2) diag(|c|^2, G^T G) B^(1/2). []
 """
 
 import math
@@ -104,6 +110,16 @@ def test_lambda_is_half_the_explained_share_of_variance():
         between = (c**2) @ (means[:, 0] - origin.mean[0, 0]) ** 2 / (c @ c)
         share = between / (S[0, 0] + between)
         np.testing.assert_allclose(origin_squares(flat)[0], [share / 2, 0], rtol=1e-12, atol=1e-16)
+
+
+def test_where_the_hypotheses_fail_there_is_no_number():
+    """A dead location, an origin of one pixel, of one row, a signed one; the one beside keeps its own."""
+    c, _, _, origin = channels(0.1)
+    Sigmas = [origin.Sigma[0], np.zeros((2, 2)), np.zeros((2, 2)), np.diag([2.0, 0.0]), np.diag([-2.0, -1.0])]
+    cs = np.stack([c, 0 * c, c, c, c])
+    found = origin_squares(Origin(np.zeros((5, 2)), np.stack(Sigmas), cs, np.repeat(origin.G, 5, 0)))
+    assert np.isnan(found[1:]).all()
+    np.testing.assert_array_equal(found[0], origin_squares(origin)[0])
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])

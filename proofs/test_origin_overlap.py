@@ -12,8 +12,9 @@ Both are positive semidefinite. sum_q f_i(q) = 1. For a nonnegative chain and c0
 distribution, and A_ij >= 0. At a cut where r(q) = s(q) c0(q) + eta(q) with K = Cov s and Cov(s, eta) = 0
 the same holds with A_ij = sum_qq' (C_i,q c0(q)) K_qq' (C_j,q' c0(q')) and T = C Cov(eta) C^T; with Cov(s,
 eta) != 0 there is a cross term. If channels have forgotten what started, T = 0: two starts differ at this
-location only through the overlaps of origins, and P P^T = A has rank one iff all f_i with c_i != 0 are
-equal, q by q (for white starts).
+location only through the overlaps of origins. For white starts P P^T = A has rank one then iff its rows
+C_i,q c0(q) are parallel, not all zero: where no row but zero ones has c_i = 0 (as in a nonnegative chain with
+c0 >= 0), iff c != 0 and all f_i with c_i != 0 are equal, q by q.
 
 **Source:** new here.
 
@@ -21,8 +22,9 @@ equal, q by q (for white starts).
 = U, so P P^T = P U P^T + P (1 - U) P^T. The first is sum_q (C_i,q c0(q)) (c0(q)^T C_j,q^T) / |c0(q)|^2 =
 A_ij, the second T with P' = P (1 - U). f sums to one by the definition of c_i. For nonnegative blocks C_i,q
 c0(q) >= 0, so f_i >= 0. With a cut, r = s c0 + eta gives Cov = (C c0) K (C c0)^T + C Cov(eta) C^T + two
-cross terms in Cov(s, eta). For white starts A = F F^T with F_iq = c_i f_i(q) / |c0(q)|, and rank F = 1 iff
-its rows are parallel; rows c_i f_i and c_j f_j with sums c_i and c_j != 0 are parallel iff f_i = f_j. []
+cross terms in Cov(s, eta). For white starts A = F F^T with F_iq = C_i,q c0(q) / |c0(q)|, and rank F = 1 iff
+its rows are parallel, not all zero; rows c_i f_i and c_j f_j with sums c_i and c_j != 0 are parallel iff f_i
+= f_j. In a signed chain a row with c_i = 0 need not be zero; then it is parallel to none with c_j != 0. []
 """
 
 from fractions import Fraction
@@ -96,6 +98,14 @@ def test_equal_origins_have_rank_one_and_others_do_not():
         D[0, 0] += Fraction(1, 7)
         A = D @ D.T
         assert A[0, 0] * A[1, 1] - A[0, 1] * A[1, 0] > 0
+
+
+def test_a_signed_row_of_sum_zero_has_no_origin_and_counts():
+    """One f only, of the row with c_i != 0, and A of rank two."""
+    D = np.array([[1.0, 0.0], [1.0, -1.0]])
+    A = overlap(D, np.ones(2))
+    assert D.sum(1).tolist() == [1, 0]
+    assert A[0, 0] * A[1, 1] - A[0, 1] * A[1, 0] == 1
 
 
 def test_a_cross_term_is_what_correlated_deviations_add():

@@ -9,15 +9,15 @@ for signed K, below the layer, with the step d_k = (h/s) (a - e k),
     m'_i^n(p) = sum_(q, k) sum_j K_ij(k) sum_(l <= n) binom(n, l) d_k^(n - l) m_j^l(q),
 
 and likewise for two axes (the moment XY). If above m depends on q modulo P only, below it depends on p modulo
-s P only: the state is finite. For K >= 0, c_j >= 0 the origin of channel i at p is a step (k, j) drawn
-with probability pi_i(k, j) = K_ij(k) c_j / c'_i followed by the walk from there: its mean is E(d_k + mean_j),
-its variance E var_j + Var(d_k + mean_j). If K_ij(k) = a_i(k) b_j (every channel mixes those above alike) and
-m is the same at all q, this is Var_i(d) + (Var_b(mean) + E_b var), with weights b_j c_j: each layer adds the
-variance of its own step to the whole variance above, and all the difference between channels is that of the
-mean steps of the lowest layer.
+s P only: the state is finite. For K >= 0, c_j >= 0 and c'_i(p) > 0 the origin of channel i at p is a step (k,
+j) drawn with probability pi_i(k, j) = K_ij(k) c_j(q) / c'_i(p), q the location that p hears through the tap
+k, followed by the walk from there: its mean is E(d_k + mean_j), its variance E var_j + Var(d_k + mean_j). If
+K_ij(k) = a_i(k) b_j (every channel mixes those above alike) and m is the same at all q, this is Var_i(d) +
+(Var_b(mean) + E_b var), with weights b_j c_j: each layer adds the variance of its own step to the whole
+variance above, and all the difference between channels is that of the mean steps of the lowest layer.
 
-For independent weights w_1, ..., w_N of mean m and variance v, kappa = v/m^2, and factors that are 1 with
-chance phi and 0 otherwise, independent of them, kappa of the products is (1 + kappa)/phi - 1.
+For independent weights w_1, ..., w_N of mean m != 0 and variance v, kappa = v/m^2, and factors that are 1
+with chance phi and 0 otherwise, independent of them, kappa of the products is (1 + kappa)/phi - 1.
 
 **Hypotheses.** Kernels the same everywhere: away from borders, flat activations or rules that do not look at
 them. Chance walks and variances: a nonnegative chain.

@@ -14,36 +14,39 @@ of the one that passes there,
 
 For a ReLU z = -mean, t = 0, and J = P(a > 0, b > 0).
 
-(c) If the entries of M are independent with mean m and variance v, Gaussian, then for vectors u, v of length
-one the rows of M u, M v over sqrt(v) are independent pairs (a, b) with h = m S_u/sqrt(v) and eta = m (S_v -
-S_u)/sqrt(v), 1 - eps = <u, v>. For psi applied to rows without end, cos(psi(M u), 1) tends to A/sqrt(B), and
+(c) If the entries of M are independent with mean m and variance v > 0, Gaussian, then for vectors u, w of
+length one the rows of M u, M w over sqrt(v) are independent pairs (a, b) with h = m S_u/sqrt(v) and eta = m
+(S_w - S_u)/sqrt(v), 1 - eps = <u, w>. For psi applied to rows without end, with the same cuts z_a, z_b for
+all rows, cos(psi(M u), 1) tends to A/sqrt(B), and
 
-    1 - cos(psi(M u), psi(M v))  to  (G - (sqrt(B_b) - sqrt(B_a))^2 / 2) / sqrt(B_a B_b).
+    1 - cos(psi(M u), psi(M w))  to  (G - (sqrt(B_b) - sqrt(B_a))^2 / 2) / sqrt(B_a B_b).
 
 (d) As eps -> 0 with eta = c sqrt(eps), c bounded, the ReLU multiplies the deficit by r + (c^2/2)(r -
-A^2/B^2) + o(1), r = Phi(h)/B, where r >= A^2/B^2; so by r only if eta/sqrt(eps) -> 0. And r < 1, r = 1, r >
+A^2/B^2) + o(1), r = Phi(h)/B, where r > A^2/B^2; so by r only if eta/sqrt(eps) -> 0. And r < 1, r = 1, r >
 1 as h > 0, h = 0, h < 0. For m = 0 it is the arc-cosine map. At a fixed point h > 0 of h -> h' the shift
 goes to eta' = (h F'(h)/F) eta + o(eta), F = A/sqrt(B), and
 
     (h F'/F)^2 < r / (1 + h^2) < r,
 
-so that c^2 shrinks by a factor below 1/(1 + h^2) a layer, whatever it is at first: a merged pair's deficit
-ends by being multiplied by r. (The factor is below 0.15 for all h > 0.)
+so that as eps -> 0 c^2 shrinks by a factor below 1/(1 + h^2) a layer, whatever it is at first: a merged
+pair's deficit ends by being multiplied by r. (The factor is below 0.15 for all h > 0.)
 
-(e) A cut z, the same for both, with t = h + z != 0 gives eps' = (t^2 phi(z)/B) sqrt(eps/pi) + O(eps): the
-slope at zero is infinite, so zero repels, whatever the mean.
+(e) A cut z, the same for both, with t = h + z != 0 and eta = O(sqrt(eps)) gives eps' = (t^2 phi(z)/B)
+sqrt(eps/pi) + O(eps): the slope at zero is infinite, so zero repels, whatever the mean.
 
 **Argument.** (a) int_z^oo x phi = phi(z), int_z^oo x^2 phi = z phi(z) + Q. (b) At eps = 0, y = x: above both
 cuts psi(b) - psi(a) = eta, between them one of the two is zero, below both are. In the covariance of (a, b)
 a moment E f(a) g(b) has the derivative E f'(a) g'(b) (Price 1958), here with psi' = 1_(x > z) + t delta(x -
-z); the squares in G do not depend on it. (c) A row of M times (u, v) is Gaussian with these moments. The law
-of large numbers over rows; lengths drop out of cosines, and 2 (1 - cos) sqrt(B_a B_b) = 2 G - (sqrt(B_b) -
-sqrt(B_a))^2. (d) With eta = c sqrt(eps) the first part of G is (c^2/2) Phi(h) eps + o(eps), the integral
-Phi(h) eps + o(eps), and sqrt(B_b) - sqrt(B_a) = (B'/(2 sqrt B)) eta + o(eta) with B' = 2 A, so that its
-square is (A^2/B) c^2 eps: together eps' = eps (Phi + (c^2/2)(Phi - A^2/B))/B. Cauchy and Schwarz, A = E 1_(a
-> 0) a, give A^2 <= Phi B. B - Phi = h (h Phi + phi) = h A, and A = int_(-oo)^h Phi > 0. For h = eta = 0 it
-is J = 1/4 + arcsin (rho)/(2 pi), whose integral is the arc-cosine map. (e) t^2 phi_2(z, z; 1 - r) ~ t^2
-phi(z)/sqrt(4 pi r), and int_0^eps dr/sqrt r = 2 sqrt eps; the other terms of J are bounded.
+z): where |rho| < 1, d phi_2/d rho = d^2 phi_2/dx dy, by parts on x > z_a, y > z_b; J is integrable, and E
+psi(a) psi(b) continuous, at both ends. The squares in G do not depend on rho. (c) A row of M times (u, w) is
+Gaussian with these moments. The law of large numbers over rows; lengths drop out of cosines, and 2 (1 - cos)
+sqrt(B_a B_b) = 2 G - (sqrt(B_b) - sqrt(B_a))^2. (d) With eta = c sqrt(eps) the first part of G is (c^2/2)
+Phi(h) eps + o(eps), the integral Phi(h) eps + o(eps), and sqrt(B_b) - sqrt(B_a) = (B'/(2 sqrt B)) eta +
+o(eta) with B' = 2 A, so that its square is (A^2/B) c^2 eps: together eps' = eps (Phi + (c^2/2)(Phi -
+A^2/B))/B. Cauchy and Schwarz, A = E 1_(a > 0) a, give A^2 < Phi B, as a is not constant there. B - Phi = h (h
+Phi + phi) = h A, and A = int_(-oo)^h Phi > 0. For h = eta = 0 it is J = 1/4 + arcsin (rho)/(2 pi), whose
+integral is the arc-cosine map. (e) t^2 phi_2(z, z; 1 - r) ~ t^2 phi(z)/sqrt(4 pi r), and int_0^eps dr/sqrt r
+= 2 sqrt eps; the other terms of J are bounded, and what eta adds, with t_a t_b = t^2 + O(eta), is O(eps).
 
 The shift: with sqrt(n/kappa) = h/F at the fixed point, eta' = (h/F)(F(h + eta) - F(h)). From A' = Phi, B' =
 2 A and B = Phi + h A, F' = (Phi B - A^2)/B^(3/2) = (Phi^2 - phi A)/B^(3/2), which is >= 0, and (h F'/F)^2/r
@@ -156,10 +159,9 @@ def many_digits(h: float, eta: float, eps: float, keep: float | None) -> list[fl
         (0.0, 0.0, 0.4),
         (0.7, 0.3, 0.2),
         (-1.0, -0.4, 0.9),
-        (2.0, 3e-6, 1e-10),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
-            for case in ((1.3, 1e-9, 1e-14), (4.0, -1.5, 0.3), (0.4, 0.02, 1e-6))
+            for case in ((2.0, 3e-6, 1e-10), (1.3, 1e-9, 1e-14), (4.0, -1.5, 0.3), (0.4, 0.02, 1e-6))
         ),
     ],
 )

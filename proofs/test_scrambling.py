@@ -11,8 +11,8 @@ excludes, two orthogonal columns in the limit, is that of a limit Z* with tau_1(
 (b) Let Z_1, Z_2, ... be column-stochastic and composable, of bounded size, such that for every shape that
 occurs infinitely often the matrices of this shape converge, to scrambling limits. Let r be the largest
 tau_1 of these limits. Then every two columns of Z_1 ... Z_n differ in l1 by at most 2 prod tau_1(Z_k), and
-for every r < s < 1 this is at most c s^n: the products converge to rank one exponentially. The same holds
-for appending factors on the left.
+for every r < s < 1 this is at most c s^n: the products converge to rank one exponentially. For factors
+appended on the left the columns come together as fast, but the products need not converge.
 
 (c) Z_n -> Z* alone is not enough: if Z* has orthogonal columns the product need not converge to rank one,
 even if every factor is positive; and it may.
@@ -35,8 +35,8 @@ its spectral radius. If all other classes have a smaller one, the angle of every
 zero geometrically. If one has a larger, there are two columns whose angle does not tend to zero. If none has
 a larger and one the same, no rate s^n with s < 1 holds for all columns.
 
-(f) Whatever the column sums: if the limits of (b) are positive, the columns of Z_1 ... Z_n merge
-geometrically, with any rate above the largest tau (Birkhoff's) of the limits.
+(f) Whatever the column sums: if the limits of (b) are positive and no product is zero, the columns of Z_1 ...
+Z_n merge geometrically, with any rate above the largest tau (Birkhoff's) of the limits.
 
 **Source:** Sixt, Granz, Landgraf 2020, Theorem 1, for the hypotheses; Hajnal 1958, Theorem 2, and Dobrushin
 1956 for the tools; the equivalence, the rate, (c), (e) and (f): new here.

@@ -12,8 +12,8 @@
 
    and for every n there are logits of one head with equality. In total variation of rows,
    tau_1((H + I) / 2) <= 1 - n m / 2 with m = 1 / (1 + (n - 1) e^(2 b)).
-3. A key masked (S_ik = -inf) for all queries is a column of zeros, which does not count. A key masked for
-   some queries and not for others makes Delta(A) infinite.
+3. With masks, of which every query keeps a key: a key masked (S_ik = -inf) for all queries is a column of
+   zeros, which does not count; one masked for some queries and not for others makes Delta(A) infinite.
 
 **Source:** new here. That Delta does not change under positive diagonal scalings: Birkhoff 1957.
 
@@ -37,7 +37,7 @@ Every entry of H is at least m, since e^(S_ik) / Z_i >= e^(-b) / (e^(-b) + (n - 
 sum_k min(H_ik, H_jk) >= n m and tau_1(H) <= 1 - n m; and tau_1((H + I) / 2) <= (tau_1(H) + 1) / 2.
 
 3. Columns of zeros are left out of Delta, as are rows. Where column k has a zero in row i and none in row j,
-a live column l has a positive entry in row i, whose distance from column k is infinite. []
+the column of a key that query i keeps has a positive entry there: its distance from column k is infinite. []
 """
 
 import itertools
@@ -144,3 +144,5 @@ def test_masks():
     assert softmax_diameter(S) == 0
     S[0, 1] = -np.inf
     assert softmax_diameter(S) == np.inf
+    S[0] = -np.inf  # no key, no softmax: the query is left out
+    assert softmax_diameter(S) == 0

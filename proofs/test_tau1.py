@@ -1,6 +1,6 @@
 """tau_1: zero-sum vectors contract by half the largest l1 distance of two columns, signed or not
 
-**Statement.** For every real m x n matrix A,
+**Statement.** For every real m x n matrix A, n >= 2 (for n = 1 nothing has the sum zero, and tau_1 is zero),
 
     max { |A x|_1 : 1^T x = 0, |x|_1 = 1 } = 1/2 max_{j,k} |A e_j - A e_k|_1 =: tau_1(A).
 

@@ -94,11 +94,11 @@ class TestRecursion:
         "chain",
         [
             ConvChain(**RING),
-            ConvChain(**RING, channels=48, kappa=np.pi - 1),
+            pytest.param(ConvChain(**RING, channels=48, kappa=np.pi - 1), marks=pytest.mark.slow),
             pytest.param(ConvChain(**RING, border="zero"), marks=pytest.mark.exhaustive),
             pytest.param(ConvChain(**RING, strides=(6, 12)), marks=pytest.mark.exhaustive),
             pytest.param(ConvChain(**TORUS), marks=pytest.mark.exhaustive),
-            ConvChain(**TORUS, border="zero", strides=(5,)),
+            pytest.param(ConvChain(**TORUS, border="zero", strides=(5,)), marks=pytest.mark.slow),
         ],
         ids=["ring", "large-kappa", "zero-border", "strides", "torus", "torus-border-stride"],
     )

@@ -148,9 +148,9 @@ TOYS |= {name: partial(layered, layer) for name, layer in LAYERS.items()}
 # of the layers, one for each way of connecting locations
 TYPICAL = {"conv same", "conv stride", "conv groups", "max pool overlapping", "average pool padded"}
 TYPICAL |= {"global mean", "batch norm of its own", "hidden linear", "group norm", "pixel shuffle"}
-# one for each way of joining branches, and a network; of many units at the top, none
+# one for each way of joining branches (nested ones: slow), and a network; of many units at the top, none
 QUICK = {"conv stride", "max pool overlapping", "global mean", "batch norm of its own", "group norm"}
-QUICK |= {"residual of signed branches", "concatenation, one input twice", "nested branches", "small vgg"}
+QUICK |= {"residual of signed branches", "concatenation, one input twice", "small vgg"}
 QUICK |= {"squeeze and excitation", "attention of rectified tokens"}
 
 

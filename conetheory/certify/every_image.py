@@ -163,7 +163,7 @@ def every_image_certificate(
         both = float(cone.contracted_diameter_upper(own, above))
         return EveryImageCertificate(both, middle if own <= above else top)
     return NotApplicable(
-        f"activations at {middle!r} let the diameter at {bottom!r} grow without bound:"
+        f"positive scalings of the units of {middle!r} let the diameter at {bottom!r} grow without bound:"
         f" its unit {inner[first]} feeds only some of the channels,"
         f" and its unit {inner[_holed(B)]} is fed by only some of {top!r}"
     )

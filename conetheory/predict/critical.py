@@ -40,9 +40,9 @@ def critical_gamma(
     At `critical_gamma_remembered` and at all smaller gammas that were tried, the median deficit by the theory
     is above the threshold; at `critical_gamma_forgotten` it is not. These are gammas that were tried, from
     2^-10 to 2^10 by factors of four and then halfway between the two, until their ratio is small enough. The
-    first is 0 where the layer forgets at the smallest, the second infinite where it remembers at the largest:
-    z+, which LRP-gamma becomes, forgets nothing there either. NaN where there is no prediction. Of random
-    dense layers the border is `theory.randomlayers.critical_gamma`.
+    first is 0 where the layer forgets at the smallest, the second infinite where it remembers at the largest,
+    which is near z+, the limit of LRP-gamma. NaN where there is no prediction. The gamma above which the
+    deficit tends to zero down a chain of wide random dense layers is `theory.randomlayers.critical_gamma`.
 
     Parameters
     ----------

@@ -95,7 +95,8 @@ class Spectra:
         """
         middle = self.median(layer)
         width = sigmas * float(np.hypot(self.log_error(layer), extra))
-        return middle * np.exp(-width), min(1.0, middle * np.exp(width))
+        with np.errstate(over="ignore"):  # where nearly nothing is known; it is cut
+            return middle * np.exp(-width), min(1.0, middle * np.exp(width))
 
 
 class Live:

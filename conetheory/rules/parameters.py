@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import wraps
+from functools import cache, wraps
 from math import isfinite
 from numbers import Integral, Real
 from types import NoneType, UnionType
@@ -57,14 +57,19 @@ def check_parameters(method: str, build: Callable[..., Any], given: Mapping[str,
 
     Numbers must be finite; a `Literal` is a choice among texts.
     """
-    try:
-        annotations = get_type_hints(build)
-    except NameError:  # of a module that imports its annotations for type checkers alone
-        annotations = {}
+    annotations = _annotations(build)
     for name, value in given.items():
         kinds = _kinds(annotations.get(name, Any))
         if not any(_allowed(value, kind) for kind in kinds):
             raise InputError(f"{name} of {method} must be {_in_words(kinds)}, not {value!r}")
+
+
+@cache  # a rule is built for every chain, and reading its annotations takes a millisecond
+def _annotations(build: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(build)
+    except NameError:  # of a module that imports its annotations for type checkers alone
+        return {}
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:

@@ -27,7 +27,8 @@ def softmax_diameter(S: Any) -> Any:
     ----------
     S : (..., queries, keys)
         logits, offsets of positions included; -inf where a key is masked. A key that is masked for all
-        queries is left out, and one that is for some makes the diameter infinite.
+        queries is left out, as is a query without a key, which has no softmax; a key that is masked for
+        some of the others makes the diameter infinite.
 
     Returns
     -------
@@ -145,7 +146,7 @@ def rollout_tau_1_upper(tokens: int, bound: float) -> float:
 
 
 def _tokens(n: int) -> int:
-    if isinstance(n, bool) or n != int(n) or n < 2:
+    if isinstance(n, bool) or not math.isfinite(n) or n != int(n) or n < 2:
         raise InputError(f"rollout is of two or more tokens, not {n}")
     return int(n)
 

@@ -38,7 +38,7 @@ def mean_squared_sine(singular_values: Any, columns: int, tail: Any = 0.0) -> An
         n.
     tail
         the sum of the squares of those that were left out, taken as spread evenly over the remaining n -
-        r directions.
+        r directions: the most that they can add, so that it is a bound for tail = 0 only.
 
     Returns
     -------

@@ -187,8 +187,9 @@ def doeblin_upper(A: Any) -> Any:
 def tau_1_signed_upper(alpha: float) -> float:
     """tau_1(alpha Z+ - beta Z-) <= alpha tau_1(Z+) + beta tau_1(Z-) <= 2 alpha - 1, beta = alpha - 1 >= 0.
 
-    An equality iff for two columns j, k the supports of Z+_j + Z-_k and of Z+_k + Z-_j are disjoint, as those
-    of two units without a common input are: above alpha = 1 one convolution certifies nothing.
+    An equality, for alpha > 1, iff for two columns j, k the supports of Z+_j + Z-_k and of Z+_k + Z-_j are
+    disjoint, as those of two units without a common input are: one convolution certifies nothing. For alpha =
+    1 iff Z+_j and Z+_k are.
 
     Parameters
     ----------

@@ -177,7 +177,7 @@ def origin_squares(origin: Origin, Sigma: Any = None) -> Any:
     Returns
     -------
     (locations, 2)
-        descending; NaN at dead locations.
+        descending; NaN at dead locations, and where Sigma is not positive definite.
 
     References
     ----------
@@ -186,7 +186,10 @@ def origin_squares(origin: Origin, Sigma: Any = None) -> Any:
     xp = array_namespace(origin.c)
     Sigma = origin.Sigma if Sigma is None else Sigma
     length = xp.sum(origin.c**2, axis=1)
-    safe = xp.where(length > 0, length, xp.full_like(length, math.nan))
+    area = Sigma[..., 0, 0] * Sigma[..., 1, 1] - Sigma[..., 0, 1] * Sigma[..., 1, 0]
+    known = (length > 0) & (Sigma[..., 0, 0] > 0) & (area > 0)
+    safe = xp.where(known, length, xp.full_like(length, math.nan))
+    Sigma = xp.where(known[:, None, None], Sigma, xp.eye(2, dtype=Sigma.dtype, device=device(Sigma)))
     ratio = xp.linalg.solve(Sigma, xp.matrix_transpose(origin.G) @ origin.G) / (2 * safe[:, None, None])
     half = (ratio[:, 0, 0] + ratio[:, 1, 1]) / 2
     determinant = ratio[:, 0, 0] * ratio[:, 1, 1] - ratio[:, 0, 1] * ratio[:, 1, 0]
@@ -203,7 +206,7 @@ def white_field_covariance(Sigma: Any, c0_squared: Any) -> Any:
     Parameters
     ----------
     Sigma : (..., 2, 2)
-        of the origin.
+        of the origin, positive definite (`positive_part`).
     c0_squared
         `|c0|^2` at the start, broadcast.
 
@@ -235,7 +238,7 @@ def smoothing(mean: Any, Sigma: Any, grid: Any) -> Any:
     mean : (locations, 2)
         of the origin.
     Sigma : (locations, 2, 2)
-        of the origin.
+        of the origin, positive definite (`positive_part`).
     grid : (points, 2)
         coordinates.
 
@@ -274,7 +277,7 @@ def field_covariance(L: Any, K: Any) -> Any:
 
 
 def origin_spectrum(origin: Origin, B: Any) -> Any:
-    """Singular values of the covariance `[c G] B [c G]^T`.
+    """The spectrum of P where `P P^T = [c G] B [c G]^T`: square roots of the covariance's eigenvalues.
 
     From the 3 x 3 matrix `F^T [c G]^T [c G] F`, `B = F F^T` (c and G are orthogonal).
 

@@ -253,7 +253,7 @@ def critical_gamma(inputs: float) -> float:
     Returns
     -------
     float
-        gamma*.
+        gamma*, of order n^(-1/2).
 
     Raises
     ------
@@ -266,6 +266,8 @@ def critical_gamma(inputs: float) -> float:
     """
     if not inputs > math.pi - 1:
         raise InputError(f"a critical gamma needs a layer with more than pi - 1 inputs, got {inputs}")
+    if math.isinf(inputs):  # the limit, of inf / inf here
+        return 0.0
     return (math.pi + math.sqrt(2 * math.pi * (inputs + 1) - math.pi**2)) / (inputs + 1 - math.pi)
 
 

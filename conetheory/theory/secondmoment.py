@@ -63,7 +63,8 @@ def covector(c: Any, nonnegative: bool) -> Any:
 def white_start(h: Any, b: Any) -> tuple[Any, Any]:
     """K (diagonal) and v of independent N(0, 1) starts with c = h.
 
-    Exact. Units with h = 0 have no way down: they count for nothing.
+    Exact. Units with h = 0 are left out: in a nonnegative chain they have no way down. The covariance of s
+    and eta, which the state does not hold, is zero for b = h / |h|^2, as where h is 0 or 1.
 
     Parameters
     ----------
@@ -191,8 +192,9 @@ def injected(D: Any, t: Any, c: Any, near: Any) -> Any:
 def handed_over(psi: Any, v: Any, b: Any) -> Any:
     """Covariance of `<psi_p, eta>` by the location q it comes from.
 
-    Given `<b, eta> = 0`: `psi (diag v - (v b)(v b)^T / <b^2, v>) psi^T`, exact for units that are independent
-    before the condition, v their variances before it. Below a start there is only v after it: O(1/n) too low.
+    Given `<b, eta> = 0`: `psi (diag v - (v b)(v b)^T / <b^2, v>) psi^T`, exact for Gaussian units that are
+    independent before the condition, v their variances before it. Below a start there is only v after it:
+    O(1/n) too low.
 
     Parameters
     ----------

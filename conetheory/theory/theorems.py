@@ -164,9 +164,9 @@ _ENTRIES = (
         statement="Layers of mean m, variance v, then a ReLU: with h = sqrt(n) m s/sqrt(v) the cosine s "
         "with ones and the deficit eps move by explicit moments of rectified Gaussian pairs. With eta the "
         "shift of h within a merged pair and eta/sqrt(eps) -> 0, eps is multiplied by r = Phi(h)/((h^2 + 1) "
-        "Phi(h) + h phi(h)), below one iff m > 0; at a fixed point h > 0, eta^2/eps shrinks by a factor "
-        "below 1/(1 + h^2) a layer. A threshold at a quantile takes the root of eps, so that it does not go "
-        "to zero.",
+        "Phi(h) + h phi(h)), below one iff m > 0; as eps -> 0 at a fixed point h > 0, eta^2/eps shrinks by "
+        "a factor below 1/(1 + h^2) a layer. A threshold at a quantile, of value t != 0, takes the root of "
+        "eps, so that it does not go to zero.",
         hypotheses="independent Gaussian weights, or wide inputs (central limit), layers independent of each "
         "other; many rows; forward masks and activations independent of the relevance.",
         source="new here; Price 1958 for the covariance derivative; m = 0: Cho and Saul 2009, eq. (6)",
@@ -181,8 +181,9 @@ _ENTRIES = (
         "geometrically with rate rho = kappa/n if rho < 1, like 1/l if rho = 1, and not to zero if rho "
         "> 1; the border is alpha* = (1 + sqrt(2 (n + 1)/pi - 1))/2. W + gamma W+ is gamma times alpha-beta "
         "with alpha = 1 + 1/gamma, so that its border is gamma* = 1/(alpha* - 1).",
-        hypotheses="independent Gaussian weights, alpha - beta = 1, width n; the recursion of wide layers. "
-        "For a finite width the border is a cross-over.",
+        hypotheses="independent Gaussian weights, alpha - beta = 1, width n; the recursion of wide layers, "
+        "two vectors that are not parallel, of non-zero sums; gamma > 0, n > pi - 1. For a finite width the "
+        "border is a cross-over.",
         source="new here",
     ),
     _entry(
@@ -227,7 +228,7 @@ _ENTRIES = (
         "innerscalings.diameter_sup_over_inner_scalings_is_finite cone.contracted_diameter_upper "
         "generators.diameter_upper",
         "../certify/test_blocks.py",
-        title="Which blocks of two layers are bounded for every image",
+        title="Which blocks of two layers are bounded for all positive inner scalings",
         statement="sup_D Delta(A D B) over positive diagonals D is finite iff Delta(A) or Delta(B) is, and "
         "at most 4 artanh(tau(A) tau(B)).",
         hypotheses="A, B nonnegative; every inner unit alive in both: no zero column of A, no zero row of B.",
@@ -237,7 +238,7 @@ _ENTRIES = (
         "image-free-depth",
         "innerscalings.chain_diameter_sup_is_finite cone.product_diameter_upper",
         "test_innerscalings.py",
-        title="No number of layers is bounded for every image unless one layer is",
+        title="No number of layers is bounded for all positive inner scalings unless one layer is",
         statement="sup Delta(A_1 D_1 A_2 ... D_(L-1) A_L) over positive diagonals D_l is finite iff "
         "Delta(A_l) is for one l, and at most 4 artanh(prod tau(A_l)).",
         hypotheses="A_l nonnegative; every unit alive: no zero row or column in any A_l (units on no path "
@@ -266,7 +267,8 @@ _ENTRIES = (
         title="Second moments of relevance, from cut to cut",
         statement="With r = s c + eta, <b, c> = 1, <b, eta> = 0, K = Cov s and V = Cov eta: one step makes "
         "K' = t K t^T + psi V psi^T, Cov eta' = E K E^T + F V F^T, Cov r' = D K D^T + M V M^T, plus cross "
-        "terms in Cov(s, eta). The closure keeps v = diag V only; below a white start K' is exact.",
+        "terms in Cov(s, eta). The closure keeps v = diag V only; a step below a white start K' is exact for "
+        "b = c/|c|^2.",
         hypotheses="the step is exact for any linear chain; that deviations of different units and locations "
         "are uncorrelated, and uncorrelated with s, is an estimate whose omitted terms are in the proof.",
         source="new here",
@@ -278,8 +280,8 @@ _ENTRIES = (
         title="What channels can tell apart is where their relevance comes from",
         statement="For white starts P P^T = A + T: A_ij = c_i c_j sum_q f_i f_j / |c0|^2 is the overlap of "
         "the origins f_i of the channels, T the Gram matrix on starts orthogonal to c0(q) at every q.",
-        hypotheses="any linear chain, any field c0; f_i is a distribution for nonnegative chains. At a cut "
-        "with Cov(s, eta) = 0 the same with K in the place of 1/|c0|^2.",
+        hypotheses="any linear chain, any field c0, c_i != 0 for f_i; it is a distribution for nonnegative "
+        "chains and c0. At a cut with Cov(s, eta) = 0 the same with K in the place of 1/|c0|^2.",
         source="new here",
     ),
     _entry(
@@ -299,10 +301,10 @@ _ENTRIES = (
         "../predict/test_origin.py",
         title="The spectrum of Gaussian origins",
         statement="The covariance is [c G] B [c G]^T, B = diag(1, Sigma^-1/2)/(4 pi sqrt(det Sigma) |c0|^2), "
-        "its spectrum (1, sqrt(lambda_1), sqrt(lambda_2)), lambda of Sigma^-1 G^T G/(2 |c|^2): half the "
-        "share of the variance of the origin that the channel explains.",
+        "its spectrum sigma_1 (1, sqrt(lambda_1), sqrt(lambda_2)), lambda of Sigma^-1 G^T G/(2 |c|^2): half "
+        "the share of the variance of the origin that the channel explains.",
         hypotheses="Gaussian origins of one covariance, above a pixel squared and not cut by a border; |c0| "
-        "constant over them; leading order in lambda; T = 0.",
+        "constant over them; leading order in the squared distances of mean origins over Sigma; T = 0.",
         source="new here; the Gaussian shape of receptive fields: Luo et al. 2016",
     ),
     _entry(
@@ -324,7 +326,7 @@ _ENTRIES = (
         "test_convchains.py",
         title="Random convolutions: location weights walk, channels spread by kappa/n and follow",
         statement="Given the layer above, channels are independent with mean m n sum s_x and covariance v "
-        "sum <r_x, r_y>; over the means T' = (kappa/n) sum t_x t_y (1 + T), and n (1 - cos) -> (kappa/2) "
+        "sum <r_x, r_y>; over the means T' = (kappa/n) sum t_x t_y (1 + T), and n (1 - |cos|) -> (kappa/2) "
         "|t_x - t_y|^2, t the shares of the taps in a start's location weights.",
         hypotheses="independent weights of one mean m != 0 and variance; many channels below; the recursion "
         "leaves fluctuations of s out.",
@@ -351,8 +353,8 @@ _ENTRIES = (
         "logits in [-b, b], and at most c times the product of the diameters of queries and of keys for S = "
         "c Q K^T. For H a mean of softmaxes of n tokens, logits in [-b, b], Delta((H + I)/2) <= 2 log(1 + n "
         "e^(2b)), sharp, and tau_1 of it by rows is at most 1 - n / (2 (1 + (n - 1) e^(2b))).",
-        hypotheses="no mask; keys masked for all queries alike are left out, any other mask makes Delta(A) "
-        "infinite.",
+        hypotheses="no mask; in the first sentence keys masked for all queries alike are left out, and any "
+        "other mask that leaves every query a key makes Delta(A) infinite.",
         source="new here; by the invariance of Delta under diagonal scalings (Birkhoff 1957); that deep "
         "attention loses rank: Dong et al. 2021",
     ),

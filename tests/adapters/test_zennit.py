@@ -29,6 +29,7 @@ from zennit.torchvision import ResNetCanonizer  # noqa: E402, TID253
 from zennit.types import Linear as AnyLinear  # noqa: E402, TID253
 
 EPS = 1e-6
+LARGE = {"vgg11_bn": pytest.mark.exhaustive, "resnet18": pytest.mark.slow}
 TOLERANCE = 1e-11
 
 
@@ -104,9 +105,7 @@ def disagreement(name: str, method: str, bias: str, start: str | None = None) ->
 @pytest.mark.covering
 @pytest.mark.parametrize("bias", ["none", "bach"])
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.exhaustive) if n == "vgg11_bn" else n for n in NETWORKS]
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=LARGE.get(n, ())) for n in NETWORKS])
 def test_whole_networks(name, method, bias):
     assert disagreement(name, method, bias) < TOLERANCE
 

@@ -16,20 +16,22 @@ FENCED = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DO
 
 @cache
 def written() -> dict[str, str]:
-    """Pages that are written by hand."""
-    return {path.relative_to(DOCS).as_posix(): path.read_text() for path in sorted(DOCS.rglob("*.md"))}
+    """Pages that are written by hand, and the README, without the tables that they name."""
+    own = {path.relative_to(DOCS).as_posix(): path.read_text() for path in sorted(DOCS.rglob("*.md"))}
+    return {"README.md": (ROOT / "README.md").read_text(), **own}
 
 
 @cache
 def made() -> dict[str, str]:
+    """Takes seconds, as tables do: asked for in a test, not where tests are collected."""
     return site.pages()
 
 
 @cache
 def everything() -> dict[str, str]:
     """Every page of the site, with its tables, and the README."""
-    own = {path: site.filled(text) for path, text in written().items()}
-    return {"README.md": (ROOT / "README.md").read_text(), **own, **made()}
+    own = {path: text if path == "README.md" else site.filled(text) for path, text in written().items()}
+    return {**own, **made()}
 
 
 def blocks(text: str, *languages: str) -> list[tuple[str, str]]:

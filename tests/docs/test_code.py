@@ -15,11 +15,11 @@ from conetheory.cli.app import COMMANDS, app
 from conetheory.predict import registry as theories
 from conetheory.rules import registry as rules
 from docs.made import notebook
-from tests.docs.pages import blocks, everything
+from tests.docs.pages import blocks, made, written
 
 NUMBER = re.compile(r"[-+]?\d[\d.]*(?:e[-+]?\d+)?")
-ELSEWHERE = ("contributing.md", "tutorials/ten-minutes.md")  # held by tests of their own
-PAGES = [p for p, text in everything().items() if p not in ELSEWHERE and blocks(text, "python")]
+ELSEWHERE = ("contributing.md", "tutorials/ten-minutes.md")  # made, and held by tests of their own
+PAGES = [p for p, text in written().items() if blocks(text, "python")]
 QUICK = ("tutorials/new-rule.md", "tutorials/other-libraries.md")
 
 
@@ -47,7 +47,7 @@ def masked(text: str) -> str:
 )
 def test_a_page_runs_from_top_to_bottom(path):
     space, printed = {"__name__": "page"}, ""
-    for language, code in blocks(everything()[path], "python", "text"):
+    for language, code in blocks(written()[path], "python", "text"):
         if language == "text" and space.get("ct"):
             assert masked(printed) == masked(code)
         elif language == "python":
@@ -67,18 +67,35 @@ def test_the_notebook_runs_and_prints_what_it_shows():
             assert masked(out.getvalue()) == masked(shown)
 
 
-COMMAND_LINES = [
-    (path, line)
-    for path, text in everything().items()
-    for _, code in blocks(text, "bash", "text")
-    for line in code.replace("\\\n", " ").splitlines()
-    if line.startswith("conetheory ") and "[OPTIONS]" not in line
-]
+def test_no_made_page_has_code_but_those_with_tests_of_their_own():
+    assert {p for p, text in made().items() if blocks(text, "python")} == set(ELSEWHERE)
 
 
-@pytest.mark.parametrize(("path", "line"), COMMAND_LINES)
-def test_a_command_line_is_one(path, line):
+def command_lines(text: str) -> list[str]:
+    return [
+        line
+        for _, code in blocks(text, "bash", "text")
+        for line in code.replace("\\\n", " ").splitlines()
+        if line.startswith("conetheory ") and "[OPTIONS]" not in line
+    ]
+
+
+def check_command(line: str) -> None:
     """It is parsed as it would be, and not run."""
     words = shlex.split(line, comments=True)[1:]
-    assert words[0] in COMMANDS
+    assert words[0] in COMMANDS, line
     app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"), [(path, line) for path, text in written().items() for line in command_lines(text)]
+)
+def test_a_command_line_is_one(path, line):
+    check_command(line)
+
+
+def test_command_lines_of_made_pages_are_some():
+    lines = [line for text in made().values() for line in command_lines(text)]
+    assert lines
+    for line in lines:
+        check_command(line)

@@ -312,7 +312,10 @@ REFUSED = [
         (nn.Linear(3, 2), "random:0"),
         "weights 'random:0' need a model's name; a module of your own comes initialised",
     ),
-    (("vgg11", "random:0", (3, 8, 8)), "VGG can't take an input of shape (3, 8, 8): layer 'features.15'"),
+    (
+        ("squeezenet1_0", "random:0", (3, 4, 4)),
+        "SqueezeNet can't take an input of shape (3, 4, 4): layer 'features.0'",
+    ),
     (("resnet18", "random:0", "64"), "an input shape is (channels, height, width), not '64'"),
 ]
 

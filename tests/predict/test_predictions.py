@@ -282,6 +282,7 @@ def test_sampled_locations_have_a_band():
     assert low < sampled.median(INPUT) < high
     assert low < whole.median(INPUT) < high
     assert whole.band(INPUT) == pytest.approx((whole.median(INPUT),) * 2)
+    assert sampled.spectra.band(INPUT, extra=1e3) == (0, 1)  # nothing is known
 
 
 @pytest.mark.exhaustive

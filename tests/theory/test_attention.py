@@ -77,6 +77,8 @@ def test_rollout_by_an_adversary():
         lambda: attention.softmax_diameter(np.ones(3)),
         lambda: attention.softmax_diameter_upper(-1.0),
         lambda: attention.rollout_diameter_upper(1, 1.0),
+        lambda: attention.rollout_diameter_upper(float("nan"), 1.0),
+        lambda: attention.rollout_tau_1_upper(float("inf"), 1.0),
         lambda: attention.rollout_tau_1_upper(3, float("nan")),
     ],
 )

@@ -36,6 +36,7 @@ LAYERS = [
     randomlayers.alpha_beta(3),
     randomlayers.pattern_weighted(),
 ]
+QUICK = ("vanilla", "row-stochastic", "positive")  # of the tests that draw many chains
 VECTORS = arrays(np.int64, 6, elements=st.integers(-9, 9)).filter(lambda x: bool(x.any()))
 
 
@@ -265,7 +266,10 @@ class TestBundle:
         exact = [float(exact_deficit(X[:, a], X[:, b])) for a, b in ((1, 0), (2, 0), (2, 1))]
         assert bundle.Bundle(X.astype(float)).deficits() == pytest.approx(exact, rel=1e-9, abs=1e-14)
 
-    @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+    @pytest.mark.parametrize(
+        "layer",
+        [pytest.param(x, id=x.name, marks=() if x.name in QUICK else pytest.mark.slow) for x in LAYERS],
+    )
     def test_pairs_and_reduced_chains_agree_in_law(self, layer: RandomLayer) -> None:
         """k = 2: quartiles of the log deficit of 600 draws of each, within five standard errors."""
         rng = np.random.default_rng(4)
