@@ -33,7 +33,7 @@ from conetheory.rules.registry import register
     "b-cos",
     family="gradient",
     description="the image times the gradient with constant gates, slopes and deviations",
-    equation="M = W^T;  at an activation D(f(x)/x);  at a gate D(g), g = |cos|^(B-1) of a B-cos unit",
+    equation="M = W^T;  at an activation D(f(x)/x);  at a gate D(g), of a B-cos unit g = (|z|/|x|)^(B-1)",
     source="Böhle, Fritz and Schiele 2022, sec. 3",
     aliases=("dynamic-linear",),
 )
