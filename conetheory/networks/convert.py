@@ -275,7 +275,8 @@ def _mean(call: Call) -> Op | None:
     locations = tuple(range(2, rank))
     space = rank > 3 and {d % rank for d in dims if isinstance(d, int)} == set(locations)
     if not (space or call.last):
-        raise RefusedError("'mean' over other axes than those of the locations, all of them")
+        sides = "height and width" if rank < 5 else "depth, height and width"
+        raise RefusedError(f"'mean' over other axes than {sides}")
     return AvgPool2d(function=partial(torch.mean, dim=locations, keepdim=len(call.shape) == rank - 1))
 
 
