@@ -18,15 +18,20 @@ PER_DECADE = 64
 BINS = (HIGHEST - LOWEST) * PER_DECADE + 2  # the first and the last hold what lies outside the range
 
 
-def pair_histograms(deficits: Tensor) -> Tensor:
-    """`(..., locations, pairs)` deficits, NaN for a dead vector, to float64 counts `(..., pairs, BINS)`."""
+def pair_histograms(deficits: Tensor, onto: Tensor | None = None) -> Tensor:
+    """`(..., locations, pairs)` deficits, NaN for a dead vector, to float64 counts `(..., pairs, BINS)`.
+
+    onto: earlier counts of the same shape, which they are added to in place.
+    """
     *groups, _, pairs = deficits.shape
     rows = math.prod(groups) * pairs
     index = _bins(deficits)
     index += torch.arange(0, rows * BINS, BINS, device=index.device).view(*groups, 1, pairs)
     live = (~torch.isnan(deficits)).to(torch.float64).flatten()
+    counts = live.new_zeros((*groups, pairs, BINS)) if onto is None else onto
     # not by bincount, which asks a GPU for the largest index and so waits for it
-    return live.new_zeros(rows * BINS).index_add_(0, index.flatten(), live).view(*groups, pairs, BINS)
+    counts.view(-1).index_add_(0, index.flatten(), live)
+    return counts
 
 
 def _bins(deficits: Tensor) -> Tensor:

@@ -42,8 +42,8 @@ class LayerStatistics:
     def add(self, deficits: Tensor) -> None:
         """Add locations of some images: `(images, locations, pairs)`, until `weigh`."""
         told_apart = len(self._counts) > 1  # not without a bootstrap
-        found = histogram.pair_histograms(deficits if told_apart else deficits.reshape(-1, 1))
-        self._pairs = found if self._pairs is None else self._pairs + found
+        apart = deficits if told_apart else deficits.reshape(-1, 1)
+        self._pairs = histogram.pair_histograms(apart, self._pairs)
         summed = torch.nansum(deficits, (1, 2))
         self._open = summed if self._open is None else self._open + summed
         self._dead += torch.isnan(deficits).sum()
@@ -54,23 +54,38 @@ class LayerStatistics:
         if self._pairs is None or self._open is None:
             return
         if len(self._counts) > 1:
-            self._counts += weights.transpose(0, 1).flatten(1) @ self._pairs.flatten(0, 1)
+            self._count(weights.transpose(0, 1).flatten(1), self._pairs.flatten(0, 1))
         else:
             self._counts += self._pairs
         _keep(self._sums, self._open)
         self._pairs = self._open = None
+
+    def _count(self, weights: Tensor, pairs: Tensor) -> None:
+        """Add `weights @ pairs`, exactly, as all are whole; of the bins one in ten holds something.
+
+        Which do, a GPU would have to be waited for to tell: there all are multiplied.
+        """
+        if pairs.device.type == "cpu":
+            where = pairs.any(0).nonzero()[:, 0]
+            self._counts.index_add_(1, where, weights @ pairs[:, where])
+        else:
+            self._counts.addmm_(weights, pairs)
 
     def add_flattened(self, deficits: Tensor) -> None:
         """Add the deficits of whole maps, `(images, pairs)`."""
         _keep(self._flattened, deficits)
 
     def record(self) -> dict[str, Any]:
-        """What was found, as `take` takes it up; of the counts those that are not zero."""
+        """What was found, as `take` takes it up; of the counts the bins that hold something.
+
+        A bin that is empty in the measurement is so in each of its resamples.
+        """
         counts = self.counts
-        where = np.flatnonzero(counts)
+        where = np.flatnonzero(counts[0])
+        found = counts[:, where]
         return {
             "where": where.astype(np.int32),
-            "counts": counts.ravel()[where].astype(np.int64),
+            "counts": found.astype(np.min_scalar_type(int(found.max(initial=0)))),
             "sums": self.sums,
             "flattened": self.flattened,
             "dead": self.dead,
@@ -85,8 +100,8 @@ class LayerStatistics:
         record
             of statistics with as many rows.
         """
-        where, counts = (torch.from_numpy(np.asarray(record[name])) for name in ("where", "counts"))
-        self._counts.view(-1).index_add_(0, where.to(torch.int64), counts.to(torch.float64))
+        where = torch.from_numpy(np.asarray(record["where"], np.int64))
+        self._counts.index_add_(1, where, torch.from_numpy(np.asarray(record["counts"], np.float64)))
         for kept, name in ((self._sums, "sums"), (self._flattened, "flattened")):
             if len(record[name]):
                 _keep(kept, torch.from_numpy(np.asarray(record[name])))

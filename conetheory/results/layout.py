@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -103,6 +104,12 @@ def method_axis(method: Any) -> dict[str, Any]:
     return {"method": [method.name], **{name: ("method", [text]) for name, text in said.items()}}
 
 
+@lru_cache
+def _torch_version() -> str:
+    """Of its distribution, whose file takes as long to read as an image of a small network to measure."""
+    return version("torch")
+
+
 def provenance(network: Named | None = None, **settings: Any) -> dict[str, Any]:
     """Where a result comes from: versions, weights, settings."""
     given = {
@@ -113,7 +120,7 @@ def provenance(network: Named | None = None, **settings: Any) -> dict[str, Any]:
     return {
         "conetheory": __version__,
         "network": name,
-        "torch": version("torch"),
+        "torch": _torch_version(),
         "numpy": np.__version__,
         "machine": platform.machine(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

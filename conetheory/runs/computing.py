@@ -48,7 +48,8 @@ def compute(
     left = list(todo)
     if isinstance(units, UnitFolder):
         units.refuse_another(work.study)
-        left = [unit for unit in todo if not units.has(unit.name, work.key(unit))]
+        # a key takes the hash of its images: of those alone that may be there
+        left = [unit for unit in todo if unit.name not in units or not units.has(unit.name, work.key(unit))]
     said = f"shard {shard}: " if shard else ""
     note(f"{said}{len(todo)} of {len(work.units)} units, {len(todo) - len(left)} of them there already")
     began = time.perf_counter()

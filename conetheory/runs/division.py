@@ -11,7 +11,8 @@ from conetheory.counts import SIZES, checked_whole
 from conetheory.errors import InputError
 
 UNITS = 64  # of a method, that a study comes in where nobody says how many images a unit has
-MOST = 64  # images that a unit has then at most
+LEAST, MOST = 8, 64  # images that a unit has then: what is done once a unit is then done once in 8 images
+FEW = 16  # units of a method, at least, which some processes share: of few images units are smaller for it
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Parts:
     Parameters
     ----------
     block
-        images a unit (None: as many as make 64 units of a method, 64 at most).
+        images a unit (None: as many as make 64 units of a method, from 8 to 64; fewer of fewer than 128
+        images, for 16 units of a method).
     threads
         a unit (None: one where there is more than one unit, else all cores).
 
@@ -42,7 +44,8 @@ class Parts:
 
     def size(self, images: int) -> int:
         """The images a unit of a study of so many."""
-        return self.block or min(MOST, max(1, -(-images // UNITS)))
+        least = min(LEAST, max(1, images // FEW))
+        return self.block or min(MOST, max(least, -(-images // UNITS)))
 
     def threads_of(self, units: int) -> int:
         """The threads a unit of a study of so many; 0 stands for all cores."""

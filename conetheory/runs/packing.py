@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-MAGIC = b"conetheory unit 2\n"
+MAGIC = b"conetheory unit 3\n"
 ARRAY, ITEMS = "array", "items"
 PLAIN = frozenset("biuf")  # kinds of arrays: booleans and numbers
 HEADER = 2**24  # bytes of a header at most

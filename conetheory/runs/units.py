@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from conetheory.errors import ConeTheoryError, InputError
 from conetheory.networks import Images, Network
@@ -235,6 +236,12 @@ class UnitFolder(Mapping[str, bytes]):
             path.unlink(missing_ok=True)
 
 
+@lru_cache(maxsize=1)
+def _pools(modules: int) -> ThreadpoolController:
+    """Those of the libraries that so many modules have brought: to find them takes 20 ms, for each unit."""
+    return ThreadpoolController()
+
+
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """torch and BLAS with so many threads; 0 leaves them as they are."""
@@ -244,7 +251,7 @@ def threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        with threadpool_limits(count):
+        with _pools(len(sys.modules)).limit(limits=count):
             yield
     finally:
         torch.set_num_threads(before)

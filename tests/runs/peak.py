@@ -1,9 +1,12 @@
 """The peak of memory of a study of so many images, in a process of its own; Linux only.
 
     python -m tests.runs.peak 20 150 > experiments/results/memory.json
+    python -m tests.runs.peak files 100 5000 > experiments/results/memory-files.json
 
 A tiny network on large images, of each of which everything is kept that a study can keep: what is predicted
-and certified at all locations. Images are drawn where they are needed.
+and certified at all locations. Images are drawn where they are needed. With `files` many images are measured,
+of which counts are kept: CIFAR-10's network and the gradient on files, which are read where they are needed,
+in units of as many images as nobody asks for.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from conetheory import networks
@@ -70,22 +75,39 @@ def tiny() -> nn.Module:
     )
 
 
-def measured(images: int) -> dict[str, Any]:
+def everything(count: int, folder: Path) -> Study:
+    """All that can be kept of so many images."""
+    network = networks.load(tiny(), input_shape=SHAPE, name="tiny")
+    methods = {method: {} for method in METHODS}
+    return Study(network, Noise(count), methods, folder / "out", settings=SETTINGS, parts=Parts(10))
+
+
+def files(count: int, folder: Path) -> Study:
+    """The measurement of so many files."""
+    network, pictures = networks.load("cifar10_cnn"), folder / "pictures"
+    pictures.mkdir()
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(pictures / f"{number:05}.png")
+    images = networks.stream_images(pictures, network)
+    settings = Settings(vectors=2, bootstrap=10, theories=(), certify=0)
+    return Study(network, images, {"gradient": {}}, folder / "out", settings=settings, parts=Parts())
+
+
+def measured(images: int, *kind: str) -> dict[str, Any]:
     """What a process of its own says of a study of so many images."""
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    command = [sys.executable, "-m", "tests.runs.peak", str(images)]
+    command = [sys.executable, "-m", "tests.runs.peak", *kind, str(images)]
     found = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     return json.loads(found.stdout)
 
 
-def main(count: int) -> None:
-    network, began = networks.load(tiny(), input_shape=SHAPE, name="tiny"), time.process_time()
+def main(count: int, *kind: str) -> None:
+    began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        methods = {method: {} for method in METHODS}
-        study = Study(network, Noise(count), methods, Path(folder), settings=SETTINGS, parts=Parts(10))
-        found = study.run()
-        kept = sum(path.stat().st_size for path in UnitFolder(Path(folder)).path.iterdir())
+        found = (files if kind else everything)(count, Path(folder)).run()
+        kept = sum(path.stat().st_size for path in UnitFolder(Path(folder) / "out").path.iterdir())
     lines = Path("/proc/self/status").read_text().splitlines()
     high = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     said = {"images": found.dataset.attrs["images"], "peak_bytes": 1024 * high, "kept_bytes": kept}
@@ -93,9 +115,11 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    counts = [int(text) for text in sys.argv[1:]]
+    kind = [text for text in sys.argv[1:] if text == "files"]
+    counts = [int(text) for text in sys.argv[1 + len(kind) :]]
     if len(counts) == 1:
-        main(*counts)
+        main(*counts, *kind)
     else:
-        command = f"python -m tests.runs.peak {' '.join(map(str, counts))}"
-        print(json.dumps({"command": command, "studies": [measured(count) for count in counts]}, indent=1))
+        studies = [measured(count, *kind) for count in counts]
+        command = f"python -m tests.runs.peak {' '.join(sys.argv[1:])}"
+        print(json.dumps({"command": command, "studies": studies}, indent=1))

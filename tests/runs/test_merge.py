@@ -182,7 +182,7 @@ def test_what_is_packed_is_read_as_it_was(tmp_path):
     np.testing.assert_equal(found[7]["b"], tree[7]["b"])
     (tmp_path / "one").write_bytes(content)
     assert header_of(tmp_path / "one") == header
-    for wrong in (b"", b"conetheory unit 2\n", content[:-1], content + b" ", b"x" + content[1:]):
+    for wrong in (b"", b"conetheory unit 3\n", content[:-1], content + b" ", b"x" + content[1:]):
         with pytest.raises(DamagedError):
             unpacked(wrong)
     with pytest.raises(TypeError, match="object"):

@@ -80,7 +80,7 @@ def test_units_that_are_there_are_not_computed_again(measured, whole, tmp_path):
 
 def test_what_a_killed_process_leaves_is_not_counted(measured, whole, tmp_path):
     out = shards(measured, tmp_path, (1, 2, 3, 4, 5, 6))
-    (out / "units" / ".lrp-alpha1beta0-00000.unit.1-ab.partial").write_bytes(b"conetheory unit 2\nhalf")
+    (out / "units" / ".lrp-alpha1beta0-00000.unit.1-ab.partial").write_bytes(b"conetheory unit 3\nhalf")
     with pytest.raises(InputError, match=r"1 of 8 units are missing in .*units: run shard 7/7"):
         merge(out)
     same(merge(shards(measured, out, (7,))).dataset, whole)
@@ -134,7 +134,8 @@ def test_units_and_shards():
     ]
     shares = [unit for number in range(1, 5) for unit in Shard(number, 4).share(units)]
     assert sorted(shares, key=lambda u: u.name) == units
-    assert [Parts().size(images) for images in (1, 64, 65, 50_000)] == [1, 1, 2, 64]
+    images = (1, 31, 32, 200, 512, 513, 50_000)
+    assert [Parts().size(count) for count in images] == [1, 1, 2, 8, 8, 9, 64]
     assert (Parts().threads_of(1), Parts().threads_of(2), Parts(threads=3).threads_of(2)) == (0, 1, 3)
     assert Shard.parsed("3/64") == Shard(3, 64)
     for text in ("0/3", "4/3", "3", "a/b", "1/0", "-1/3", "1/2/3", ""):
