@@ -2,11 +2,14 @@
 
     python -m experiments.method_table cifar10_cnn --patterns FILE
     python -m experiments.method_table squeezenet1_1 --weights FILE --images DIR --limit 16 --positions 16
+    python -m experiments.method_table experiments.todays_networks:vit_s_16 --side 64 --limit 1
+    python -m experiments.method_table experiments.todays_networks:convnext_tiny --side 64 --limit 1
 
 From the logits: the measured median deficit at the input, over channels and of the whole map, the prediction
-of whatever theory applies with its error in decades, and the verdict, beside what the talk to the paper says
-of the method. Methods of whole maps explain <v, logits> for the same random v. Writes methods-NAME.json and
-.md, method by method, so that nothing is lost when it is stopped.
+of whatever theory applies with its error in decades, the decades that were lost a layer with weights, and the
+verdict, beside what the talk to the paper says of the method. Methods of whole maps explain <v, logits> for
+the same random v. Writes methods-NAME.json and .md, method by method, so that nothing is lost when it is
+stopped.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from conetheory.errors import ConeTheoryError
 from conetheory.results.comparison import Comparison
 from conetheory.results.layout import provenance
 from conetheory.results.verdict import verdicts
+from conetheory.rules.fitted_patterns import weighted
 from conetheory.rules.registry import find, get_method, methods
 from conetheory.runs.method import run
 from conetheory.runs.settings import Settings
@@ -38,22 +42,25 @@ SENSITIVE = (
     *("deeplift-rescale", "deeplift-revealcancel", "gradient", "lrp-0", "occlusion", "tcav"),
     *("integrated-gradients", "smoothgrad", "iba"),
 )
-COLUMNS = ("measured", "whole map", "random", "theory", "predicted", "error", "verdict", "talk")
+FORMATS = {"error": "{:+.2f}", "a layer": "{:.3f}"}
+COLUMNS = ("measured", "whole map", "random", "theory", "predicted", "error", "a layer", "verdict", "talk")
 
 
-def row(found: Comparison, name: str) -> dict[str, Any]:
-    """One method's numbers at the input."""
+def row(found: Comparison, name: str, depth: int) -> dict[str, Any]:
+    """One method's numbers at the input; depth: how many layers with weights there are."""
     data = found.dataset.isel(method=0, start=0, layer=-1)
     value = lambda key: float(data[key]) if key in data else float("nan")  # noqa: E731
     theory = next((t for t in found.theories if np.isfinite(value(t.predicted))), None)
     (judged,) = verdicts(found.dataset)
+    measured, random = value("measured_deficit_median"), value("baseline_deficit")
     return {
-        "measured": value("measured_deficit_median"),
+        "measured": measured,
         "whole map": value("measured_flattened_deficit_median"),
-        "random": value("baseline_deficit"),
+        "random": random,
         "theory": theory.key if theory else found.not_predicted.get(name, "none applies"),
         "predicted": value(theory.predicted) if theory else None,
         "error": value(theory.error) if theory else None,
+        "a layer": float(np.log10(random / measured)) / depth if measured > 0 else None,
         "verdict": judged.text,
         "talk": said_in_the_talk(name),
         "images": int(found.dataset.attrs["images"]),
@@ -95,7 +102,7 @@ def _cell(key: str, value: Any) -> str:
         return value.replace("_", " ")
     if not np.isfinite(value):
         return "-"
-    return f"{value:+.2f}" if key == "error" else f"{value:.1e}"
+    return FORMATS.get(key, "{:.1e}").format(value)
 
 
 def parameters(name: str, patterns: Path | None) -> dict[str, Any]:
@@ -106,6 +113,7 @@ def parameters(name: str, patterns: Path | None) -> dict[str, Any]:
 def main(
     model: Annotated[str, typer.Argument()] = "cifar10_cnn",
     weights: str | None = None,
+    side: Annotated[int | None, typer.Option(help="height and width of the input")] = None,
     images: Annotated[
         list[Path] | None, typer.Option(help="default: the photographs in scikit-image")
     ] = None,
@@ -122,12 +130,14 @@ def main(
     smoke: bool = False,
 ) -> dict[str, Any]:
     """Write OUT/methods-NAME.json and .md."""
-    network = networks.load(model, weights)
+    network = networks.load(model, weights, input_shape=None if side is None else (3, side, side))
+    depth = len(weighted(network.graph))
     limit = 1 if smoke else limit
     loaded = networks.load_images(images, network, limit)
     settings: dict[str, Any] = {"vectors": 3 if smoke else vectors, "positions": positions}
     settings |= {"layers": ("input",), "predict": predict, "theories": THEORIES}
-    result: dict[str, Any] = {"provenance": provenance(network, images=len(loaded), vectors=vectors, few=few)}
+    of = provenance(network, images=len(loaded), vectors=vectors, few=few, layers_with_weights=depth)
+    result: dict[str, Any] = {"provenance": of}
     out.mkdir(parents=True, exist_ok=True)
     rows = result["methods"] = {}
     for each in method or [m.name for m in methods()]:
@@ -136,13 +146,13 @@ def main(
         chosen |= {"vectors": min(few, settings["vectors"])} if whole else {}
         try:
             rows[each] = row(
-                result_of(network, loaded.tensor[: few if whole else None], each, chosen, keep), each
+                result_of(network, loaded.tensor[: few if whole else None], each, chosen, keep), each, depth
             )
         except ConeTheoryError as error:
             rows[each] = {"left out": str(error)}
         print(each, rows[each], flush=True)
-        (out / f"methods-{name or model}.json").write_text(json.dumps(result, indent=1) + "\n")
-        (out / f"methods-{name or model}.md").write_text(markdown(rows))
+        (out / f"methods-{name or network.name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        (out / f"methods-{name or network.name}.md").write_text(markdown(rows))
     return result
 
 

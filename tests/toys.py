@@ -17,6 +17,7 @@ from torch.nn import functional
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks import trace
 from conetheory.networks.attention import MatMul, Softmax
+from conetheory.networks.bcos import Aligned, BCosConv2d, BCosLinear
 from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import Graph
 from conetheory.rules.fitted_patterns import fit_patterns
@@ -156,12 +157,13 @@ QUICK |= {"squeeze and excitation", "attention of rectified tokens"}
 def coupled(name: str) -> bool:
     """Whether a toy has a product of branches, a softmax or a norm by its own statistics."""
     return any(
-        isinstance(node.op, Product | Standardise | MatMul | Softmax) for node in graph(name).nodes.values()
+        isinstance(node.op, Product | Standardise | MatMul | Softmax | Aligned)
+        for node in graph(name).nodes.values()
     )
 
 
 COUPLED = ["group norm", "instance norm", "layer norm of the whole image", "squeeze and excitation"]
-COUPLED += ["attention of rectified tokens", "transformer"]
+COUPLED += ["attention of rectified tokens", "transformer", "b-cos units"]
 COUPLED += ["gate of each location, on a signed branch", "norm and dense layers on the last axis"]
 
 
@@ -356,6 +358,12 @@ class LastAxis(nn.Module):
 @register("norm and dense layers on the last axis")
 def _() -> nn.Module:
     return LastAxis()
+
+
+@register("b-cos units")
+def _() -> nn.Module:
+    layers = [BCosConv2d(2, 4, 3, 2, 1), BCosConv2d(4, 4, (1, 2), padding=(0, 1), groups=2, b=1.5)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), BCosLinear(16, 5))
 
 
 @register("small vgg")

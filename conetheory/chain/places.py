@@ -35,6 +35,7 @@ SEVERAL = "the numbers of several locations stand at one"
 OTHER_ORDER = "they are not in the order of a map, as in windows"
 PAIRS = "they are pairs of tokens"
 TOKENS = "they are made of tokens that are not in the order of their map"
+VOLUME = "they lie on three axes, and an origin has two"
 MIXED = "they are those of several tensors that differ in theirs"
 
 
@@ -43,7 +44,7 @@ def places(graph: Graph) -> dict[str, Places]:
 
     `(1, 1)` for a tensor of one location.
     """
-    found: dict[str, Places] = {INPUT: space(graph.input_shape)}
+    found: dict[str, Places] = {INPUT: _of_shape(graph.input_shape)}
     for node in graph.nodes.values():
         found[node.name] = ONE if prod(space(node.shape)) == 1 else _of_node(graph, node, found)
     return found
@@ -65,12 +66,16 @@ def _of_node(graph: Graph, node: Node, known: Mapping[str, Places]) -> Places:
         case Selection(places="shifted"):
             return _computed(node, shape, known[first])
         case PassThrough() | Linear() if prod(space(shape)) == 1:
-            return space(node.shape)  # a map that is made of a vector
+            return _of_shape(node.shape)  # a map that is made of a vector
     alike = {known[n] for n in node.inputs if prod(space(graph.shape(n))) == prod(space(node.shape))}
     reasons = [each for each in alike if isinstance(each, str)]
     if reasons or len(alike) != 1:
         return reasons[0] if reasons else MIXED
     return _kept(node, shape if len(node.inputs) == 1 else node.shape, *alike)
+
+
+def _of_shape(shape: Shape) -> Places:
+    return VOLUME if len(shape) > 3 and prod(shape[1:]) > 1 else space(shape)
 
 
 def _pointwise(op: Conv2d | ConvTranspose2d) -> bool:
@@ -81,7 +86,7 @@ def _computed(node: Node, inside: Shape, known: Places) -> Places:
     """Of a map a map; of tokens in a row nothing that is known."""
     if isinstance(known, str):
         return known
-    return space(node.shape) if known == space(inside) else TOKENS
+    return _of_shape(node.shape) if known == space(inside) else TOKENS
 
 
 def _kept(node: Node, inside: Shape, known: Places) -> Places:

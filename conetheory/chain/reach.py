@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from conetheory.networks.attention import MatMul, Softmax
+from conetheory.networks.bcos import Aligned
 from conetheory.networks.coupling import Standardise
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import AvgPool2d, Conv2d, MaxPool2d, Op, Shape
@@ -113,9 +114,15 @@ def _same(size: int) -> Interval:
 
 def _of_node(node: Node, inside: Shape) -> Reach:
     below, above = space(inside), space(node.shape)
+    if max(len(inside), len(node.shape)) > 3 and isinstance(node.op, Conv2d | AvgPool2d | MaxPool2d):
+        return on_axes(_every, below, above)  # windows of three axes, which `space` has as one
     match node.op:
         case Conv2d(weight=weight, stride=stride, padding=padding, dilation=dilation):
             return on_axes(_window, below, above, weight.shape[2:], stride, padding, dilation)
+        case Aligned(stride=stride) if below == above and max(stride) > 1:
+            return on_axes(_same, below)  # z, or vectors
+        case Aligned(ones=ones, stride=stride, padding=padding, dilation=dilation) if ones.ndim > 2:
+            return on_axes(_window, below, above, ones.shape[2:], stride, padding, dilation)
         case MaxPool2d(kernel=None):
             return on_axes(_adaptive, below, above)
         case MaxPool2d(kernel=k, stride=s, padding=p, dilation=d):

@@ -19,7 +19,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 
 PLAIN = (bool, int, float, str, tuple, type(None))
-OWN = ("torch", "_operator", "operator", "builtins", "math", "_VariableFunctions")
+OWN = ("torch", "_operator", "operator", "builtins", "math", "_VariableFunctions", "conetheory")
 
 
 def taken_apart(traced: fx.GraphModule, scopes: Mapping[str, str], images: Tensor) -> dict[str, str]:

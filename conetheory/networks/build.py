@@ -20,6 +20,7 @@ from conetheory.networks.graph import Node
 from conetheory.networks.index import BATCH, Batch, Index
 from conetheory.networks.moves import Held, Layout, move, moves
 from conetheory.networks.multiply import OVER, TIMES, Gate
+from conetheory.networks.norms import RMS
 from conetheory.networks.offset import Offset
 from conetheory.networks.ops import Op, Shape
 from conetheory.networks.rows import ROWS
@@ -349,10 +350,12 @@ class Builder:
 
 def _norm_of_the_last(target: Any, item: fx.Node) -> bool:
     """Whether a layer norm is over the last axis alone."""
-    if isinstance(target, nn.LayerNorm):
+    if isinstance(target, (nn.LayerNorm, *RMS)):
         return len(target.normalized_shape) == 1
     over = item.args[1] if len(item.args) > 1 else item.kwargs.get("normalized_shape")
-    return plain_kind(target) == "layer_norm" and isinstance(over, tuple | list) and len(over) == 1
+    return (
+        plain_kind(target) in ("layer_norm", "rms_norm") and isinstance(over, tuple | list) and len(over) == 1
+    )
 
 
 def _but_the_last(item: fx.Node, rank: int) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from conetheory.networks.bcos import of_call
 from conetheory.networks.calls import Call, RefusedError, Value
 from conetheory.networks.multiply import OVER, TIMES, Gate, multiplication
 from conetheory.networks.norms import norm
@@ -32,22 +33,39 @@ from conetheory.networks.ops import (
 )
 from conetheory.networks.rows import of_row
 from conetheory.networks.transposed import ConvTranspose2d
+from conetheory.networks.volumes import of_volume
 
 ACTIVATIONS = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
     *(nn.Tanh, nn.Sigmoid, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Softsign),
 )
-IDENTITIES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.Identity)
+IDENTITIES = (
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+    nn.Identity,
+)
 ACTIVATION_CALLS = frozenset(
     [
         *("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "mish", "softplus"),
         *("tanh", "sigmoid", "hardswish", "hardsigmoid", "hardtanh", "softsign"),
     ]
 )
-MEANS = frozenset(["nearest", "nearest-exact", "bilinear", "area"])  # modes of interpolation
+MEANS = frozenset(["nearest", "nearest-exact", "bilinear", "trilinear", "area"])  # modes of interpolation
 IDENTITY_CALLS = frozenset(["contiguous", "clone", "detach", "alias", "lift_fresh_copy"])
 DROPOUT_CALLS = frozenset(
-    ["dropout", "dropout2d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "stochastic_depth"]
+    [
+        "dropout",
+        "dropout2d",
+        "dropout3d",
+        "alpha_dropout",
+        "feature_dropout",
+        "feature_alpha_dropout",
+        "stochastic_depth",
+    ]
 )
 POINTWISE_MODULES = (*ACTIVATIONS, *IDENTITIES)  # what treats every number alike
 POINTWISE_CALLS = ACTIVATION_CALLS | IDENTITY_CALLS | DROPOUT_CALLS
@@ -63,6 +81,9 @@ def convert(call: Call, gate: Gate = "smaller") -> tuple[Sequence[Op], Sequence[
         kind = call.kind.rstrip("_")
         if kind in TIMES | OVER:
             op, inputs = multiplication(call, gate)
+            return (op,), inputs
+        if kind == "aligned":
+            op, inputs = of_call(call)
             return (op,), inputs
         if kind in ("add", "iadd", "cat", "concat", "concatenate"):
             op, inputs = _add(call) if kind in ("add", "iadd") else _concat(call)
@@ -89,7 +110,7 @@ def _from_module(module: nn.Module, call: Call) -> Op | None:
         case nn.ConvTranspose2d():
             rest = (module.stride, module.padding, module.output_padding, module.groups, module.dilation)
             return _conv_transpose(module.weight, module.bias, *rest)
-        case nn.BatchNorm2d() | nn.BatchNorm1d() | nn.SyncBatchNorm():
+        case nn.BatchNorm2d() | nn.BatchNorm1d() | nn.BatchNorm3d() | nn.SyncBatchNorm():
             return _affine(module.running_mean, module.running_var, module.weight, module.bias, module.eps)
         case nn.MaxPool2d():
             return MaxPool2d(
@@ -103,8 +124,8 @@ def _from_module(module: nn.Module, call: Call) -> Op | None:
             return _upsample(module, module.mode, call)
         case nn.PReLU():
             return PReLU(weight=module.weight)
-    if (row := of_row(call)) is not None:
-        return row
+    if (found := of_row(call) or of_volume(call)) is not None:
+        return found
     if isinstance(module, IDENTITIES):
         return PassThrough(identity)
     if isinstance(module, ACTIVATIONS):
@@ -114,8 +135,8 @@ def _from_module(module: nn.Module, call: Call) -> Op | None:
 
 def _from_function(call: Call) -> Op | None:
     kind = call.kind.rstrip("_")
-    if (row := of_row(call)) is not None:
-        return row
+    if (found := of_row(call) or of_volume(call)) is not None:
+        return found
     if kind in ACTIVATION_CALLS:
         return PassThrough(_activation(call, kind), "activation")
     if kind in DROPOUT_CALLS:
@@ -250,10 +271,13 @@ def norm_parameters(
 def _mean(call: Call) -> Op | None:
     dims = call.get(1, "dim")
     dims = dims if isinstance(dims, tuple | list) else (dims,)
-    space = len(call.source.shape) == 3 and {d % 4 for d in dims if isinstance(d, int)} == {2, 3}
+    rank = len(call.source.shape) + 1
+    locations = tuple(range(2, rank))
+    space = rank > 3 and {d % rank for d in dims if isinstance(d, int)} == set(locations)
     if not (space or call.last):
-        raise RefusedError("'mean' over other axes than height and width")
-    return AvgPool2d(function=partial(torch.mean, dim=(2, 3), keepdim=len(call.shape) == 3))
+        sides = "height and width" if rank < 5 else "depth, height and width"
+        raise RefusedError(f"'mean' over other axes than {sides}")
+    return AvgPool2d(function=partial(torch.mean, dim=locations, keepdim=len(call.shape) == rank - 1))
 
 
 def _upsample(function: Callable[[Tensor], Tensor], mode: str, call: Call) -> Upsample:

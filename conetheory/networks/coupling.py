@@ -38,12 +38,14 @@ class Product(Op):
 class Standardise(Op):
     """`(x - mean) / sqrt(variance + eps)` over groups of units of the image itself.
 
+    middle: whether the mean is taken away; else `x / sqrt(mean of x^2 + eps)`, as in an RMS norm.
     groups: that many groups of channels, each over all locations (1: all of the image, C: each channel);
         None: the channels of each location alone.
     """
 
     groups: int | None
     eps: float
+    middle: bool = True
 
     def forward(self, *xs: Tensor) -> Tensor:
         (x,) = xs
@@ -51,9 +53,12 @@ class Standardise(Op):
         return (centred * inverse).reshape(x.shape)
 
     def centred(self, x: Tensor) -> Tensor:
-        """`x - mean`, grouped."""
-        grouped = self.grouped(x, x.shape[1:])
-        return grouped - grouped.mean(-2, keepdim=True)
+        """`x - mean`, grouped; x itself where the mean stays."""
+        return self.less_mean(self.grouped(x, x.shape[1:]))
+
+    def less_mean(self, grouped: Tensor) -> Tensor:
+        """Grouped numbers less their groups' means; as they are where the mean stays."""
+        return grouped - grouped.mean(-2, keepdim=True) if self.middle else grouped
 
     def variance(self, x: Tensor) -> Tensor:
         """(N, groups, 1, locations): of each group."""

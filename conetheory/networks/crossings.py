@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from conetheory.networks.attention import MatMul
+from conetheory.networks.bcos import Aligned
 from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.offset import Offset
 from conetheory.networks.ops import (
@@ -124,6 +125,8 @@ def _name(op: Op) -> str:
             return "sum"
         case Product():
             return "product"
+        case Aligned():
+            return "alignment"
         case Standardise():
             return "norm"
     return type(op).__name__.lower()

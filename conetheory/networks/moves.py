@@ -34,6 +34,7 @@ MOVES = RESHAPES | frozenset(
     ]
 )
 MODULES = (nn.Flatten, nn.Unflatten, nn.ZeroPad2d, nn.ConstantPad2d, nn.ZeroPad1d, nn.ConstantPad1d)
+MODULES += (nn.ZeroPad3d, nn.ConstantPad3d)
 MODULES += (nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle)
 Step = Callable[[Tensor], Tensor]
 
@@ -91,7 +92,9 @@ def move(held: Held, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     """What a call that moves makes of its first argument, whose others are given; several of a split."""
     options = {k: v for k, v in kwargs.items() if k != "input"}
     kind = plain_kind(target)
-    if kind in ("pad", "constant_pad_nd") or isinstance(target, nn.ConstantPad2d | nn.ConstantPad1d):
+    if kind in ("pad", "constant_pad_nd") or isinstance(
+        target, nn.ConstantPad1d | nn.ConstantPad2d | nn.ConstantPad3d
+    ):
         _check_zeros(target, args, options)
     several, parts = _moved(held.places, target, args, options)
     found = []

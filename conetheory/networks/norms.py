@@ -11,6 +11,7 @@ from conetheory.networks.calls import Call, RefusedError
 from conetheory.networks.coupling import Standardise
 from conetheory.networks.ops import Affine, Op
 
+RMS: tuple[type[nn.Module], ...] = (nn.RMSNorm,) if hasattr(nn, "RMSNorm") else ()  # from torch 2.4 on
 INSTANCE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 
 
@@ -22,6 +23,8 @@ def norm(call: Call) -> Sequence[Op]:
     module = call.target
     if isinstance(module, nn.LayerNorm):
         return _layer(module.normalized_shape, module.weight, module.bias, module.eps, call)
+    if isinstance(module, RMS):
+        return _layer(module.normalized_shape, module.weight, None, _rms_eps(module.eps, call), call, False)
     if isinstance(module, nn.GroupNorm):
         return _grouped(module.num_groups, module.weight, module.bias, module.eps)
     if isinstance(module, INSTANCE):
@@ -29,6 +32,9 @@ def norm(call: Call) -> Sequence[Op]:
     if call.kind == "layer_norm":
         weight, bias, eps = call.get(2, "weight"), call.get(3, "bias"), call.get(4, "eps", 1e-5)
         return _layer(call.get(1, "normalized_shape"), weight, bias, eps, call)
+    if call.kind == "rms_norm":
+        eps = _rms_eps(call.get(3, "eps"), call)
+        return _layer(call.get(1, "normalized_shape"), call.get(2, "weight"), None, eps, call, False)
     if call.kind == "group_norm":
         weight, bias, eps = call.get(2, "weight"), call.get(3, "bias"), call.get(4, "eps", 1e-5)
         return _grouped(call.get(1, "num_groups"), weight, bias, eps)
@@ -37,19 +43,28 @@ def norm(call: Call) -> Sequence[Op]:
     return ()
 
 
+def _rms_eps(eps: float | None, call: Call) -> float:
+    return torch.finfo(call.source.like.dtype).eps if eps is None else eps
+
+
 def _layer(
-    over: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float, call: Call
+    over: Sequence[int],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    call: Call,
+    middle: bool = True,
 ) -> Sequence[Op]:
     inside = call.source.shape
     if call.last:  # the model normalises its last axis, which here is the first
-        return _behind(Standardise(None, eps), weight, bias)
+        return _behind(Standardise(None, eps, middle), weight, bias)
     if tuple(over) != inside:
         raise RefusedError(
             f"{call.kind!r} over some axes of a tensor of shape {inside}, neither the last alone nor all"
         )
     if len(inside) > 1 and weight is not None:
         raise RefusedError(f"{call.kind!r} with a factor for each location (GroupNorm(1, C) has none)")
-    return _behind(Standardise(1, eps), weight, bias)
+    return _behind(Standardise(1, eps, middle), weight, bias)
 
 
 def _grouped(groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Sequence[Op]:

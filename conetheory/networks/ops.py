@@ -9,6 +9,7 @@ they are used and never kept. Relevance is `(images, vectors, *shape)`, a share 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -241,7 +242,7 @@ class Conv2d(LinearOp):
             (images * vectors, channels * len(terms), *space),
             dtype=r.dtype,
             device=r.device,
-            memory_format=_layout(r),
+            memory_format=_layout(r, len(space)),
         )
         parts = stack.unflatten(0, (images, vectors)).split(channels, 2)
         for (share, _), part in zip(terms, parts, strict=True):
@@ -261,7 +262,7 @@ class Conv2d(LinearOp):
         if whole:
             # At stride 1 the transpose is a convolution with the flipped kernel, and channels-last
             # convolutions are the fastest there are: 1.5 x a transposed one on a CPU.
-            flipped = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=_layout(y))
+            flipped = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=_layout(y, 2))
             return F.conv2d(y, flipped, None, 1, reach, self.dilation)
         extra = [
             n + 2 * p - d * (k - 1) - 1 - (m - 1) * s
@@ -272,8 +273,8 @@ class Conv2d(LinearOp):
         )
 
 
-def _layout(y: Tensor) -> torch.memory_format:
-    return torch.contiguous_format if unrolled(y) else torch.channels_last
+def _layout(y: Tensor, axes: int) -> torch.memory_format:
+    return torch.contiguous_format if axes != 2 or unrolled(y) else torch.channels_last
 
 
 @dataclass(frozen=True, eq=False)
@@ -345,18 +346,18 @@ class SquaredMeans(Unweighted):
 
     @classmethod
     def of(cls, pool: AvgPool2d, inside: Shape, like: Tensor) -> SquaredMeans:
-        size = inside[1] * inside[2]
+        size = math.prod(inside[1:])
         hot = torch.eye(size, dtype=like.dtype, device=like.device).view(size, 1, *inside[1:])
         out = pool.function(hot)
         return cls(matrix=out.flatten(1).T.square(), space=tuple(out.shape[2:]))
 
     def linear(self, xs: Sequence[Tensor], part: Part = whole) -> Tensor:
-        y = xs[0].flatten(-2) @ self.matrix.T * self._scale(part)
+        y = xs[0].flatten(2) @ self.matrix.T * self._scale(part)
         return y.unflatten(-1, self.space) if self.space else y.squeeze(-1)
 
     def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
         y = self._total(r, terms)
-        flat = y.flatten(-2) if self.space else y.unsqueeze(-1)
+        flat = y.flatten(3) if self.space else y.unsqueeze(-1)
         return ((flat @ self.matrix).unflatten(-1, shapes[0][1:]),)
 
 

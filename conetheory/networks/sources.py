@@ -51,8 +51,13 @@ TO_HALVES = Affine(
     cast(Triple, tuple((m - 0.5) / 0.5 for m in IMAGENET_MEAN)),
 )
 TRANSFORMING = ("googlenet", "inception_v3")
+# networks that are made for one size of inputs, by how their names begin
+SIZED: dict[str, Callable[[Shape], dict[str, Any]]] = {
+    "vit_": lambda shape: {"image_size": shape[1]},
+    "maxvit_": lambda shape: {"input_size": shape[1:]},
+}
 AUXILIARY = re.compile(r"(^|\.)(aux1|aux2|AuxLogits)\.")  # heads that only training uses
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +104,7 @@ def named(
     """The network of this name with weights from `source`, as `load` describes."""
     name = _known(name)
     if isinstance(source, str) and source.startswith("random:"):
-        return _random(name, source, classes)
+        return _random(name, source, classes, input_shape)
     found = _weights_name(name, source)
     if found is None:
         path = Path(str(source))
@@ -235,8 +240,11 @@ def _weights_name(name: str, source: str | Path | None) -> models.WeightsEnum | 
     )
 
 
-def _build(name: str, classes: int | None = None) -> nn.Module:
+def _build(name: str, classes: int | None = None, shape: Shape | None = None) -> nn.Module:
+    """The network as torchvision initialises it, made for inputs of this shape where it is made for one."""
     options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    if shape is not None and len(shape) == 3:
+        options |= next((of(shape) for start, of in SIZED.items() if name.startswith(start)), {})
     if name == CIFAR10:
         return Cifar10CNN(**options).eval()
     if name == RESNET50_V2:
@@ -245,12 +253,19 @@ def _build(name: str, classes: int | None = None) -> nn.Module:
         options |= {"aux_logits": False, "init_weights": True, "transform_input": False}
     from torchvision import models
 
-    return models.get_model(name, weights=None, **options).eval()
+    try:
+        return models.get_model(name, weights=None, **options).eval()
+    except (AssertionError, ValueError) as error:
+        if shape is None:
+            raise
+        raise InputError(f"{name} can't be made for an input of shape {shape}: {one_line(error)}") from error
 
 
-def _random(name: str, source: str, classes: Sequence[str] | None) -> Source:
+def _random(
+    name: str, source: str, classes: Sequence[str] | None, input_shape: Shape | None = None
+) -> Source:
     with seeded(source):
-        model = _build(name, None if classes is None else len(classes))
+        model = _build(name, None if classes is None else len(classes), input_shape)
     preprocess = CIFAR_PREPROCESS if name == CIFAR10 else _preprocess(name, None, trained=False)
     return Source(name, model, preprocess, None, {"weights": source})
 

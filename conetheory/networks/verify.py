@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from conetheory.errors import InputError, UnsupportedLayerError, one_line
 from conetheory.networks.attention import MatMul, Softmax
+from conetheory.networks.bcos import Aligned
 from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import Affine, LinearOp, Op, PassThrough, Shape
@@ -121,6 +122,10 @@ def _handed_on(op: Op, xs: tuple[Tensor, ...], y: Tensor, errors: list[Tensor], 
             return moved / (STEP * unit) + y.abs()
         case Product():
             return errors[0] * xs[1].abs() + errors[1] * xs[0].abs() + y.abs()
+        case Aligned():  # |z|^b / |x|^(b-1), whose |x| has the error <|x|, e> / |x| at most
+            z, x = (t.abs() for t in xs)
+            length = op.windows.linear([x * errors[1]]) / op.squares(x)
+            return op.b * op.gate(z, x) * errors[0] + (1 + (op.b - 1) * op.spread(length, z)) * y.abs()
         case MatMul():
             (a, b), (e, f) = op.read([x.abs() for x in xs]), op.read(errors)
             return op.views[2].written(e @ b + a @ f + a @ b, op.shapes[2])
@@ -136,7 +141,7 @@ def _terms(op: Op, xs: tuple[Tensor, ...], y: Tensor) -> Tensor:
     """The sum of the absolute values of what an operation adds up, a batch norm's mean among it."""
     if isinstance(op, Standardise):
         (x,) = xs
-        mean = op.grouped(x, x.shape[1:]).abs().mean(-2, keepdim=True)
+        mean = op.grouped(x, x.shape[1:]).abs().mean(-2, keepdim=True) * op.middle
         return (x.abs() + _spread(mean, op, y)) * _spread(op.inverse(x), op, y)
     if isinstance(op, MatMul):
         left, right = op.read([x.abs() for x in xs])

@@ -11,6 +11,9 @@ where those of z+ do, and a chain weighs its inner units by `z+ / |y|`.
 The authors divide the relevance of every layer by its sum, at sums that of each branch. Of a chain without
 branches that is one number an image and vector, which changes no angle; it is left out. They explain a class
 minus the mean of the others, which is CLRP-1 with this rule as its base.
+
+Held against the authors' code: it sends down `x (W + |W| sign(x)) / |y|`, twice the positive contributions,
+with the bias in y and 1e-9 beside |y|, as here. Batch norms are layers of their own there.
 """
 
 from __future__ import annotations

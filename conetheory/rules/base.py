@@ -5,9 +5,9 @@ so that one forward pass and one set of denominators serve every vector of an im
 
 A new method is one subclass of `Rule` that says what differs: `linear` (convolutions, dense layers,
 pools, sums), and if need be `activation`, `max_pool`, `affine`, `product`, `standardise`, `matmul`,
-`softmax`. Methods that send down something else than relevance itself say so by `entrance` and `exit`; those
-that need to know where an operation stands in the network, by `bind`; those that compare with a reference
-input, by `inputs`.
+`softmax`, `aligned`. Methods that send down something else than relevance itself say so by `entrance` and
+`exit`; those that need to know where an operation stands in the network, by `bind`; those that compare with a
+reference input, by `inputs`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import ClassVar, Self
 from torch import Tensor
 
 from conetheory.networks.attention import MatMul, Softmax
+from conetheory.networks.bcos import Aligned
 from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import Graph, Node
 from conetheory.networks.ops import Affine, Concat, LinearOp, MaxPool2d, PassThrough
@@ -136,6 +137,8 @@ class Rule(Traits):
                 return self.standardise(node.op, xs[0], y)
             case MatMul():
                 return self.matmul(node.op, xs, y)
+            case Aligned():
+                return self.aligned(node.op, xs, y)
             case Softmax():
                 return self.softmax(node.op, xs[0], y)
             case Selection():
@@ -271,6 +274,23 @@ class Rule(Traits):
         branch = 1 - op.gate
         inner = self.linear(op.held(xs), [xs[branch]], y)
         return Branch(inner, branch, tuple(tuple(x.shape[1:]) for x in xs))
+
+    def aligned(self, op: Aligned, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
+        """The cosine of a B-cos unit is a constant: relevance to the linear unit as it is.
+
+        Parameters
+        ----------
+        op
+            its power and windows.
+        xs, y
+            the linear unit's output and input, and its own output, the first axis that of `inputs`.
+
+        Returns
+        -------
+        LocalMap
+            M.
+        """
+        return OneBranch(0, tuple(tuple(x.shape[1:]) for x in xs))
 
     def softmax(self, op: Softmax, x: Tensor, y: Tensor) -> LocalMap:
         """Relevance as it is, as at any activation.

@@ -15,6 +15,7 @@ Relevance is `(images, 1, *shape)`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import reduce
 from itertools import product
 
@@ -116,12 +117,16 @@ def _taps(
         if any(one.start >= one.stop for one, _ in ends):
             continue
         few, many = (tuple(axis) for axis in zip(*ends, strict=True))
-        weight = op.weight[:, :, at[0] : at[0] + 1, at[1] : at[1] + 1]
+        weight = op.weight[(..., *(slice(k, k + 1) for k in at))]
         if isinstance(op, Conv2d):
-            yield Conv2d(weight, groups=op.groups), few, many
+            yield replace(op, weight=weight, bias=None, origin=None, **_still(len(at))), few, many
         else:
             turned = weight.unflatten(0, (op.groups, -1)).transpose(1, 2).flatten(0, 1)
             yield Conv2d(turned, groups=op.groups), many, few
+
+
+def _still(axes: int) -> dict[str, tuple[int, ...]]:
+    return {"stride": (1,) * axes, "padding": (0,) * axes, "dilation": (1,) * axes}
 
 
 def _overlap(offset: int, stride: int, size: int, outputs: int) -> tuple[slice, slice]:

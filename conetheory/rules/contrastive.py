@@ -14,7 +14,10 @@ is left of a vector of sum zero by E alone: these maps are differences of two ch
 drops out, and the second singular value and those below it decide about both their size and their CSC.
 
 SGLRP (Iwana et al. 2019) starts from the gradient of the class's probability by the logits, with p the
-probabilities: `e_i -> p_i (e_i - p)`, that is `v -> (D(p) - p p^T) v`, which sends the ones to zero.
+probabilities: `e_i -> p_i (e_i - p)`, that is `v -> (D(p) - p p^T) v`, which sends the ones to zero. The
+authors' code starts from the same numbers, sends those of the class and those of the others down apart and
+gives both maps one sum before it subtracts. Where the base rule keeps sums they have one sum already, and
+where it does not that scale is no linear map: it is left out.
 
 All are linear in the relevance. The papers show `max(0, map)`, which is a matter of display:
 `explain(...).clamp(min=0)`.

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from conetheory.networks.bcos import Aligned
 from conetheory.networks.coupling import Standardise
-from conetheory.networks.ops import Shape
+from conetheory.networks.ops import Shape, whole
 from conetheory.networks.selection import Selection
 from conetheory.rules.localmap import Bare, LocalMap, single
 from conetheory.rules.smallness import merge, nonzero, split
@@ -106,7 +107,8 @@ class Standardisation(Bare):
     """`scale (I - 1 1^T / n) + share u u^T` in each group of n units: a symmetric matrix, `u` of sum zero.
 
     scale, share: `(images, 1, groups, 1, locations)`; u: `(images, 1, groups, n, locations)`. The Jacobian of
-    `(x - mean) / s`, `s^2 = variance + eps`, has scale 1/s, u the centred input and share -1/(n s^3).
+    `(x - mean) / s`, `s^2 = variance + eps`, has scale 1/s, u the centred input and share -1/(n s^3). Where
+    the mean stays, `1 1^T / n` does not come off and u is the input.
     """
 
     op: Standardise
@@ -122,7 +124,7 @@ class Standardisation(Bare):
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
         grouped = self.op.grouped(r, r.shape[2:])
-        centred = grouped - grouped.mean(-2, keepdim=True)
+        centred = self.op.less_mean(grouped)
         along = (self.u * grouped).sum(-2, keepdim=True)
         return ((self.scale * centred + self.share * along * self.u).reshape(r.shape),)
 
@@ -141,11 +143,50 @@ class _Squares(Bare):
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
         op, scale, share, u = self.inner.op, self.inner.scale, self.inner.share, self.inner.u
-        v, n = op.grouped(r, r.shape[2:]), u.shape[-2]
+        v, m = op.grouped(r, r.shape[2:]), 1 / u.shape[-2] if op.middle else 0.0
         total, first, second = ((v * u**k).sum(-2, keepdim=True) for k in (0, 1, 2))
-        own = (scale**2 * (1 - 2 / n) + 2 * scale * share * u**2) * v
-        others = (scale / n) ** 2 * total - 2 * scale * share / n * u * first + share**2 * u**2 * second
+        own = (scale**2 * (1 - 2 * m) + 2 * scale * share * u**2) * v
+        others = (scale * m) ** 2 * total - 2 * scale * share * m * u * first + share**2 * u**2 * second
         return ((own + others).reshape(r.shape),)
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         return self.down(single(hs))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment(Bare):
+    """`r -> (own r, x N^T sum over each group of (share r))`, N the sums over windows.
+
+    own, share: `(images, 1, *shape of y)`; x `(images, 1, *shape)`. The Jacobian of `z (|z| / |x|)^(b - 1)`
+    has `own = b |cos|^(b - 1)` and `share = -(b - 1) y / |x|^2`.
+    """
+
+    op: Aligned
+    own: Tensor
+    share: Tensor
+    x: Tensor
+
+    @classmethod
+    def jacobian(cls, op: Aligned, xs: Sequence[Tensor]) -> Alignment:
+        z, x = xs
+        gate = op.gate(z, x)
+        share = -(op.b - 1) * z * gate / op.spread(op.squares(x), z)
+        return cls(op, (op.b * gate).unsqueeze(1), share.unsqueeze(1), x.unsqueeze(1))
+
+    def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        groups = (r * self.share).unflatten(2, (len(self.op.ones), -1)).sum(3)
+        one = groups.new_ones((1,) * groups.ndim)
+        (below,) = self.op.windows.transpose(groups, [(one, whole)], [tuple(self.x.shape[2:])])
+        return r * self.own, self.x * below
+
+    def up(self, hs: Sequence[Tensor | None]) -> Tensor:
+        own, below = hs
+        parts = [] if own is None else [own * self.own]
+        if below is not None:
+            sums = split(self.op.windows.linear([merge(below * self.x)]), len(below))
+            parts.append(self.op.spread(sums, self.share, 2) * self.share)
+        return torch.stack(parts).sum(0)
+
+    def squared(self) -> Alignment:
+        """An output has one entry for each number of z and of x."""
+        return Alignment(self.op, self.own.square(), self.share.square(), self.x.square())

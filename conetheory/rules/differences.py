@@ -6,7 +6,7 @@ made for one chain by `bind` and holds what it needs of the tensors that are sti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from conetheory.errors import UnsupportedLayerError
 from conetheory.networks.attention import MatMul, Softmax
+from conetheory.networks.bcos import Aligned
 from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import INPUT, Graph, Node
 from conetheory.networks.ops import (
@@ -56,6 +57,7 @@ COUPLINGS = {
     MatMul: "a product of branches",
     Standardise: "a norm by its own statistics",
     Softmax: "a softmax",
+    Aligned: "a B-cos unit",
 }
 MEAN = Transposed(Copies((0.5, 0.5)))
 TOTAL = Transposed(Copies((1.0, 1.0)))
@@ -65,6 +67,7 @@ class RescalePass(Rule):
     """One multiplier per unit."""
 
     def __init__(self, method: DeepLift, graph: Graph) -> None:
+        refuse_coupled(graph, "DeepLIFT", (Aligned,))
         self.method, self.graph, self.images = method, graph, 0
 
     def inputs(self, images: Tensor) -> Tensor:
@@ -251,13 +254,15 @@ def carries(op: Op) -> bool:
     return isinstance(op, AvgPool2d) or not isinstance(op, LinearOp | MaxPool2d)
 
 
-def refuse_coupled(graph: Graph, method: str) -> None:
-    """Raise `UnsupportedLayerError` at the first product or norm, where components have no rule."""
+def refuse_coupled(graph: Graph, method: str, kinds: Iterable[type[Op]] = tuple(COUPLINGS)) -> None:
+    """Raise `UnsupportedLayerError` at the first product, norm or B-cos unit, of these kinds."""
+    kinds = tuple(kinds)
     for node in graph.nodes.values():
-        if isinstance(node.op, Product | Standardise | MatMul | Softmax):
+        if isinstance(node.op, kinds):
             kind = COUPLINGS[type(node.op)]
+            way = "b-cos" if isinstance(node.op, Aligned) else "deeplift-rescale"
             raise UnsupportedLayerError(
-                f"layer {node.name!r}: {method} has no rule for {kind}; deeplift-rescale has one"
+                f"layer {node.name!r}: {method} has no rule for {kind}; {way} has one"
             )
 
 
@@ -305,7 +310,7 @@ def rescaled_winners(op: MaxPool2d, x: Tensor, x0: Tensor) -> LocalMap:
     """`m Delta y / Delta x` to the winner of x where the maximum rose, of x0 where it fell."""
     (y, at), (y0, at0) = op.with_indices(x), op.with_indices(x0)
     delta, winners = y - y0, torch.where(y >= y0, at, at0)
-    step = (x - x0).flatten(-2).gather(-1, winners.flatten(-2)).view_as(delta)
+    step = (x - x0).flatten(2).gather(-1, winners.flatten(2)).view_as(delta)
     share = torch.where(step == 0, 1.0, delta / torch.where(step == 0, 1.0, step))
     return Chained((Diagonal(share.unsqueeze(1)), WinnerTakesAll(op, winners, tuple(x.shape[1:]))))
 

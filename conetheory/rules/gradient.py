@@ -15,12 +15,13 @@ from torch import Tensor
 
 from conetheory.errors import InputError
 from conetheory.networks.attention import MatMul, Softmax
+from conetheory.networks.bcos import Aligned
 from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.graph import INPUT
 from conetheory.networks.ops import Affine, LinearOp, PassThrough, whole
 from conetheory.rules.base import Rule
 from conetheory.rules.bilinear import Bilinear, RankOne
-from conetheory.rules.couplings import Factors, Standardisation
+from conetheory.rules.couplings import Alignment, Factors, Standardisation
 from conetheory.rules.maps import Diagonal, LocalMap, ScaledMap
 from conetheory.rules.rectifiers import Rectified, Thresholded
 from conetheory.rules.registry import register
@@ -69,6 +70,10 @@ class Gradient(Rule):
     def softmax(self, op: Softmax, x: Tensor, y: Tensor) -> LocalMap:
         """The Jacobian `D(s) - s s^T`."""
         return RankOne.jacobian(op, y)
+
+    def aligned(self, op: Aligned, xs: Sequence[Tensor], y: Tensor) -> LocalMap:
+        """The Jacobian, through the cosine too."""
+        return Alignment.jacobian(op, xs)
 
 
 @register(

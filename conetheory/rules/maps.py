@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -100,7 +101,7 @@ class WinnerTakesAll:
     """A max pool: all relevance goes to the input that won (the first, where several are equal)."""
 
     op: MaxPool2d
-    winners: Tensor  # (images, C, H', W'), flat spatial index into the input
+    winners: Tensor  # (images, C, *space), flat spatial index into the input
     inside: Shape
 
     @classmethod
@@ -108,19 +109,17 @@ class WinnerTakesAll:
         return cls(op, op.with_indices(x)[1], tuple(x.shape[1:]))
 
     def _index(self, vectors: int) -> Tensor:
-        return self.winners.unsqueeze(1).expand(-1, vectors, *self.winners.shape[1:]).flatten(-2)
+        return self.winners.unsqueeze(1).expand(-1, vectors, *self.winners.shape[1:]).flatten(3)
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
-        channels, height, width = self.inside
-        blank = r.new_zeros((*r.shape[:2], channels, height * width))
-        return (
-            blank.scatter_add_(-1, self._index(r.shape[1]), r.flatten(-2)).unflatten(-1, (height, width)),
-        )
+        channels, *space = self.inside
+        blank = r.new_zeros((*r.shape[:2], channels, math.prod(space)))
+        return (blank.scatter_add_(-1, self._index(r.shape[1]), r.flatten(3)).unflatten(-1, space),)
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         h = single(hs)
-        taken = h.flatten(-2).gather(-1, self._index(h.shape[1]))
-        return taken.unflatten(-1, self.winners.shape[-2:])
+        taken = h.flatten(3).gather(-1, self._index(h.shape[1]))
+        return taken.unflatten(-1, self.winners.shape[2:])
 
     def pattern(self) -> WinnerTakesAll:
         return self

@@ -29,7 +29,7 @@ from conetheory.rules.parameters import check_parameters
 
 BUILTIN = (
     *("alphabeta", "gradient", "lrp", "domains", "excitation", "composite", "contrastive"),
-    *("patterns", "deeplift", "attnlrp", "abslrp"),
+    *("patterns", "deeplift", "attnlrp", "abslrp", "dynamic"),
 )
 EXPLAINERS = ("gradients", "occlusion", "iba", "tcav", "cam", "fullgrad", "rollout", "control")
 Naming = Callable[[str], dict[str, Any] | None]

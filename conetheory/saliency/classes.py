@@ -183,7 +183,8 @@ def top_overlap(first: Tensor, second: Tensor) -> float:
     """Which share of the locations of largest relevance two maps `(*space)` have in common.
 
     The largest 5%, one location at least; the diagnostic of CASE (Williamson et al. 2025) for the two classes
-    of largest logits, whose border is one half. NaN for a map of zero.
+    of largest logits, whose border is one half. Theirs is a test over images too (Wilcoxon, signed ranks);
+    here is the number of one. NaN for a map of zero.
     """
     if not bool(first.any()) or not bool(second.any()):
         return float("nan")

@@ -14,6 +14,10 @@ from docs.made.markdown import code, plain, prose, sections, table
 from docs.made.results import deficit, number, read
 
 MEASURED = {"cifar10_cnn": "CIFAR-10 network", "squeezenet1_1": "SqueezeNet 1.1"}
+TODAY = {
+    "vit_s_16-random": "ViT-S/16, random weights",
+    "convnext_tiny-random": "ConvNeXt-Tiny, random weights",
+}
 INTRODUCTION = """# Methods
 
 {count} methods are registered. Each has a page with its equation, its parameters, what theory may assume
@@ -135,7 +139,7 @@ def _measured(name: str) -> str:
         "images",
     )
     rows = []
-    for network, title in MEASURED.items():
+    for network, title in (MEASURED | TODAY).items():
         row = read(f"methods-{network}.json")["methods"].get(name)
         if row is None:
             continue

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError, UnsupportedLayerError
 from conetheory.networks import trace
+from conetheory.networks.bcos import BCosConv2d
 from conetheory.networks.graph import INPUT, Graph
 from conetheory.networks.ops import PassThrough, Shape
 from conetheory.rules.bilinear import Bilinear, Branch, RankOne
-from conetheory.rules.couplings import Factors, Moved, OneBranch, Standardisation
+from conetheory.rules.couplings import Alignment, Factors, Moved, OneBranch, Standardisation
 from conetheory.rules.fitted_patterns import fit_patterns
 from conetheory.rules.maps import (
     Blockwise,
@@ -32,6 +33,7 @@ from conetheory.rules.registry import find, methods
 from docs.made.markdown import table
 
 SHAPE = (4, 4, 4)
+VOLUME = (2, 2, 3, 4)
 WORDS: dict[type, str] = {
     Same: "as it is",
     Diagonal: "a factor a unit",
@@ -42,6 +44,7 @@ WORDS: dict[type, str] = {
     OneBranch: "to the branch",
     Factors: "to both",
     Standardisation: "Jacobian",
+    Alignment: "Jacobian",
     RankOne: "all units",
     Rectified: "rectified",
     Thresholded: "thresholded",
@@ -69,19 +72,24 @@ def _attention(m: nn.Module, x: Tensor) -> Tensor:
 # what relevance crosses first, reshapes apart, is the operation that is meant
 CASES: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     "convolution": (lambda: nn.Conv2d(4, 3, 3, padding=1), SHAPE),
+    "convolution of volumes": (lambda: nn.Conv3d(2, 3, (1, 3, 3), padding=(0, 1, 1)), VOLUME),
     "transposed convolution": (lambda: nn.ConvTranspose2d(4, 3, 3, 2), SHAPE),
     "dense layer": (lambda: nn.Linear(12, 3), (12,)),
     "mean": (lambda: nn.AvgPool2d(2), SHAPE),
+    "mean of volumes": (lambda: nn.AvgPool3d((2, 1, 2)), VOLUME),
     "upsampling": (lambda: nn.Upsample(scale_factor=2), SHAPE),
     "sum": (lambda: Case(lambda m, x: x + x.flip(1)), SHAPE),
     "constant added": (lambda: Case(lambda m, x: x + torch.linspace(-1, 1, 4).view(-1, 1, 1)), SHAPE),
     "max pool": (lambda: nn.MaxPool2d(2), SHAPE),
+    "max pool of volumes": (lambda: nn.MaxPool3d((2, 1, 2)), VOLUME),
     "concatenation": (lambda: Case(lambda m, x: torch.cat([x, x], 1)), SHAPE),
     "axes, slices, padding": (lambda: nn.PixelShuffle(2), SHAPE),
     "activation": (nn.ReLU, SHAPE),
     "factor a channel": (lambda: nn.BatchNorm2d(4), SHAPE),
     "product with a gate": (lambda: Case(lambda m, x: x * x.mean((2, 3), keepdim=True)), SHAPE),
+    "B-cos unit's cosine": (lambda: BCosConv2d(4, 3, 3, padding=1), SHAPE),
     "norm": (lambda: nn.GroupNorm(2, 4, affine=False), SHAPE),
+    "RMS norm": (lambda: nn.RMSNorm(SHAPE, elementwise_affine=False), SHAPE),
     "softmax": (lambda: nn.Softmax(1), SHAPE),
     "weights times values": (lambda: Case(_attention), SHAPE),
 }

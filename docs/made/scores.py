@@ -11,7 +11,7 @@ from conetheory.predict.registry import theories
 from conetheory.report.verdict_tables import MARKS
 from conetheory.results.verdict import Outcome
 from docs.made.markdown import plain, table
-from docs.made.methods import MEASURED
+from docs.made.methods import MEASURED, TODAY
 from docs.made.results import deficit, named, number, read
 
 # what a file's network is called where its own name does not say it, by the beginning of the file's name
@@ -140,6 +140,23 @@ def every_method() -> str:
         talk = next((row["talk"] for found in of.values() if (row := found.get(method, {})).get("talk")), "–")
         rows.append((f"[{method}](methods/{method}.md)", *cells, talk))
     return table((*headings, "talk"), rows)
+
+
+def today() -> str:
+    """Deficit, decades lost a layer and verdict of every method on a transformer and a ConvNeXt."""
+    of = {name: read(f"methods-{name}.json")["methods"] for name in TODAY}
+    headings = ["method"]
+    for title in TODAY.values():
+        headings += [title, "a layer", "error", "verdict"]
+    rows = []
+    for method in dict.fromkeys(name for found in of.values() for name in found):
+        cells = []
+        for found in of.values():
+            row = found.get(method, {})
+            measured, error, said = _judged(row)
+            cells += [measured, number(row.get("a layer"), ".3f"), error, said]
+        rows.append((f"[{method}](methods/{method}.md)", *cells))
+    return table(headings, rows)
 
 
 def verdicts() -> str:

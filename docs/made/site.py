@@ -29,6 +29,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "seconds": scores.seconds,
     "bands": scores.bands,
     "every-method": scores.every_method,
+    "todays-networks": scores.today,
     "verdicts": scores.verdicts,
     "networks": networks.tested,
     "operations": operations.by_rule,

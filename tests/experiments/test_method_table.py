@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from experiments.method_table import main, markdown
@@ -18,6 +19,8 @@ def test_a_row_for_every_method(tmp_path):
     rows = found["methods"]
     assert rows["lrp-alpha1beta0"]["theory"] == "local_spectrum"
     assert rows["guided-backprop"]["theory"] == "mean_field"
+    depth, one = found["provenance"]["layers_with_weights"], rows["lrp-alpha1beta0"]
+    assert one["a layer"] == pytest.approx(np.log10(one["random"] / one["measured"]) / depth)
     assert rows["occlusion"]["verdict"] == "depends on the decision"
     assert "patterns" in rows["pattern-net"]["left out"]
     again = main("cifar10_cnn", positions=4, **settings)

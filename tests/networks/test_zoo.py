@@ -57,6 +57,14 @@ def test_random_weights_are_the_models_own_initialisation():
     assert network.starts == ("logits",)
 
 
+def test_a_network_of_one_size_is_made_for_the_size_that_is_asked_for():
+    with torch.device("meta"):
+        assert sources._build("vit_b_32", 5, (3, 64, 64)).image_size == 64
+        assert sources._build("vit_b_32").image_size == 224
+        with pytest.raises(InputError, match=r"vit_b_32 can't be made for an input of shape \(3, 50, 50\)"):
+            sources._build("vit_b_32", 5, (3, 50, 50))
+
+
 @pytest.mark.parametrize("name", ["googlenet", pytest.param("inception_v3", marks=pytest.mark.exhaustive)])
 def test_networks_with_auxiliary_heads_load_without_them(name):
     network = load(name, "random:0", (3, 96, 96))

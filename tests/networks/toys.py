@@ -11,7 +11,7 @@ from torchvision import models
 from torchvision.models.convnext import LayerNorm2d
 from torchvision.ops import StochasticDepth
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Toy(nn.Module):

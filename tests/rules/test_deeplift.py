@@ -99,7 +99,7 @@ def test_adjoints_and_linearity(toy, kind):
     torch.testing.assert_close(total, apart[:, :1] + 2 * apart[:, 1:2], rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("toy", COUPLED)
+@pytest.mark.parametrize("toy", [name for name in COUPLED if name != "b-cos units"])  # refused: test_bcos
 def test_rescale_is_complete_through_products_and_norms_and_the_others_refuse_them(toy):
     """And linear, with an adjoint: <h, M r> = <M^T h, r>."""
     net = graph(toy)

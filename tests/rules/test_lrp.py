@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.errors import InputError
 from conetheory.networks import trace
+from conetheory.networks.bcos import Aligned
 from conetheory.networks.coupling import Product, Standardise
 from conetheory.networks.ops import Affine
 from conetheory.networks.preprocess import Preprocess
@@ -152,7 +153,7 @@ def test_excitation_backprop_is_z_plus_where_negative_inputs_excite(toy):
 def test_lrp_0_from_the_logits_is_gradient_times_input(toy):
     """Ancona et al. 2018, proposition 1: with the biases in z, on networks that are piecewise linear."""
     network = graph(toy)
-    if any(isinstance(node.op, Affine | Product | Standardise) for node in network.nodes.values()):
+    if any(isinstance(node.op, Affine | Aligned | Product | Standardise) for node in network.nodes.values()):
         return  # relevance passes these unchanged, the gradient does not
     chain = RelevanceChain(network, images(), "lrp-0")
     v = torch.randn(2, 3, *chain.shape("logits"), generator=torch.Generator().manual_seed(0)).double()

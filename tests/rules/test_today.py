@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from conetheory.chain.explained import open_chain
 from conetheory.errors import InputError
@@ -12,7 +13,7 @@ from conetheory.networks import trace
 from conetheory.networks.ops import Linear
 from conetheory.rules.explainers.fullgrad import full_gradients
 from conetheory.rules.registry import get_method
-from tests.networks.toys import random_images
+from tests.networks.toys import random_images, seeded
 from tests.rules.dense import down
 from tests.toys import chain, graph, images
 
@@ -59,6 +60,36 @@ def test_full_gradients_sum_to_the_output(toy):
         found = full_gradients(known, x.clone(), v)
     total = sum(t.flatten(1).sum(1) for t in found).detach()
     torch.testing.assert_close(total, (known.forward(x) * v).sum(1), rtol=1e-10, atol=1e-12)
+
+
+def test_implicit_biases_make_full_gradients_of_smooth_activations_complete():
+    model = seeded(
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.Conv2d(4, 4, 2), nn.SiLU(), nn.Flatten())
+    )
+    known, x = trace(model, (3, 5, 5)), random_images(2, 3, 5, 5)
+    v = random_images(2, 16, seed=3)
+    with torch.inference_mode(False), torch.enable_grad():
+        found = full_gradients(known, x.clone(), v)
+    assert len(found) == 5
+    total = sum(t.flatten(1).sum(1) for t in found).detach()
+    torch.testing.assert_close(total, (model(x) * v).sum(1).detach(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("scaled", "axes"), [("operation", (1, 2, 3)), ("channel", (2, 3))])
+def test_fullgrad_is_scaled_and_interpolated_by_hand(scaled, axes):
+    model = seeded(lambda: nn.Sequential(nn.Conv2d(3, 2, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)))
+    known, x = trace(model, (3, 6, 6)), random_images(1, 3, 6, 6)
+    v = random_images(1, 1, 2, seed=3)
+    found = open_chain(known, x, get_method("fullgrad", scaled=scaled)).down(v)[0, 0, 0]
+    with torch.inference_mode(False), torch.enable_grad():
+        parts = full_gradients(known, x.clone(), v[:, 0])
+    total = torch.zeros(6, 6, dtype=torch.float64)
+    for part in parts[:2]:  # the dense layer's bias has no place
+        t = part.detach().abs()
+        t = t - t.amin(axes, keepdim=True)
+        t = t / t.amax(axes, keepdim=True)
+        total += nn.functional.interpolate(t, (6, 6), mode="bilinear", align_corners=True).sum((0, 1))
+    torch.testing.assert_close(found, total)
 
 
 def test_fullgrad_adds_what_is_scaled_to_one():

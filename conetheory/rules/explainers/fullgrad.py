@@ -1,20 +1,27 @@
 """FullGrad (Srinivas and Fleuret 2019): what the input and every bias add to the output.
 
-A network of ReLUs, max pools and linear operations is linear around each image, so that
+A network of elementwise activations, max pools and linear operations is, around each image, linear, so that
 
     f(x) = <x, grad f(x)> + sum over operations of <b, df/dy>,
 
-b the operation's bias and y its output: the full gradients of f. The map adds the channels of all of them,
+y an operation's output and b its bias: the full gradients of f. A batch norm's bias is `shift - mean scale`;
+one that is folded has one bias with its convolution. An activation's is implicit, `f(x) - f'(x) x`, which is
+zero for a ReLU. What else is not linear (gates, norms of the image itself, softmax) adds more than these. The
+map adds the channels of all of them,
 
     sum_c psi(x_c grad_c) + sum over operations on maps, sum_c psi(b_c df/dy_c),
 
 psi the absolute value, scaled to [0, 1] and interpolated to the image's size. Biases of what has no locations
-are left out of the map, as in the paper. By psi every channel counts alike, however much of it there is.
+are left out of the map, as in the paper. The authors' code scales all channels of an operation together, and
+interpolates with corners on corners, and so does this; the paper's equation has psi around each channel, as
+`scaled="channel"` does. Either way every operation counts alike, however much of it there is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,23 +29,28 @@ from torch.nn import functional as F
 
 from conetheory.errors import InputError
 from conetheory.networks.graph import Graph, Node
-from conetheory.networks.ops import Affine, LinearOp, spread
+from conetheory.networks.ops import Affine, LinearOp, PassThrough, spread
 from conetheory.rules.explainer import Explainer
 from conetheory.rules.explainers import forward
+from conetheory.rules.gradient import derivative
 from conetheory.rules.registry import register
 
 
 @register(
     "fullgrad",
     family="averaged gradient",
-    description="input times gradient and biases times theirs, every channel scaled alike",
+    description="input times gradient and biases times theirs, every operation scaled alike",
     equation="sum_c psi(x_c grad_c) + sum_l sum_c psi(b_c df/dy_c),  psi absolute, scaled, interpolated",
     source="Srinivas and Fleuret 2019",
 )
 @dataclass(frozen=True)
 class FullGrad(Explainer):
-    """Of images: `psi` interpolates maps to their size."""
+    """Of images: `psi` interpolates maps to their size.
 
+    scaled: what is scaled to [0, 1] at a time, all channels of an `operation` or each `channel`.
+    """
+
+    scaled: Literal["operation", "channel"] = "operation"
     is_linear = False
 
     def bind(self, graph: Graph) -> FullGrad:
@@ -47,20 +59,25 @@ class FullGrad(Explainer):
         return self
 
     def maps(self, graph: Graph, images: Tensor, outputs: Tensor) -> Tensor:
-        size = graph.input_shape[1:]
+        size, axes = graph.input_shape[1:], (1, 2, 3) if self.scaled == "operation" else (2, 3)
 
         def explain(x: Tensor, v: Tensor) -> Tensor:
             found = full_gradients(graph, x, v)
-            return torch.stack([_scaled(t, size).sum(1, keepdim=True) for t in found if _is_map(t)]).sum(0)
+            return torch.stack(
+                [_scaled(t, size, axes).sum(1, keepdim=True) for t in found if _is_map(t)]
+            ).sum(0)
 
         return forward.by_pairs(explain, images, outputs, forward.batch_size(graph))
 
 
 def full_gradients(graph: Graph, x: Tensor, v: Tensor) -> list[Tensor]:
-    """`x grad` and, for every operation with a bias, `b df/dy`; f = <v, logits>, one number an image."""
+    """`x grad` and, for every operation with a bias, `b df/dy`; f = <v, logits>, one number an image.
+
+    Implicit biases of activations are among them where they are not zero.
+    """
     values, biases, outputs = [x.requires_grad_()], [x], x
-    for node, _, y in graph.run(x):
-        if (bias := _bias(node, y)) is not None:
+    for node, xs, y in graph.run(x):
+        if (bias := _bias(node, xs, y)) is not None:
             values.append(y)
             biases.append(bias)
         if node.name == graph.output:
@@ -69,11 +86,16 @@ def full_gradients(graph: Graph, x: Tensor, v: Tensor) -> list[Tensor]:
     return [g * b for g, b in zip(found, biases, strict=True) if g is not None]
 
 
-def _bias(node: Node, y: Tensor) -> Tensor | None:
-    if isinstance(node.op, Affine):
-        return spread(node.op.shift, y)
-    if isinstance(node.op, LinearOp) and node.op.bias is not None:
-        return spread(node.op.bias, y)
+def _bias(node: Node, xs: Sequence[Tensor], y: Tensor) -> Tensor | None:
+    match node.op:
+        case Affine():
+            return spread(node.op.shift, y)
+        case LinearOp() if node.op.bias is not None:
+            return spread(node.op.bias, y)
+        case PassThrough(kind="activation"):
+            x = xs[0].detach()
+            bias = y.detach() - derivative(node.op, x) * x
+            return bias if bool(bias.any()) else None
     return None
 
 
@@ -82,9 +104,9 @@ def _is_map(t: Tensor) -> bool:
     return t.ndim == 4 and min(t.shape[2:]) > 1
 
 
-def _scaled(t: Tensor, size: tuple[int, ...]) -> Tensor:
-    """psi of every channel."""
+def _scaled(t: Tensor, size: tuple[int, ...], axes: tuple[int, ...]) -> Tensor:
+    """psi, scaled over these axes."""
     t = t.abs()
-    low, high = t.amin((2, 3), keepdim=True), t.amax((2, 3), keepdim=True)
+    low, high = t.amin(axes, keepdim=True), t.amax(axes, keepdim=True)
     t = torch.where(high > low, (t - low) / torch.where(high > low, high - low, 1.0), 0.0)
-    return F.interpolate(t, size, mode="bilinear", align_corners=False)
+    return F.interpolate(t, size, mode="bilinear", align_corners=True)
