@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -128,8 +129,8 @@ class BCosConv2d(nn.Module):
         super().__init__()
         layer = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups, bias=False)
         self.weight, self.b = layer.weight, b
-        self.kernel = layer.kernel_size
-        self.geometry = (layer.stride, layer.padding, layer.dilation, groups)
+        self.kernel: Any = layer.kernel_size
+        self.geometry: tuple[Any, ...] = (layer.stride, layer.padding, layer.dilation, groups)
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight / self.weight.flatten(1).norm(dim=1).view(-1, 1, 1, 1)

@@ -351,7 +351,8 @@ class Builder:
 def _norm_of_the_last(target: Any, item: fx.Node) -> bool:
     """Whether a layer norm is over the last axis alone."""
     if isinstance(target, (nn.LayerNorm, *RMS)):
-        return len(target.normalized_shape) == 1
+        over: Any = target.normalized_shape
+        return len(over) == 1
     over = item.args[1] if len(item.args) > 1 else item.kwargs.get("normalized_shape")
     return (
         plain_kind(target) in ("layer_norm", "rms_norm") and isinstance(over, tuple | list) and len(over) == 1

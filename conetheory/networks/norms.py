@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,8 @@ def norm(call: Call) -> Sequence[Op]:
     if isinstance(module, nn.LayerNorm):
         return _layer(module.normalized_shape, module.weight, module.bias, module.eps, call)
     if isinstance(module, RMS):
-        return _layer(module.normalized_shape, module.weight, None, _rms_eps(module.eps, call), call, False)
+        held: Any = module  # of a class that older torch lacks
+        return _layer(held.normalized_shape, held.weight, None, _rms_eps(held.eps, call), call, False)
     if isinstance(module, nn.GroupNorm):
         return _grouped(module.num_groups, module.weight, module.bias, module.eps)
     if isinstance(module, INSTANCE):
