@@ -38,6 +38,11 @@ def test_no_file_is_longer_than_400_lines():
     assert {path: length for path, length in lengths.items() if length > 400} == {}
 
 
+def test_digits_are_set_for_a_while_alone():
+    """mpmath's, with `workdps`: set for good, they are those of every test that follows in the process."""
+    assert [p for p in CODE if re.search(r"\bmp\.(dps|prec) =", p.read_text())] == []
+
+
 def test_every_room_says_what_it_is():
     assert len(ROOMS) > 10
     assert [p.parent.name for p in ROOMS if not ast.get_docstring(ast.parse(p.read_text()))] == []

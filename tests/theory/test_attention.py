@@ -11,7 +11,11 @@ from conetheory.errors import InputError
 from conetheory.theory import attention
 from conetheory.theory.cone import projective_diameter
 
-mpmath.mp.dps = 40
+
+@pytest.fixture(scope="module", autouse=True)
+def forty_digits():
+    with mpmath.workdps(40):
+        yield
 
 
 def exact(S):

@@ -13,7 +13,11 @@ from scipy import special
 from conetheory.errors import InputError
 from conetheory.theory import cosine
 
-mpmath.mp.dps = 80
+
+@pytest.fixture(scope="module", autouse=True)
+def eighty_digits():
+    with mpmath.workdps(80):
+        yield
 
 
 def many_digits(x, y):

@@ -5,6 +5,7 @@ import math
 from fractions import Fraction
 
 import flint
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -151,12 +152,10 @@ def test_stable_rank_excess_upper_against_exact_singular_values(P):
 def test_stable_rank_excess_upper_covers_the_rounding_of_the_chain(layers, dtype):
     product, exact, fans = product_both_ways(layers, dtype)
     g = enclosure.subtraction_free_factor(fans, np.finfo(dtype).eps / 2)
-    import mpmath
-
-    mpmath.mp.dps = 60
-    P = mpmath.matrix([[mpmath.mpf(e.numerator) / e.denominator for e in row] for row in exact])
-    s = list(mpmath.svd_r(P, compute_uv=False))
-    S = mpmath.fsum((x / s[0]) ** 2 for x in s[1:])
+    with mpmath.workdps(60):
+        P = mpmath.matrix([[mpmath.mpf(e.numerator) / e.denominator for e in row] for row in exact])
+        s = list(mpmath.svd_r(P, compute_uv=False))
+        S = mpmath.fsum((x / s[0]) ** 2 for x in s[1:])
     assert mpmath.mpf(float(enclosure.stable_rank_excess_upper(product, g))) >= S
     if dtype == np.float64 and S > 1e-12:
         assert enclosure.stable_rank_excess_upper(product, g) == pytest.approx(float(S), rel=1e-5)
