@@ -39,6 +39,14 @@ def _threads() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
+@pytest.fixture(autouse=True)
+def _drawn_alike() -> None:
+    """What a test draws without a seed, such as a module's weights, is the same in every run."""
+    import torch
+
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _network(_threads: None) -> Iterator[None]:
     """Commands share the bundled network, which they leave as it is: to make it is a fifth of a short one."""

@@ -11,7 +11,6 @@ from array_api_compat import array_namespace, device
 from scipy import special
 
 from conetheory.errors import InputError
-from conetheory.theory import _sobol
 from conetheory.theory.records import Estimate
 
 _TILE = 1 << 16  # nodes that are worked on at a time: their numbers stay in a cache
@@ -79,11 +78,13 @@ def nodes(tails: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     |z_1|^2 / 2 is exponential, and the mean has a |z_1|^-1 singularity at zero: with probability of being
     below written as s^2 and weight 2 s, s uniform, the integrand is bounded.
     """
+    from scipy.stats import qmc  # here: its import takes a second
+
     lead, weights = np.empty((2, _REPLICATES, POINTS))
     products = np.empty((_REPLICATES, 3, POINTS, tails))
     for k in range(_REPLICATES):
         # Half a cell inward: the scrambled sequence may hold an exact zero.
-        u = _sobol.points(POINTS, 2 * tails + 1, [_SEED, k])
+        u = qmc.Sobol(2 * tails + 1, rng=np.random.default_rng([_SEED, k])).random(POINTS)
         u = u * (1 - 2.0**-30) + 2.0**-31
         lead[k] = -2 * np.log1p(-(u[:, 0] ** 2))
         weights[k] = u[:, 0]

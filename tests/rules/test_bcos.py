@@ -80,14 +80,18 @@ def test_deeplift_refuses_the_unit_by_name():
 
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
-    widths = [6, 16, 16, 16, 16, 16]
-    layers = [BCosConv2d(a, b, 3, padding=1) for a, b in pairwise(widths)]
-    return seeded(lambda: nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), BCosLinear(16, 10)))
+    def build() -> nn.Module:
+        layers = [BCosConv2d(a, b, 3, padding=1) for a, b in pairwise([6, 32, 32, 32, 32, 32])]
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), BCosLinear(32, 10))
+
+    return seeded(build)
 
 
 @pytest.mark.parametrize(("method", "said"), [("b-cos", "depends"), ("lrp-zplus", "only through a spatial")])
 def test_a_network_that_should_depend_does(network, method, said):
-    """Six layers of B-cos units: the signed map keeps what was explained, z+ on the same network does not."""
+    """Six layers of B-cos units with random weights: the signed map keeps what was explained, z+ on the same
+    network does not.
+    """
     pictures = random_images(2, 3, 8, 8).sigmoid()
     both = torch.cat([pictures, 1 - pictures], 1)  # the coding of the authors
     found = measure_csc(RelevanceChain(trace(network, (6, 8, 8)), both, method), vectors=8, bootstrap=0)

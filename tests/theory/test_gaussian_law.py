@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import integrate, special
 
 from conetheory.errors import InputError
-from conetheory.theory import _sobol, cosine
+from conetheory.theory import cosine
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf
 from tests import strategies
 
@@ -205,16 +205,6 @@ def test_few_points_err_as_they_say(spread):
     for points in (0, 3, 2048):
         with pytest.raises(InputError, match="points"):
             gaussian_deficit_cdf(spectra, level, points)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("dimension", [1, 2, 65])
-def test_points_are_those_of_scipy(dimension, monkeypatch):
-    own = _sobol.points(256, dimension, [7, 1])
-    _sobol._first_numbers.cache_clear()
-    monkeypatch.setattr(_sobol, "_FILE", _sobol._FILE / "elsewhere")
-    np.testing.assert_array_equal(own, _sobol.points(256, dimension, [7, 1]))
-    _sobol._first_numbers.cache_clear()
 
 
 def test_one_value_and_no_spectrum():
