@@ -12,8 +12,8 @@ COMMANDS = {  # of figures that no script of experiments makes under their own n
     "demo-cifar10": "conetheory demo",
     "methods-cifar10_cnn": "conetheory compare cifar10_cnn --method all",
     "paper-csc-resnet50_v2-trained": "python -m experiments.paper_csc resnet50_v2"
-    " --weights resnet50_v2.safetensors --images imagenette/val --limit 4 --others 2 --few 1 --many 20 --case resnet50_v2-trained"
-    " --method lrp-alpha1beta0 --method lrp-alpha2beta1",
+    " --weights resnet50_v2.safetensors --images imagenette/val --limit 4 --others 2 --few 1 --many 20"
+    " --case resnet50_v2-trained --method lrp-alpha1beta0 --method lrp-alpha2beta1",
     "origins-cifar10": "conetheory explain cifar10_cnn --limit 1 --origin conv2 --target predicted"
     " --target ship",
 }
