@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 import numpy as np
 import torch
 
+from conetheory.networks.bcos import Aligned
 from conetheory.networks.coupling import Product
 from conetheory.networks.graph import Node
 from conetheory.networks.ops import Concat, LinearOp, MaxPool2d
@@ -110,6 +111,8 @@ def dense(node: Node, xs, y) -> np.ndarray:
             parts = [np.zeros((x.numel(), y.numel())) for x in xs]
             parts[1 - node.op.gate] = np.eye(y.numel())
             return np.concatenate(parts)
+        case Aligned():  # all to the linear unit, nothing to what its cosine is taken with
+            return np.concatenate([np.eye(y.numel()), np.zeros((xs[1].numel(), y.numel()))])
     return np.eye(y.numel())  # activations, dropout, reshapes, norms of their own
 
 
