@@ -68,18 +68,9 @@ class Aligned(Op):
 
 
 @fx.wrap
-def aligned(
-    z: Tensor,
-    x: Tensor,
-    b: float,
-    kernel: Pair | None = None,
-    stride: Pair = (1, 1),
-    padding: Pair = (0, 0),
-    dilation: Pair = (1, 1),
-    groups: int = 1,
-) -> Tensor:
-    """`Aligned` of z and x, one call of the network's in this module; kernel: None of vectors."""
-    return _made(x.shape[1], x, b, kernel, stride, padding, dilation, groups).forward(z, x)
+def aligned(z: Tensor, x: Tensor, b: float, *windows: Any) -> Tensor:
+    """`Aligned` of z and x, one call of the network's in this module; windows: those of `_made`."""
+    return _made(x.shape[1], x, b, *windows).forward(z, x)
 
 
 def of_call(call: Call) -> tuple[Op, Sequence[Value]]:
