@@ -156,7 +156,7 @@ def leading_squares(P: Tensor, count: int) -> tuple[Tensor, Tensor]:
     squares = flat.new_zeros((len(flat), count), dtype=torch.float64)
     total = flat.new_zeros(len(flat), dtype=torch.float64)
     for number, matrix in enumerate(flat):
-        gram = _gram(_live(matrix)).cpu().numpy()
+        gram = _smaller_gram(_live(matrix)).cpu().numpy()
         total[number] = gram.trace()
         if len(gram) > count:
             found = np.asarray(eigsh(gram, count, v0=gram.sum(0), return_eigenvectors=False))
@@ -170,19 +170,30 @@ def leading_squares(P: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def _live(matrix: Tensor) -> Tensor:
     """Without zero rows and columns."""
     live = matrix != 0
-    return matrix[live.any(1)][:, live.any(0)]
+    for axis in (0, 1):
+        kept = live.any(1 - axis)
+        if not kept.all():
+            matrix, live = (x.index_select(axis, kept.nonzero()[:, 0]) for x in (matrix, live))
+    return matrix
 
 
-def _gram(P: Tensor) -> Tensor:
-    """The smaller Gram matrix, in float64."""
-    Q = P.to(torch.float64)
-    return Q @ Q.mT if len(Q) <= Q.shape[1] else Q.mT @ Q
+def gram(P: Tensor) -> Tensor:
+    """`P P^T` in float64; on a CPU by numpy, which makes half of a symmetric product."""
+    rows = P.detach().to(torch.float64)
+    if rows.device.type != "cpu":
+        return rows @ rows.mT
+    found = rows.numpy()
+    return torch.from_numpy(found @ found.T)
+
+
+def _smaller_gram(P: Tensor) -> Tensor:
+    return gram(P if len(P) <= P.shape[1] else P.mT)
 
 
 def _singular_values(P: Tensor, *, exact: bool) -> Tensor:
     if P.numel() == 0:
         return P.new_zeros(0, dtype=torch.float64)
-    square = torch.linalg.eigvalsh(_gram(P)).flip(-1).clamp(min=0)
+    square = torch.linalg.eigvalsh(_smaller_gram(P)).flip(-1).clamp(min=0)
     fine = exact and bool(square[1:].sum() < 1e-10 * square[0])
     return torch.linalg.svdvals(P.to(torch.float64)) if fine else square.sqrt()
 

@@ -18,4 +18,4 @@ class Offset(Unweighted):
         return xs[0] * self._scale(part)
 
     def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
-        return (self._total(r, terms),)
+        return (r * self.diagonal(terms),)

@@ -311,8 +311,10 @@ class Unweighted(LinearOp):
     def _scale(part: Part) -> float:
         return float(part(torch.ones(())))
 
-    def _total(self, r: Tensor, terms: Terms) -> Tensor:
-        return r * sum(share * self._scale(part) for share, part in terms)
+    def diagonal(self, terms: Terms) -> Tensor:
+        """What r is multiplied with on its way through some terms, whose parts are scales."""
+        first, *others = (share * self._scale(part) for share, part in terms)
+        return sum(others, start=first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,7 +327,7 @@ class AvgPool2d(Unweighted):
         return self.function(xs[0]) * self._scale(part)
 
     def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
-        y = self._total(r, terms).flatten(0, 1)
+        y = (r * self.diagonal(terms)).flatten(0, 1)
         with torch.inference_mode(False), torch.enable_grad():
             x = torch.zeros((len(y), *shapes[0]), dtype=y.dtype, device=y.device, requires_grad=True)
             (out,) = torch.autograd.grad(self.function(x), x, y.clone())
@@ -356,7 +358,7 @@ class SquaredMeans(Unweighted):
         return y.unflatten(-1, self.space) if self.space else y.squeeze(-1)
 
     def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
-        y = self._total(r, terms)
+        y = r * self.diagonal(terms)
         flat = y.flatten(3) if self.space else y.unsqueeze(-1)
         return ((flat @ self.matrix).unflatten(-1, shapes[0][1:]),)
 
@@ -369,4 +371,4 @@ class Add(Unweighted):
         return sum(xs[1:], start=xs[0]) * self._scale(part)
 
     def transpose(self, r: Tensor, terms: Terms, shapes: Sequence[Shape]) -> tuple[Tensor, ...]:
-        return (self._total(r, terms),) * len(shapes)
+        return (r * self.diagonal(terms),) * len(shapes)

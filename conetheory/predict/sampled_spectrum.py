@@ -81,7 +81,7 @@ class SampledSpectrum(SpectralTheory):
             places = positions_of_images(chain, layer, self.positions, 1, self.seed, self.first_image)
             total = flat(parts[self.start]).shape[-1]
             for number, image in zip(numbers, picked(flat(parts[self.start]), places), strict=True):
-                rows = image.permute(2, 0, 1).to(torch.float64)  # locations, vectors, channels
+                rows = image.permute(2, 0, 1).contiguous().to(torch.float64)  # locations, vectors, channels
                 gram = rows @ rows.mT
                 exact = chain.dtype == torch.float64
                 values = (singular_values(rows.mT) if exact else _values(gram)).cpu().numpy()

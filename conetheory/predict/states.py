@@ -13,7 +13,7 @@ from torch import Tensor
 from conetheory import room
 from conetheory.chain.cost import Cost, swept
 from conetheory.chain.layers import state_cuts
-from conetheory.chain.local import ENUMERABLE, widest
+from conetheory.chain.local import ENUMERABLE, gram, widest
 from conetheory.chain.reach import periods, reaches, space
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.chain.supply import Supply
@@ -204,11 +204,10 @@ def _principal(C: Tensor, c: Tensor, leading: int) -> Tensor:
     length = c.square().sum(0)
     scale = torch.where(length > 0, length, torch.inf).rsqrt()
     C = C[:, :: max(1, C[0].numel() // (ENOUGH * len(C)))]
-    gram = torch.zeros((len(C), len(C)), dtype=torch.float64, device=C.device)
+    found = torch.zeros((len(C), len(C)), dtype=torch.float64, device=C.device)
     for channels in C.split(max(1, room.block(NUMBERS) // (8 * C[:, 0].numel())), 1) if leading else ():
-        part = (channels * scale).flatten(1).to(torch.float64)
-        gram.addmm_(part, part.T)
-    return torch.linalg.eigh(gram)[1][:, len(C) - leading :].to(C.dtype)
+        found += gram((channels * scale).flatten(1))
+    return torch.linalg.eigh(found)[1][:, len(C) - leading :].to(C.dtype)
 
 
 def cost_of_first_state(chain: RelevanceChain, start: str) -> tuple[str, Cost]:
@@ -259,9 +258,10 @@ def _from_columns(
     """v and K of white starts from columns `(units, channels, locations)` without their part `V fields`."""
     b, v = theory.covector(c, nonnegative), torch.zeros_like(c)
     rows = torch.empty((len(C), c.shape[-1]), dtype=torch.float64, device=C.device)
-    for column, mixture, row in zip(C, V, rows, strict=True):
-        rest = column - torch.tensordot(mixture, fields, 1)
-        weight = (rest * b).sum(0)
-        v += (rest - weight * c) ** 2
+    step = max(1, room.block(COLUMNS) // c.numel())
+    for columns, mixtures, row in zip(C.split(step), V.split(step), rows.split(step), strict=True):
+        rest = columns - torch.tensordot(mixtures, fields, 1)
+        weight = (rest * b).sum(1)
+        v += (rest - weight[:, None] * c).square().sum(0)
         row[:] = weight
     return v, rows.T @ rows

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from conetheory.networks.ops import (
+    Add,
     AvgPool2d,
     Conv2d,
     LinearOp,
@@ -147,10 +148,18 @@ class ScaledMap:
     chosen: bool = False
 
     def down(self, r: Tensor) -> tuple[Tensor, ...]:
+        if isinstance(self.op, Add) and any(xs for xs, _ in self.groups):
+            return tuple(r * weight for weight in self._diagonals(self.op))
         return reduce(
             lambda total, out: tuple(a.add_(b) for a, b in zip(total, out, strict=True)),
             (self._scaled(out, xs) for out, (xs, _) in zip(self._transposed(r), self.groups, strict=True)),
         )
+
+    def _diagonals(self, op: Add) -> list[Tensor]:
+        """Of a sum, `W = [I I ...]`, the whole map to each input: r is gone through once for each."""
+        totals = [(xs or [None] * len(self.shapes), op.diagonal(terms)) for xs, terms in self.groups]
+        parts = [[total if x is None else total * x for x in xs] for xs, total in totals]
+        return [reduce(torch.add, each) for each in zip(*parts, strict=True)]
 
     def _transposed(self, r: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """For each group `sum_k part_k(W)^T diag(share_k) r`; by one convolution where they share shares."""
