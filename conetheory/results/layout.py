@@ -62,27 +62,25 @@ def frame(
     `extra` names the last dimension of variables that are not scalars: `{variable: (dim, coordinates)}`.
     """
     order, places = layer_order(graph, starts, layers), [*reversed([INPUT, *graph.nodes])]
-    dataset = xr.Dataset(
-        coords={
-            **method_axis(method),
-            "start": list(starts),
-            "layer": order,
-            "label": ("layer", [graph.label(name) for name in order]),
-            "depth": ("layer", [places.index(name) for name in order]),
-            **_crossings(graph, order),
-        }
-    )
+    coords: dict[str, Any] = {
+        **method_axis(method),
+        "start": list(starts),
+        "layer": order,
+        "label": ("layer", [graph.label(name) for name in order]),
+        "depth": ("layer", [places.index(name) for name in order]),
+        **_crossings(graph, order),
+    }
+    found: dict[str, Any] = {}  # all are put into the dataset at once: it aligns what it has with what comes
     for name, entries in values.items():
         dim, coordinates = (extra or {}).get(name, (None, ()))
         shape = (1, len(starts), len(order)) + ((len(coordinates),) if dim else ())
         data = np.full(shape, np.nan)
         for (start, layer), value in entries.items():
             data[0, starts.index(start), order.index(layer)] = value
-        dims = (*DIMS, dim) if dim else DIMS
-        dataset[name] = (dims, data)
+        found[name] = ((*DIMS, dim) if dim else DIMS, data)
         if dim:
-            dataset = dataset.assign_coords({dim: list(coordinates)})
-    return dataset
+            coords[dim] = list(coordinates)
+    return xr.Dataset(found, coords)
 
 
 def _crossings(graph: Layers, order: Sequence[str]) -> dict[str, Any]:

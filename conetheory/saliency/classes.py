@@ -326,18 +326,18 @@ def _dataset(
     names: Sequence[str],
     space: tuple[str, ...],
 ) -> xr.Dataset:
-    data = xr.Dataset(coords={**method_axis(method), "image": list(names)})
+    found: dict[str, Any] = {}
     for name in rows[0]:
         values = np.array([row[name] for row in rows])[None]
         dims = ("method", "image", *_DIMS.get(name, ()), *(space if name == "directions" else ()))
         if values.size:
-            data[name] = (dims, values.astype(np.float32) if name == "directions" else values)
-    if s.pairs:
-        data = data.assign_coords(pair=[f"{a}-{b}" for a, b in s.pairs])
-    exact = method.nonnegative and bool(np.isfinite(data["class_distance_worst"]).any())
-    data["worst_bounds_mixtures"] = ("method", [int(exact)])
+            found[name] = (dims, values.astype(np.float32) if name == "directions" else values)
+    exact = method.nonnegative and bool(np.isfinite(found["class_distance_worst"][1]).any())
+    found["worst_bounds_mixtures"] = ("method", [int(exact)])
+    coords = {**method_axis(method), "image": list(names)}
+    coords |= {"pair": [f"{a}-{b}" for a, b in s.pairs]} if s.pairs else {}
     settings = {"top_k": s.top, "sampled": s.sampled, "seed": s.seed, "probes": s.probes, "whole": s.whole}
-    return data.assign_attrs(provenance(network, **settings))
+    return xr.Dataset(found, coords, provenance(network, **settings))
 
 
 _DIMS = {

@@ -197,21 +197,21 @@ def summarised(found: xr.Dataset) -> Sanity:
     Sanity
         as `sanity_check` has it.
     """
-    data = xr.Dataset(coords={**found.coords, "side": list(SIDES)})
+    known: dict[str, Any] = {}
     for name, values in found.data_vars.items():
         if name in MEDIANS:
-            data[name] = values
+            known[name] = values
             medians, bands = median_band(values.values[0], seed=int(found.attrs["seed"]))
             dims = values.dims[:-1]
-            data[f"{name}_median"] = (dims, medians[None])
-            data[f"{name}_band"] = ((*dims, "side"), bands[None])
+            known[f"{name}_median"] = (dims, medians[None])
+            known[f"{name}_band"] = ((*dims, "side"), bands[None])
             if name == "similarity":
-                data["live_images"] = found["live"].sum("image")
+                known["live_images"] = found["live"].sum("image")
         elif name == "structure":
-            data["rank_one_bound"] = (values.dims[:-1], median_band(values.values[0])[0][None])
+            known["rank_one_bound"] = (values.dims[:-1], median_band(values.values[0])[0][None])
         elif name != "live":
-            data[name] = values
-    return Sanity(data.assign_attrs(found.attrs))
+            known[name] = values
+    return Sanity(xr.Dataset(known, {**found.coords, "side": list(SIDES)}, found.attrs))
 
 
 class _Check:
@@ -256,35 +256,38 @@ class _Check:
         return similarities(self.maps if others is None else others, maps, self.s.measures, self.s.ssim)
 
     def dataset(self, names: Sequence[str]) -> xr.Dataset:
-        data = xr.Dataset(
-            coords={
-                **method_axis(self.method),
-                "mode": list(self.s.modes),
-                "layer": [level.name for level in self.levels],
-                "depth": ("layer", [len(level.cascade) for level in self.levels]),
-                "measure": list(self.s.measures),
-                "image": list(names),
-            }
-        )
+        coords = {
+            **method_axis(self.method),
+            "mode": list(self.s.modes),
+            "layer": [level.name for level in self.levels],
+            "depth": ("layer", [len(level.cascade) for level in self.levels]),
+            "measure": list(self.s.measures),
+            "image": list(names),
+        }
+        kept = ("scheme", "seed", "smooth", "noise")
+        settings = {k: getattr(self.s, k) for k in kept} | {"ssim": str(self.s.ssim)}
+        attributes = provenance(self.network, **settings, left_out=self.left_out)
+        return xr.Dataset(self._variables(), coords, attributes)
+
+    def _variables(self) -> dict[str, Any]:
         found = self._cascades()
-        self._put(data, "similarity", found["similarity"], ("mode", "layer", "measure"))
-        self._put(data, "live", found["live"], ("mode", "layer"))
-        if "smooth" in found:
-            self._put(data, "smooth_similarity", found["smooth"], ("layer", "measure"))
         other = other_classes(self.targets, self.graph.classes, self.s.seed, self.numbers)
         logit = self._compared(self._maps(self.network, other))
         logit[:, (other == self.targets)[:, 0].numpy()] = np.nan
-        self._put(data, "random_logit", logit, ("measure",))
-        self._put(data, "efficient_mprt", complexity_rise(self.maps, found["last"]), ())
-        self._put(data, "structure", self._structure(), ("layer", "measure"))
-        for variable, classes in (("target", self.targets), ("other_class", other)):
-            data[variable] = ("image", classes[:, 0].numpy())
-        kept = ("scheme", "seed", "smooth", "noise")
-        settings = {k: getattr(self.s, k) for k in kept} | {"ssim": str(self.s.ssim)}
-        return data.assign_attrs(provenance(self.network, **settings, left_out=self.left_out))
-
-    def _put(self, data: xr.Dataset, name: str, values: np.ndarray, dims: tuple[str, ...]) -> None:
-        data[name] = (("method", *dims, "image"), values[None])
+        values: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
+            "similarity": (("mode", "layer", "measure"), found["similarity"]),
+            "live": (("mode", "layer"), found["live"]),
+        }
+        if "smooth" in found:
+            values["smooth_similarity"] = (("layer", "measure"), found["smooth"])
+        values |= {
+            "random_logit": (("measure",), logit),
+            "efficient_mprt": ((), complexity_rise(self.maps, found["last"])),
+            "structure": (("layer", "measure"), self._structure()),
+        }
+        by_image = {name: (("method", *dims, "image"), each[None]) for name, (dims, each) in values.items()}
+        classes = {"target": self.targets, "other_class": other}
+        return by_image | {name: ("image", each[:, 0].numpy()) for name, each in classes.items()}
 
     def _cascades(self) -> dict[str, np.ndarray]:
         """Similarities `(modes, layers, measures, images)`, smooth ones, and the maps of the last cascade."""
