@@ -24,7 +24,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,6 +53,7 @@ from conetheory.runs import store
 from conetheory.runs.division import Shard
 from conetheory.runs.method import run
 from conetheory.runs.settings import Settings
+from conetheory.schema import declared_as
 from experiments.method_table import parameters
 
 NETWORKS = ("vgg16", "resnet50")  # of the paper
@@ -259,7 +260,11 @@ def over(measured: Comparison, theories: Sequence[Comparison]) -> Comparison:
     options = {"data_vars": "all", "coords": "minimal", "compat": "override", "combine_attrs": "override"}
     said = xr.concat([t.dataset.drop_vars("label") for t in theories], "start", join="outer", **options)
     names = [n for n in said.data_vars if n.startswith(SAID) or n in ALSO + MEASURED]
-    said = said[names].rename({n: n.replace("measured", "same_images") for n in MEASURED if n in said})
+    same = {n: n.replace("measured", "same_images") for n in MEASURED if n in said}
+    said = said[names].rename(same)
+    for name, ours in same.items():
+        meaning = f"{declared_as(name).meaning}, of the images that theories are of"
+        said[ours].attrs = replace(declared_as(name), meaning=meaning, part="").attributes
     blank = {n: "" if said[n].dtype == object else np.nan for n in said.data_vars}
     said = said.reindex(start=data["start"], layer=data["layer"], fill_value=blank)
     return Comparison(data.merge(said, compat="override", join="left", combine_attrs="override"))

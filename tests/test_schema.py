@@ -83,7 +83,7 @@ def test_files_of_earlier_versions_open_and_join(path):
     assert list(joined["method"].values) == methods
     for name, values in found.dataset.data_vars.items():
         np.testing.assert_array_equal(joined[name].values, values.values, err_msg=name)
-        assert schema.variable(name), name
+        assert schema.variable(name, values.attrs), name
 
 
 def test_a_comparison_of_an_earlier_version_is_read_as_one_of_today(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from conetheory import networks
+from conetheory import networks, schema
 from conetheory.networks import Images, load
 from conetheory.networks.ops import Add
 from conetheory.results.comparison import Comparison
@@ -69,6 +69,7 @@ def test_a_case_is_measured_predicted_certified_and_drawn(case, tmp_path):
     assert rows["guided-backprop"]["median_abs_error_decades"].keys() <= {"mean_field"}
     found = Comparison.load(tmp_path / "small.nc")
     assert list(found.dataset["method"].values) == methods[:3]
+    assert schema.known(found.dataset).keys() == set(found.dataset.data_vars)
     assert found.dataset.attrs["images"] == 3
     for name in ("small.png", "small-main.png"):
         with Image.open(tmp_path / name) as picture:
