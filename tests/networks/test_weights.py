@@ -212,6 +212,19 @@ def test_contents_that_are_no_weights(tmp_path, case):
     assert refusal(path) in (f"{path} {message}", f"{path}: {message}")
 
 
+FLOATS = [torch.float8_e4m3fn, torch.float8_e5m2, torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_large_numbers_are_finite_though_their_sum_is_not(dtype):
+    large = torch.full((3,), torch.finfo(dtype).max, dtype=torch.float64).to(dtype)
+    weights.check_finite({"a": large}, "file")
+    with pytest.raises(InputError, match="'a' holds 1 NaN or infinite values of 3"):
+        weights.check_finite(
+            {"a": torch.cat([large[:2].double(), torch.tensor([torch.nan])]).to(dtype)}, "file"
+        )
+
+
 def changed(state, **changes):
     return {k: v for k, v in {**state, **changes}.items() if v is not None}
 

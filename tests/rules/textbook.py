@@ -25,15 +25,12 @@ def activations(toy: str) -> list[tuple[Node, tuple[torch.Tensor, ...], torch.Te
 
 def dense_weights(node: Node, xs) -> tuple[np.ndarray, np.ndarray]:
     """W (outputs, inputs) and b of a linear operation, column by column from what it computes."""
-    blank = [x.new_zeros((1, *x.shape[1:])) for x in xs]
-    b = node.op.forward(*blank).flatten().numpy().copy()  # it may be a view of its input
-    columns = []
-    for blank_input in blank:
-        for unit in range(blank_input.numel()):
-            blank_input.view(-1)[unit] = 1
-            columns.append(node.op.forward(*blank).flatten().numpy() - b)
-            blank_input.view(-1)[unit] = 0
-    return np.stack(columns, 1), b
+    sizes = [x[0].numel() for x in xs]
+    hot = torch.cat([torch.eye(sum(sizes), dtype=xs[0].dtype), torch.zeros(1, sum(sizes), dtype=xs[0].dtype)])
+    parts = [part.reshape(-1, *x.shape[1:]) for part, x in zip(hot.split(sizes, 1), xs, strict=True)]
+    found = node.op.forward(*parts).flatten(1).numpy()
+    b = found[-1].copy()
+    return (found[:-1] - b).T, b
 
 
 def pools(W, b, x, bias: str):
