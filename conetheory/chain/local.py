@@ -24,6 +24,7 @@ from conetheory.networks.graph import Graph
 ENUMERABLE = 1024  # start units up to which all columns are sent down
 ROW_POSITIONS = 16  # locations whose rows are made by adjoint passes, a layer and image
 ROW_NUMBERS = 2**25  # numbers in the widest covector of one batch of adjoint passes
+MANY = 256  # rows from which on half of a symmetric product is spared
 LAYER_NUMBERS = 2**24  # numbers that the local matrices of one layer and image may take
 
 
@@ -170,20 +171,19 @@ def leading_squares(P: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def _live(matrix: Tensor) -> Tensor:
     """Without zero rows and columns."""
     live = matrix != 0
-    for axis in (0, 1):
-        kept = live.any(1 - axis)
-        if not kept.all():
-            matrix, live = (x.index_select(axis, kept.nonzero()[:, 0]) for x in (matrix, live))
-    return matrix
+    rows, columns = live.any(1), live.any(0)
+    matrix = matrix[rows]
+    return matrix if columns.all() else matrix[:, columns]
 
 
 def gram(P: Tensor) -> Tensor:
-    """`P P^T` in float64; on a CPU by numpy, which makes half of a symmetric product."""
-    rows = P.detach().to(torch.float64)
-    if rows.device.type != "cpu":
-        return rows @ rows.mT
-    found = rows.numpy()
-    return torch.from_numpy(found @ found.T)
+    """`P P^T` in float64; of many rows its blocks below the diagonal are copied, not made again."""
+    P = P.to(torch.float64)
+    if len(P) < MANY:
+        return P @ P.mT
+    upper, lower = P.chunk(2)
+    corner = lower @ upper.mT
+    return torch.cat([torch.cat([gram(upper), corner.mT], 1), torch.cat([corner, gram(lower)], 1)])
 
 
 def _smaller_gram(P: Tensor) -> Tensor:

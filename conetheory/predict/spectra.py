@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
@@ -153,6 +154,7 @@ class SpectralTheory(Theory):
 
     def __init__(self, start: str, **options: Any) -> None:
         super().__init__(start, **options)
+        import_module("scipy.stats")  # of the law: its second is not that of the stage that is the first
         self.positions = checked_positions(self.positions) or self.sampled
         self.spectra = Spectra(self.resolved)
 

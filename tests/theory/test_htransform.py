@@ -7,21 +7,26 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+from flint import fmpq
 from scipy import sparse
 
 from conetheory.errors import InputError
 from conetheory.theory.htransform import h_transform
-from tests import strategies
+from tests.certify.exact import rational
 
 
 def exact_transform(chain):
     """The S_l and h in rationals."""
-    h, out = [Fraction(1)] * len(chain[0]), []
-    for Z in map(strategies.exact, chain):
-        weighted = [[g * z for z in row] for g, row in zip(h, Z, strict=True)]
-        h = [sum(column) for column in zip(*weighted, strict=True)]
-        out.append([[w / g if g else Fraction(0) for w, g in zip(row, h, strict=True)] for row in weighted])
-    return out, h
+    h, out = [fmpq(1)] * len(chain[0]), []
+    for Z in chain:
+        weighted = [[g * rational(z) for z in row] for g, row in zip(h, np.asarray(Z), strict=True)]
+        h = [sum(column, fmpq(0)) for column in zip(*weighted, strict=True)]
+        out.append([[w / g if g else fmpq(0) for w, g in zip(row, h, strict=True)] for row in weighted])
+    return [[[fraction(w) for w in row] for row in S] for S in out], [fraction(x) for x in h]
+
+
+def fraction(x):
+    return Fraction(int(x.p), int(x.q))
 
 
 def logarithm(x):
