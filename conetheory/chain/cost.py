@@ -17,6 +17,8 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.networks.graph import INPUT, Graph
 
 MOVED = 230  # multiplications that a number costs which is read and written on the way
+DECOMPOSED = 2  # multiplications of float32 that one of a Gram matrix in float64 costs
+EIGEN = (2500, 8)  # and what its n eigenvalues do, times n^2 and n^3
 COPIES = 6  # of the widest relevance, that an operation and the library's convolutions hold at a time
 
 
@@ -48,6 +50,12 @@ def work(graph: Graph, top: str, bottom: str) -> float:
 def passes(graph: Graph, start: str, top: str, bottom: str = INPUT) -> float:
     """The cost of one vector from `top` to `bottom`, in vectors from `start` to the input."""
     return work(graph, top, bottom) / work(graph, start, INPUT)
+
+
+def decomposed(rows: int, columns: int) -> float:
+    """Of a matrix's singular values by its smaller Gram matrix, in multiplications."""
+    n, squares, cubes = min(rows, columns), *EIGEN
+    return DECOMPOSED * n**2 * max(rows, columns) + squares * n**2 + cubes * n**3
 
 
 def swept(

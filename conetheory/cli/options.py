@@ -59,7 +59,7 @@ THEORY = "A theory, such as second-moment (repeatable). (default: those that the
 PREDICT = "Images that theories see, but for those of the very vectors. (default: all)"
 CERTIFY = "Images to certify. (default: for compare 1, where the budget affords it, else all)"
 BUDGET = (
-    "Vectors through the chain to spend on an image at most. (default: eleven times what measuring costs)"
+    "Vectors through the chain to spend on an image at most. (default: twelve times what measuring costs)"
 )
 PLAN = "What to run: a JSON list of stages, or the plan of an earlier comparison.json."
 EVERYTHING = "Leave nothing out, whatever it costs."

@@ -10,7 +10,7 @@ import numpy as np
 
 from conetheory import room
 from conetheory.chain.columns import COLUMN_BLOCK
-from conetheory.chain.cost import COPIES, Cost, held, work
+from conetheory.chain.cost import COPIES, Cost, decomposed, held, work
 from conetheory.chain.layers import below
 from conetheory.chain.local import (
     ROW_POSITIONS,
@@ -30,7 +30,6 @@ from conetheory.progress import Progress
 from conetheory.rules.registry import Method
 from conetheory.theory.records import NotApplicable
 
-DECOMPOSED = 2  # multiplications of float32 that one of a Gram matrix in float64 costs
 SPECTRA = 512  # locations per layer and image whose spectra enter the mixture
 
 
@@ -77,10 +76,10 @@ class LocalSpectrum(Theory):
         rows = (self.positions or ROW_POSITIONS) * sum(chain.shape(layer)[0] for layer in layers)
         columns = is_enumerable(chain, self.start) and (self.positions is None or units <= rows)
         each = [(chain.shape(n)[0], self._locations(chain, n, units if columns else 1)) for n in layers]
-        decomposed = sum(n * (LAW + DECOMPOSED * min(c, units) ** 2 * max(c, units)) for c, n in each)
+        spent = sum(n * (LAW + decomposed(c, units)) for c, n in each)
         numbers = sum(n * c * (units if columns else c) for c, n in each)
         vectors = units if columns else rows
-        sent = Cost(vectors + decomposed / work(chain.graph, self.start, INPUT))
+        sent = Cost(vectors + spent / work(chain.graph, self.start, INPUT))
         block = held(chain, 1, self.start)
         most = COPIES * max(room.block(COLUMN_BLOCK) * chain.dtype.itemsize, block)
         return replace(sent, bytes=numbers * chain.dtype.itemsize + min(most, block * vectors))

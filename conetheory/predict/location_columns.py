@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from conetheory import room
-from conetheory.chain.cost import Cost, swept
+from conetheory.chain.cost import Cost, decomposed, swept
 from conetheory.chain.layers import below
 from conetheory.chain.local import positions_of_images, singular_values
 from conetheory.chain.reach import space
@@ -62,7 +62,8 @@ class LocationColumns(SpectralTheory):
         locations = int(np.prod(space(chain.shape(cut))))
         if locations > COLUMNS:
             return top
-        return top + swept(chain, self.start, locations, cut, block=room.block(NUMBERS)) + self.law(chain)
+        sent = swept(chain, self.start, locations, cut, block=room.block(NUMBERS))
+        return top + sent + self.law(chain, lambda channels: decomposed(channels, locations))
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:

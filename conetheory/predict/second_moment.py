@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from conetheory import room
-from conetheory.chain.cost import Cost, swept, work
+from conetheory.chain.cost import DECOMPOSED, MOVED, Cost, swept, work
 from conetheory.chain.layers import below
 from conetheory.chain.local import LAYER_NUMBERS, leading_squares, positions_of_images, singular_values
 from conetheory.chain.reach import Interval, Reach, colours, heard, on_axes, periods, reaches, space
@@ -56,7 +56,9 @@ from conetheory.rules.registry import Method
 from conetheory.theory import secondmoment as theory
 from conetheory.theory.records import NotApplicable
 
-SPECTRUM = 1.5e7  # multiplications that a location's spectrum takes
+SPECTRUM, TYPICAL = 1.5e7, 256  # of that many channels and more, see `spectrum`
+COPIED = 3  # times that a number of a wide local matrix is moved
+TRANSPORTED = 7  # times that a number of K is, on its way to the next cut
 CARRIED = 10  # vectors of a step beside those of its locations: c, its covector, what carries v
 WIDE = 8  # locations of a layer whose wide local matrices are decomposed above the first map
 KEPT = 5  # matrices of the size of K that are there at a time
@@ -110,7 +112,11 @@ class SecondMoment(SpectralTheory):
             vectors = int(np.prod(periods([reaches(graph, top, bottom)[bottom]])))
             up = 0 if bottom == INPUT else vectors
             found += swept(chain, self.start, vectors + up + carried, top, bottom, block=room.block(NUMBERS))
-        found += self.law(chain, SPECTRUM) + self._decomposed(chain, cuts[0], first)
+            sizes = [int(np.prod(space(chain.shape(name)))) for name in (top, bottom)]
+            kept = 0 if bottom == INPUT else (sizes[0] + sizes[1]) * sizes[1]
+            found += Cost(TRANSPORTED * MOVED * kept / work(graph, self.start, INPUT))
+        found += self.law(chain, spectrum)
+        found += self._decomposed(chain, cuts[0], first)
         most = max(n for cut in cuts if (n := int(np.prod(space(chain.shape(cut))))) <= DENSE)
         return replace(found, bytes=found.bytes + KEPT * most**2 * 8)
 
@@ -156,7 +162,7 @@ class SecondMoment(SpectralTheory):
         units, spent = int(np.prod(chain.shape(top))), 0.0
         for name, places in self._exact_places(chain, top, cut).items():
             few, many = sorted((chain.shape(name)[0], units))
-            spent += places * few**2 * (few + many)
+            spent += places * few * many * (DECOMPOSED * few + COPIED * MOVED)
         return Cost(spent / work(chain.graph, self.start, INPUT))
 
     def _through_columns(self, chain: RelevanceChain, top: str, cut: str) -> State:
@@ -287,6 +293,11 @@ class SecondMoment(SpectralTheory):
             near = theory.neighbours(K, index[:, here])
             values = theory.local_spectrum(one, near, variance[:, here], F)
             self.spectra.add(name, values.cpu().numpy(), v.shape[-1])
+
+
+def spectrum(channels: int) -> float:
+    """Multiplications that a location's spectrum takes."""
+    return SPECTRUM * min(1.0, channels / TYPICAL)
 
 
 def _squares(P: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from conetheory.predict.theory import Theory
 from conetheory.progress import Progress, silent
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
 
-LAW = 8e6  # multiplications that a location's law takes, its share of the median and its band
+LAW = 1e7  # multiplications that a location's law takes, its share of the median and its band
 SPREAD = 32  # locations of a layer that tell how far the law differs from one to another
 POINTS = 128  # of each law there
 
@@ -169,13 +169,13 @@ class SpectralTheory(Theory):
     def take(self, record: Mapping[str, Any]) -> None:
         self.spectra.take(record["spectra"])
 
-    def law(self, chain: RelevanceChain, spectrum: float = 0.0) -> Cost:
+    def law(self, chain: RelevanceChain, spectrum: Callable[[int], float] = lambda channels: 0.0) -> Cost:
         """What it costs to get medians and bands from the spectra; spectrum: and each of these, before."""
-        places = sum(
-            min(self.positions, int(np.prod(chain.shape(layer)[1:], dtype=int)))
-            for layer in below(chain, self.start, self.layers)
-        )
-        return Cost(places * (LAW + spectrum) / work(chain.graph, self.start, INPUT))
+        spent = 0.0
+        for layer in below(chain, self.start, self.layers):
+            channels, *size = chain.shape(layer)
+            spent += min(self.positions, int(np.prod(size, dtype=int))) * (LAW + spectrum(channels))
+        return Cost(spent / work(chain.graph, self.start, INPUT))
 
     def median(self, layer: str) -> float:
         return self.spectra.median(layer)

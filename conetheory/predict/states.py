@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from conetheory import room
-from conetheory.chain.cost import Cost, swept
+from conetheory.chain.cost import DECOMPOSED, MOVED, Cost, swept, work
 from conetheory.chain.layers import state_cuts
 from conetheory.chain.local import ENUMERABLE, gram, widest
 from conetheory.chain.reach import periods, reaches, space
@@ -26,6 +26,7 @@ from conetheory.theory.records import NotApplicable
 
 DENSE = 3200  # locations up to which K is kept
 POSITIONS = 256  # locations a layer and image whose spectra enter the mixture
+RESTS = 3  # times that a number of a column is moved to tell v and K
 ENOUGH = 16  # numbers of a column for each unit, from which principal mixtures are told
 STATE = "first state"  # of a supply
 FIELDS = 16  # principal vectors of a dense start that are followed exactly
@@ -218,8 +219,9 @@ def cost_of_first_state(chain: RelevanceChain, start: str) -> tuple[str, Cost]:
         return cuts[0], swept(chain, start, 1)
     units = int(np.prod(chain.shape(cuts[0])))
     sent = swept(chain, start, units, cuts[0], cut, block=room.block(COLUMNS))
-    kept = 2 * units * int(np.prod(chain.shape(cut))) * chain.dtype.itemsize
-    return cut, replace(sent, bytes=kept + sent.bytes)
+    numbers = units * int(np.prod(chain.shape(cut)))
+    spent = (ENOUGH * DECOMPOSED * units**3 + RESTS * MOVED * numbers) / work(chain.graph, start, INPUT)
+    return cut, Cost(sent.passes + spent, 2 * numbers * chain.dtype.itemsize + sent.bytes)
 
 
 def first_state(chain: RelevanceChain, start: str, supply: Supply) -> tuple[str, State]:

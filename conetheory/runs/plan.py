@@ -22,7 +22,7 @@ from conetheory.predict.registry import find, speaks, theories, usual
 from conetheory.results.plan import CERTIFY, MEASURE, Plan, Step
 from conetheory.runs.settings import PLANNED, Settings
 
-TIMES = 11  # of what measuring costs: the budget where none is given, second moments of ResNet-50 in it
+TIMES = 12  # of what measuring costs: the budget where none is given, second moments of ResNet-50 in it
 COMPARED = 1e4  # multiplications that it takes to compare two vectors at a location
 FIRST_SWEEP = 6e9  # what the first sweep of a process takes beside that: a tenth of a second
 SECONDS, MINUTE = 1.1e12, 3e12  # multiplications (`chain.cost.work`) of some 20 s, of a minute
@@ -35,7 +35,7 @@ Costs = Callable[[str], Cost]  # by start layer, in its own passes
 def planned(chain: RelevanceChain | ExplainerChain, settings: Settings, *, certifiable: bool) -> Plan:
     """The stages of one method in their order; what was asked for by name is run whatever it costs.
 
-    The budget are `settings.budget` vectors through the chain for each image; None: eleven times what
+    The budget are `settings.budget` vectors through the chain for each image; None: twelve times what
     measuring costs, and of small networks as many as take some 20 seconds. Certificates are kept as well
     where they take about a minute. certifiable: whether anything can be certified of the chain; where not,
     its stage says why, which costs nothing.

@@ -37,7 +37,7 @@ class Settings:
         images, from the first, that are predicted and certified (None: all; certify by default: one,
         where the budget affords it); a theory of the drawn vectors sees all of them.
     budget
-        of `runs.plan`, in vectors through the chain for each image (None: eleven times what measuring
+        of `runs.plan`, in vectors through the chain for each image (None: twelve times what measuring
         costs); what is asked for by name it does not limit.
     positions
         locations per layer and image for theories and certificates (None: what is affordable).
