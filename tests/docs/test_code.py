@@ -43,7 +43,7 @@ def masked(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", [p if p in QUICK else pytest.param(p, marks=pytest.mark.exhaustive) for p in PAGES]
+    "path", [p if p in QUICK else pytest.param(p, marks=pytest.mark.slow) for p in PAGES]
 )
 def test_a_page_runs_from_top_to_bottom(path):
     space, printed = {"__name__": "page"}, ""
@@ -56,7 +56,7 @@ def test_a_page_runs_from_top_to_bottom(path):
             printed = out.getvalue()
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_the_notebook_runs_and_prints_what_it_shows():
     space: dict[str, object] = {"__name__": "notebook"}
     for cell in notebook.cells():
