@@ -115,8 +115,7 @@ class SecondMoment(SpectralTheory):
             sizes = [int(np.prod(space(chain.shape(name)))) for name in (top, bottom)]
             kept = 0 if bottom == INPUT else (sizes[0] + sizes[1]) * sizes[1]
             found += Cost(TRANSPORTED * MOVED * kept / work(graph, self.start, INPUT))
-        found += self.law(chain, spectrum)
-        found += self._decomposed(chain, cuts[0], first)
+        found += self.law(chain, spectrum) + self._decomposed(chain, cuts[0], first)
         most = max(n for cut in cuts if (n := int(np.prod(space(chain.shape(cut))))) <= DENSE)
         return replace(found, bytes=found.bytes + KEPT * most**2 * 8)
 

@@ -198,7 +198,7 @@ def summarised(found: xr.Dataset) -> Sanity:
         as `sanity_check` has it.
     """
     known: dict[str, Any] = {}
-    for name, values in found.data_vars.items():
+    for name, values in ((str(key), each) for key, each in found.data_vars.items()):
         if name in MEDIANS:
             known[name] = values
             medians, bands = median_band(values.values[0], seed=int(found.attrs["seed"]))
