@@ -24,6 +24,7 @@ from conetheory.results.dataset import Result
 from conetheory.results.plan import CERTIFY, MEASURE, Plan
 from conetheory.rules.repro import reproduced, reproduced_inputs
 from conetheory.runs.found import by_plan, compared
+from conetheory.runs.heap import HEAP
 from conetheory.runs.memory import fitting, smaller
 from conetheory.runs.outline import outlined
 from conetheory.runs.plan import planned
@@ -243,6 +244,7 @@ class _Run:
             case = self._case(first, min(first + size, part.stop))
             if case is not None:
                 one.add(case)
+                HEAP.hand_back()
             self.progress(f"{self.name}: {one.name}", done, len(firsts))
 
     def _case(self, first: int, stop: int) -> Case | None:

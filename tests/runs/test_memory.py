@@ -11,7 +11,7 @@ import torch
 from conetheory import room
 from conetheory.cli.values import bytes_of
 from conetheory.errors import InputError
-from conetheory.runs import memory
+from conetheory.runs import heap, memory
 from conetheory.runs.division import Parts
 from conetheory.runs.stages import Measure, Predict
 from tests.runs.parts import MEASURED, QUICK, same, toy_study
@@ -143,3 +143,33 @@ def test_sizes():
     for text in ("4", "GB", "-1GB", "0GB", "4 XB", ""):
         with pytest.raises(InputError, match="--memory takes a size"):
             bytes_of(text)
+
+
+needs_proc = pytest.mark.skipif(not heap.PAGES.is_file(), reason="the system does not say what is resident")
+
+
+@needs_proc
+def test_free_memory_goes_back_where_there_is_much_of_it(monkeypatch):
+    """Blocks that are free between others that are not: the library keeps them."""
+    size = 2**20
+    torch.ones(20 * size, dtype=torch.uint8)  # from now on blocks of its size are kept
+    large = [(torch.ones(10 * size, dtype=torch.uint8), torch.ones(100)) for _ in range(16)]
+    between = [small for _, small in large]
+    del large
+    before = heap.resident()
+    found = heap.Heap(before - 160 * size)
+    found.hand_back()
+    assert abs(heap.resident() - before) < 10 * size  # 160 MB are not much
+    monkeypatch.setattr(heap, "KEPT", 100 * size)
+    found.hand_back()
+    assert heap.resident() < before - 100 * size
+    assert found.least == pytest.approx(heap.resident(), abs=10 * size)
+    assert len(between) == 16
+
+
+def test_where_the_system_does_not_say_nothing_is_handed_back(monkeypatch, tmp_path):
+    monkeypatch.setattr(heap, "PAGES", tmp_path / "absent")
+    monkeypatch.setattr(heap, "_trim", lambda: pytest.fail("it is not asked"))
+    found = heap.Heap()
+    found.hand_back()
+    assert found.least == 0
