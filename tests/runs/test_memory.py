@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -145,26 +146,38 @@ def test_sizes():
             bytes_of(text)
 
 
-needs_proc = pytest.mark.skipif(not heap.PAGES.is_file(), reason="the system does not say what is resident")
+def test_free_memory_goes_back_where_much_of_it_has_come_together(monkeypatch):
+    """Of what is resident before each call half is free where it is tried; the least is remembered."""
+    now, trimmed = [0], []
+
+    def trim(left: int) -> int:
+        trimmed.append(now[0])
+        now[0] //= 2
+        return 1
+
+    monkeypatch.setattr(heap, "resident", lambda: now[0])
+    monkeypatch.setattr(heap, "_trim", lambda: trim)
+    found, least = heap.Heap(), []
+    for now[0] in (
+        3 * heap.KEPT,
+        4 * heap.KEPT,
+        5 * heap.KEPT,
+        3 * heap.KEPT,
+        2 * heap.KEPT,
+        3 * heap.KEPT + 1,
+    ):
+        found.hand_back()
+        least.append(found.least / heap.KEPT)
+    assert trimmed == [5 * heap.KEPT, 3 * heap.KEPT + 1]
+    assert least == [3, 3, 2.5, 2.5, 2, (3 * heap.KEPT + 1) // 2 / heap.KEPT]
 
 
-@needs_proc
-def test_free_memory_goes_back_where_there_is_much_of_it(monkeypatch):
-    """Blocks that are free between others that are not: the library keeps them."""
-    size = 2**20
-    torch.ones(20 * size, dtype=torch.uint8)  # from now on blocks of its size are kept
-    large = [(torch.ones(10 * size, dtype=torch.uint8), torch.ones(100)) for _ in range(16)]
-    between = [small for _, small in large]
-    del large
-    before = heap.resident()
-    found = heap.Heap(before - 160 * size)
-    found.hand_back()
-    assert abs(heap.resident() - before) < 10 * size  # 160 MB are not much
-    monkeypatch.setattr(heap, "KEPT", 100 * size)
-    found.hand_back()
-    assert heap.resident() < before - 100 * size
-    assert found.least == pytest.approx(heap.resident(), abs=10 * size)
-    assert len(between) == 16
+@pytest.mark.skipif(not heap.PAGES.is_file(), reason="the system does not say what is resident")
+def test_what_is_resident_is_what_the_system_says():
+    (line,) = (x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmRSS"))
+    assert heap.resident() == pytest.approx(1024 * int(line.split()[1]), rel=0.1)
+    trim = heap._trim()
+    assert trim is None or trim(0) in (0, 1)
 
 
 def test_where_the_system_does_not_say_nothing_is_handed_back(monkeypatch, tmp_path):
