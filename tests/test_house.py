@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -41,6 +42,13 @@ def test_no_file_is_longer_than_400_lines():
 def test_digits_are_set_for_a_while_alone():
     """mpmath's, with `workdps`: set for good, they are those of every test that follows in the process."""
     assert [p for p in CODE if re.search(r"\bmp\.(dps|prec) =", p.read_text())] == []
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, "1"), ({"THP_MEM_ALLOC_ENABLE": "0"}, "0")])
+def test_large_pages_are_asked_for_unless_that_is_said_already(given, kept):
+    code = "import conetheory, os, sys; sys.exit(os.environ['THP_MEM_ALLOC_ENABLE'] != sys.argv[1])"
+    others = {k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"}
+    subprocess.run([sys.executable, "-c", code, kept], env=others | given, cwd=ROOT, check=True)
 
 
 def test_every_room_says_what_it_is():
