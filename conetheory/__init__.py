@@ -31,8 +31,8 @@ __all__ = [
     "rates",
 ]
 
-# torch asks for large pages, where the system has them on request: ResNet-50's compare takes 8% less time, and
-# less of what is free is kept (docs, Costs). It is read at torch's first tensor; whoever has set it is left alone.
+# torch asks for large pages, where the system has them on request: ResNet-50's compare takes 8% less time,
+# and less of what is free is kept (docs, Costs). Read at torch's first tensor; who has set it is left alone.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 # torch's side is imported on first use: `conetheory.theory` works without torch

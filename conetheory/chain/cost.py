@@ -18,7 +18,7 @@ from conetheory.networks.graph import INPUT, Graph
 
 MOVED = 230  # multiplications that a number costs which is read and written on the way
 DECOMPOSED = 2  # multiplications of float32 that one of a Gram matrix in float64 costs
-EIGEN = (2500, 8)  # and what its n eigenvalues do, times n^2 and n^3
+EIGEN = (4000, 8)  # and what its n eigenvalues do, times n^2 and n^3
 COPIES = 6  # of the widest relevance, that an operation and the library's convolutions hold at a time
 
 
