@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(BIN)/conetheory demo
 
 # a process for each core, each of one thread; a file stays in one process, so that what it shares is made once;
-# compiled tests are kept, also where Python is told to keep none: to make them takes each process 8 s
+# compiled tests are kept, also where Python is told to keep none: to make them takes each process 10 s
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 # the quick tests: every kind of check, rule, theory and network
