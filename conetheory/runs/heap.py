@@ -1,7 +1,7 @@
 """Free memory goes back to the system where much of it has come together.
 
 glibc keeps free blocks of up to 32 MB for the process. Between tensors of many sizes they are of little use:
-of ResNet-50's relevance as much is kept as is in use (0.8 GB resident where 0.4 are needed, with pages of 4 kB).
+of ResNet-50's relevance as much is kept as is in use (0.8 GB resident for 0.4, in pages of 4 kB).
 """
 
 from __future__ import annotations
