@@ -102,6 +102,18 @@ def test_theories_come_in_rank_whatever_the_order_in_the_file():
     assert [t.name for t in schema.theories(data[names])] == ["local-spectrum", "mean-field"]
 
 
+def test_what_another_says_of_its_variable_survives_joining(tmp_path):
+    """In whichever method it is."""
+    data = folders.comparison()
+    own = data.assign(mine=data[schema.MEASURED] * 2)
+    said = {"label": "mine", "long_name": "of my own", "units": "1", "side": "measured"}
+    own["mine"].attrs = said
+    joined = join_methods([Result(data).of("gradient"), Result(own).of("lrp-alpha1beta0")])
+    found = Result.load(joined.save(tmp_path / "mine.nc")).dataset["mine"]
+    assert schema.variable("mine", found.attrs).meaning == "of my own"
+    assert {k: found.attrs[k] for k in said} == said
+
+
 def test_attributes_survive_comparison_joining_and_files(tmp_path):
     data = folders.comparison()
     measured = Measurement(data.drop_vars("predicted_local_spectrum"))

@@ -54,7 +54,7 @@ def join_methods(results: Sequence[Kind]) -> Kind:
     for name in names.keys() - own:
         found = [data[name] for data in datasets if name in data]
         joined[name] = reduce(xr.DataArray.combine_first, found)
-    whole = joined[list(names)].set_coords(coordinates)
+    whole = _described(joined[list(names)], datasets).set_coords(coordinates)
     return type(results[0])(whole.assign_attrs(_agreed([result.dataset.attrs for result in results])))
 
 
@@ -73,7 +73,14 @@ def join_images(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
     """
     options: dict[str, Any] = {"data_vars": "minimal", "coords": "minimal", "compat": "override"}
     joined = xr.concat(datasets, "image", join="override", combine_attrs="drop", **options)
-    return joined.assign_attrs(_agreed([data.attrs for data in datasets]))
+    return _described(joined, datasets).assign_attrs(_agreed([data.attrs for data in datasets]))
+
+
+def _described(joined: xr.Dataset, datasets: Sequence[xr.Dataset]) -> xr.Dataset:
+    """With what is said of each variable by the first that has it: not all are declared here."""
+    for name, values in joined.data_vars.items():
+        values.attrs = dict(next(data[name].attrs for data in datasets if name in data))
+    return joined
 
 
 def _aligned(datasets: Sequence[xr.Dataset]) -> list[xr.Dataset]:
