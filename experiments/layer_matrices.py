@@ -1,6 +1,6 @@
 """Matrices of single convolutions of a real network by autograd, beside those of the toolkit.
 
-    python -m experiments.layer_matrices resnet50_v2 --weights FILE --images DIR --layers stages.2 --out DIR
+    python -m experiments.layer_matrices resnet50_v2 --weights FILE --images DIR --layers layer3 --out DIR
 
 The matrix of a convolution at a location of its output is that of all channels there, on the window below it.
 By autograd, in float64 and without any rule of the package: `alpha x grad(z+_j) / z+_j - beta x grad(z-_j) /
