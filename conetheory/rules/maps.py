@@ -177,9 +177,8 @@ class ScaledMap:
         if xs is None:
             shared = len(out) > 1  # a sum hands the same tensor to all of its inputs
             return tuple(o.clone() for o in out) if shared and len(self.groups) > 1 else out
-        *others, last = zip(out, xs, strict=True)
-        scaled = [o * x for o, x in others]
-        return (*scaled, last[0].mul_(last[1]))  # the last one is overwritten: of a sum all are one tensor
+        (only,), (x,) = out, xs  # of sums, which alone have several inputs, `_diagonals` are the maps
+        return (only.mul_(x),)
 
     def up(self, hs: Sequence[Tensor | None]) -> Tensor:
         like = next(h for h in hs if h is not None)
