@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +23,6 @@ import numpy as np
 import torch
 import typer
 from rich.progress import track
-from scipy import sparse
 from scipy.spatial.distance import pdist
 from torch import Tensor
 from torch.nn import functional
@@ -39,7 +38,6 @@ from conetheory.theory.ergodicity import tau_1
 from conetheory.theory.spectrum import leading_singular_values
 
 RULES = {"lrp-alpha1beta0": (1.0, 0.0), "lrp-alpha2beta1": (2.0, 1.0)}  # alpha, beta
-Columns = Callable[[Tensor], Tensor]
 COLUMNS = 2**24  # numbers of columns that are there at a time
 PROBES, RTOL = 4, 1e-6  # of block Lanczos
 
@@ -57,53 +55,65 @@ class Compared:
     columns: int
 
 
-def autograd_columns(node: Node, x: Tensor, units: Tensor, alpha: float, beta: float) -> Tensor:
-    """Columns of the alpha-beta matrix of a convolution, (units below, units)."""
-    op: Any = node.op
-    W, inputs = op.weight.double(), x.double()
+def window(node: Node, x: Tensor, place: int) -> tuple[Tensor, Tensor]:
+    """What a convolution's flat output location sees of x, zeros at the border, and which units these are.
 
-    def outputs(x: Tensor, same: Tensor, other: Tensor) -> Tensor:
-        options = (None, op.stride, op.padding, op.dilation, op.groups)
-        return functional.conv2d(x.clamp(min=0), same, *options) + functional.conv2d(
-            x.clamp(max=0), other, *options
-        )
+    Both `(channels, height, width)`; at the border a unit is -1.
+    """
+    op: Any = node.op
+    geometry = {"dilation": op.dilation, "padding": op.padding, "stride": op.stride}
+    numbered = torch.arange(1, x.numel() + 1, dtype=torch.float64).view(x.shape)
+    seen = functional.unfold(torch.stack([x.double(), numbered]), op.weight.shape[2:], **geometry)
+    values, units = seen[:, :, place].unflatten(1, (len(x), *op.weight.shape[2:]))
+    return values, units.long() - 1
+
+
+def autograd_matrix(node: Node, values: Tensor, alpha: float, beta: float) -> Tensor:
+    """The alpha-beta matrix of a convolution on one window, (units of the window, channels above)."""
+    op: Any = node.op
+    W = op.weight.double()
+
+    def outputs(v: Tensor, same: Tensor, other: Tensor) -> Tensor:
+        plus = functional.conv2d(v.clamp(min=0), same, groups=op.groups)
+        return (plus + functional.conv2d(v.clamp(max=0), other, groups=op.groups)).flatten()
 
     parts = (W.clamp(min=0), W.clamp(max=0))
-    found = inputs.new_zeros((inputs.numel(), len(units)))
+    found = values.new_zeros((values.numel(), len(W)))
     for factor, pools in ((alpha, parts), (-beta, parts[::-1])):
-        z, pullback = torch.func.vjp(lambda v, pools=pools: outputs(v, *pools).flatten(), inputs)
-        hot = z.new_zeros((len(units), len(z)))
-        hot[torch.arange(len(units)), units] = 1
-        (gradients,) = torch.func.vmap(pullback)(hot)
-        share = torch.where(z[units] != 0, 1 / z[units], 0.0)
-        found += factor * ((gradients * inputs).flatten(1) * share[:, None]).T
+        z, pullback = torch.func.vjp(lambda v, pools=pools: outputs(v, *pools), values)
+        (gradients,) = torch.func.vmap(pullback)(torch.eye(len(z), dtype=z.dtype))
+        share = torch.where(z != 0, 1 / z, 0.0)
+        found += factor * ((gradients * values).flatten(1) * share[:, None]).T
     return found
 
 
-def sparse_columns(columns: Columns, units: Tensor, below: int) -> sparse.csc_array:
-    """The columns of some units, a few at a time."""
-    few = max(1, COLUMNS // below)
-    return sparse.hstack([sparse.csc_array(columns(part).numpy()) for part in units.split(few)], "csc")
+def toolkit_matrix(found: Operation, units: Tensor, rows: Tensor) -> tuple[Tensor, float]:
+    """The columns of some units on some rows, and the largest entry elsewhere."""
+    parts, elsewhere = [], 0.0
+    for few in units.split(max(1, COLUMNS // found.shape[0])):
+        columns = found.columns(few)
+        parts.append(columns[rows])
+        columns[rows] = 0
+        elsewhere = max(elsewhere, float(columns.abs().max()))
+    return torch.cat(parts, 1), elsewhere
 
 
 def compared(found: Operation, x: Tensor, place: int, rule: str) -> Compared:
     """The matrix at a flat location of a convolution's output, from both sides."""
     channels, *space = found.node.shape
     units = torch.arange(channels) * math.prod(space) + place
-    theirs = sparse_columns(
-        lambda part: autograd_columns(found.node, x, part, *RULES[rule]), units, x.numel()
-    )
-    ours = sparse_columns(found.columns, units, x.numel())
-    largest = abs(theirs).max()
-    rows = np.unique(np.concatenate([theirs.indices, ours.indices]))
-    theirs, ours = theirs.tocsr()[rows].toarray(), ours.tocsr()[rows].toarray()
-    singular = np.linalg.svd(theirs, compute_uv=False)
+    values, rows = window(found.node, x, place)
+    inside = rows.flatten() >= 0
+    theirs = autograd_matrix(found.node, values, *RULES[rule])[inside]
+    ours, elsewhere = toolkit_matrix(found, units, rows.flatten()[inside])
+    difference = max(float((theirs - ours).abs().max()), elsewhere)
+    singular = np.linalg.svd(theirs.numpy(), compute_uv=False)
     return Compared(
-        float(np.abs(theirs - ours).max() / largest),
+        difference / float(theirs.abs().max()),
         float(singular[1] / singular[0]),
         ratio_by_lanczos(found, units),
-        float(pdist(theirs.T, "cityblock").max() / 2),
-        float(tau_1(ours)),
+        float(pdist(theirs.T.numpy(), "cityblock").max() / 2),
+        float(tau_1(ours.numpy())),
         *theirs.shape,
     )
 

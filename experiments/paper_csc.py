@@ -37,17 +37,15 @@ import xarray as xr
 from conetheory import networks
 from conetheory.chain.checks import device_of
 from conetheory.chain.local import ENUMERABLE
-from conetheory.errors import ConeTheoryError, InputError
+from conetheory.errors import ConeTheoryError
 from conetheory.networks import Images, Network
 from conetheory.networks.ops import Add
-from conetheory.networks.sources import OWN
 from conetheory.plotting.csc import csc_figure
 from conetheory.plotting.methods import methods_figure
 from conetheory.predict.registry import applies, theories
 from conetheory.results.comparison import Comparison
 from conetheory.results.joining import join_methods
 from conetheory.results.layout import provenance
-from conetheory.rules.registry import methods
 from conetheory.rules.repro import ClippedAdds, reproduced
 from conetheory.runs import store
 from conetheory.runs.division import Shard
@@ -55,30 +53,28 @@ from conetheory.runs.method import run
 from conetheory.runs.settings import Settings
 from conetheory.schema import declared_as
 from experiments.method_table import parameters
+from experiments.paper_networks import (
+    NETWORKS,
+    Limit,
+    Methods,
+    Models,
+    OfTheTalk,
+    Patterns,
+    Pictures,
+    Size,
+    Weights,
+    backpropagated,
+    device_name,
+    opened,
+    with_weights,
+)
 
-NETWORKS = ("vgg16", "resnet50")  # of the paper
-IMAGENET = "IMAGENET1K_V1"
 MAIN = ("lrp-alpha1beta0", "lrp-alpha2beta1")
 MORE = (*MAIN, "gradient")  # methods that are measured on all images where the others have fewer
-PAPER = (  # of the talk
-    *("lrp-alpha1beta0", "lrp-alpha2beta1", "deep-taylor", "excitation-bp", "guided-backprop", "deconvnet"),
-    *("rectgrad", "pattern-attribution", "gradient", "lrp-0", "deeplift-rescale", "lrp-preset-a"),
-)
 CLIPPED = ("clip-adds",)
 SAID = ("predicted_", "error_decades_", "certified_")  # what is taken over from the few images
 ALSO = ("violations", "checked", "locations", "not_applicable", "not_predicted")
 MEASURED = ("measured_deficit_median", "measured_band")
-
-# options that the experiments on the paper's networks share
-Models = Annotated[list[str] | None, typer.Argument(help="default: vgg16 and resnet50")]
-Pictures = Annotated[Path | None, typer.Option(help="a folder; default: photographs in scikit-image")]
-Weights = Annotated[
-    list[str] | None, typer.Option(help=f"one for each network in turn; default: {IMAGENET}, or bundled")
-]
-Limit = Annotated[int, typer.Option(help="images, a random choice")]
-Methods = Annotated[list[str] | None, typer.Option(help="default: all that are backpropagated")]
-Patterns = Annotated[Path | None, typer.Option(help="file of fitted patterns")]
-Size = Annotated[int | None, typer.Option(help="side of the input; default: the network's own")]
 
 
 @dataclass(frozen=True)
@@ -166,10 +162,6 @@ class Case:
             made = made.assign_attrs(seconds=seconds, device=device_name(p.device), batch=p.batch)
             found = store.save(Comparison(made), identity, path)
         return found
-
-
-def device_name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
 
 
 # ---------------------------------------------------------------- one case
@@ -294,12 +286,16 @@ def _number(value: xr.DataArray) -> float | None:
 
 
 def cases(trained: Network, images: Images, protocol: Protocol, out: Path, seed: int = 0) -> Iterator[Case]:
-    """As trained and with random weights; each also with the clip where there are residual sums."""
-    outputs = trained.graph.shape(trained.graph.output)[0]
-    names = trained.classes or [str(i) for i in range(outputs)]
+    """As trained and with random weights; each also with the clip where there are residual sums.
+
+    Of a trunk the random network is the whole, with its usual head.
+    """
+    outputs = trained.graph.shape(trained.graph.output)
+    trunk = len(outputs) > 1
+    names = trained.classes or (None if trunk else [str(i) for i in range(*outputs)])
     shape = tuple(trained.graph.input_shape)
     residual = any(isinstance(node.op, Add) for node in trained.graph.nodes.values())
-    for kind in ("trained", "random"):
+    for kind in ("trunk" if trunk else "trained", "random"):
         network = trained
         if kind == "random":
             network = networks.load(trained.name, f"random:{seed}", shape, names)
@@ -313,39 +309,16 @@ def concerned(names: Sequence[str], repro: Sequence[str]) -> list[str]:
     return [n for n in names if not repro or isinstance(reproduced(n, repro).rule, ClippedAdds)]
 
 
-def backpropagated() -> list[str]:
-    return [m.name for m in methods() if m.backpropagated]
-
-
-def with_weights(names: Sequence[str], weights: Sequence[str] | None) -> list[tuple[str, str | None]]:
-    """Each network with the weights that are given for it, if any are."""
-    if weights and len(weights) != len(names):
-        raise SystemExit(f"{len(names)} networks ({', '.join(names)}) have {len(weights)} --weights")
-    return list(zip(names, weights or [None] * len(names), strict=True))
-
-
-def opened(
-    name: str, weights: str | None, size: int | None, images: Path | None, limit: int
-) -> tuple[Network, Images]:
-    """A network, by default with ImageNet's weights or the bundled ones, and a random choice of images."""
-    default = None if name in OWN else IMAGENET
-    try:
-        network = networks.load(name, weights or default, (3, size, size) if size else None)
-        return network, networks.load_images(images, network, limit, seed=0)
-    except InputError as error:
-        raise SystemExit(str(error)) from error
-
-
 def main(
     model: Models = None,
     images: Pictures = None,
     weights: Weights = None,
     limit: Limit = 200,
     method: Methods = None,
-    paper: Annotated[bool, typer.Option("--paper", help="the talk's methods where none are named")] = False,
+    paper: OfTheTalk = False,
     others: Annotated[int | None, typer.Option(help=f"images of others than {', '.join(MORE)}")] = None,
     case: Annotated[
-        list[str] | None, typer.Option(help="names of cases, MODEL-trained; default: all")
+        list[str] | None, typer.Option(help="names of cases, MODEL-trained, MODEL-random; default: all")
     ] = None,
     patterns: Patterns = None,
     vectors: int = 5,
@@ -376,7 +349,7 @@ def main(
         "batch": batch,
     }
     protocol = Protocol(**given, device=device_of(device), dtype=getattr(torch, dtype), patterns=patterns)
-    names = method or (list(PAPER) if paper else backpropagated())
+    names = method or backpropagated(paper)
     found: dict[str, Any] = {}
     for each, file in with_weights(model or NETWORKS, weights):
         network, pictures = opened(each, file, size, images, limit)

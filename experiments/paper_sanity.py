@@ -37,11 +37,12 @@ from conetheory.saliency.pictures import class_index
 from conetheory.saliency.similarity import PAPER
 from conetheory.sanity import Sanity, SanitySettings, sanity_check
 from experiments.method_table import parameters
-from experiments.paper_csc import (
+from experiments.paper_networks import (
     NETWORKS,
     Limit,
     Methods,
     Models,
+    OfTheTalk,
     Patterns,
     Pictures,
     Size,
@@ -151,6 +152,7 @@ def main(
     picture: Annotated[list[Path] | None, typer.Option(help="a picture of two classes")] = None,
     pair: Annotated[list[str] | None, typer.Option(help="A,B: two classes, by number or name")] = None,
     method: Methods = None,
+    paper: OfTheTalk = False,
     patterns: Patterns = None,
     layer: Annotated[list[str] | None, typer.Option(help="default: the paper's")] = None,
     smooth: Annotated[int, typer.Option(help="noisy copies of an image for smooth MPRT")] = 0,
@@ -162,7 +164,7 @@ def main(
 ) -> dict[str, Any]:
     """Write OUT/MODEL for each network."""
     found = {}
-    names = method or backpropagated()
+    names = method or backpropagated(paper)
     pairs = [tuple(text.split(",", 1)) for text in pair or ()]
     for each, file in with_weights(model or NETWORKS, weights):
         network, chosen = opened(each, file, size, images, limit)

@@ -14,6 +14,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
+NAME = "resnet50_v2"
 DEPTHS = (3, 4, 6, 3)  # blocks of each stage
 WIDTHS = (64, 128, 256, 512)  # channels inside a block; four times as many leave it
 

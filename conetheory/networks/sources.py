@@ -23,18 +23,18 @@ import torch
 from torch import Tensor, nn
 
 from conetheory.errors import InputError, one_line
-from conetheory.networks import cifar10, weights
+from conetheory.networks import cifar10, trunks, weights
 from conetheory.networks.cifar10 import Cifar10CNN
 from conetheory.networks.ops import Shape
 from conetheory.networks.preprocess import IMAGENET_MEAN, IMAGENET_STD, Affine, Preprocess, Triple
-from conetheory.networks.resnet_v2 import ResNetV2, stages_in
+from conetheory.networks.resnet_v2 import NAME as RESNET50_V2
+from conetheory.networks.resnet_v2 import ResNetV2
 from conetheory.networks.trace import trace
 
 if TYPE_CHECKING:
     from torchvision import models
 
 CIFAR10 = "cifar10_cnn"
-RESNET50_V2 = "resnet50_v2"
 OWN = (CIFAR10, RESNET50_V2)  # networks that torchvision does not have
 ALIASES = {"cifar10": CIFAR10, "resnet50v2": RESNET50_V2}
 # networks of which a trunk may be had without the rest, and what trains that
@@ -325,31 +325,13 @@ def _fitted(name: str, state: weights.State, source: str) -> nn.Module:
         state = {k: v for k, v in state.items() if not AUXILIARY.search(k)}
     if name.startswith("densenet"):  # older files call norm1 norm.1
         state = {re.sub(r"\.(norm|relu|conv)\.([12])\.", r".\1\2.", k): v for k, v in state.items()}
-    build = partial(_build, name)
-    if name == RESNET50_V2:
-        build, state = _resnet_v2(state)
+    build, state = trunks.held_by(state, name, partial(_build, name))
     try:
         return weights.fit(build, state, source, name)
     except InputError as error:
         if name not in TRAINED or not str(error).endswith("is missing"):
             raise
         raise InputError(f"{error}; of a trunk, `{TRAINED[name]}` trains the rest") from error
-
-
-def _resnet_v2(state: weights.State) -> tuple[Callable[[int | None], nn.Module], weights.State]:
-    """What builds the network, or the trunk whose stages a file has, and the weights that belong to it."""
-    whole = partial(_build, RESNET50_V2)
-    with torch.device("meta"):
-        known = whole().state_dict()
-    state = weights.renamed(state, known)
-    stages = stages_in(state)
-    if stages is None:
-        return whole, state
-    with torch.device("meta"):
-        used = ResNetV2(stages=stages, head=False).state_dict()
-    # of a stage that is not whole nothing is used
-    kept = {name: value for name, value in state.items() if name in used or name not in known}
-    return lambda _: ResNetV2(stages=stages, head=False), kept
 
 
 def _downloaded(found: models.WeightsEnum) -> bool:

@@ -122,7 +122,7 @@ def load(
         `weights.read` and `fit`; the head's size follows the file), `random:SEED` for the model's own
         initialisation, or None: the bundled weights of `cifar10_cnn`, torchvision's default ones, the
         module's own. `resnet50_v2` has none by default; of a file without its dense layer or upper stages
-        it is the trunk of the stages that are there.
+        it is the trunk of the stages that are there, and a VGG that of its convolutions.
     input_shape
         `(channels, height, width)` or `(features,)`; None is the size that the weights were made for. Of a
         module of the caller's it has to be given.

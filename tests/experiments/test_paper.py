@@ -15,7 +15,7 @@ from conetheory import networks, schema
 from conetheory.networks import Images, load
 from conetheory.networks.ops import Add
 from conetheory.results.comparison import Comparison
-from experiments import paper_csc, paper_sanity
+from experiments import paper_csc, paper_networks, paper_sanity
 from tests.networks.toys import random_images, seeded
 
 Z_PLUS, SIGNED = "lrp-alpha1beta0", "lrp-alpha2beta1"
@@ -125,6 +125,15 @@ def test_the_clip_is_applied_where_there_are_sums(case, monkeypatch):
     assert list(found[1].theorised(SIGNED)) == []
 
 
+def test_of_a_trunk_the_random_network_is_the_whole(case, monkeypatch):
+    asked = []
+    monkeypatch.setattr(paper_csc.networks, "load", lambda *given: asked.append(given) or case.network)
+    trunk = load(seeded(lambda: nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU())), input_shape=(3, 8, 8))
+    found = list(paper_csc.cases(trunk, case.images, case.protocol, case.out))
+    assert [c.name.removeprefix(trunk.name) for c in found[:2]] == ["-trunk", "-random"]
+    assert asked[0][1:] == ("random:0", (3, 8, 8), None)
+
+
 @pytest.mark.slow
 def test_other_methods_see_fewer_images_and_what_the_plan_leaves_out_is_named(case, monkeypatch):
     protocol = replace(case.protocol, others=1, few=1)
@@ -142,17 +151,17 @@ def test_other_methods_see_fewer_images_and_what_the_plan_leaves_out_is_named(ca
 
 
 def test_each_network_has_its_own_weights(tmp_path):
-    assert paper_csc.with_weights(["a", "b"], None) == [("a", None), ("b", None)]
-    assert paper_csc.with_weights(["a", "b"], ["x", "y"]) == [("a", "x"), ("b", "y")]
+    assert paper_networks.with_weights(["a", "b"], None) == [("a", None), ("b", None)]
+    assert paper_networks.with_weights(["a", "b"], ["x", "y"]) == [("a", "x"), ("b", "y")]
     with pytest.raises(SystemExit, match=r"2 networks \(a, b\) have 1 --weights"):
-        paper_csc.with_weights(["a", "b"], ["x"])
+        paper_networks.with_weights(["a", "b"], ["x"])
     with pytest.raises(SystemExit, match=r"comes without weights: .*train_imagenette --network resnet50_v2"):
         paper_csc.main(["resnet50_v2"], out=tmp_path)
 
 
 def test_the_methods_of_the_talk_are_methods():
-    assert set(paper_csc.PAPER) <= set(paper_csc.backpropagated())
-    assert set(paper_csc.MORE) <= set(paper_csc.PAPER)
+    assert set(paper_networks.backpropagated(paper=True)) < set(paper_networks.backpropagated())
+    assert set(paper_csc.MORE) <= set(paper_networks.backpropagated(paper=True))
 
 
 @pytest.mark.exhaustive
