@@ -61,7 +61,7 @@ COPIED = 3  # times that a number of a wide local matrix is moved
 TRANSPORTED = 7  # times that a number of K is, on its way to the next cut
 CARRIED = 10  # vectors of a step beside those of its locations: c, its covector, what carries v
 WIDE = 8  # locations of a layer whose wide local matrices are decomposed above the first map
-KEPT = 5  # matrices of the size of K that are there at a time
+KEPT = 5  # matrices of the size of K that are there at a time while it goes to the next cut
 MANY = 200  # rows and columns of matrices from which on only their leading values are computed
 
 
@@ -117,7 +117,8 @@ class SecondMoment(SpectralTheory):
             found += Cost(TRANSPORTED * MOVED * kept / work(graph, self.start, INPUT))
         found += self.law(chain, spectrum) + self._decomposed(chain, cuts[0], first)
         most = max(n for cut in cuts if (n := int(np.prod(space(chain.shape(cut))))) <= DENSE)
-        return replace(found, bytes=found.bytes + KEPT * most**2 * 8)
+        of_K = most**2 * 8
+        return replace(found, bytes=max(found.bytes + of_K, KEPT * of_K))  # one step after the other
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
