@@ -140,7 +140,7 @@ def records(chain: RelevanceChain, rule: str, layers: str, locations: int) -> It
         raise InputError(f"no convolution's name begins with {layers!r}")
     for node, local in track(chosen, rule):
         found, area = Operation.of(chain, node, local), math.prod(node.shape[1:])
-        places = np.unique(np.linspace(0, area - 1, locations).round().astype(int))
+        places = np.unique((area * (np.arange(locations) + 0.5) / locations).astype(int))
         each = [asdict(compared(found, inputs[node.name], int(place), rule)) for place in places]
         worst = {key: max(one[key] for one in each) for key in each[0]}
         kernel = list(node.op.weight.shape)  # pyright: ignore[reportAttributeAccessIssue]

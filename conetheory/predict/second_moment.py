@@ -56,12 +56,12 @@ from conetheory.rules.registry import Method
 from conetheory.theory import secondmoment as theory
 from conetheory.theory.records import NotApplicable
 
-SPECTRUM, TYPICAL = 1.5e7, 256  # of that many channels and more, see `spectrum`
+SPECTRUM, TYPICAL = 1.1e7, 256  # of that many channels and more, see `spectrum`
 COPIED = 3  # times that a number of a wide local matrix is moved
 TRANSPORTED = 7  # times that a number of K is, on its way to the next cut
 CARRIED = 10  # vectors of a step beside those of its locations: c, its covector, what carries v
 WIDE = 8  # locations of a layer whose wide local matrices are decomposed above the first map
-KEPT = 5  # matrices of the size of K that are there at a time while it goes to the next cut
+KEPT = 4  # matrices of the size of K that are there at a time
 MANY = 200  # rows and columns of matrices from which on only their leading values are computed
 
 
@@ -111,14 +111,14 @@ class SecondMoment(SpectralTheory):
         for top, bottom in pairwise(merged(graph, cuts[cuts.index(first) :])):
             vectors = int(np.prod(periods([reaches(graph, top, bottom)[bottom]])))
             up = 0 if bottom == INPUT else vectors
-            found += swept(chain, self.start, vectors + up + carried, top, bottom, block=room.block(NUMBERS))
+            for count in (vectors, up, carried):  # one after the other
+                found += swept(chain, self.start, count, top, bottom, block=room.block(NUMBERS))
             sizes = [int(np.prod(space(chain.shape(name)))) for name in (top, bottom)]
             kept = 0 if bottom == INPUT else (sizes[0] + sizes[1]) * sizes[1]
             found += Cost(TRANSPORTED * MOVED * kept / work(graph, self.start, INPUT))
         found += self.law(chain, spectrum) + self._decomposed(chain, cuts[0], first)
         most = max(n for cut in cuts if (n := int(np.prod(space(chain.shape(cut))))) <= DENSE)
-        of_K = most**2 * 8
-        return replace(found, bytes=max(found.bytes + of_K, KEPT * of_K))  # one step after the other
+        return replace(found, bytes=found.bytes + KEPT * most**2 * 8)
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:

@@ -19,7 +19,7 @@ from conetheory.predict.theory import Theory
 from conetheory.progress import Progress, silent
 from conetheory.theory.gaussian_law import gaussian_deficit_cdf, mixture_deficit_quantile
 
-LAW = 1e7  # multiplications that a location's law takes, its share of the median and its band
+LAW = 1.3e7  # multiplications that a location's law takes, its share of the median and its band
 SPREAD = 32  # locations of a layer that tell how far the law differs from one to another
 POINTS = 128  # of each law there
 

@@ -25,7 +25,7 @@ from conetheory.runs.settings import PLANNED, Settings
 TIMES = 12  # of what measuring costs: the budget where none is given, second moments of ResNet-50 in it
 COMPARED = 1e4  # multiplications that it takes to compare two vectors at a location
 FIRST_SWEEP = 6e9  # what the first sweep of a process takes beside that: a tenth of a second
-SECONDS, MINUTE = 1.1e12, 3e12  # multiplications (`chain.cost.work`) of some 20 s, of a minute
+SECONDS, MINUTE = 1.15e12, 3e12  # multiplications (`chain.cost.work`) of some 20 s, of a minute
 ANY = 1.5e7  # bytes that any stage takes
 FIRST = ("sampled-spectrum", "second-moment", "mean-field", "origin", "location-columns")
 LAST = ("local-spectrum",)  # after certificates, which have its columns
