@@ -131,13 +131,15 @@ def ratio_by_lanczos(found: Operation, units: Tensor) -> float:
     return float(values[1] / values[0])
 
 
-def records(chain: RelevanceChain, rule: str, layers: str, locations: int) -> Iterator[dict[str, Any]]:
-    """Of each convolution whose name begins so, the worst of some locations."""
+def records(
+    chain: RelevanceChain, rule: str, layers: tuple[str, ...], locations: int
+) -> Iterator[dict[str, Any]]:
+    """Of each convolution whose name begins as one of these, the worst of some locations."""
     inputs = {node.name: xs[0][0] for node, xs, _ in chain.graph.run(chain.images)}
     crossed = [(n, m) for n, m in chain.crossed(chain.graph.output) if isinstance(n.op, Conv2d)]
     chosen = [(n, m) for n, m in crossed if n.name.startswith(layers)]
     if not chosen:
-        raise InputError(f"no convolution's name begins with {layers!r}")
+        raise InputError(f"no convolution's name begins with {' or '.join(layers)}")
     for node, local in track(chosen, rule):
         found, area = Operation.of(chain, node, local), math.prod(node.shape[1:])
         places = np.unique((area * (np.arange(locations) + 0.5) / locations).astype(int))
@@ -152,7 +154,7 @@ def main(
     out: Annotated[Path, typer.Option(help="folder for the numbers")],
     weights: Annotated[str | None, typer.Option(help="its weights")] = None,
     images: Annotated[Path | None, typer.Option(help="the first picture; None: a bundled one")] = None,
-    layers: Annotated[str, typer.Option(help="what the names of the layers begin with")] = "",
+    layers: Annotated[list[str] | None, typer.Option(help="what the layers' names begin with")] = None,
     locations: Annotated[int, typer.Option(help="of each layer")] = 3,
 ) -> dict[str, Any]:
     """Compare and write; returns the rows with where they come from."""
@@ -161,8 +163,9 @@ def main(
     found: list[dict[str, Any]] = []
     for rule in RULES:
         chain = RelevanceChain(network, image.tensor, rule, dtype=torch.float64)
-        found += records(chain, rule, layers, locations)
-    said = {"provenance": provenance(network, layers=layers, locations=locations), "layers": found}
+        found += records(chain, rule, tuple(layers or [""]), locations)
+    chosen = " ".join(layers or ["all"])
+    said = {"provenance": provenance(network, layers=chosen, locations=locations), "layers": found}
     out.mkdir(parents=True, exist_ok=True)
     (out / f"layer-matrices-{network.name}.json").write_text(json.dumps(said, indent=1) + "\n")
     return said

@@ -30,7 +30,7 @@ def network():
 
 def rows(network, rule):
     chain = RelevanceChain(network, random_images(1, 2, 8, 8), rule, dtype=torch.float64)
-    return list(layer_matrices.records(chain, rule, "", 3))
+    return list(layer_matrices.records(chain, rule, ("",), 3))
 
 
 @pytest.mark.parametrize("rule", layer_matrices.RULES)
@@ -52,13 +52,13 @@ def test_another_rule_is_seen(network, monkeypatch):
 
 def test_layers_that_there_are_not(network):
     chain = RelevanceChain(network, random_images(1, 2, 8, 8), dtype=torch.float64)
-    with pytest.raises(InputError, match="no convolution's name begins with 'stage9'"):
-        list(layer_matrices.records(chain, "lrp-alpha1beta0", "stage9", 1))
+    with pytest.raises(InputError, match="no convolution's name begins with stage8 or stage9"):
+        list(layer_matrices.records(chain, "lrp-alpha1beta0", ("stage8", "stage9"), 1))
 
 
 @pytest.mark.slow
 def test_the_numbers_say_where_they_come_from(tmp_path):
-    layer_matrices.main("cifar10_cnn", tmp_path, layers="conv1", locations=1)
+    layer_matrices.main("cifar10_cnn", tmp_path, layers=["conv1"], locations=1)
     said = json.loads((tmp_path / "layer-matrices-cifar10_cnn.json").read_text())
     assert said["provenance"]["network"] == "cifar10_cnn"
     assert [row["rule"] for row in said["layers"]] == [*layer_matrices.RULES]
