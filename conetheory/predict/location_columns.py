@@ -109,8 +109,7 @@ class LocationColumns(SpectralTheory):
 
 def _root(K: Tensor) -> Tensor:
     """F with `K = F F^T`; where K is diagonal, its roots."""
-    diagonal = K.diagonal()
-    if torch.equal(K, torch.diag(diagonal)):
-        return diagonal.sqrt()
+    if K.ndim == 1:
+        return K.sqrt()
     values, vectors = torch.linalg.eigh(K)
     return vectors * values.clamp(min=0).sqrt()

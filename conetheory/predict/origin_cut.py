@@ -63,7 +63,7 @@ def first_cut(chain: RelevanceChain, start: str, supply: Supply | None = None) -
         c, b, K = _white(chain, name)
     else:
         _, state = first_state(chain, start, supply or Supply(chain, start))
-        c, K = state.c, [_thin(K) for K in state.K]
+        c, K = state.c, list(state.K)
         b = torch.stack([secondmoment.covector(one, chain.method.nonnegative) for one in c])
     size = size_of(chain, name)
     return Cut(name, start, c, b, K, centred_grid(size).to(chain.device), size)
@@ -98,9 +98,3 @@ def centred_grid(size: tuple[int, int]) -> Tensor:
         indexing="ij",
     )
     return torch.stack([x.flatten(), y.flatten()], 1)
-
-
-def _thin(K: Tensor) -> Tensor:
-    """The diagonal of K where there is nothing else."""
-    diagonal = K.diagonal()
-    return diagonal if torch.equal(K, torch.diag(diagonal)) else K

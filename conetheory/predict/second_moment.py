@@ -32,7 +32,6 @@ from conetheory.networks.graph import INPUT
 from conetheory.predict.registry import register
 from conetheory.predict.spectra import SpectralTheory
 from conetheory.predict.states import (
-    DENSE,
     FIELDS,
     NUMBERS,
     POSITIONS,
@@ -117,8 +116,7 @@ class SecondMoment(SpectralTheory):
             kept = 0 if bottom == INPUT else (sizes[0] + sizes[1]) * sizes[1]
             found += Cost(TRANSPORTED * MOVED * kept / work(graph, self.start, INPUT))
         found += self.law(chain, spectrum) + self._decomposed(chain, cuts[0], first)
-        most = max(n for cut in cuts if (n := int(np.prod(space(chain.shape(cut))))) <= DENSE)
-        return replace(found, bytes=found.bytes + KEPT * most**2 * 8)
+        return replace(found, bytes=found.bytes + KEPT * _largest(chain, cuts) * 8)
 
     @torch.inference_mode()
     def observe(self, chain: RelevanceChain, supply: Supply, progress: Progress) -> None:
@@ -293,6 +291,12 @@ class SecondMoment(SpectralTheory):
             near = theory.neighbours(K, index[:, here])
             values = theory.local_spectrum(one, near, variance[:, here], F)
             self.spectra.add(name, values.cpu().numpy(), v.shape[-1])
+
+
+def _largest(chain: RelevanceChain, cuts: Sequence[str]) -> int:
+    """Numbers of the largest K on its way between the cuts; of white starts it is a diagonal."""
+    above, *lower = (int(np.prod(space(chain.shape(cut)))) for cut in cuts[:-1])
+    return max([above * lower[0], *(n**2 for n in lower)]) if lower else above
 
 
 def spectrum(channels: int) -> float:

@@ -36,7 +36,8 @@ COLUMNS = 2**22  # the same of columns: what a heap hands on without asking the 
 
 @dataclass(frozen=True)
 class State:
-    """What is kept at a cut: c and v `(images, channels, locations)`, and K of every image.
+    """What is kept at a cut: c and v `(images, channels, locations)`, and K of every image, or its diagonal
+    where there is no more.
 
     free: the variances of the units before the condition `<b, eta> = 0`, where they are known (white starts).
     fields: `(images, k, channels, locations)`, vectors whose independent N(0, 1) multiples come on top of

@@ -49,7 +49,8 @@ def participation(singular_values: Any, rounding: float = ROUNDING) -> Any:
     head, squares = squares[..., :1], squares[..., 1:]
     top = np.max(squares, axis=-1, keepdims=True, initial=0.0)
     shares = squares / np.where(top > rounding * head, top, np.nan)
-    return np.sum(shares, axis=-1) ** 2 / np.sum(shares**2, axis=-1)
+    fourth = np.sum(shares**2, axis=-1)
+    return np.sum(shares, axis=-1) ** 2 / np.where(fourth == 0, np.nan, fourth)  # one channel has no tail
 
 
 def true_participation_estimate(sampled: Any, vectors: int) -> Any:

@@ -61,7 +61,7 @@ def covector(c: Any, nonnegative: bool) -> Any:
 
 
 def white_start(h: Any, b: Any) -> tuple[Any, Any]:
-    """K (diagonal) and v of independent N(0, 1) starts with c = h.
+    """K, the diagonal alone, and v of independent N(0, 1) starts with c = h.
 
     Exact. Units with h = 0 are left out: in a nonnegative chain they have no way down. The covariance of s
     and eta, which the state does not hold, is zero for b = h / |h|^2, as where h is 0 or 1.
@@ -79,9 +79,7 @@ def white_start(h: Any, b: Any) -> tuple[Any, Any]:
     xp = array_namespace(h)
     length = xp.sum(b * b, axis=0)
     v = xp.where(h != 0, 1 - 2 * h * b + h * h * length, xp.zeros_like(h))
-    size = length.shape[0]
-    K = xp.eye(size, dtype=xp.float64, device=device(h)) * xp.astype(length, xp.float64)
-    return K, v
+    return xp.astype(length, xp.float64), v
 
 
 def location_weights(D: Any, b: Any) -> Any:
@@ -108,7 +106,7 @@ def neighbours(K: Any, heard: Any) -> Any:
     Parameters
     ----------
     K : (locations above, locations above)
-        covariance of the location weights.
+        covariance of the location weights; (locations above,) where it is diagonal.
     heard : (residues, locations)
         the locations above that each hears.
 
@@ -117,7 +115,11 @@ def neighbours(K: Any, heard: Any) -> Any:
     (residues, residues, locations)
         K.
     """
-    return K[heard[:, None, :], heard[None, :, :]]
+    one, other = heard[:, None, :], heard[None, :, :]
+    if K.ndim == 1:
+        xp = array_namespace(K)
+        return xp.where(one == other, K[one], xp.zeros_like(K[:1]))
+    return K[one, other]
 
 
 def transported(K: Any, t: Any, heard: Any) -> Any:
@@ -126,7 +128,7 @@ def transported(K: Any, t: Any, heard: Any) -> Any:
     Parameters
     ----------
     K : (locations above, locations above)
-        covariance of the location weights.
+        covariance of the location weights; (locations above,) where it is diagonal.
     t, heard : (residues, locations)
         as in the module.
 
@@ -144,9 +146,9 @@ def _rows(xp: Any, K: Any, t: Any, heard: Any) -> Any:
     """`t K`, as a product of small full matrices: consecutive locations hear rows of K that lie together."""
     residues, size = t.shape
     t = xp.astype(t, xp.float64)
-    if residues == 1 and size == K.shape[0]:
+    if residues == 1 and K.shape == (size, size):
         return t[0][:, None] * K
-    found = xp.empty((size, K.shape[1]), dtype=xp.float64, device=device(K))
+    found = xp.zeros((size, K.shape[-1]), dtype=xp.float64, device=device(K))
     for first in range(0, size, ROWS):
         rows, weights = heard[:, first : first + ROWS], t[:, first : first + ROWS]
         low, high = int(xp.min(rows)), int(xp.max(rows)) + 1
@@ -154,7 +156,10 @@ def _rows(xp: Any, K: Any, t: Any, heard: Any) -> Any:
         here = xp.arange(rows.shape[1], device=device(K))
         for k in range(residues):
             full[here, rows[k] - low] += weights[k]
-        found[first : first + ROWS, :] = full @ K[low:high, :]
+        if K.ndim == 1:
+            found[first : first + ROWS, low:high] = full * K[low:high]
+        else:
+            found[first : first + ROWS, :] = full @ K[low:high, :]
     return found
 
 

@@ -103,6 +103,12 @@ def test_the_correction_takes_the_bias_of_the_median_away(shape, S):
         assert abs(corrected) < 0.01 or shape == "one"
 
 
+def test_one_channel_has_no_tail():
+    """As grey pictures have at the input."""
+    assert np.isnan(theory.participation(np.array([[2.0], [3.0]]))).all()
+    np.testing.assert_array_equal(theory.participation(np.array([[2.0, 1.0], [3.0, 0.0]])), [1.0, np.nan])
+
+
 def test_the_participation_is_that_of_the_true_tail():
     k = 24
     for shape in ("one", "five", "geometric", "flat"):

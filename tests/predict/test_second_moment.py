@@ -127,7 +127,7 @@ def test_one_step_below_white_starts(toy, method):
     D = B.sum(2)
     E = D - C[:, :, None] * torch.einsum("ip,ipq->pq", d, D)
     kept = B - C[:, :, None, None] * rows if found.method.nonnegative else B
-    expected = torch.einsum("ipq,qr,ipr->ip", E, K, E) + torch.einsum("ipjq,jq->ip", kept**2, v)
+    expected = torch.einsum("ipq,q,ipq->ip", E, K, E) + torch.einsum("ipjq,jq->ip", kept**2, v)
     torch.testing.assert_close(new.v[0], expected, rtol=1e-8, atol=1e-12)
     torch.testing.assert_close(new.c[0], C, rtol=1e-9, atol=1e-13)
 

@@ -87,6 +87,30 @@ def test_every_theory_has_a_cost_in_memory_too(name):
     assert found.bytes > 0
 
 
+def many_locations():
+    """More locations at the start than there is a K of, and fewer below."""
+    body = [nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 1), nn.AvgPool2d(2), nn.Conv2d(2, 2, 3)]
+    return networks.load(seeded(lambda: nn.Sequential(*body)), input_shape=(2, 60, 60))
+
+
+@pytest.mark.parametrize("start", ["0", "1", "3"])
+@pytest.mark.parametrize("name", list(theories()))
+def test_every_theory_has_a_cost_from_maps_of_many_locations(name, start):
+    found = RelevanceChain(many_locations(), random_images(1, 2, 60, 60))
+    assert find(name)(start, positions=4).cost(found).passes >= 0
+
+
+def test_second_moments_hold_no_square_of_many_locations():
+    network, images = many_locations(), random_images(1, 2, 60, 60)
+    names = ("second-moment", "sampled-spectrum")
+    found = ct.audit(network, images, "lrp-alpha1beta0", start="1", theories=names, vectors=30, certify=0)
+    (plan,) = found.comparison.plans.values()
+    assert {step.stage: step.bytes for step in plan.steps}["second-moment"] < 60**4 * 8
+    data = found.comparison.dataset.isel(method=0, start=0).sel(layer="input")
+    for theory in ("second_moment", "sampled_spectrum"):
+        assert abs(np.log10(data[f"predicted_{theory}"] / data["measured_deficit_median"])) < 0.1
+
+
 def test_stages_come_in_order_and_certificates_before_the_exact_spectrum(network):
     plan = plan_of(network)
     names = [step.stage for step in plan.steps]

@@ -75,6 +75,17 @@ def test_rows_in_blocks_are_the_whole(monkeypatch):
     np.testing.assert_allclose(theory.transported(K, D[:, 0], HEARD), whole, rtol=1e-12)
 
 
+def test_a_diagonal_stands_for_the_matrix(monkeypatch):
+    diagonal = rng.random(4)
+    whole = np.diag(diagonal)
+    np.testing.assert_array_equal(theory.neighbours(diagonal, HEARD), theory.neighbours(whole, HEARD))
+    for rows in (theory.ROWS, 2):
+        monkeypatch.setattr(theory, "ROWS", rows)
+        for t, heard in ((D[:, 0], HEARD), (D[:1, 0], HEARD[:1]), (D[:, 0, :3], HEARD[:, 1:])):
+            expected = theory.transported(whole, t, heard)
+            np.testing.assert_allclose(theory.transported(diagonal, t, heard), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("spread", [0.0, 1.0, 3.0])
 def test_many_channels_on_the_span_of_the_columns(spread):
     """600 channels, variances over decades: the median is that of the whole covariance, to 0.02 decade."""
