@@ -51,7 +51,7 @@ def test_location_columns_are_the_overlap_of_origins(method):
     channels, *_ = found.shape("2")
     M = torch.from_numpy(found.as_matrix("2")).reshape(2, -1, channels, state.c.shape[2])
     D = torch.einsum("ipjq,jq->piq", M, state.c[0])
-    K = state.K[0].diagonal()
+    K = state.K[0]
     A = torch.einsum("piq,q,pjq->pij", D, K, D)
     expected = torch.linalg.eigvalsh(A).flip(-1).clamp(min=0)
     values = torch.from_numpy(predictor.spectra._values["input"][0]) ** 2
