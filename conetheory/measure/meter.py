@@ -30,6 +30,7 @@ from conetheory.results.dataset import Measurement
 from conetheory.results.layout import frame, provenance
 from conetheory.schema import SIDES
 from conetheory.theory.cosine import pairwise_deficits, random_baseline_deficit
+from conetheory.theory.gaussian_law import live_baseline_deficit
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8, 0.95, 0.99, 1.0)
 EXACT = 256  # images up to which medians of whole maps are those of the sorted deficits
@@ -37,7 +38,7 @@ TOGETHER = 64  # images whose bootstrap weights are there at a time, of more
 CHUNK = {"cpu": 2**18, "cuda": 2**26}  # float64 numbers converted at a time: a cache, or enough to fill a GPU
 
 
-def deficit_chunks(r: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+def deficit_chunks(r: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
     """Deficits of all pairs, some locations at a time; with the last, the deficits of the flattened maps.
 
     float64 relevance is compared by the chord, float32 by a Gram matrix in float64, which is below float32's
@@ -52,8 +53,8 @@ def deficit_chunks(r: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
     Yields
     ------
     tuple
-        `(images, some locations, pairs)`, NaN at dead locations, and `(images, pairs)` or None; both
-        float64.
+        `(images, some locations, pairs)`, NaN at dead locations; how many channels are live there in any of
+        the vectors, `(images, some locations)`; and `(images, pairs)` or None.
 
     Raises
     ------
@@ -74,18 +75,20 @@ def deficit_chunks(r: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
             gram = chunk @ chunk.mT
             total += gram.sum(1)
             local = _gram_deficits(gram, first, second)
+        live = (chunk != 0).any(2).sum(-1)
         if start + step < locations:
-            yield local, None
+            yield local, live, None
         elif exact:
-            yield local, pairwise_deficits(x.permute(0, 2, 1, 3).flatten(2))
+            yield local, live, pairwise_deficits(x.permute(0, 2, 1, 3).flatten(2))
         else:
             whole = _gram_deficits(total, first, second)
-            yield local, torch.where(torch.isfinite(total).all(-1).all(-1, keepdim=True), whole, torch.inf)
+            finite = torch.isfinite(total).all(-1).all(-1, keepdim=True)
+            yield local, live, torch.where(finite, whole, torch.inf)
 
 
 def local_deficits(r: Tensor) -> tuple[Tensor, Tensor]:
     """`deficit_chunks` at once: `(images, locations, pairs)` and `(images, pairs)`."""
-    parts, flattened = zip(*deficit_chunks(r), strict=True)
+    parts, _, flattened = zip(*deficit_chunks(r), strict=True)
     return torch.cat(parts, 1), flattened[-1]
 
 
@@ -182,8 +185,8 @@ class CscMeter:
 
     def _record(self, start: str, layer: str, numbers: Sequence[int], r: Tensor, weights: Tensor) -> None:
         found, seen, observe = self._statistics(start, layer, r.device), [], self.observe
-        for local, flattened in deficit_chunks(r):
-            found.add(local)
+        for local, live, flattened in deficit_chunks(r):
+            found.add(local, live, r.shape[2])
             if observe is not None:
                 seen.append(local)
             if flattened is not None:
@@ -257,6 +260,7 @@ class CscMeter:
             "measured_deficit_quantile": lambda s: histogram.quantile(s.counts[0], np.array(QUANTILES)),
             "measured_band": lambda s: pair_band(s.counts, self.vectors, self.images),
             "dead_fraction": lambda s: s.dead / s.total if s.total else float("nan"),
+            "live_baseline_deficit": lambda s: live_baseline_deficit(s.live),
             "pairs_pooled": lambda s: s.total - s.dead,
         }
         for name, function in kinds.items():

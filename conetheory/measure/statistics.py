@@ -33,20 +33,35 @@ class LayerStatistics:
     def __init__(self, rows: int, device: torch.device) -> None:
         self._counts = torch.zeros((rows, histogram.BINS), dtype=torch.float64, device=device)
         self._dead = torch.zeros((), dtype=torch.int64, device=device)
+        self._live: Tensor | None = None
         self._pairs: Tensor | None = None
         self._open: Tensor | None = None
         self._sums: list[Tensor] = []
         self._flattened: list[Tensor] = []
         self.total = 0
 
-    def add(self, deficits: Tensor) -> None:
-        """Add locations of some images: `(images, locations, pairs)`, until `weigh`."""
+    def add(self, deficits: Tensor, live: Tensor, channels: int) -> None:
+        """Add locations of some images, until `weigh`.
+
+        Parameters
+        ----------
+        deficits
+            `(images, locations, pairs)`, NaN where they are dead.
+        live
+            `(images, locations)`, how many channels are.
+        channels
+            how many there are.
+        """
         told_apart = len(self._counts) > 1  # not without a bootstrap
         apart = deficits if told_apart else deficits.reshape(-1, 1)
         self._pairs = histogram.pair_histograms(apart, self._pairs)
         summed = torch.nansum(deficits, (1, 2))
         self._open = summed if self._open is None else self._open + summed
-        self._dead += torch.isnan(deficits).sum()
+        dead = torch.isnan(deficits)
+        self._dead += dead.sum()
+        if self._live is None:
+            self._live = torch.zeros(channels + 1, dtype=torch.int64, device=deficits.device)
+        self._live.index_add_(0, live.flatten(), (~dead).sum(-1).flatten())
         self.total += deficits.numel()
 
     def weigh(self, weights: Tensor) -> None:
@@ -89,6 +104,7 @@ class LayerStatistics:
             "sums": self.sums,
             "flattened": self.flattened,
             "dead": self.dead,
+            "live": self.live,
             "total": self.total,
         }
 
@@ -106,6 +122,9 @@ class LayerStatistics:
             if len(record[name]):
                 _keep(kept, torch.from_numpy(np.asarray(record[name])))
         self._dead += record["dead"]
+        if (live := record.get("live")) is not None and len(live):  # which older ones do not know
+            found = torch.from_numpy(np.asarray(live, np.int64))
+            self._live = found if self._live is None else self._live + found
         self.total += record["total"]
 
     @property
@@ -116,6 +135,11 @@ class LayerStatistics:
     @property
     def dead(self) -> int:
         return int(self._dead)
+
+    @property
+    def live(self) -> np.ndarray:
+        """How many pairs are at locations with so many live channels, `(channels + 1,)`."""
+        return np.empty(0, np.int64) if self._live is None else self._live.cpu().numpy()
 
     @property
     def sums(self) -> np.ndarray:

@@ -41,9 +41,13 @@ class Curve:
     @cached_property
     def lowest(self) -> str:
         """The lowest layer with more than one channel, as far as is known (`evidence`), else the last."""
-        random = self._column(schema.BASELINE)
-        live = [n for n in self.values if random.get(n, 1.0) > evidence.FORGOTTEN]
+        live = [n for n in self.values if not self.random[n] <= evidence.ASKED]
         return (live or list(self.values))[-1]
+
+    @cached_property
+    def random(self) -> dict[str, float]:
+        """The deficits of random vectors at each layer."""
+        return dict(zip(_texts(self.data["layer"]), evidence.baseline(self.data), strict=True))
 
     @cached_property
     def forgotten_from(self) -> str | None:

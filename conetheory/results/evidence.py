@@ -19,12 +19,15 @@ import numpy as np
 import xarray as xr
 
 from conetheory import schema
-from conetheory.schema import BASELINE, DISTANCE, MAP_UPPER, MEASURED, WHOLE_MAPS, WORST
+from conetheory.schema import BASELINE, DISTANCE, LIVE, MAP_UPPER, MEASURED, WHOLE_MAPS, WORST
 
 FORGOTTEN = 1e-2
 """Channels forget at this deficit and below: two vectors with `1 - |cos| = d` differ in 2d of their energy,
 so at most 2% of it can tell. Random vectors of as many channels are far from there (0.5 for three), except of
-a single channel, whose cosine is always 1: such layers are not asked."""
+a single channel, whose cosine is always 1: see `ASKED`."""
+ASKED = 10 * FORGOTTEN
+"""Layers decide something where random vectors in the live channels have more than this: where a pool's
+switches leave one channel alone at many places, the median says little of the decision."""
 STILL = 0.05
 """A map stands still where a change of class moves it by at most this share of its norm, root mean square: a
 few of 256 grey levels, which a reader does not see. A deficit d moves it by sqrt(2 d), a share v of its
@@ -186,8 +189,8 @@ def forgotten(one: xr.Dataset) -> list[bool | None]:
     values = one[name].values
     if (banded := _BANDS.get(name, f"{name}_band")) in one:
         values = np.fmax(values, one[banded].sel(side="upper").values)
-    pairs = zip(values, _baseline(one), strict=True)
-    return [bool(v <= FORGOTTEN) if np.isfinite(v) and b > FORGOTTEN else None for v, b in pairs]
+    pairs = zip(values, baseline(one), strict=True)
+    return [bool(v <= FORGOTTEN) if np.isfinite(v) and b > ASKED else None for v, b in pairs]
 
 
 def from_the_top(data: xr.Dataset) -> xr.Dataset:
@@ -213,10 +216,10 @@ def median_over_images(data: xr.Dataset | None, name: str) -> float | None:
 
 
 def _at_the_input(one: xr.Dataset, name: str, label: str, kind: str) -> Iterator[Evidence]:
-    values, baseline = one[name].values, _baseline(one)
-    lowest = max((k for k, b in enumerate(baseline) if b > FORGOTTEN), default=None)
+    values, random = one[name].values, baseline(one)
+    lowest = max((k for k, b in enumerate(random) if b > ASKED), default=None)
     if lowest is not None and np.isfinite(values[lowest]):
-        given = {"reference": float(baseline[lowest]), "band": _band(one, name, lowest)}
+        given = {"reference": float(random[lowest]), "band": _band(one, name, lowest)}
         value, judge = float(values[lowest]), _at_most(FORGOTTEN)
         yield _judged(name, label, kind, "channels", value, FORGOTTEN, judge, **given)
 
@@ -225,8 +228,13 @@ def _bound(found: Evidence) -> Evidence:
     return found if found.says is Says.FORGETS else replace(found, says=Says.NOTHING)
 
 
-def _baseline(one: xr.Dataset) -> np.ndarray:
-    return one[BASELINE].values if BASELINE in one else np.ones(one.sizes["layer"])
+def baseline(one: xr.Dataset) -> np.ndarray:
+    """The median deficit of random vectors at each layer, in its live channels where these are known.
+
+    1 where nothing is known.
+    """
+    known = one[BASELINE].values if BASELINE in one else np.ones(one.sizes["layer"])
+    return np.fmin(known, one[LIVE].values) if LIVE in one else known
 
 
 def _lowest(data: xr.Dataset | None, name: str) -> tuple[float | None, tuple[float, float] | None]:

@@ -91,7 +91,7 @@ def explanations(data: xr.Dataset) -> list[Explanation]:
 
 def _lost(curve: Curve) -> Iterator[Sentence]:
     last = curve.lowest
-    random = curve.at(BASELINE, last)
+    random = curve.random.get(last) if BASELINE in curve.data else None
     beside = f", of {_number(random)} for random vectors" if random is not None else ""
     from_here = curve.forgotten_from
     now = f"a median {FORMULA} of {_number(curve.value(last))}{beside}"

@@ -16,6 +16,7 @@ KINDS = {
 MEASURED = "measured_deficit_median"
 WHOLE_MAPS = "measured_flattened_deficit_median"
 BASELINE = "baseline_deficit"
+LIVE = "live_baseline_deficit"
 WORST = "certified_deficit_upper"
 TYPICAL = "certified_deficit_upper_median"
 MAP_UPPER = "certified_map_deficit_upper"
@@ -31,6 +32,7 @@ MEASURED_VARIABLES = (
     Variable("dead_fraction", "dead", "pairs at locations where no relevance arrives", unit=SHARE),
     Variable("pairs_pooled", "pairs", "pairs at live locations", unit=COUNT, side="exact"),
     Variable(BASELINE, "random", "median deficit of random vectors", ("layer",), side="exact"),
+    Variable(LIVE, "random, live", "median deficit of random vectors in the live channels"),
 )
 
 # What holds for any two nonnegative starts, unless said otherwise.

@@ -23,7 +23,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from array_api_compat import device
+from scipy import special
 
 from conetheory.errors import InputError
 from conetheory.theory._quadrature import (
@@ -43,6 +45,8 @@ from conetheory.theory._quadrature import (
     unresolved,
 )
 from conetheory.theory.records import Estimate
+
+HALVINGS = 60  # of an interval, to the last digits
 
 
 def stable_rank_excess(singular_values: Any) -> Any:
@@ -230,6 +234,49 @@ def mixture_deficit_quantile(singular_values: Any, q: float = 0.5, weights: Any 
             done += tile.shape[0]
     value, error = solve(xp, pooled, low, step, q - certain / total, points)
     return Estimate(value[0], error[0], METHOD)
+
+
+def live_baseline_deficit(pairs: Any) -> float:
+    """The median deficit of independent Gaussian vectors that live in few channels here, in many there.
+
+    By bisection of the mixture of the laws of sin^2, Beta((c - 1) / 2, 1 / 2) in c channels.
+
+    Parameters
+    ----------
+    pairs : (channels + 1,)
+        how many pairs live in 0, 1, ... channels; those in none do not count.
+
+    Returns
+    -------
+    float
+        zero where half of them have one channel alone; NaN without pairs.
+
+    Raises
+    ------
+    InputError
+        for negative numbers of pairs.
+
+    References
+    ----------
+    classical (Muirhead 1982, 1.5).
+    """
+    weights = np.asarray(pairs, dtype=np.float64)
+    if weights.ndim != 1 or not (weights >= 0).all():
+        raise InputError("live_baseline_deficit needs a number of pairs, zero or more, for each of 0, 1, ...")
+    live = np.flatnonzero(weights[1:])  # less one: channels beyond the first
+    if not len(live):
+        return math.nan
+    shares = weights[1:][live] / weights[1:].sum()
+
+    def below(d: float) -> float:
+        several = special.betainc(np.maximum(live, 1) / 2, 0.5, d * (2 - d))
+        return float(shares @ np.where(live == 0, 1.0, several))
+
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS if below(0.0) < 0.5 else 0):
+        middle = (low + high) / 2
+        low, high = (middle, high) if below(middle) < 0.5 else (low, middle)
+    return (low + high) / 2 if low else 0.0
 
 
 def _uncertain(singular_values: Any, weights: Any) -> tuple[Any, Any, Any, Any, float]:

@@ -17,16 +17,17 @@ from conetheory.measure.meter import QUANTILES, CscMeter, draw, local_deficits, 
 from conetheory.networks import trace
 from conetheory.networks.graph import INPUT
 from conetheory.theory.cosine import random_baseline_deficit
+from conetheory.theory.gaussian_law import live_baseline_deficit
 from tests.toys import chain, graph, images
 
 CHANNELS, SIDE = 8, 6
 
 
-def pointwise(weight: Tensor, image: Tensor) -> RelevanceChain:
+def pointwise(weight: Tensor, image: Tensor, dtype: torch.dtype = torch.float64) -> RelevanceChain:
     """A chain of one 1x1 convolution."""
     layer = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=False).double()
     layer.weight.data = weight[:, :, None, None].double()
-    return RelevanceChain(trace(layer, tuple(image.shape[1:])), image)
+    return RelevanceChain(trace(layer, tuple(image.shape[1:])), image, dtype=dtype)
 
 
 def positive_images(count: int = 2, channels: int = CHANNELS) -> Tensor:
@@ -114,6 +115,20 @@ def test_dead_locations_are_dropped_and_counted():
     assert float(below["pairs_pooled"]) == 63 * 6
     assert seen["logits", INPUT, 0][:6].isnan().all()
     assert seen["logits", INPUT, 0][6:].isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_random_vectors_are_those_in_the_live_channels(dtype):
+    image = positive_images()
+    image[0, 1:, 0, :] = 0  # one channel at 6 of 36 locations of an image
+    image[1, :, 2:5, 1] = 0  # none at 3 of the other
+    found = measure_csc(pointwise(torch.rand(4, CHANNELS) + 0.1, image, dtype), vectors=4).dataset
+    below = found.sel(layer=INPUT).isel(method=0, start=0)
+    pairs = np.bincount([1] * 6 + [CHANNELS] * 63)
+    assert float(below["live_baseline_deficit"]) == live_baseline_deficit(pairs)
+    assert float(below["live_baseline_deficit"]) < float(below["baseline_deficit"])
+    above = found.isel(method=0, start=0).sel(layer=found["layer"][0])
+    assert float(above["live_baseline_deficit"]) == pytest.approx(float(above["baseline_deficit"]), rel=1e-9)
 
 
 def test_a_dead_image_gives_nan():

@@ -48,6 +48,13 @@ PLAIN = ["dense layer", "convolution 3 x 3", "convolution 3 x 3, stride 2", "pro
 FALLING = [0.5, 0.4, 0.08, 4e-3, 4e-6]
 
 
+def test_channels_of_which_one_alone_is_live_tell_nothing():
+    live = {schema.LIVE: [0.5, 0.5, 0.4, 0.3, 0.003]}
+    (found,) = explanations(made({"m": [0.5, 0.4, 0.3, 0.2, 0.0]}, **live))
+    assert said(found, "lost").startswith("The decision is not lost: at c1 the channels of two starts have")
+    assert "of 0.3 for random vectors" in said(found, "lost")
+
+
 def test_without_theories_or_crossings_less_is_said():
     (bare,) = explanations(made({"m": FALLING}))
     assert said(bare, "lost").startswith("The decision is lost from c1 down, where 1 - |cos| is 0.004;")

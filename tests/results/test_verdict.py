@@ -174,6 +174,16 @@ def test_a_single_channel_is_not_asked():
     assert verdict.find("measured_deficit_median").value == data["measured_deficit_median"].values[0, -2]
 
 
+def test_nor_are_channels_of_which_one_alone_is_live():
+    """As above a max pool, whose switches leave a channel here and another there."""
+    data = one_method(folders.comparison(), "gradient").drop_vars("measured_band").copy(deep=True)
+    data["measured_deficit_median"].loc[{"layer": "input"}] = 0.0
+    data["live_baseline_deficit"] = xr.full_like(data["measured_deficit_median"], 0.3)
+    assert decide("toy", "gradient", data).outcome is Outcome.SPATIAL
+    data["live_baseline_deficit"].loc[{"layer": "input"}] = 0.003
+    assert decide("toy", "gradient", data).outcome is Outcome.DEPENDS
+
+
 @pytest.mark.parametrize("kept", ["predicted_local_spectrum", "certified_deficit_upper"])
 def test_a_prediction_or_a_certificate_alone_can_show_that_channels_forget(kept):
     data = one_method(folders.comparison(), "lrp-alpha1beta0")[[kept, "baseline_deficit"]]

@@ -12,7 +12,7 @@ from scipy import integrate, special
 
 from conetheory.errors import InputError
 from conetheory.theory import cosine
-from conetheory.theory.gaussian_law import gaussian_deficit_cdf
+from conetheory.theory.gaussian_law import gaussian_deficit_cdf, live_baseline_deficit
 from tests import strategies
 
 
@@ -226,3 +226,31 @@ def test_bad_spectra_and_levels_are_refused():
             cosine.gaussian_deficit_quantile(np.ones(2), q)
         with pytest.raises(InputError):
             cosine.mixture_deficit_quantile(np.ones((1, 2)), q)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 7, 500])
+def test_live_channels_alike_are_the_baseline(channels):
+    pairs = np.zeros(channels + 1)
+    pairs[[0, channels]] = 5, 3  # those that are dead don't count
+    assert live_baseline_deficit(pairs) == pytest.approx(cosine.random_baseline_deficit(channels), rel=1e-12)
+
+
+def test_the_median_of_pairs_in_different_numbers_of_channels():
+    rng = np.random.default_rng(0)
+    pairs = np.array([4, 300, 500, 0, 200])
+    deficits = [np.zeros(100 * pairs[1])]
+    for channels in (2, 4):
+        v, w = rng.standard_normal((2, 100 * pairs[channels], channels))
+        cosines = np.abs((v * w).sum(1)) / np.linalg.norm(v, axis=1) / np.linalg.norm(w, axis=1)
+        deficits.append(1 - cosines)
+    low, high = np.quantile(np.concatenate(deficits), [0.49, 0.51])  # four standard errors of 100,000
+    assert low < live_baseline_deficit(pairs) < high
+
+
+def test_channels_alone_agree():
+    assert live_baseline_deficit([7, 5, 5]) == 0.0
+    assert 0 < live_baseline_deficit([7, 4, 5]) < 0.1
+    assert np.isnan(live_baseline_deficit([7, 0, 0]))
+    for wrong in ([1, -1], [1, np.nan], [[1, 2]]):
+        with pytest.raises(InputError, match="a number of pairs, zero or more"):
+            live_baseline_deficit(wrong)

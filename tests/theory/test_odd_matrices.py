@@ -224,6 +224,7 @@ SCALAR = {
     "convchains.deficit_exponent",
     "convchains.slowest_rate",
     "cosine.random_baseline_deficit",
+    "gaussian_law.live_baseline_deficit",
     "enclosure.floats",
     "enclosure.gamma",
     "enclosure.subtraction_free_factor",
