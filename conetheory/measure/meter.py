@@ -75,7 +75,7 @@ def deficit_chunks(r: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
             gram = chunk @ chunk.mT
             total += gram.sum(1)
             local = _gram_deficits(gram, first, second)
-        live = (chunk != 0).any(2).sum(-1)
+        live = (chunk.abs().sum(2) != 0).sum(-1)  # a third of what `any` takes
         if start + step < locations:
             yield local, live, None
         elif exact:
