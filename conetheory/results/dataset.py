@@ -23,6 +23,8 @@ from conetheory.errors import InputError, one_line
 from conetheory.results.writing import whole
 
 SHOWN = 24  # rows of a table in a notebook
+LARGE = 2**13  # bytes of numbers that are packed in files, without loss
+PACKED = {"zlib": True, "shuffle": True, "complevel": 4}
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,8 +83,10 @@ class Result:
     def save(self, path: str | Path) -> Path:
         """Write netCDF; the file appears whole or not at all. `InputError` where it can't be written."""
         path = Path(path)
+        large = [n for n, v in self.dataset.variables.items() if v.dtype.kind in "fiu" and v.nbytes > LARGE]
+        options = {"engine": "h5netcdf", "encoding": {name: PACKED for name in large}}
         with whole(path) as partial:
-            self.dataset.assign_attrs(kind=self.kind).to_netcdf(partial, engine="h5netcdf")
+            self.dataset.assign_attrs(kind=self.kind).to_netcdf(partial, **options)
         return path
 
     @classmethod

@@ -196,6 +196,14 @@ def test_a_file_is_read_as_what_it_is(saved):
             kind.load(saved)
 
 
+def test_large_numbers_are_packed_without_loss(saved, tmp_path):
+    data = Measurement.load(saved).dataset
+    data["large"] = ("image", "layer"), np.tile(data["measured_deficit_mean"].values[0, 0], (4000, 1))
+    path = Measurement(data).save(tmp_path / "many.nc")
+    assert path.stat().st_size < saved.stat().st_size + data["large"].nbytes / 10
+    assert Measurement.load(path).dataset.identical(data)
+
+
 @pytest.mark.parametrize("size", [0, 100, 20_000])
 def test_files_that_are_cut_off(saved, tmp_path, size):
     (tmp_path / "cut.nc").write_bytes(saved.read_bytes()[:size])
