@@ -14,6 +14,9 @@ COMMANDS = {  # of figures that no script of experiments makes under their own n
     "paper-csc-resnet50_v2-trained": "python -m experiments.paper_csc resnet50_v2"
     " --weights resnet50_v2.safetensors --images imagenette/val --limit 4 --others 2 --few 1 --many 20"
     " --case resnet50_v2-trained --method lrp-alpha1beta0 --method lrp-alpha2beta1",
+    "paper-csc-resnet50_v2-trained-methods": "python -m experiments.paper_csc resnet50_v2"
+    " --weights resnet50_v2.safetensors --images imagenette/val --paper --limit 4 --others 2 --few 1 --many 20"
+    " --patterns patterns-resnet50_v2.safetensors --case resnet50_v2-trained",
     "rates-resnet50_v2-trained": "conetheory rates resnet50_v2 --weights resnet50_v2.safetensors"
     " --images imagenette/val/n03445777",
     "origins-cifar10": "conetheory explain cifar10_cnn --limit 1 --origin conv2 --target predicted"
@@ -24,6 +27,8 @@ TITLES = {
     "methods-cifar10_cnn": "All methods on the CIFAR-10 network.",
     "paper-csc-resnet50_v2-trained": "ResNet-50 v2 with trained weights: z+ and alpha2-beta1 from its dense "
     "layer.",
+    "paper-csc-resnet50_v2-trained-methods": "ResNet-50 v2 with trained weights: the talk's methods from its "
+    "dense layer; hollow marks are predictions.",
     "rates-resnet50_v2-trained": "Where ResNet-50 v2 with trained weights forgets the decision, operation by "
     "operation: z+ on one photograph.",
     "origins-cifar10": "Where the relevance of four channels comes from, the field of location weights "
