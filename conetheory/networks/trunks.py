@@ -24,7 +24,7 @@ def held_by(state: weights.State, name: str, whole: Build) -> tuple[Build, weigh
     name: of the network.
     whole: what builds all of it.
     """
-    if not has_trunks(name):
+    if not _has_trunks(name):
         return whole, state
     with torch.device("meta"):
         known = whole(None).state_dict()
@@ -39,7 +39,7 @@ def held_by(state: weights.State, name: str, whole: Build) -> tuple[Build, weigh
     return lambda _: trunk(), kept
 
 
-def has_trunks(name: str) -> bool:
+def _has_trunks(name: str) -> bool:
     """Whether a file may hold a part of this network."""
     return name == resnet_v2.NAME or name.startswith("vgg")
 

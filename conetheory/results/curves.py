@@ -40,7 +40,7 @@ class Curve:
 
     @cached_property
     def lowest(self) -> str:
-        """The lowest layer with more than one channel, as far as is known (`evidence`), else the last."""
+        """The lowest layer that can tell anything (`evidence.ASKED`), as far as is known, else the last."""
         live = [n for n in self.values if not self.random[n] <= evidence.ASKED]
         return (live or list(self.values))[-1]
 

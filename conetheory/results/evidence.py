@@ -98,7 +98,7 @@ def _judged(
 
 
 def of_channels(data: xr.Dataset | None) -> Iterator[Evidence]:
-    """Deficits at the lowest layer with more than one channel, from the highest start of one method.
+    """Deficits at the lowest layer that can tell anything (`ASKED`), from the highest start of one method.
 
     None where no relevance arrives there, however alive the layers above are.
     """
