@@ -19,6 +19,8 @@ COMMANDS = {  # of figures that no script of experiments makes under their own n
     " --patterns patterns-resnet50_v2.safetensors --case resnet50_v2-trained",
     "rates-resnet50_v2-trained": "conetheory rates resnet50_v2 --weights resnet50_v2.safetensors"
     " --images imagenette/val/n03445777",
+    "rates-vgg16-trunk": "conetheory rates vgg16 --weights vgg16_features.safetensors --start conv5_3"
+    " --images imagenette/val/n03445777 --limit 1",
     "origins-cifar10": "conetheory explain cifar10_cnn --limit 1 --origin conv2 --target predicted"
     " --target ship",
 }
@@ -31,6 +33,8 @@ TITLES = {
     "dense layer; hollow marks are predictions.",
     "rates-resnet50_v2-trained": "Where ResNet-50 v2 with trained weights forgets the decision, operation by "
     "operation: z+ on one photograph.",
+    "rates-vgg16-trunk": "Where VGG-16's convolutions, with the weights of an edge detector, forget, operation by "
+    "operation: z+ from conv5_3 on one photograph.",
     "origins-cifar10": "Where the relevance of four channels comes from, the field of location weights "
     "with its gradient, and the maps of two classes.",
 }
