@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -206,3 +209,35 @@ def test_the_bundled_network_raises_no_alarm():
     for method in ("lrp-alpha1beta0", "gradient", "rectgrad", "deeplift-rescale"):
         measure_csc(RelevanceChain(network, photographs, method), vectors=4)
         assert np.isfinite(explain(network, photographs, method).numpy()).all()
+
+
+@pytest.fixture
+def no_collector():
+    """Nothing looks for circles of objects."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()
+
+
+def test_chain_and_watch_go_with_their_last_user(no_collector):
+    watch = Watch()
+    watched = RelevanceChain(deep(1, 1.0), images()).watched(watch)
+    starts = {"logits": torch.ones(len(watched), 1, *watched.shape("logits"), dtype=watched.dtype)}
+    assert list(watched.sweep(starts))
+    ends = weakref.ref(watched), weakref.ref(watch)
+    watch.check()
+    del watched, watch
+    assert [end() for end in ends] == [None, None]
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"smoothgrad"}))
+def test_no_command_leaves_activations_in_circles(command, no_collector):
+    """They would stay until Python looks for such: gigabytes of a cascade of ResNet-50's."""
+    graph = deep(2, 1.0)
+    COMMANDS[command](graph, torch.float32)
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    gc.collect()
+    assert not [found for found in gc.garbage if isinstance(found, RelevanceChain)]
