@@ -139,7 +139,7 @@ def test_white_starts_are_the_conditioned_covariance():
         one, h = np.ones((CHANNELS_IN, IN)), c.T.astype(float)
         b = theory.covector(h, bool(number % 2))  # of ones the constant one, which is the same
         K, v = theory.white_start(h, b)
-        np.testing.assert_allclose(K, np.diag(1 / n.astype(float)), rtol=1e-14)
+        np.testing.assert_allclose(K, 1 / n.astype(float), rtol=1e-14)  # the diagonal
         np.testing.assert_allclose(v, 1 - h**2 / n.astype(float), rtol=1e-13)
         found = theory.handed_over(psi.astype(float).transpose(0, 2, 1), one, b)
         np.testing.assert_allclose(found.sum(2), handed.astype(float), rtol=1e-9, atol=1e-11)

@@ -15,11 +15,11 @@ COMMANDS = {  # of figures that no script of experiments makes under their own n
     " --weights resnet50_v2.safetensors --images imagenette/val --limit 4 --others 2 --few 1 --many 20"
     " --case resnet50_v2-trained --method lrp-alpha1beta0 --method lrp-alpha2beta1",
     "paper-csc-resnet50_v2-trained-methods": "python -m experiments.paper_csc resnet50_v2"
-    " --weights resnet50_v2.safetensors --images imagenette/val --paper --limit 4 --others 2 --few 1 --many 20"
-    " --patterns patterns-resnet50_v2.safetensors --case resnet50_v2-trained",
-    "paper-csc-vgg16-trunk-methods": "python -m experiments.paper_csc vgg16 --weights vgg16_features.safetensors"
-    " --images imagenette/val --paper --limit 8 --others 4 --few 1 --many 20 --patterns patterns-trunk.safetensors"
-    " --case vgg16-trunk",
+    " --weights resnet50_v2.safetensors --images imagenette/val --paper --limit 4 --others 2 --few 1"
+    " --many 20 --patterns patterns-resnet50_v2.safetensors --case resnet50_v2-trained",
+    "paper-csc-vgg16-trunk-methods": "python -m experiments.paper_csc vgg16"
+    " --weights vgg16_features.safetensors --images imagenette/val --paper --limit 8 --others 4 --few 1"
+    " --many 20 --patterns patterns-trunk.safetensors --case vgg16-trunk",
     "rates-resnet50_v2-trained": "conetheory rates resnet50_v2 --weights resnet50_v2.safetensors"
     " --images imagenette/val/n03445777",
     "rates-vgg16-trunk": "conetheory rates vgg16 --weights vgg16_features.safetensors --start conv5_3"
@@ -34,12 +34,12 @@ TITLES = {
     "layer.",
     "paper-csc-resnet50_v2-trained-methods": "ResNet-50 v2 with trained weights: the talk's methods from its "
     "dense layer; hollow marks are predictions.",
-    "paper-csc-vgg16-trunk-methods": "VGG-16's convolutions with the weights of an edge detector: the talk's methods "
-    "from conv4_3; hollow marks are predictions.",
+    "paper-csc-vgg16-trunk-methods": "VGG-16's convolutions with the weights of an edge detector: the talk's "
+    "methods from conv4_3; hollow marks are predictions.",
     "rates-resnet50_v2-trained": "Where ResNet-50 v2 with trained weights forgets the decision, operation by "
     "operation: z+ on one photograph.",
-    "rates-vgg16-trunk": "Where VGG-16's convolutions, with the weights of an edge detector, forget, operation by "
-    "operation: z+ from conv5_3 on one photograph.",
+    "rates-vgg16-trunk": "Where VGG-16's convolutions, with the weights of an edge detector, forget, operation "
+    "by operation: z+ from conv5_3 on one photograph.",
     "origins-cifar10": "Where the relevance of four channels comes from, the field of location weights "
     "with its gradient, and the maps of two classes.",
 }
