@@ -38,8 +38,8 @@ TITLES = {
     "methods from conv4_3; hollow marks are predictions.",
     "rates-resnet50_v2-trained": "Where ResNet-50 v2 with trained weights forgets the decision, operation by "
     "operation: z+ on one photograph.",
-    "rates-vgg16-trunk": "Where VGG-16's convolutions, with the weights of an edge detector, forget, operation "
-    "by operation: z+ from conv5_3 on one photograph.",
+    "rates-vgg16-trunk": "Where VGG-16's convolutions, with the weights of an edge detector, forget, "
+    "operation by operation: z+ from conv5_3 on one photograph.",
     "origins-cifar10": "Where the relevance of four channels comes from, the field of location weights "
     "with its gradient, and the maps of two classes.",
 }
