@@ -90,7 +90,6 @@ class Watch:
         self, chain: Any, starts: Mapping[str, Any], sweep: Callable[[Mapping[str, Any]], Parts]
     ) -> Parts:
         """What `sweep(starts)` of a chain yields, seen on the way."""
-        self._remember(chain)
         for layer, parts in sweep({name: self._probed(name, start) for name, start in starts.items()}):
             for start, r in parts.items():
                 self.see(chain, start, layer, r)
@@ -98,7 +97,8 @@ class Watch:
 
     def see(self, chain: Any, start: str, layer: str, r: Tensor) -> None:
         """Relevance `(images, vectors, *shape)` from a start at a layer."""
-        self._remember(chain)
+        # without this watch: in a circle both would stay until Python looks for such
+        self._chain = chain.watched(None) if getattr(chain, "_watch", None) is self else chain
         axes = 2 if self.unit == "location" else tuple(range(FIRST[self.unit], r.ndim))
         ends = _ends(r, self.power)
         before, found = self._seen.get((start, layer)), _Seen.of(largest(r, axes), *ends)
@@ -109,10 +109,6 @@ class Watch:
             counts = before.low + found.low, before.live + found.live
             found = _Seen(before.beyond | found.beyond, both, *counts)
         self._seen[start, layer] = found
-
-    def _remember(self, chain: Any) -> None:
-        """The chain, without this watch: in a circle both would stay until Python looks for such."""
-        self._chain = chain.watched(None) if getattr(chain, "_watch", None) is self else chain
 
     def check(self) -> None:
         """Raises `InputError` where activations or relevance have left the range of the dtype."""
