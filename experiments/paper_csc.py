@@ -13,7 +13,8 @@ toolkit goes (`runs.plan`): what it leaves out is named in the record. From ever
 methods, from the highest one for the others. Maps are float32, deficits float64.
 
 Every piece is a file under OUT/parts and is taken up again; OUT/NAME.nc, .json and .png are put together from
-them method by method, OUT/NAME-main.png with the certificates. The JSON has the seconds that each piece took.
+them method by method, OUT/NAME-main.png with the certificates. The JSON has the seconds that each piece took,
+and on a GPU (or with --account) the share of its peak and how far from the processor's its deficits are.
 With --shard I/N, on any machine that sees OUT, only the pieces of one part of the methods are made; the same
 command without it puts them together.
 """
@@ -52,6 +53,7 @@ from conetheory.runs.division import Shard
 from conetheory.runs.method import run
 from conetheory.runs.settings import Settings
 from conetheory.schema import declared_as
+from experiments import device_figures
 from experiments.method_table import parameters
 from experiments.paper_networks import (
     NETWORKS,
@@ -97,6 +99,7 @@ class Protocol:
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     patterns: Path | None = None
+    account: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,12 +148,27 @@ class Case:
         units = int(np.prod(self.network.graph.shape(self.network.resolve(start))))
         return self.protocol.positions if units <= ENUMERABLE else self.protocol.rows
 
-    def _piece(self, name: str, method: str, images: torch.Tensor, **options: Any) -> Comparison:
-        """One call of the main job, from its file if it was made with the same settings."""
+    def accounted(self, method: str, measured: Comparison) -> dict[str, Any]:
+        """What the device did with a measurement."""
+        p, data = self.protocol, measured.dataset
+
+        def measure(device: str) -> xr.DataArray:
+            options = {"bootstrap": 0, "theories": (), "certify": 0, "starts": self.network.starts}
+            settings = self._settings(method, device=device, **options)
+            found = run(self.network.to(device=device), self.images.tensor[:1], method, settings)
+            return found.dataset["measured_deficit_median"]
+
+        return device_figures.account(measure, data.attrs["images"], data.attrs["seconds"], p.device, p.dtype)
+
+    def _settings(self, method: str, **options: Any) -> Settings:
         p = self.protocol
         shared = {"vectors": p.vectors, "batch": p.batch, "device": p.device, "dtype": p.dtype}
-        shared |= {"repro": self.repro, "parameters": parameters(method, self.protocol.patterns)}
-        settings = Settings(**(shared | options))
+        shared |= {"repro": self.repro, "parameters": parameters(method, p.patterns)}
+        return Settings(**(shared | options))
+
+    def _piece(self, name: str, method: str, images: torch.Tensor, **options: Any) -> Comparison:
+        """One call of the main job, from its file if it was made with the same settings."""
+        p, settings = self.protocol, self._settings(method, **options)
         chosen = {k: str(v) for k, v in asdict(settings).items() if k not in ("device", "batch")}
         identity = self.identity | chosen | {"count": len(images)}
         path = store.folder(self.out / "parts" / self.name) / f"{name}.nc"
@@ -222,6 +240,7 @@ def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
             ]
             for t in theories
         },
+        "device": case.accounted(method, measured) if case.protocol.account else None,
         "seconds": float(measured.dataset.attrs["seconds"]),
         "seconds_theory": {
             str(t.dataset["start"].item()): float(t.dataset.attrs["seconds"]) for t in theories
@@ -273,7 +292,7 @@ def _write_results(case: Case, done: Sequence[Comparison]) -> None:
 
 
 def _provenance(case: Case) -> dict[str, Any]:
-    settings = {k: v for k, v in asdict(case.protocol).items() if k not in ("patterns", "device")}
+    settings = {k: v for k, v in asdict(case.protocol).items() if k not in ("patterns", "device", "account")}
     settings |= {"images": len(case.images), "repro": " ".join(case.repro) or "none"}
     device = device_name(case.protocol.device)
     return provenance(case.network, device=device, images_sha256=case.identity["images"], **settings)
@@ -331,6 +350,9 @@ def main(
     size: Size = None,
     dtype: Annotated[str, typer.Option(help="float32 or float64")] = "float32",
     device: str = "auto",
+    account: Annotated[
+        bool | None, typer.Option(help="operations and agreement with the processor; default: on a GPU")
+    ] = None,
     minutes: Annotated[float, typer.Option(help="start no method after so many")] = float("inf"),
     shard: Annotated[
         str | None, typer.Option(help="I/N: the pieces of one of N parts of the methods")
@@ -349,7 +371,9 @@ def main(
         "rows": rows,
         "batch": batch,
     }
-    protocol = Protocol(**given, device=device_of(device), dtype=getattr(torch, dtype), patterns=patterns)
+    device = device_of(device)
+    given |= {"account": device != "cpu" if account is None else account}
+    protocol = Protocol(**given, device=device, dtype=getattr(torch, dtype), patterns=patterns)
     names = method or backpropagated(paper)
     found: dict[str, Any] = {}
     for each, file in with_weights(model or NETWORKS, weights):

@@ -150,6 +150,18 @@ def test_other_methods_see_fewer_images_and_what_the_plan_leaves_out_is_named(ca
     assert all("passes" in step for step in left)
 
 
+@pytest.mark.slow
+def test_a_device_gives_account_of_itself(case):
+    """A dry run of what a GPU does: operations grow with the vectors, a processor agrees with itself."""
+    few, more = (
+        replace(case, protocol=replace(case.protocol, vectors=n), out=case.out / str(n)) for n in (4, 8)
+    )
+    found = [c.accounted("gradient", c.measured("gradient")) for c in (few, more)]
+    assert found[0]["decades_from_cpu_largest"] == 0.0
+    assert 1 < found[1]["operations_per_image"] / found[0]["operations_per_image"] < 2.5
+    assert 0 < found[0]["share_of_peak"] < 1
+
+
 def test_each_network_has_its_own_weights(tmp_path):
     assert paper_networks.with_weights(["a", "b"], None) == [("a", None), ("b", None)]
     assert paper_networks.with_weights(["a", "b"], ["x", "y"]) == [("a", "x"), ("b", "y")]
