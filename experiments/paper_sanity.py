@@ -7,8 +7,9 @@
 Each network's layers are drawn anew from the output down (the paper's layers) and every method's maps of the
 predicted class are compared with those of the untouched network; then the maps of different classes of one
 image are compared. The pictures of --picture are explained for the classes of each --pair, as in the paper's
-figure. It is `conetheory sanity`, `classes` and `explain` for all methods, with one folder a network,
-OUT/MODEL: sanity.nc, classes.nc, maps.nc, their figures, and seconds.json. What is there is taken up.
+figure; --composites makes such pictures of two photographs (`two_classes`). It is `conetheory sanity`,
+`classes` and `explain` for all methods, with one folder a network, OUT/MODEL: sanity.nc, classes.nc, maps.nc,
+their figures, and sanity.json with seconds. What is there is taken up.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ from experiments.paper_networks import (
     opened,
     with_weights,
 )
+from experiments.two_classes import two_class_rows
 
 
 def asked_for(
@@ -121,8 +123,10 @@ def study(
     smooth: int = 0,
     top: int = 10,
     whole: int = 1,
+    composites: int = 0,
+    halves: torch.Tensor | None = None,
 ) -> dict[str, Any]:
-    """All of it on one network; writes OUT/sanity.json."""
+    """All of it on one network; writes OUT/sanity.json. halves: photographs that composites are made of."""
     record: dict[str, Any] = {"network": network.provenance, "images": len(images), "seconds": {}}
     record["device"] = device_name(device)
     asked = asked_for(network.to(device=device), images, names, patterns, device, out)
@@ -136,6 +140,10 @@ def study(
 
     record["sanity"] = timed("sanity", lambda: randomised(asked, layers, smooth))
     record["classes"], record["tracking"] = timed("classes", lambda: class_distances(asked, top, whole))
+    if halves is not None:
+        given = (asked.network, halves, asked.methods, composites)
+        made = timed("composites", lambda: two_class_rows(*given, dtype=asked.dtype, device=device))
+        record["composites"] = made
     for pair in pairs if pictures else ():
         folder = store.folder(out / "-".join(pair))
         shown = replace(asked, images=pictures, out=folder)
@@ -158,6 +166,7 @@ def main(
     smooth: Annotated[int, typer.Option(help="noisy copies of an image for smooth MPRT")] = 0,
     top: Annotated[int, typer.Option(help="classes of an image that are compared")] = 10,
     whole: Annotated[int, typer.Option(help="images for which all classes are")] = 1,
+    composites: Annotated[int, typer.Option(help="pictures made of two photographs")] = 0,
     size: Size = None,
     device: str = "auto",
     out: Path = Path("out/paper-sanity"),
@@ -171,6 +180,9 @@ def main(
         pictures = networks.load_images(picture, network) if picture else None
         options = {"names": names, "patterns": patterns, "device": device_of(device), "smooth": smooth}
         options |= {"layers": tuple(layer) if layer else None, "top": top, "whole": whole}
+        if composites:  # photographs enough for as many pairs of classes
+            more = networks.load_images(images, network, 4 * composites, seed=0)
+            options |= {"composites": composites, "halves": more.tensor}
         found[each] = study(network, chosen, pictures, pairs, out / each, **options)
     return found
 
