@@ -32,6 +32,7 @@ from conetheory.theory.cone import (
     projective_diameter,
 )
 from conetheory.theory.worstpair import worst_pair_cosine
+from experiments.small_png import save_small
 
 Array = NDArray[np.float64]
 EDGE, FACE, RAY, BOUND = "#08519c", "#4292c6", "#cb181d", "#737373"
@@ -174,7 +175,7 @@ def main(
     layers = random_layers(depth, 0.34, seed)
     out.mkdir(parents=True, exist_ok=True)
     fig = still(layers, tuple(min(stage, depth) for stage in stages))
-    fig.savefig(out / "cone_picture.png", dpi=200)
+    save_small(fig, out / "cone_picture.png", dpi=200)
     fig.savefig(out / "cone_picture.pdf")
     moving(layers[: min(depth, 8)], frames, out / "cone_picture.gif")
     exact, bound = angles(layers)

@@ -24,6 +24,7 @@ from rich.progress import track
 
 from conetheory.simulate import simulate
 from conetheory.theory.randomlayers import alpha_beta, critical_alpha, rate
+from experiments.small_png import save_small
 
 
 def names_of(alphas: np.ndarray) -> list[str]:
@@ -112,7 +113,7 @@ def main(
         axes.grid(axis="y", color="#dddddd", lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     out.mkdir(parents=True, exist_ok=True)
-    fig.savefig(out / "critical_alpha.png", dpi=200)
+    save_small(fig, out / "critical_alpha.png", dpi=200)
     fig.savefig(out / "critical_alpha.pdf")
     made = {
         str(n): {

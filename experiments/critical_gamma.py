@@ -23,6 +23,7 @@ from conetheory import networks
 from conetheory.chain import RelevanceChain
 from conetheory.predict.critical import HIGHEST, LOWEST, critical_gamma
 from conetheory.theory import randomlayers
+from experiments.small_png import save_small
 
 ENDS = ("critical_gamma_remembered", "critical_gamma_forgotten")
 
@@ -85,7 +86,7 @@ def main(
     made["layers"] = records(data.squeeze(["method", "start"]), net.graph)
     out.mkdir(parents=True, exist_ok=True)
     fig = figure(made["layers"], f"{net.name}, LRP-gamma from the logits, by {theory}")
-    fig.savefig(out / "critical_gamma.png", dpi=200)
+    save_small(fig, out / "critical_gamma.png", dpi=200)
     fig.savefig(out / "critical_gamma.pdf")
     (out / "critical_gamma.json").write_text(json.dumps(made, indent=2) + "\n")
     return made

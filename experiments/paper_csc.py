@@ -13,7 +13,8 @@ toolkit goes (`runs.plan`): what it leaves out is named in the record. From ever
 methods, from the highest one for the others. Maps are float32, deficits float64.
 
 Every piece is a file under OUT/parts and is taken up again; OUT/NAME.nc, .json and .png are put together from
-them method by method, OUT/NAME-main.png with the certificates. The JSON has the seconds that each piece took,
+them method by method, OUT/NAME-methods.png from the highest start layer alone, OUT/NAME-main.png with the
+certificates. The JSON has the seconds that each piece took,
 and on a GPU (or with --account) the share of its peak and how far from the processor's its deficits are.
 With --shard I/N, on any machine that sees OUT, only the pieces of one part of the methods are made; the same
 command without it puts them together.
@@ -70,6 +71,7 @@ from experiments.paper_networks import (
     opened,
     with_weights,
 )
+from experiments.small_png import save_small
 
 MAIN = ("lrp-alpha1beta0", "lrp-alpha2beta1")
 MORE = (*MAIN, "gradient")  # methods that are measured on all images where the others have fewer
@@ -285,10 +287,12 @@ def over(measured: Comparison, theories: Sequence[Comparison]) -> Comparison:
 def _write_results(case: Case, done: Sequence[Comparison]) -> None:
     joined, path = join_methods(list(done)), case.out / case.name
     joined.save(path.with_name(f"{case.name}.nc"))
-    methods_figure(joined.dataset).savefig(path.with_name(f"{case.name}.png"), dpi=110)
+    highest = joined.dataset.isel(start=[0])
+    save_small(methods_figure(highest), path.with_name(f"{case.name}-methods.png"), dpi=75)
+    save_small(methods_figure(joined.dataset), path.with_name(f"{case.name}.png"), dpi=110)
     main = [c for c in done if c.dataset["method"].item() in case.protocol.main]
     if main:
-        csc_figure(join_methods(main).dataset).savefig(path.with_name(f"{case.name}-main.png"), dpi=110)
+        save_small(csc_figure(join_methods(main).dataset), path.with_name(f"{case.name}-main.png"), dpi=110)
 
 
 def _provenance(case: Case) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from conetheory.simulate_conv import (
     summary,
 )
 from conetheory.theory.convchains import deficit_exponent, slowest_rate, white_walk
+from experiments.small_png import save_small
 
 
 def stride_factors(data: xr.Dataset) -> list[dict]:
@@ -167,7 +168,7 @@ def main(
     }
     out.mkdir(parents=True, exist_ok=True)
     fig = figure(plain, through, curves)
-    fig.savefig(out / "random_conv_chains.png", dpi=150)
+    save_small(fig, out / "random_conv_chains.png", dpi=150)
     fig.savefig(out / "random_conv_chains.pdf")
     (out / "random_conv_chains.json").write_text(json.dumps(made, indent=2) + "\n")
     return made

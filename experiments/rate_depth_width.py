@@ -25,6 +25,7 @@ from rich.progress import track
 
 from conetheory.simulate import simulate, variants
 from conetheory.theory.randomlayers import rate
+from experiments.small_png import save_small
 
 LAWS = {
     "positive": "#1f78b4",
@@ -120,7 +121,7 @@ def main(
         axes.grid(axis="y", color="#dddddd", lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     out.mkdir(parents=True, exist_ok=True)
-    fig.savefig(out / "rate_depth_width.png", dpi=200)
+    save_small(fig, out / "rate_depth_width.png", dpi=200)
     fig.savefig(out / "rate_depth_width.pdf")
     table = variants([2, 3, 5])
     made = {

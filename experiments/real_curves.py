@@ -23,6 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from conetheory import networks
+from experiments.small_png import save_small
 
 RESULTS = Path(__file__).parent / "results"
 SCORED = ("cifar10_cnn", "squeezenet1_1", "squeezenet1_1-alpha2beta1")
@@ -116,7 +117,7 @@ def main(
     }
     out.mkdir(parents=True, exist_ok=True)
     fig = figure(runs)
-    fig.savefig(out / "real_curves.png", dpi=150)
+    save_small(fig, out / "real_curves.png", dpi=150)
     fig.savefig(out / "real_curves.pdf")
     (out / "real_curves.json").write_text(json.dumps(made, indent=2) + "\n")
     return made

@@ -24,6 +24,7 @@ from conetheory.plotting.simulation import simulation
 from conetheory.report.simulation_tables import table
 from conetheory.runs.progress import shown
 from conetheory.simulate import VGG16_BACKWARD, simulate
+from experiments.small_png import save_small
 
 
 def figure(dataset: xr.Dataset, statistic: str = "median") -> Figure:
@@ -56,7 +57,7 @@ def main(
         dataset = simulate(widths=widths, repeats=2 if smoke else repeats, seed=seed, progress=progress)
     out.mkdir(parents=True, exist_ok=True)
     fig = figure(dataset)
-    fig.savefig(out / "simulate_chains.png", dpi=200)
+    save_small(fig, out / "simulate_chains.png", dpi=200)
     fig.savefig(out / "simulate_chains.pdf")
     dataset.to_netcdf(out / "simulate_chains.nc", engine="h5netcdf")
     Console().print(table(dataset))

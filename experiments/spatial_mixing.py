@@ -28,6 +28,7 @@ from conetheory.chain.relevance import RelevanceChain
 from conetheory.measure.meter import draw, local_deficits
 from conetheory.predict import state_cuts
 from conetheory.theory.ergodicity import chi_square_contraction
+from experiments.small_png import save_small
 
 LOCAL, GLOBAL, BOUND = "#1b9e77", "#d95f02", "#7570b3"
 BATCH = 2**25  # numbers in the widest relevance of one batch of locations
@@ -157,7 +158,7 @@ def main(
             found["chi_square_contraction"] = None if np.isnan(value) else value
     out.mkdir(parents=True, exist_ok=True)
     fig = draw_records(runs)
-    fig.savefig(out / "spatial_mixing.png", dpi=200)
+    save_small(fig, out / "spatial_mixing.png", dpi=200)
     fig.savefig(out / "spatial_mixing.pdf")
     (out / "spatial_mixing.json").write_text(json.dumps(runs, indent=2) + "\n")
     return runs

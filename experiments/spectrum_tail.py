@@ -29,6 +29,7 @@ from conetheory.chain.layers import below
 from conetheory.chain.relevance import RelevanceChain
 from conetheory.predict import LocalSpectrum
 from conetheory.results.layout import provenance
+from experiments.small_png import save_small
 
 SHARE, TAIL = "#1b9e77", "#444444"
 DIRECTIONS = 2
@@ -118,7 +119,7 @@ def main(
         }
     out.mkdir(parents=True, exist_ok=True)
     fig = draw(runs)
-    fig.savefig(out / "spectrum_tail.png", dpi=150)
+    save_small(fig, out / "spectrum_tail.png", dpi=150)
     fig.savefig(out / "spectrum_tail.pdf")
     (out / "spectrum_tail.json").write_text(json.dumps(runs, indent=2) + "\n")
     return runs

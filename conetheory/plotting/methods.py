@@ -1,7 +1,8 @@
 """All methods of one network in one panel for each start layer: the paper's CSC figure, with predictions.
 
-A line is a method's measured median cosine, named at its end; hollow marks of its colour are the prediction.
-Colours tell the families apart, line styles the methods of a family.
+A line is a method's measured median cosine, named at its end; hollow marks of its colour are what the first
+theory in rank that speaks of it predicts. Colours tell the families apart, line styles the methods of a
+family.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ STYLES: tuple[Any, ...] = (
 )
 WIDTHS = (1.6, 3.0, 0.8, 4.4)  # of lines, where all styles are taken
 # inches: a label, the room at the sides of a panel, above it, and the legend
-LABEL, LEFT, RIGHT, ABOVE, LEGEND = 0.145, 0.9, 2.3, 0.4, 0.5
+LABEL, LEFT, RIGHT, ABOVE, LEGEND = 0.145, 1.1, 2.3, 0.4, 0.5
+FLATTEST = 4.5  # of a panel's sides: lines of deep networks would be pressed together
 
 
 def methods_figure(data: xr.Dataset) -> Figure:
@@ -45,7 +47,7 @@ def methods_figure(data: xr.Dataset) -> Figure:
     starts = [str(s) for s in data["start"].values]
     styles = method_styles(families(data))
     width = max(5.0, data.sizes["layer"] / LAYERS_PER_INCH)
-    height = max(3.4, 1.15 * LABEL * len(styles))
+    height = max(3.4, width / FLATTEST, 1.15 * LABEL * len(styles))
     under = ABOVE + 0.4 + 0.055 * max((len(short_label(str(n))) for n in data["label"].values), default=0)
     figure = Figure(figsize=(LEFT + width + RIGHT, (height + under) * len(starts) + LEGEND))
     panels = figure.subplots(len(starts), 1, squeeze=False)[:, 0]
@@ -111,14 +113,26 @@ def _panel(data: xr.Dataset, axes: Axes, start: str, styles: dict[str, dict[str,
             axes.plot(x[live], measured[live], zorder=3, **style)
             if live.any():
                 ends.append(End(name, float(x[live][-1]), float(measured[live][-1]), style["color"]))
-        for theory in schema.theories(data):
+        if (theory := _first(one)) is not None:
             predicted = positive(one[theory.predicted])
             options = {"marker": "o", "ls": "", "ms": 4, "mfc": "white", "zorder": 4}
             axes.plot(x, predicted, color=style["color"], **options)
     axes.set_xticks(x, [short_label(str(label)) for label in data["label"].values], rotation=60, ha="right")
     axes.tick_params(axis="x", labelsize=8 if len(x) < 25 else 6.5, length=2)
-    hollow = "; hollow: predicted" if schema.theories(data) else ""
-    axes.set_title(f"CSC from {start}{hollow}", loc="left", fontsize=10)
+    axes.set_title(f"CSC from {start}{_hollow(data)}", loc="left", fontsize=10)
     axes.grid(axis="y", color="#e2e2e2", lw=0.6, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
     return ends
+
+
+def _first(data: xr.Dataset) -> schema.Theory | None:
+    """The first theory in rank that says anything of one method from one start layer."""
+    spoken = (t for t in schema.theories(data) if np.isfinite(data[t.predicted]).any())
+    return next(spoken, None)
+
+
+def _hollow(data: xr.Dataset) -> str:
+    """What the hollow marks of a panel are."""
+    first = [_first(data.sel({"method": name})) for name in data["method"].values]
+    labels = list(dict.fromkeys(theory.label for theory in first if theory is not None))
+    return f"; hollow: predicted by {', '.join(labels)}" if labels else ""

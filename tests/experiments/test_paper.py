@@ -71,7 +71,7 @@ def test_a_case_is_measured_predicted_certified_and_drawn(case, tmp_path):
     assert list(found.dataset["method"].values) == methods[:3]
     assert schema.known(found.dataset).keys() == set(found.dataset.data_vars)
     assert found.dataset.attrs["images"] == 3
-    for name in ("small.png", "small-main.png"):
+    for name in ("small.png", "small-methods.png", "small-main.png"):
         with Image.open(tmp_path / name) as picture:
             assert picture.size[0] > 100
 

@@ -7,12 +7,12 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from conetheory.plotting.csc import csc_figure
+from conetheory.plotting.csc import csc_figure, positive
 from conetheory.plotting.methods import families, method_styles, methods_figure
 from conetheory.report.comparison_tables import comparison_tables, sentence, summary_lines
 from conetheory.results.comparison import Comparison
 from conetheory.results.joining import join_methods
-from conetheory.schema import SIDES
+from conetheory.schema import SIDES, declared_as
 
 
 def synthetic(method: str = "lrp-alpha1beta0", layers: int = 6, certified: bool = True) -> Comparison:
@@ -112,6 +112,26 @@ def test_methods_of_other_libraries_are_a_family_of_their_own():
     assert styles["zennit EpsilonPlus"]["color"] == styles["captum LRP"]["color"]
     assert styles["zennit EpsilonPlus"]["ls"] != styles["captum LRP"]["ls"]
     assert methods_figure(data).axes[0].lines
+
+
+def test_a_method_has_the_marks_of_the_first_theory_that_speaks_of_it():
+    first, other = synthetic().dataset, synthetic("guided-backprop").dataset
+    name = "predicted_local_spectrum"
+    mean = (
+        first[name]
+        .rename("predicted_mean_field")
+        .assign_attrs(declared_as("predicted_mean_field").attributes)
+    )
+    first = first.assign(predicted_mean_field=2 * mean)
+    other = other.assign(predicted_mean_field=3 * mean.assign_coords(method=other["method"]))
+    other[name] = other[name] * np.nan
+    data = join_methods([Comparison(first), Comparison(other)]).dataset
+    (axes,) = methods_figure(data).axes
+    assert axes.get_title(loc="left") == "CSC from logits; hollow: predicted by local spectrum, mean-field"
+    hollow = [line.get_ydata() for line in axes.lines if line.get_marker() == "o"]
+    assert len(hollow) == 2
+    np.testing.assert_array_equal(hollow[0], positive(first[name].isel(method=0, start=0)))
+    np.testing.assert_array_equal(hollow[1], positive(3 * mean.isel(method=0, start=0)))
 
 
 def test_a_comparison_of_nothing_is_an_empty_figure():
