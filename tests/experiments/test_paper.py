@@ -15,7 +15,7 @@ from conetheory import networks, schema
 from conetheory.networks import Images, load
 from conetheory.networks.ops import Add
 from conetheory.results.comparison import Comparison
-from experiments import paper_csc, paper_networks, paper_sanity, two_classes
+from experiments import csc_case, paper_csc, paper_networks, paper_sanity, two_classes
 from tests.networks.toys import random_images, seeded
 
 Z_PLUS, SIGNED = "lrp-alpha1beta0", "lrp-alpha2beta1"
@@ -44,8 +44,8 @@ def network():
 def case(network, tmp_path):
     tensor = random_images(3, 3, 8, 8, seed=5)
     options = {"few": 2, "many": 12, "positions": 4, "batch": 2, "bootstrap": 20, "vectors": 4}
-    protocol = paper_csc.Protocol(**options)
-    return paper_csc.Case("small", network, Images(tensor, ("a", "b", "c")), protocol, tmp_path)
+    protocol = csc_case.Protocol(**options)
+    return csc_case.Case("small", network, Images(tensor, ("a", "b", "c")), protocol, tmp_path)
 
 
 def unlimited() -> float:
@@ -94,12 +94,12 @@ def test_errors_are_those_against_the_same_images(case):
 def test_pieces_are_taken_up_and_made_again_with_other_settings(case, monkeypatch):
     first = case.measured(Z_PLUS).dataset
     with monkeypatch.context() as patch:
-        patch.setattr(paper_csc, "run", lambda *args: pytest.fail("it was measured already"))
+        patch.setattr(csc_case, "run", lambda *args: pytest.fail("it was measured already"))
         again = case.measured(Z_PLUS).dataset
     assert again.equals(first)
     assert again.attrs["seconds"] == first.attrs["seconds"]
-    other = paper_csc.Protocol(vectors=6)
-    again = paper_csc.Case(case.name, case.network, case.images, other, case.out).measured(Z_PLUS)
+    other = csc_case.Protocol(vectors=6)
+    again = csc_case.Case(case.name, case.network, case.images, other, case.out).measured(Z_PLUS)
     assert again.dataset.attrs["vectors"] == 6
 
 
@@ -142,8 +142,8 @@ def test_other_methods_see_fewer_images_and_what_the_plan_leaves_out_is_named(ca
     assert images == {Z_PLUS: 3, "gradient": 3, "lrp-0": 1}
     _, row = paper_csc.one_method(case, Z_PLUS)
     assert row["left_out"] == {"logits": []}
-    real = paper_csc.Settings
-    monkeypatch.setattr(paper_csc, "Settings", lambda **given: real(**{"budget": 13.0} | given))
+    real = csc_case.Settings
+    monkeypatch.setattr(csc_case, "Settings", lambda **given: real(**{"budget": 13.0} | given))
     _, row = paper_csc.one_method(replace(case, out=case.out / "poor"), Z_PLUS)
     (left,) = row["left_out"].values()
     assert left
@@ -162,6 +162,14 @@ def test_a_device_gives_account_of_itself(case):
     assert 0 < found[0]["share_of_peak"] < 1
 
 
+def test_without_images_for_theory_there_is_none(case):
+    case = replace(case, protocol=replace(case.protocol, few=0))
+    found, row = paper_csc.one_method(case, Z_PLUS)
+    assert found.dataset["measured_deficit_median"].notnull().any()
+    assert not [name for name in found.dataset if name.startswith(paper_csc.SAID)]
+    assert (row["left_out"], row["inside_band"]) == ({}, None)
+
+
 def test_each_network_has_its_own_weights(tmp_path):
     assert paper_networks.with_weights(["a", "b"], None) == [("a", None), ("b", None)]
     assert paper_networks.with_weights(["a", "b"], ["x", "y"]) == [("a", "x"), ("b", "y")]
@@ -173,7 +181,7 @@ def test_each_network_has_its_own_weights(tmp_path):
 
 def test_the_methods_of_the_talk_are_methods():
     assert set(paper_networks.backpropagated(paper=True)) < set(paper_networks.backpropagated())
-    assert set(paper_csc.MORE) <= set(paper_networks.backpropagated(paper=True))
+    assert set(csc_case.MORE) <= set(paper_networks.backpropagated(paper=True))
 
 
 @pytest.mark.exhaustive
