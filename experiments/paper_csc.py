@@ -115,10 +115,10 @@ def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
     found = over(measured, theories)
     errors = found.summary
     return found, {
-        "median_deficit_at_the_input": {
-            str(s): _number(found.dataset["measured_deficit_median"].sel(start=s).isel(method=0, layer=-1))
-            for s in found.dataset["start"].values
-        },
+        "images": measured.dataset.attrs["images"],
+        "median_deficit_at_the_input": _at_the_input(found, "measured_deficit_median"),
+        "whole_map_deficit_at_the_input": _at_the_input(found, "measured_flattened_deficit_median"),
+        "dead_at_the_input": _at_the_input(found, "dead_fraction"),
         "median_abs_error_decades": errors["median_abs_error_decades"],
         "layers_scored": errors["layers_scored"],
         "inside_band": inside(bands),
@@ -136,6 +136,11 @@ def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
             str(t.dataset["start"].item()): float(t.dataset.attrs["seconds"]) for t in theories
         },
     }
+
+
+def _at_the_input(found: Comparison, name: str) -> dict[str, float | None]:
+    last = found.dataset[name].isel(method=0, layer=-1)
+    return {str(start): _number(last.sel(start=start)) for start in last["start"].values}
 
 
 def inside(bands: Sequence[Comparison]) -> float | None:

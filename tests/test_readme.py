@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from docs.made import site
 
 ROOT = Path(__file__).parents[1]
@@ -20,9 +22,17 @@ def test_it_is_short_and_begins_with_verdicts():
     assert lines.index("<!-- made: verdicts -->") < 20
 
 
-def test_its_table_is_what_results_say():
-    held = re.findall(r"<!-- made: ([\w-]+) -->\n(.*?)\n<!-- /made -->", README, re.DOTALL)
-    assert [name for name, _ in held] == ["verdicts"]
+@pytest.mark.parametrize(
+    ("path", "names"),
+    {
+        "README.md": ["verdicts"],
+        "experiments/README.md": ["paper-deficits", "paper-randomised", "paper-classes"],
+    }.items(),
+)
+def test_tables_are_what_results_say(path, names):
+    text = (ROOT / path).read_text()
+    held = re.findall(r"<!-- made: ([\w-]+) -->\n(.*?)\n<!-- /made -->", text, re.DOTALL)
+    assert [name for name, _ in held] == names
     for name, table in held:
         assert table == site.TABLES[name](), f"put what docs.made makes of {name!r} between its marks"
 

@@ -8,10 +8,12 @@ from conetheory.references import references
 from docs.made.markdown import plain, sections
 from docs.made.results import ROOT
 
+HELD = re.compile(r"^<!-- /?made.* -->\n", re.MULTILINE)  # marks around a made table that a file holds itself
+
 
 def pages() -> dict[str, str]:
     return {
-        "claims.md": _read("experiments/README.md"),
+        "claims.md": HELD.sub("", _read("experiments/README.md")),
         "changelog.md": _read("CHANGELOG.md"),
         "contributing.md": _read("CONTRIBUTING.md"),
         "notation.md": unlinked(_read("proofs/README.md")),

@@ -15,6 +15,7 @@ from docs.made import (
     networks,
     notebook,
     operations,
+    paper,
     scores,
     theorems,
     theories,
@@ -33,6 +34,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "verdicts": scores.verdicts,
     "networks": networks.tested,
     "operations": operations.by_rule,
+    "paper-deficits": paper.deficits,
+    "paper-randomised": paper.randomised,
+    "paper-classes": paper.classes,
 }
 MARK = re.compile(r"^<!-- made: ([\w-]+) -->$", re.MULTILINE)
 
