@@ -5,7 +5,8 @@ stage 4 and the dense layer are trained. The pictures are of 160 pixels in train
 half, and of 224 in validation.
 
 VGG-16: conv1 to conv3 are frozen. conv4 and conv5 are trained from the trunk's weights, first at 112 pixels
-with a small head, then at 160 with the three dense layers: an epoch at 224 takes as long as four at 112.
+with a small head, then at 160 with the three dense layers: an epoch at 224 takes as long as four at 112. The
+dense layers then see maps of 224 pixels, with all convolutions frozen, since those of 160 are interpolated.
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ class Phase:
 
     parts: from the network to its frozen part and the trained one, which share its parameters under its names
         (those under `HEAD` are extra). held: modules of the trained part that stay as they are.
+    deeper: whether the frozen part holds layers that the phases before have trained.
     """
 
     settings: Settings
     parts: Callable[[nn.Module], tuple[nn.Module, nn.Module]]
     held: tuple[str, ...] = ()
+    deeper: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +123,12 @@ def with_dense_layers(model: nn.Module, pool3: int = POOL3) -> tuple[nn.Module, 
     return frozen, nn.Sequential(OrderedDict([*parts, ("classifier", model.get_submodule("classifier"))]))
 
 
+def dense_layers_alone(model: nn.Module) -> tuple[nn.Module, nn.Module]:
+    below = [(name, model.get_submodule(name)) for name in ("features", "avgpool")]
+    above = [("flatten", nn.Flatten()), ("classifier", model.get_submodule("classifier"))]
+    return nn.Sequential(OrderedDict(below)), nn.Sequential(OrderedDict(above))
+
+
 def _at_pool3(model: nn.Module, pool3: int) -> tuple[nn.Sequential, nn.Sequential]:
     layers = list(model.get_submodule("features").named_children())
     return nn.Sequential(OrderedDict(layers[:pool3])), nn.Sequential(OrderedDict(layers[pool3:]))
@@ -135,6 +144,7 @@ RECIPES: dict[str, Recipe] = {
         (
             Phase(Settings(112, 3, 2e-4), with_small_head),
             Phase(Settings(160, 2, 1e-4), with_dense_layers),
+            Phase(Settings(224, 3, 5e-5), dense_layers_alone, deeper=True),
         ),
     ),
 }

@@ -72,9 +72,11 @@ class Ledger:
         self._last = now
         replace_text(self.path, json.dumps(self.spent))
 
-    def minutes(self, which: int) -> dict[str, float]:
-        """By the clock (0) or of the processor (1)."""
-        return {what: round(both[which], 1) for what, both in self.spent.items()}
+
+def minutes(ledgers: Sequence[Ledger], which: int) -> dict[str, float]:
+    """What all of them have, by the clock (0) or of the processor (1)."""
+    names = dict.fromkeys(what for ledger in ledgers for what in ledger.spent)
+    return {n: round(sum(one.spent.get(n, (0.0, 0.0))[which] for one in ledgers), 1) for n in names}
 
 
 class TimeLeft:

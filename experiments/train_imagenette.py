@@ -35,7 +35,7 @@ from conetheory.networks import Network, weights
 from conetheory.networks.preprocess import Preprocess
 from experiments.frozen_features import Features, Pictures, features
 from experiments.partly_frozen import HEAD, RECIPES, Phase, Recipe, from_trunk
-from experiments.resumable import Examples, Ledger, TimeLeft, Training, accuracy, decisions
+from experiments.resumable import Examples, Ledger, TimeLeft, Training, accuracy, decisions, minutes
 
 RESULTS = Path(__file__).parent / "results"
 CHECKED = 100  # validation pictures that are also decided through the network itself
@@ -59,46 +59,58 @@ class Job:
     mirrored: bool
     cache: Path
 
-    def features(self, frozen: nn.Module, pixels: int, split: str, mirrored: bool = False) -> Features:
+    def run(self, number: int) -> Path:
+        """The folder of what depends on the first so many phases."""
+        settings = [asdict(phase.settings) for phase in self.recipe.phases[:number]]
+        return store(self.cache / f"run-{key([settings, self.count, self.seed, self.mirrored])}")
+
+    def features(self, frozen: nn.Module, pixels: int, split: str, mirrored: bool, folder: Path) -> Features:
         """Of a split, computed by the traced network: its batch norms are folded."""
         pictures = self.train.blocks(self.count) if split == "train" else self.held_out
         name = f"{split}-{pixels}" + ("-mirrored" if mirrored else "")
-        folder = self.cache / "features" / name
         graph = functools.cache(lambda: networks.trace(frozen, (3, pixels, pixels)))  # not where all is there
         preprocess, forward = Preprocess().resized(pixels, pixels), lambda x: graph().forward(x)
-        return features(forward, pictures, preprocess, folder, mirrored=mirrored, progress=PROGRESS)
+        return features(forward, pictures, preprocess, folder / name, mirrored=mirrored, progress=PROGRESS)
+
+
+def store(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def key(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def trained(job: Job, model: nn.Module, run: Path, ledger: Ledger) -> tuple[nn.Module, Examples]:
-    """All phases; the last one's trained part, and its validation pictures."""
+def trained(job: Job, model: nn.Module) -> tuple[nn.Module, Examples, list[Ledger]]:
+    """All phases; the last one's trained part, its validation pictures, and what each phase took."""
     carried: dict[str, Tensor] = {}
+    ledgers = []
     for number, phase in enumerate(job.recipe.phases, start=1):
+        ledgers.append(ledger := Ledger(job.run(number) / "minutes.json"))
         torch.manual_seed(job.seed)  # of what a phase adds to the network
         frozen, upper = phase.parts(model)
         fitting = {name: t for name, t in carried.items() if not name.startswith(f"{HEAD}.")}
         upper.load_state_dict(fitting, strict=False)
-        examples, held_out = of_phase(job, phase, frozen.eval(), ledger)
-        folder = run / f"phase{number}"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = store(job.run(number) / f"phase{number}")
+        seen = (folder if phase.deeper else job.cache) / "features"
+        examples, held_out = of_phase(job, phase, frozen.eval(), seen)
+        ledger.book("features")
         upper = upper.to(memory_format=torch.channels_last)
         training = Training(
             upper, [upper.get_submodule(n) for n in phase.held], phase.settings, job.seed, folder
         )
         training.run(examples, held_out, ledger, PROGRESS)
         carried = upper.state_dict()
-    return upper, held_out
+    return upper, held_out, ledgers
 
 
-def of_phase(job: Job, phase: Phase, frozen: nn.Module, ledger: Ledger) -> tuple[Examples, Examples]:
+def of_phase(job: Job, phase: Phase, frozen: nn.Module, folder: Path) -> tuple[Examples, Examples]:
     """Training pictures with their mirror images, and validation pictures, as the trained part sees them."""
     pixels = phase.settings.pixels
-    held_out = Examples([job.features(frozen, job.recipe.pixels, "val")], job.held_out.labels)
-    views = [job.features(frozen, pixels, "train", view) for view in (False, True)[: 1 + job.mirrored]]
-    ledger.book("features")
+    held_out = Examples([job.features(frozen, job.recipe.pixels, "val", False, folder)], job.held_out.labels)
+    asked = (False, True)[: 1 + job.mirrored]
+    views = [job.features(frozen, pixels, "train", mirrored, folder) for mirrored in asked]
     return Examples(views, job.train.labels[: job.count]), held_out
 
 
@@ -182,13 +194,9 @@ def train(
     }
     count = min(train_limit or len(splits[0].paths), len(splits[0].paths))
     job = Job(recipe, *splits, count, seed, mirrored, cache / f"{network}-{key(identity)}")
-    settings = [asdict(phase.settings) for phase in recipe.phases]
-    run = job.cache / f"run-{key([settings, count, seed, mirrored])}"
-    run.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(run / "minutes.json")
     torch.manual_seed(seed)
     model = from_trunk(recipe, len(job.train.classes), state, str(trunk))
-    upper, held_out = trained(job, model, run, ledger)
+    upper, held_out, ledgers = trained(job, model)
     made: dict[str, Any] = {
         "network": network,
         "classes": " ".join(job.train.classes),
@@ -197,7 +205,7 @@ def train(
         "train_images": count,
         "validation_images": len(held_out),
         "validation_pixels": recipe.pixels,
-        "phases": settings,
+        "phases": [asdict(phase.settings) for phase in recipe.phases],
         "trunk": trunk.name,
         **identity,
         "torch": str(torch.__version__),
@@ -210,10 +218,10 @@ def train(
     shape = (3, recipe.pixels, recipe.pixels)
     loaded = networks.load(recipe.build(len(job.train.classes)), path, shape)
     made |= checked(loaded, upper, job, held_out)
-    ledger.book("scoring")
+    ledgers[-1].book("scoring")
     made["weights_sha256"] = loaded.provenance["weights_sha256"]
     made["file_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    made["minutes"], made["processor_minutes"] = ledger.minutes(0), ledger.minutes(1)
+    made["minutes"], made["processor_minutes"] = (minutes(ledgers, which) for which in (0, 1))
     out.mkdir(parents=True, exist_ok=True)
     (out / f"train-{network}.json").write_text(json.dumps(made, indent=1) + "\n")
     print(f"weights: {path}", flush=True)

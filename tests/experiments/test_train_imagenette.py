@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +48,11 @@ def dense_layers(model):
 
 
 LEARN = Settings(24, 12, 0.01, batch=8)
+LAST = Phase(Settings(32, 4, 0.01, batch=8), partly_frozen.dense_layers_alone, deeper=True)
+VGG_PHASES = (Phase(LEARN, small_head), Phase(LEARN, dense_layers), LAST)
 TOYS = {
     "resnet50_v2": Recipe(tiny, STAGES, (Phase(LEARN, partly_frozen.below_stage4, OF_STAGE4),), 24),
-    "vgg16": Recipe(TinyVGG, ("features.",), (Phase(LEARN, small_head), Phase(LEARN, dense_layers)), 32),
+    "vgg16": Recipe(TinyVGG, ("features.",), VGG_PHASES, 32),
 }
 
 
@@ -125,7 +128,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(
     recipe, options = TOYS[name], {"out": tmp_path, "epochs": 3}
     trunk = trunk_of(recipe.build, tmp_path / "trunk.safetensors", recipe.trunk)
     whole = train_imagenette.main(trunk, tree, name, tmp_path / "whole", **options)
-    killed_every(monkeypatch, 5)
+    killed_every(monkeypatch, 7)  # more than a run writes that has nothing left to do
     kills = 0
     while True:
         try:
@@ -136,6 +139,27 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(
     assert kills > 5
     assert parts["file_sha256"] == whole["file_sha256"]
     assert len(list((tmp_path / "parts").rglob("*.npy"))) == len(list((tmp_path / "whole").rglob("*.npy")))
+
+
+def test_a_phase_more_takes_up_the_phases_before(tree, tmp_path, toys, monkeypatch):
+    """Nothing before it is trained again, and its pictures are seen by the layers that were trained."""
+    recipe = TOYS["vgg16"]
+    trunk = trunk_of(recipe.build, tmp_path / "trunk.safetensors", recipe.trunk)
+    options = {"cache": tmp_path, "out": tmp_path, "mirrored": False}
+    monkeypatch.setitem(train_imagenette.RECIPES, "vgg16", replace(recipe, phases=recipe.phases[:2]))
+    train_imagenette.main(trunk, tree, "vgg16", **options)
+    short = load_file(tmp_path / "vgg16.safetensors")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("checkpoint.pt")}
+    monkeypatch.setitem(train_imagenette.RECIPES, "vgg16", recipe)
+    train_imagenette.main(trunk, tree, "vgg16", **options)
+    whole = load_file(tmp_path / "vgg16.safetensors")
+    assert all(p.read_bytes() == content for p, content in before.items())
+    assert len(list(tmp_path.rglob("checkpoint.pt"))) == len(before) + 1
+    changed = {name for name in whole if not torch.equal(whole[name], short[name])}
+    assert changed
+    assert all(name.startswith("classifier.") for name in changed)
+    features = [np.load(p) for p in sorted(tmp_path.rglob("phase3/features/val-32/*.npy"))]
+    assert [f.shape for f in features] == [(16, 6, 2, 2)]
 
 
 def test_without_mirror_images_half_the_features_are_made(tree, tmp_path, toys):
@@ -244,7 +268,9 @@ def test_minutes_of_interrupted_runs_count(tmp_path):
     again = resumable.Ledger(tmp_path / "minutes.json")
     again.book("features")
     assert again.spent["features"][0] > spent > 0
-    assert set(again.minutes(1)) == {"features"}
+    assert set(resumable.minutes([again], 1)) == {"features"}
+    both = resumable.minutes([again, again], 0)["features"]
+    assert both == round(2 * again.spent["features"][0], 1)
 
 
 def test_progress_says_the_time_left(capsys, monkeypatch):
