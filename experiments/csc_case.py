@@ -115,7 +115,9 @@ class Case:
             found = run(self.network.to(device=device), self.images.tensor[:1], method, settings)
             return found.dataset["measured_deficit_median"]
 
-        return device_figures.account(measure, data.attrs["images"], data.attrs["seconds"], p.device, p.dtype)
+        return device_figures.account(
+            measure, int(data.attrs["images"]), float(data.attrs["seconds"]), p.device, p.dtype
+        )
 
     def _settings(self, method: str, **options: Any) -> Settings:
         p = self.protocol

@@ -115,7 +115,7 @@ def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
     found = over(measured, theories)
     errors = found.summary
     return found, {
-        "images": measured.dataset.attrs["images"],
+        "images": int(measured.dataset.attrs["images"]),
         "median_deficit_at_the_input": _at_the_input(found, "measured_deficit_median"),
         "whole_map_deficit_at_the_input": _at_the_input(found, "measured_flattened_deficit_median"),
         "dead_at_the_input": _at_the_input(found, "dead_fraction"),
