@@ -17,6 +17,12 @@ COMMANDS = {  # of figures that no script of experiments makes under their own n
     "paper-csc-resnet50_v2-trained-methods": "python -m experiments.paper_csc resnet50_v2"
     " --weights resnet50_v2.safetensors --images imagenette/val --paper --limit 4 --others 2 --few 1"
     " --many 20 --patterns patterns-resnet50_v2.safetensors --case resnet50_v2-trained",
+    "paper-csc-cifar10_cnn-trained-methods": "python -m experiments.paper_csc cifar10_cnn"
+    " --images cifar10/test --paper --limit 32 --others 8 --few 8 --many 20"
+    " --patterns patterns-cifar10_cnn.safetensors --case cifar10_cnn-trained",
+    "paper-csc-vgg16-trained-methods": "python -m experiments.paper_csc vgg16 --weights vgg16.safetensors"
+    " --images imagenette/val --paper --limit 4 --others 2 --few 1 --many 20"
+    " --patterns patterns-vgg16.safetensors --case vgg16-trained",
     "paper-csc-vgg16-trunk-methods": "python -m experiments.paper_csc vgg16"
     " --weights vgg16_features.safetensors --images imagenette/val --paper --limit 8 --others 4 --few 1"
     " --many 20 --patterns patterns-trunk.safetensors --case vgg16-trunk",
@@ -34,6 +40,10 @@ TITLES = {
     "layer.",
     "paper-csc-resnet50_v2-trained-methods": "ResNet-50 v2 with trained weights: the talk's methods from its "
     "dense layer; hollow marks are predictions.",
+    "paper-csc-cifar10_cnn-trained-methods": "The CIFAR-10 network: the talk's methods from its logits; "
+    "hollow marks are predictions.",
+    "paper-csc-vgg16-trained-methods": "VGG-16 with ten classes: the talk's methods from its logits; "
+    "hollow marks are predictions.",
     "paper-csc-vgg16-trunk-methods": "VGG-16's convolutions with the weights of an edge detector: the talk's "
     "methods from conv4_3; hollow marks are predictions.",
     "rates-resnet50_v2-trained": "Where ResNet-50 v2 with trained weights forgets the decision, operation by "

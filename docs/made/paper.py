@@ -16,7 +16,8 @@ CURVES = (
     ("CIFAR-10 network", "methods-cifar10_cnn.json", None),
     ("SqueezeNet 1.1", "methods-squeezenet1_1.json", None),
     ("ResNet-50 v2", "paper-csc-resnet50_v2-trained.json", "dense"),
-    ("VGG-16, from conv4_3", "paper-csc-vgg16-trunk.json", "conv4_3"),
+    ("VGG-16", "paper-csc-vgg16-trained.json", "fc3"),
+    ("HED's convolutions, from conv4_3", "paper-csc-vgg16-trunk.json", "conv4_3"),
 )
 METHODS = (  # of the talk, and near ones
     *("lrp-alpha1beta0", "deep-taylor", "excitation-bp", "guided-backprop", "deconvnet", "rectgrad"),
