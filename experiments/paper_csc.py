@@ -14,10 +14,9 @@ methods, from the highest one for the others. Maps are float32, deficits float64
 
 Every piece is a file under OUT/parts and is taken up again; OUT/NAME.nc, .json and .png are put together from
 them method by method, OUT/NAME-methods.png from the highest start layer alone, OUT/NAME-main.png with the
-certificates. The JSON has the seconds that each piece took,
-and on a GPU (or with --account) the share of its peak and how far from the processor's its deficits are.
-With --shard I/N, on any machine that sees OUT, only the pieces of one part of the methods are made; the same
-command without it puts them together.
+certificates. The JSON has the seconds that each piece took, and on a GPU (or with --account) the share of its
+peak and how far from the processor's its deficits are. With --shard I/N, on any machine that sees OUT, only
+the pieces of one part of the methods are made; the same command without it puts them together.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from conetheory import networks
 from conetheory.errors import ConeTheoryError
 from conetheory.networks import Network, weights
 from conetheory.networks.preprocess import Preprocess
+from conetheory.runs import store
 from experiments.frozen_features import Features, Pictures, features
 from experiments.partly_frozen import HEAD, RECIPES, Phase, Recipe, from_trunk
 from experiments.resumable import Examples, Ledger, TimeLeft, Training, accuracy, decisions, minutes
@@ -62,7 +63,7 @@ class Job:
     def run(self, number: int) -> Path:
         """The folder of what depends on the first so many phases."""
         settings = [asdict(phase.settings) for phase in self.recipe.phases[:number]]
-        return store(self.cache / f"run-{key([settings, self.count, self.seed, self.mirrored])}")
+        return store.folder(self.cache / f"run-{key([settings, self.count, self.seed, self.mirrored])}")
 
     def features(self, frozen: nn.Module, pixels: int, split: str, mirrored: bool, folder: Path) -> Features:
         """Of a split, computed by the traced network: its batch norms are folded."""
@@ -71,11 +72,6 @@ class Job:
         graph = functools.cache(lambda: networks.trace(frozen, (3, pixels, pixels)))  # not where all is there
         preprocess, forward = Preprocess().resized(pixels, pixels), lambda x: graph().forward(x)
         return features(forward, pictures, preprocess, folder / name, mirrored=mirrored, progress=PROGRESS)
-
-
-def store(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def key(content: Any) -> str:
@@ -92,7 +88,7 @@ def trained(job: Job, model: nn.Module) -> tuple[nn.Module, Examples, list[Ledge
         frozen, upper = phase.parts(model)
         fitting = {name: t for name, t in carried.items() if not name.startswith(f"{HEAD}.")}
         upper.load_state_dict(fitting, strict=False)
-        folder = store(job.run(number) / f"phase{number}")
+        folder = store.folder(job.run(number) / f"phase{number}")
         seen = (folder if phase.deeper else job.cache) / "features"
         examples, held_out = of_phase(job, phase, frozen.eval(), seen)
         ledger.book("features")

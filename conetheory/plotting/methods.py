@@ -100,7 +100,7 @@ def method_styles(families: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 def _panel(data: xr.Dataset, axes: Axes, start: str, styles: dict[str, dict[str, Any]]) -> list[End]:
     """Draw one start layer; where each method's line ends, of those that have one."""
-    ends, x = [], np.arange(data.sizes["layer"])
+    ends, labels, x = [], [], np.arange(data.sizes["layer"])
     if schema.BASELINE in data:
         baseline = data[schema.BASELINE]
         baseline = baseline.max("method") if "method" in baseline.dims else baseline
@@ -114,12 +114,14 @@ def _panel(data: xr.Dataset, axes: Axes, start: str, styles: dict[str, dict[str,
             if live.any():
                 ends.append(End(name, float(x[live][-1]), float(measured[live][-1]), style["color"]))
         if (theory := _first(one)) is not None:
+            labels.append(theory.label)
             predicted = positive(one[theory.predicted])
             options = {"marker": "o", "ls": "", "ms": 4, "mfc": "white", "zorder": 4}
             axes.plot(x, predicted, color=style["color"], **options)
     axes.set_xticks(x, [short_label(str(label)) for label in data["label"].values], rotation=60, ha="right")
     axes.tick_params(axis="x", labelsize=8 if len(x) < 25 else 6.5, length=2)
-    axes.set_title(f"CSC from {start}{_hollow(data)}", loc="left", fontsize=10)
+    hollow = f"; hollow: predicted by {', '.join(dict.fromkeys(labels))}" if labels else ""
+    axes.set_title(f"CSC from {start}{hollow}", loc="left", fontsize=10)
     axes.grid(axis="y", color="#e2e2e2", lw=0.6, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
     return ends
@@ -129,10 +131,3 @@ def _first(data: xr.Dataset) -> schema.Theory | None:
     """The first theory in rank that says anything of one method from one start layer."""
     spoken = (t for t in schema.theories(data) if np.isfinite(data[t.predicted]).any())
     return next(spoken, None)
-
-
-def _hollow(data: xr.Dataset) -> str:
-    """What the hollow marks of a panel are."""
-    first = [_first(data.sel({"method": name})) for name in data["method"].values]
-    labels = list(dict.fromkeys(theory.label for theory in first if theory is not None))
-    return f"; hollow: predicted by {', '.join(labels)}" if labels else ""

@@ -48,12 +48,10 @@ def deficits() -> str:
 def _pair(row: dict[str, Any] | None, start: str | None) -> str:
     if not row or "left out" in row:
         return "–"
-    keys = (
-        ("measured", "whole map")
-        if start is None
-        else (f"{k}_deficit_at_the_input" for k in ("median", "whole_map"))
-    )
-    local, whole = (row[key] if start is None else row[key][start] for key in keys)
+    if start is None:
+        local, whole = row["measured"], row["whole map"]
+    else:
+        local, whole = (row[f"{of}_deficit_at_the_input"][start] for of in ("median", "whole_map"))
     return f"{deficit(local)} ({deficit(whole)})"
 
 
