@@ -55,15 +55,15 @@ def _seconds(compute: Callable[[], object], device: str) -> float:
     return time.perf_counter() - begun
 
 
-def decades_apart(here: xr.DataArray, there: xr.DataArray) -> dict[str, float]:
+def decades_apart(here: xr.DataArray, there: xr.DataArray) -> dict[str, float | None]:
     """Median and largest `|log10|` of the quotient of deficits of the same layers.
 
-    Deficits of which one is below `SMALLEST` are left out; with none left both are nan.
+    Deficits of which one is below `SMALLEST` are left out; with none left both are None.
     """
     large = (here > SMALLEST) & (there > SMALLEST)
     apart = np.abs(np.log10((here / there).values[large.values]))
     if not apart.size:
-        return {"decades_from_cpu_median": float("nan"), "decades_from_cpu_largest": float("nan")}
+        return {"decades_from_cpu_median": None, "decades_from_cpu_largest": None}
     return {
         "decades_from_cpu_median": float(np.median(apart)),
         "decades_from_cpu_largest": float(apart.max()),
@@ -72,7 +72,7 @@ def decades_apart(here: xr.DataArray, there: xr.DataArray) -> dict[str, float]:
 
 def account(
     measure: Callable[[str], xr.DataArray], images: int, seconds: float, device: str, dtype: torch.dtype
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """measure: deficits of one image on a device. seconds: that so many images took there."""
     with Operations() as counted:
         here = measure(device)

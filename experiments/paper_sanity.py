@@ -7,7 +7,7 @@
 Each network's layers are drawn anew from the output down (the paper's layers) and every method's maps of the
 predicted class are compared with those of the untouched network; then the maps of different classes of one
 image are compared. The pictures of --picture are explained for the classes of each --pair, as in the paper's
-figure; --composites makes such pictures of two photographs (`two_classes`). It is `conetheory sanity`,
+figure (`two_classes` makes such pictures, and has numbers). It is `conetheory sanity`,
 `classes` and `explain` for all methods, with one folder a network, OUT/MODEL: sanity.nc, classes.nc, maps.nc,
 their figures, and sanity.json with seconds. What is there is taken up.
 """
@@ -26,6 +26,7 @@ import typer
 from conetheory import networks
 from conetheory.chain.checks import device_of
 from conetheory.networks import Images, Network
+from conetheory.networks.randomise import Scheme
 from conetheory.plotting.maps import maps_figure
 from conetheory.report.map_tables import class_rows, sanity_rows, tracking_sentence
 from conetheory.results.class_distances import Classes
@@ -53,7 +54,6 @@ from experiments.paper_networks import (
     opened,
     with_weights,
 )
-from experiments.two_classes import two_class_rows
 
 
 def asked_for(
@@ -64,9 +64,12 @@ def asked_for(
     return Series(network, images, given, **kept, device=device, dtype=torch.float32)
 
 
-def randomised(asked: Series, layers: tuple[str, ...] | None, smooth: int) -> list[dict[str, Any]]:
+def randomised(
+    asked: Series, layers: tuple[str, ...] | None, smooth: int, scheme: Scheme
+) -> list[dict[str, Any]]:
     """`sanity.nc`, with the SSIM of the paper's code; one row a method."""
-    settings = SanitySettings(layers=layers, smooth=smooth, ssim=PAPER, device=asked.device)
+    chosen = {"layers": layers, "smooth": smooth, "scheme": scheme}
+    settings = SanitySettings(**chosen, ssim=PAPER, device=asked.device)
 
     def compute(name: str, report: Any) -> Sanity:
         mine = replace(settings, parameters=asked.methods[name])
@@ -74,9 +77,7 @@ def randomised(asked: Series, layers: tuple[str, ...] | None, smooth: int) -> li
             asked.network, asked.images.tensor, name, mine, names=asked.names, progress=report
         )
 
-    return sanity_rows(
-        run_series(asked, Sanity, {"layers": layers, "smooth": smooth, "ssim": "paper"}, compute)
-    )
+    return sanity_rows(run_series(asked, Sanity, chosen | {"ssim": "paper"}, compute))
 
 
 def class_distances(asked: Series, top: int, whole: int) -> tuple[list[dict[str, Any]], str]:
@@ -121,12 +122,11 @@ def study(
     device: str = "cpu",
     layers: tuple[str, ...] | None = None,
     smooth: int = 0,
+    scheme: Scheme = "reset",
     top: int = 10,
     whole: int = 1,
-    composites: int = 0,
-    halves: torch.Tensor | None = None,
 ) -> dict[str, Any]:
-    """All of it on one network; writes OUT/sanity.json. halves: photographs that composites are made of."""
+    """All of it on one network; writes OUT/sanity.json."""
     record: dict[str, Any] = {"network": network.provenance, "images": len(images), "seconds": {}}
     record["device"] = device_name(device)
     asked = asked_for(network.to(device=device), images, names, patterns, device, out)
@@ -138,12 +138,8 @@ def study(
         (out / "sanity.json").write_text(json.dumps(record, indent=1) + "\n")
         return found
 
-    record["sanity"] = timed("sanity", lambda: randomised(asked, layers, smooth))
+    record["sanity"] = timed("sanity", lambda: randomised(asked, layers, smooth, scheme))
     record["classes"], record["tracking"] = timed("classes", lambda: class_distances(asked, top, whole))
-    if halves is not None:
-        given = (asked.network, halves, asked.methods, composites)
-        made = timed("composites", lambda: two_class_rows(*given, dtype=asked.dtype, device=device))
-        record["composites"] = made
     for pair in pairs if pictures else ():
         folder = store.folder(out / "-".join(pair))
         shown = replace(asked, images=pictures, out=folder)
@@ -164,9 +160,9 @@ def main(
     patterns: Patterns = None,
     layer: Annotated[list[str] | None, typer.Option(help="default: the paper's")] = None,
     smooth: Annotated[int, typer.Option(help="noisy copies of an image for smooth MPRT")] = 0,
+    scheme: Annotated[str, typer.Option(help="of random weights: reset or permute")] = "reset",
     top: Annotated[int, typer.Option(help="classes of an image that are compared")] = 10,
     whole: Annotated[int, typer.Option(help="images for which all classes are")] = 1,
-    composites: Annotated[int, typer.Option(help="pictures made of two photographs")] = 0,
     size: Size = None,
     device: str = "auto",
     out: Path = Path("out/paper-sanity"),
@@ -179,10 +175,7 @@ def main(
         network, chosen = opened(each, file, size, images, limit)
         pictures = networks.load_images(picture, network) if picture else None
         options = {"names": names, "patterns": patterns, "device": device_of(device), "smooth": smooth}
-        options |= {"layers": tuple(layer) if layer else None, "top": top, "whole": whole}
-        if composites:  # photographs enough for as many pairs of classes
-            more = networks.load_images(images, network, 4 * composites, seed=0)
-            options |= {"composites": composites, "halves": more.tensor}
+        options |= {"layers": tuple(layer) if layer else None, "top": top, "whole": whole, "scheme": scheme}
         found[each] = study(network, chosen, pictures, pairs, out / each, **options)
     return found
 

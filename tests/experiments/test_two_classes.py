@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from conetheory.errors import InputError
-from conetheory.networks import load
+from conetheory.networks import Images, load
+from experiments import two_classes
 from experiments.two_classes import own_share, pairs_of_classes, side_by_side, two_class_rows
 
 
@@ -79,3 +82,19 @@ def test_a_network_of_one_direction_cannot_tell_the_halves():
     assert rows[0]["own_half"] == pytest.approx([0.5])
     assert rows[0]["cosine"] == pytest.approx([1.0])
     assert "needs patterns" in rows[1]["left out"]
+
+
+def test_the_command_has_fewer_pictures_of_other_methods(tmp_path, monkeypatch):
+    network = load(Halves(), input_shape=(1, 8, 8))
+    photographs = torch.rand(4, 1, 8, 8)
+    photographs[::2, ..., :4] += 1
+    photographs[1::2, ..., 4:] += 1
+    given = Images(photographs, tuple("abcd"))
+    monkeypatch.setattr(two_classes, "opened", lambda *asked: (network, given))
+    methods = ["gradient", "deconvnet"]
+    found = two_classes.main(["halves"], count=2, others=1, method=methods, device="cpu", out=tmp_path)
+    assert found["halves"] == json.loads((tmp_path / "two-classes-halves.json").read_text())
+    assert [(row["method"], row["own_half"]) for row in found["halves"]["methods"]] == [
+        ("gradient", [1.0, 1.0]),
+        ("deconvnet", [1.0]),
+    ]
