@@ -7,6 +7,7 @@ half, and of 224 in validation.
 VGG-16: conv1 to conv3 are frozen. conv4 and conv5 are trained from the trunk's weights, first at 112 pixels
 with a small head, then at 160 with the three dense layers: an epoch at 224 takes as long as four at 112. The
 dense layers then see maps of 224 pixels, with all convolutions frozen, since those of 160 are interpolated.
+The quick recipe goes on from the small head with conv5 and the dense layers at 224 pixels.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import Tensor, nn
 from torchvision import models
@@ -22,7 +24,7 @@ from conetheory.errors import InputError
 from conetheory.networks.resnet_v2 import ResNetV2
 from experiments.resumable import Settings
 
-POOL3, POOL5 = 17, 31  # how many of VGG-16's `features` there are up to its third pool, and in all
+POOL3, POOL4, POOL5 = 17, 24, 31  # how many of VGG-16's `features` there are up to a pool
 HEAD = "head"  # of a phase only; no part of the network
 
 
@@ -32,22 +34,23 @@ class Phase:
 
     parts: from the network to its frozen part and the trained one, which share its parameters under its names
         (those under `HEAD` are extra). held: modules of the trained part that stay as they are.
-    deeper: whether the frozen part holds layers that the phases before have trained.
+    below: how many of the phases before have trained layers of the frozen part.
     """
 
     settings: Settings
     parts: Callable[[nn.Module], tuple[nn.Module, nn.Module]]
     held: tuple[str, ...] = ()
-    deeper: bool = False
+    below: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """build: the network for a number of classes. trunk: prefixes of what the trunk's file must have.
+    """build: the network of that name, for a number of classes. trunk: prefixes of what its file must have.
 
     pixels: of the validation pictures.
     """
 
+    network: str
     build: Callable[[int], nn.Module]
     trunk: tuple[str, ...]
     phases: tuple[Phase, ...]
@@ -105,9 +108,9 @@ def vgg16(classes: int) -> models.VGG:
     return model
 
 
-def with_small_head(model: nn.Module, pool3: int = POOL3) -> tuple[nn.Module, nn.Module]:
+def with_small_head(model: nn.Module, pool: int = POOL3) -> tuple[nn.Module, nn.Module]:
     """The mean over the last map and one dense layer, beside the network's own."""
-    frozen, upper = _at_pool3(model, pool3)
+    frozen, upper = _at(model, pool)
     convolutions = [m for m in upper if isinstance(m, nn.Conv2d)]
     *_, last = (m for m in model.modules() if isinstance(m, nn.Linear))
     head = nn.Sequential(
@@ -116,36 +119,40 @@ def with_small_head(model: nn.Module, pool3: int = POOL3) -> tuple[nn.Module, nn
     return frozen, nn.Sequential(OrderedDict([("features", upper), (HEAD, head)]))
 
 
-def with_dense_layers(model: nn.Module, pool3: int = POOL3) -> tuple[nn.Module, nn.Module]:
-    """torchvision's own: 7 x 7 x 512, 4096, 4096, classes, with dropout."""
-    frozen, upper = _at_pool3(model, pool3)
+def with_dense_layers(model: nn.Module, pool: int = POOL3) -> tuple[nn.Module, nn.Module]:
+    """torchvision's own, 7 x 7 x 512, 4096, 4096, classes, with dropout, on the convolutions above a pool."""
+    frozen, upper = _at(model, pool)
     parts = [("features", upper), ("avgpool", model.get_submodule("avgpool")), ("flatten", nn.Flatten())]
     return frozen, nn.Sequential(OrderedDict([*parts, ("classifier", model.get_submodule("classifier"))]))
 
 
-def dense_layers_alone(model: nn.Module) -> tuple[nn.Module, nn.Module]:
-    below = [(name, model.get_submodule(name)) for name in ("features", "avgpool")]
-    above = [("flatten", nn.Flatten()), ("classifier", model.get_submodule("classifier"))]
-    return nn.Sequential(OrderedDict(below)), nn.Sequential(OrderedDict(above))
-
-
-def _at_pool3(model: nn.Module, pool3: int) -> tuple[nn.Sequential, nn.Sequential]:
+def _at(model: nn.Module, pool: int) -> tuple[nn.Sequential, nn.Sequential]:
     layers = list(model.get_submodule("features").named_children())
-    return nn.Sequential(OrderedDict(layers[:pool3])), nn.Sequential(OrderedDict(layers[pool3:]))
+    return nn.Sequential(OrderedDict(layers[:pool])), nn.Sequential(OrderedDict(layers[pool:]))
 
 
 # ---------------------------------------------------------------- all
 
+SMALL_HEAD = Phase(Settings(112, 3, 2e-4), with_small_head)
 RECIPES: dict[str, Recipe] = {
-    "resnet50_v2": Recipe(resnet_v2, STAGES, (Phase(Settings(160, 3, 1e-3), below_stage4, OF_STAGE4),)),
+    "resnet50_v2": Recipe(
+        "resnet50_v2", resnet_v2, STAGES, (Phase(Settings(160, 3, 1e-3), below_stage4, OF_STAGE4),)
+    ),
     "vgg16": Recipe(
+        "vgg16",
         vgg16,
         ("features.",),
         (
-            Phase(Settings(112, 3, 2e-4), with_small_head),
+            SMALL_HEAD,
             Phase(Settings(160, 2, 1e-4), with_dense_layers),
-            Phase(Settings(224, 3, 5e-5), dense_layers_alone, deeper=True),
+            Phase(Settings(224, 3, 5e-5), partial(with_dense_layers, pool=POOL5), below=2),
         ),
+    ),
+    "vgg16_quick": Recipe(
+        "vgg16",
+        vgg16,
+        ("features.",),
+        (SMALL_HEAD, Phase(Settings(224, 2, 1e-4), partial(with_dense_layers, pool=POOL4), below=1)),
     ),
 }
 

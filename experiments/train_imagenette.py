@@ -1,7 +1,7 @@
 """Train what is missing above a trunk on Imagenette, on the processor, and go on where a run was cut off.
 
     python -m experiments.train_imagenette --trunk resnet50v2_stages1to3.safetensors --images imagenette
-    python -m experiments.train_imagenette --network vgg16 --trunk vgg16.safetensors --images imagenette
+    python -m experiments.train_imagenette --recipe vgg16 --trunk vgg16.safetensors --images imagenette
 
 IMAGES/train/CLASS/*, IMAGES/val/CLASS/* (9,469 and 3,925 photographs of ten classes). Frozen layers see each
 picture and its mirror image once; what they give is kept as float16 in the cache, with checkpoints and the
@@ -9,7 +9,7 @@ trained weights, by default in the user's cache folder. The networks and their r
 
 The trained network's kernels are rounded to float16. It is then scored on all validation pictures from their
 float16 features, and on some of them again through `networks.load` and the picture itself. Weights are in
-CACHE/NETWORK.safetensors. RESULTS/train-NETWORK.json has the accuracy as a share, the recipe, seed, sha256 of
+CACHE/RECIPE.safetensors. RESULTS/train-RECIPE.json has the accuracy as a share, the recipe, seed, sha256 of
 trunk, pictures and weights, and the minutes, by the clock and of the processor, interrupted runs included.
 """
 
@@ -89,7 +89,7 @@ def trained(job: Job, model: nn.Module) -> tuple[nn.Module, Examples, list[Ledge
         fitting = {name: t for name, t in carried.items() if not name.startswith(f"{HEAD}.")}
         upper.load_state_dict(fitting, strict=False)
         folder = store.folder(job.run(number) / f"phase{number}")
-        seen = (folder if phase.deeper else job.cache) / "features"
+        seen = (job.run(phase.below) if phase.below else job.cache) / "features"
         examples, held_out = of_phase(job, phase, frozen.eval(), seen)
         ledger.book("features")
         upper = upper.to(memory_format=torch.channels_last)
@@ -145,9 +145,9 @@ def write(path: Path, model: nn.Module, upper: nn.Module, held_out: Examples, kn
 def main(
     trunk: Annotated[Path, typer.Option(help="safetensors file of the trained lower layers")],
     images: Annotated[Path, typer.Option(help="folder with train/CLASS and val/CLASS")],
-    network: Annotated[str, typer.Option(help=" or ".join(RECIPES))] = "resnet50_v2",
+    recipe: Annotated[str, typer.Option(help=" or ".join(RECIPES))] = "resnet50_v2",
     cache: Annotated[Path | None, typer.Option(help="features, checkpoints, weights")] = None,
-    out: Annotated[Path, typer.Option(help="folder of train-NETWORK.json")] = RESULTS,
+    out: Annotated[Path, typer.Option(help="folder of train-RECIPE.json")] = RESULTS,
     limit: Annotated[int | None, typer.Option(help="pictures of a split (smoke runs)")] = None,
     train_limit: Annotated[int | None, typer.Option(help="training pictures, drawn at random")] = None,
     mirrored: Annotated[bool, typer.Option(help="train on mirror images too")] = True,
@@ -157,7 +157,7 @@ def main(
     """Train, round, score and save; what is in the cache is taken up."""
     try:
         return train(
-            trunk, images, network, cache or default_cache(), out, limit, seed, mirrored, epochs, train_limit
+            trunk, images, recipe, cache or default_cache(), out, limit, seed, mirrored, epochs, train_limit
         )
     except ConeTheoryError as error:
         raise SystemExit(str(error)) from error
@@ -166,7 +166,7 @@ def main(
 def train(
     trunk: Path,
     images: Path,
-    network: str,
+    name: str,
     cache: Path,
     out: Path,
     limit: int | None = None,
@@ -175,10 +175,10 @@ def train(
     epochs: int | None = None,
     train_limit: int | None = None,
 ) -> dict[str, Any]:
-    """As `main`; raises `ConeTheoryError`."""
-    if network not in RECIPES:
-        raise SystemExit(f"there is a recipe for {' and '.join(RECIPES)}, not for {network}")
-    recipe, state = RECIPES[network].lasting(epochs), weights.read(trunk)
+    """As `main`, with a recipe's name; raises `ConeTheoryError`."""
+    if name not in RECIPES:
+        raise SystemExit(f"the recipes are {', '.join(RECIPES)}; there is none named {name}")
+    recipe, state = RECIPES[name].lasting(epochs), weights.read(trunk)
     splits = (
         Pictures.of(images / "train", limit, shuffled=True),
         Pictures.of(images / "val", limit),
@@ -189,12 +189,12 @@ def train(
         "validation_sha256": splits[1].sha256,
     }
     count = min(train_limit or len(splits[0].paths), len(splits[0].paths))
-    job = Job(recipe, *splits, count, seed, mirrored, cache / f"{network}-{key(identity)}")
+    job = Job(recipe, *splits, count, seed, mirrored, cache / f"{name}-{key(identity)}")
     torch.manual_seed(seed)
     model = from_trunk(recipe, len(job.train.classes), state, str(trunk))
     upper, held_out, ledgers = trained(job, model)
     made: dict[str, Any] = {
-        "network": network,
+        "network": recipe.network,
         "classes": " ".join(job.train.classes),
         "seed": seed,
         "mirrored": mirrored,
@@ -209,7 +209,7 @@ def train(
         "machine": platform.machine(),
         "script": "experiments/train_imagenette.py",
     }
-    path = cache / f"{network}.safetensors"
+    path = cache / f"{name}.safetensors"
     write(path, model, upper, held_out, made)
     shape = (3, recipe.pixels, recipe.pixels)
     loaded = networks.load(recipe.build(len(job.train.classes)), path, shape)
@@ -219,7 +219,7 @@ def train(
     made["file_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     made["minutes"], made["processor_minutes"] = (minutes(ledgers, which) for which in (0, 1))
     out.mkdir(parents=True, exist_ok=True)
-    (out / f"train-{network}.json").write_text(json.dumps(made, indent=1) + "\n")
+    (out / f"train-{name}.json").write_text(json.dumps(made, indent=1) + "\n")
     print(f"weights: {path}", flush=True)
     return made
 

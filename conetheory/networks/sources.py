@@ -39,7 +39,7 @@ OWN = (CIFAR10, RESNET50_V2)  # networks that torchvision does not have
 ALIASES = {"cifar10": CIFAR10, "resnet50v2": RESNET50_V2}
 # networks of which a trunk may be had without the rest, and what trains that
 TRAINED = {
-    name: f"python -m experiments.train_imagenette --network {name} --trunk FILE --images DIR"
+    name: f"python -m experiments.train_imagenette --recipe {name} --trunk FILE --images DIR"
     for name in (RESNET50_V2, "vgg16")
 }
 BUNDLED = Path(__file__).parent / "bundled" / "cifar10_cnn.safetensors"

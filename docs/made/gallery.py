@@ -20,9 +20,9 @@ COMMANDS = {  # of figures that no script of experiments makes under their own n
     "paper-csc-cifar10_cnn-trained-methods": "python -m experiments.paper_csc cifar10_cnn"
     " --images cifar10/test --paper --limit 32 --others 8 --few 8 --many 20"
     " --patterns patterns-cifar10_cnn.safetensors --case cifar10_cnn-trained",
-    "paper-csc-vgg16-trained-methods": "python -m experiments.paper_csc vgg16 --weights vgg16.safetensors"
-    " --images imagenette/val --paper --limit 4 --others 2 --few 1 --many 20"
-    " --patterns patterns-vgg16.safetensors --case vgg16-trained",
+    "paper-csc-vgg16-trained-methods": "python -m experiments.paper_csc vgg16"
+    " --weights vgg16_quick.safetensors --images imagenette/val --paper --limit 16 --others 4 --few 1"
+    " --many 20 --patterns patterns-vgg16.safetensors --case vgg16-trained",
     "paper-csc-vgg16-trunk-methods": "python -m experiments.paper_csc vgg16"
     " --weights vgg16_features.safetensors --images imagenette/val --paper --limit 8 --others 4 --few 1"
     " --many 20 --patterns patterns-trunk.safetensors --case vgg16-trunk",

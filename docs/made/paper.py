@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from docs.made.markdown import table
@@ -31,28 +32,101 @@ METHODS = (  # of the talk, and near ones
         "gradient",
     ),
 )
-MAPS = {"cifar10_cnn": "CIFAR-10 network", "squeezenet1_1": "SqueezeNet 1.1", "resnet50_v2": "ResNet-50 v2"}
+SHORT = {  # of theories, in the order of a cell
+    "local_spectrum": "exact",
+    "sampled_spectrum": "sampled",
+    "second_moment": "moments",
+    "origin": "origin",
+    "mean_field": "mean field",
+}
+PREDICTED = {
+    "CIFAR-10 network": "cifar10_cnn-trained",
+    "ResNet-50 v2": "resnet50_v2-trained",
+    "VGG-16": "vgg16-trained",
+    "HED's convolutions": "vgg16-trunk",
+}
+SIDES = {"CIFAR-10 network": "cifar10_cnn", "ResNet-50 v2": "resnet50_v2", "VGG-16": "vgg16"}
+MAPS = {
+    "cifar10_cnn": "CIFAR-10 network",
+    "squeezenet1_1": "SqueezeNet 1.1",
+    "resnet50_v2": "ResNet-50 v2",
+    "vgg16": "VGG-16",
+}
 
 
 def deficits() -> str:
     """Median deficit at the input: of the channels at a location, and in brackets of the whole map."""
     titles, files, starts = zip(*CURVES, strict=True)
-    of = [read(name)["methods"] for name in files]
-    rows = []
-    for method in METHODS:
-        cells = [_pair(found.get(method), start) for found, start in zip(of, starts, strict=True)]
-        rows.append((method, *cells))
-    return table(("method", *titles), rows)
+    pairs = zip(files, starts, strict=True)
+    of = [{m: (row, start) for m, row in read(name)["methods"].items()} for name, start in pairs]
+    return _by_method(titles, of, _pair)
 
 
-def _pair(row: dict[str, Any] | None, start: str | None) -> str:
-    if not row or "left out" in row:
+def _pair(found: tuple[dict[str, Any], str | None]) -> str:
+    row, start = found
+    if "left out" in row:
         return "–"
     if start is None:
         local, whole = row["measured"], row["whole map"]
     else:
         local, whole = (row[f"{of}_deficit_at_the_input"][start] for of in ("median", "whole_map"))
     return f"{deficit(local)} ({deficit(whole)})"
+
+
+def predictions() -> str:
+    """Median distance of prediction and measurement, in decades, of whatever theory says something."""
+    of = [read(f"paper-csc-{case}.json")["methods"] for case in PREDICTED.values()]
+    return _by_method(tuple(PREDICTED), of, _errors)
+
+
+def _errors(row: dict[str, Any]) -> str:
+    errors = row.get("median_abs_error_decades") or {}
+    said = {short: errors.get(theory) for theory, short in SHORT.items()}
+    return ", ".join(f"{short} {value:.2f}" for short, value in said.items() if value is not None) or "–"
+
+
+def random_weights() -> str:
+    """From the highest start layer, at a location: the weights as trained, and random ones."""
+    cases = [(title, kind) for title in SIDES for kind in ("trained", "random")]
+    of = [read(f"paper-csc-{SIDES[title]}-{kind}.json")["methods"] for title, kind in cases]
+    return _by_method(tuple(f"{title}, {kind}" for title, kind in cases), of, _highest)
+
+
+def _by_method(titles: tuple[str, ...], of: Sequence[Mapping[str, Any]], cell: Callable[[Any], str]) -> str:
+    """A row for each method that any column has, a dash where one has it not."""
+    rows = []
+    for method in METHODS:
+        if any(method in found for found in of):
+            rows.append((method, *(cell(found[method]) if method in found else "–" for found in of)))
+    return table(("method", *titles), rows)
+
+
+def _highest(row: dict[str, Any]) -> str:
+    return "–" if "left out" in row else deficit(next(iter(row["median_deficit_at_the_input"].values())))
+
+
+def two_classes() -> str:
+    """Of pictures of two classes: relevance on a class's own half, and the SSIM of the two maps."""
+    names = _having("two-classes-{}.json")
+    of = [{row["method"]: row for row in read(f"two-classes-{name}.json")["methods"]} for name in names]
+    return _by_method(tuple(MAPS[name] for name in names), of, _own_half)
+
+
+def _own_half(row: dict[str, Any]) -> str:
+    if "left out" in row:
+        return "–"
+    return " / ".join(number(_median(row[name]), ".2f") for name in ("own_half", "ssim"))
+
+
+def _median(values: list[float]) -> float | None:
+    """Of those that are numbers."""
+    live = [value for value in values if value == value]
+    return float(np.median(live)) if live else None
+
+
+def _having(pattern: str) -> list[str]:
+    """The networks that have such a result."""
+    return [name for name in MAPS if (RESULTS / pattern.format(name)).is_file()]
 
 
 @cache
@@ -62,13 +136,10 @@ def _maps(name: str) -> xr.Dataset:
 
 def _by_network(kind: str, cell: Callable[[xr.Dataset], str]) -> str:
     """A row for each method of the talk, a column for each network that has such a result."""
-    of = [_maps(f"{kind}-{name}.nc") for name in MAPS]
-    rows = []
-    for method in METHODS:
-        each = [data.sel({"method": method}) if method in data["method"] else None for data in of]
-        if any(one is not None for one in each):
-            rows.append((method, *("–" if one is None else cell(one) for one in each)))
-    return table(("method", *MAPS.values()), rows)
+    names = _having(f"{kind}-{{}}.nc")
+    of = [_maps(f"{kind}-{name}.nc") for name in names]
+    each = [{m: data.sel({"method": m}) for m in data["method"].values.tolist()} for data in of]
+    return _by_method(tuple(MAPS[name] for name in names), each, cell)
 
 
 def randomised() -> str:

@@ -35,6 +35,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "networks": networks.tested,
     "operations": operations.by_rule,
     "paper-deficits": paper.deficits,
+    "paper-predictions": paper.predictions,
+    "paper-random-weights": paper.random_weights,
+    "paper-two-classes": paper.two_classes,
     "paper-randomised": paper.randomised,
     "paper-classes": paper.classes,
 }

@@ -126,7 +126,7 @@ def test_stages_are_counted_from_the_image_upwards():
     assert stages_in([n for n in names if not n.startswith("conv1")]) is None
 
 
-COMMAND = "python -m experiments.train_imagenette --network resnet50_v2 --trunk FILE --images DIR"
+COMMAND = "python -m experiments.train_imagenette --recipe resnet50_v2 --trunk FILE --images DIR"
 
 
 def test_what_is_missing_is_said_with_the_command_that_makes_it(tiny, tmp_path):
