@@ -14,6 +14,10 @@ from conetheory.theory.matrices import matrix
 SMALL = 1e-140  # vectors of such numbers have a squared length
 TILE = 1 << 20  # float64 numbers held by one temporary
 BAND = 128  # rows of the pairs' triangle that are compared together
+# In place of half the squared length of a dead column, so that no pair with it is the widest: residuals are
+# shorter than 2, so its gaps are below 2 + 4 - 16. Not -inf: a BLAS may multiply it by the zeros that it fills
+# blocks up with, and numpy warns.
+DEAD = -16.0
 
 
 @dataclass(frozen=True)
@@ -129,11 +133,10 @@ def _worst(xp: Any, A: Any) -> tuple[Any, Any, Any]:
     count = xp.sum(xp.astype(live, xp.float64), axis=1, keepdims=True)
     mean = xp.sum(unit, axis=1, keepdims=True) / xp.where(count > 0, count, xp.ones_like(count))
     residual = unit - mean
-    # Half of the squared length of a dead column counts as -inf, so that no pair with it is the widest.
-    half = xp.where(live, 0.5 * xp.sum(residual * residual, axis=-1, keepdims=True), -math.inf)
+    half = xp.where(live, 0.5 * xp.sum(residual * residual, axis=-1, keepdims=True), DEAD)
     ones = xp.ones_like(half)
     left, right = xp.concat([-residual, half, ones], axis=2), xp.concat([residual, ones, half], axis=2)
-    best = xp.full_like(half[:, 0, 0], -math.inf)
+    best = xp.full_like(half[:, 0, 0], -1.0)  # less than of two live columns, whose gap is zero or more
     first = xp.astype(xp.argmax(xp.astype(live[..., 0], xp.int8), axis=-1), xp.int64)
     second = first
     step = max(1, min(BAND, TILE // max(1, n * vectors.shape[0])))

@@ -175,7 +175,7 @@ def test_each_network_has_its_own_weights(tmp_path):
     assert paper_networks.with_weights(["a", "b"], ["x", "y"]) == [("a", "x"), ("b", "y")]
     with pytest.raises(SystemExit, match=r"2 networks \(a, b\) have 1 --weights"):
         paper_networks.with_weights(["a", "b"], ["x"])
-    with pytest.raises(SystemExit, match=r"comes without weights: .*train_imagenette --network resnet50_v2"):
+    with pytest.raises(SystemExit, match=r"comes without weights: .*train_imagenette --recipe resnet50_v2"):
         paper_csc.main(["resnet50_v2"], out=tmp_path)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 import conetheory.theory
 from conetheory.errors import InputError
@@ -386,6 +387,26 @@ def test_torch_says_the_same(name: str) -> None:
     for odd, A in MATRICES.items():
         with told(odd):
             same(outcome(BATCHED[name], torch.from_numpy(A)), outcome(BATCHED[name], A))
+
+
+class FiniteProducts(TorchFunctionMode):
+    """Products of matrices with an infinity are an error here.
+
+    On some processors numpy warns of them: a BLAS that fills blocks up with zeros multiplies those as well.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function.__name__ in {"matmul", "__matmul__", "mm", "bmm", "einsum", "tensordot"}:
+            assert not any(isinstance(A, torch.Tensor) and A.isinf().any() for A in args), "inf in a product"
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_no_product_has_an_infinity(name: str) -> None:
+    for odd, A in {**MATRICES, **BATCHES}.items():
+        if not np.isinf(A).any():
+            with told(odd), FiniteProducts():
+                outcome(BATCHED[name], torch.from_numpy(A))
 
 
 def test_every_public_function_is_here() -> None:
