@@ -115,6 +115,7 @@ def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
     errors = found.summary
     return found, {
         "images": int(measured.dataset.attrs["images"]),
+        "images_of_theory": {start: int(t.dataset.attrs["images"]) for start, t in _by_start(theories)},
         "median_deficit_at_the_input": _at_the_input(found, "measured_deficit_median"),
         "whole_map_deficit_at_the_input": _at_the_input(found, "measured_flattened_deficit_median"),
         "dead_at_the_input": _at_the_input(found, "dead_fraction"),
@@ -124,17 +125,17 @@ def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
         "violations": errors.get("violations"),
         "bounds_checked": errors.get("bounds_checked"),
         "left_out": {
-            str(t.dataset["start"].item()): [
-                step.text() for plan in t.plans.values() for step in plan.left_out
-            ]
-            for t in theories
+            start: [step.text() for plan in t.plans.values() for step in plan.left_out]
+            for start, t in _by_start(theories)
         },
         "device": case.accounted(method, measured) if case.protocol.account else None,
         "seconds": float(measured.dataset.attrs["seconds"]),
-        "seconds_theory": {
-            str(t.dataset["start"].item()): float(t.dataset.attrs["seconds"]) for t in theories
-        },
+        "seconds_theory": {start: float(t.dataset.attrs["seconds"]) for start, t in _by_start(theories)},
     }
+
+
+def _by_start(theories: Sequence[Comparison]) -> list[tuple[str, Comparison]]:
+    return [(str(theory.dataset["start"].item()), theory) for theory in theories]
 
 
 def _at_the_input(found: Comparison, name: str) -> dict[str, float | None]:

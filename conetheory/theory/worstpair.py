@@ -15,8 +15,8 @@ SMALL = 1e-140  # vectors of such numbers have a squared length
 TILE = 1 << 20  # float64 numbers held by one temporary
 BAND = 128  # rows of the pairs' triangle that are compared together
 # In place of half the squared length of a dead column, so that no pair with it is the widest: residuals are
-# shorter than 2, so its gaps are below 2 + 4 - 16. Not -inf: a BLAS may multiply it by the zeros that it fills
-# blocks up with, and numpy warns.
+# shorter than 2, so its gaps are below 2 + 4 - 16. Not -inf: a BLAS may multiply it by the zeros that fill up
+# its blocks, and numpy warns.
 DEAD = -16.0
 
 
