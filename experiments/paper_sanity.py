@@ -7,9 +7,10 @@
 Each network's layers are drawn anew from the output down (the paper's layers) and every method's maps of the
 predicted class are compared with those of the untouched network; then the maps of different classes of one
 image are compared. The pictures of --picture are explained for the classes of each --pair, as in the paper's
-figure (`two_classes` makes such pictures, and has numbers). It is `conetheory sanity`,
-`classes` and `explain` for all methods, with one folder a network, OUT/MODEL: sanity.nc, classes.nc, maps.nc,
-their figures, and sanity.json with seconds. What is there is taken up.
+figure (`two_classes` makes such pictures, and has numbers). Where weights are random, patterns are those of
+the trained weights, multiplied with these (--stale products, as in the paper's code) or with the random ones.
+It is `conetheory sanity`, `classes` and `explain` for all methods, with one folder a network, OUT/MODEL:
+sanity.nc, classes.nc, maps.nc, their figures, and sanity.json with seconds. What is there is taken up.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from conetheory.plotting.maps import maps_figure
 from conetheory.report.map_tables import class_rows, sanity_rows, tracking_sentence
 from conetheory.results.class_distances import Classes
 from conetheory.results.dataset import Maps
+from conetheory.rules.patterns import Stale
+from conetheory.rules.registry import find
 from conetheory.runs import store
 from conetheory.runs.series import Series, run_series
 from conetheory.saliency.classes import ClassSettings, class_sensitivity
@@ -57,9 +60,18 @@ from experiments.paper_networks import (
 
 
 def asked_for(
-    network: Network, images: Images, names: list[str], patterns: Path | None, device: str, out: Path
+    network: Network,
+    images: Images,
+    names: list[str],
+    patterns: Path | None,
+    stale: Stale,
+    device: str,
+    out: Path,
 ) -> Series:
     given = {name: parameters(name, patterns) for name in names}
+    for name, chosen in given.items():
+        if "stale" in find(name).parameters:
+            chosen["stale"] = stale
     kept = {"out": store.folder(out), "resume": True, "lenient": True}
     return Series(network, images, given, **kept, device=device, dtype=torch.float32)
 
@@ -119,6 +131,7 @@ def study(
     *,
     names: list[str],
     patterns: Path | None = None,
+    stale: Stale = "products",
     device: str = "cpu",
     layers: tuple[str, ...] | None = None,
     smooth: int = 0,
@@ -129,7 +142,7 @@ def study(
     """All of it on one network; writes OUT/sanity.json."""
     record: dict[str, Any] = {"network": network.provenance, "images": len(images), "seconds": {}}
     record["device"] = device_name(device)
-    asked = asked_for(network.to(device=device), images, names, patterns, device, out)
+    asked = asked_for(network.to(device=device), images, names, patterns, stale, device, out)
 
     def timed(name: str, made: Any) -> Any:
         begun = time.perf_counter()
@@ -158,6 +171,9 @@ def main(
     method: Methods = None,
     paper: OfTheTalk = False,
     patterns: Patterns = None,
+    stale: Annotated[
+        str, typer.Option(help="with random weights: products W * A as fitted, as the paper, or patterns A")
+    ] = "products",
     layer: Annotated[list[str] | None, typer.Option(help="default: the paper's")] = None,
     smooth: Annotated[int, typer.Option(help="noisy copies of an image for smooth MPRT")] = 0,
     scheme: Annotated[str, typer.Option(help="of random weights: reset or permute")] = "reset",
@@ -175,7 +191,8 @@ def main(
         network, chosen = opened(each, file, size, images, limit)
         pictures = networks.load_images(picture, network) if picture else None
         options = {"names": names, "patterns": patterns, "device": device_of(device), "smooth": smooth}
-        options |= {"layers": tuple(layer) if layer else None, "top": top, "whole": whole, "scheme": scheme}
+        options |= {"layers": tuple(layer) if layer else None, "top": top, "whole": whole}
+        options |= {"scheme": scheme, "stale": stale}
         found[each] = study(network, chosen, pictures, pairs, out / each, **options)
     return found
 

@@ -15,6 +15,8 @@ from conetheory import networks, schema
 from conetheory.networks import Images, load
 from conetheory.networks.ops import Add
 from conetheory.results.comparison import Comparison
+from conetheory.results.dataset import Result
+from conetheory.rules.fitted_patterns import fit_patterns
 from experiments import csc_case, paper_csc, paper_networks, paper_sanity
 from tests.networks.toys import random_images, seeded
 
@@ -209,3 +211,19 @@ def test_randomisation_classes_and_maps_of_two_classes(network, tmp_path):
     assert set(record["seconds"]) == {"sanity", "classes", "0 and 3"}
     for name in ("sanity.nc", "classes.nc", "0-3/maps.nc", "0-3/maps-0.png", "0-3/maps-1.png"):
         assert (tmp_path / name).is_file()
+
+
+@pytest.mark.slow
+def test_patterns_of_random_weights_are_those_of_the_trained_ones(network, tmp_path):
+    images = Images(random_images(2, 3, 8, 8, seed=5), ("a.jpg", "b.jpg"))
+    file, found = tmp_path / "patterns.safetensors", []
+    fit_patterns(network, random_images(20, 3, 8, 8, seed=6)).save(file)
+    options = {"names": ["pattern-attribution"], "layers": ("first", "head"), "whole": 0, "patterns": file}
+    for stale in ("products", "patterns"):
+        paper_sanity.study(network, images, None, [], tmp_path / stale, stale=stale, **options)
+        data = Result.load(tmp_path / stale / "sanity.nc").dataset
+        found.append(data["similarity_median"].sel(measure="ssim").values)
+    products, patterns = found
+    assert np.isfinite(products).all()
+    assert np.isfinite(patterns).all()
+    assert (products != patterns).any()
