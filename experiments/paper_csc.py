@@ -108,7 +108,8 @@ def compute_pieces(case: Case, names: Sequence[str], shard: Shard, left: Callabl
 
 def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
     """A method's measurement with the predictions over it, and its row in the record."""
-    measured, theories = case.measured(method), list(case.theorised(method))
+    measured = case.measured(method)
+    theories, unpredicted = _theorised(case, method)
     affordable = bool(theories) and "predicted_local_spectrum" in theories[0].dataset
     bands = list(case.banded(method)) if method in case.protocol.main and affordable else []
     found = over(measured, theories)
@@ -122,6 +123,7 @@ def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
         "median_abs_error_decades": errors["median_abs_error_decades"],
         "layers_scored": errors["layers_scored"],
         "inside_band": inside(bands),
+        "not_predicted": unpredicted,
         "violations": errors.get("violations"),
         "bounds_checked": errors.get("bounds_checked"),
         "left_out": {
@@ -132,6 +134,16 @@ def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
         "seconds": float(measured.dataset.attrs["seconds"]),
         "seconds_theory": {start: float(t.dataset.attrs["seconds"]) for start, t in _by_start(theories)},
     }
+
+
+def _theorised(case: Case, method: str) -> tuple[list[Comparison], str | None]:
+    """What theories say from each start, and why no more of them do: a measurement is not lost with them."""
+    found: list[Comparison] = []
+    try:
+        found.extend(case.theorised(method))
+    except ConeTheoryError as error:
+        return found, str(error)
+    return found, None
 
 
 def _by_start(theories: Sequence[Comparison]) -> list[tuple[str, Comparison]]:

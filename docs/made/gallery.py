@@ -12,10 +12,10 @@ COMMANDS = {  # of figures that no script of experiments makes under their own n
     "demo-cifar10": "conetheory demo",
     "methods-cifar10_cnn": "conetheory compare cifar10_cnn --method all",
     "paper-csc-resnet50_v2-trained": "python -m experiments.paper_csc resnet50_v2"
-    " --weights resnet50_v2.safetensors --images imagenette/val --limit 4 --others 2 --few 1 --many 20"
+    " --weights resnet50_v2.safetensors --images imagenette/val --limit 32 --others 8 --few 8 --many 20"
     " --case resnet50_v2-trained --method lrp-alpha1beta0 --method lrp-alpha2beta1",
     "paper-csc-resnet50_v2-trained-methods": "python -m experiments.paper_csc resnet50_v2"
-    " --weights resnet50_v2.safetensors --images imagenette/val --paper --limit 4 --others 2 --few 1"
+    " --weights resnet50_v2.safetensors --images imagenette/val --paper --limit 32 --others 8 --few 8"
     " --many 20 --patterns patterns-resnet50_v2.safetensors --case resnet50_v2-trained",
     "paper-csc-cifar10_cnn-trained-methods": "python -m experiments.paper_csc cifar10_cnn"
     " --images cifar10/test --paper --limit 32 --others 8 --few 8 --many 20"

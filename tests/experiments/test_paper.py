@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from conetheory import networks, schema
+from conetheory.errors import InputError
 from conetheory.networks import Images, load
 from conetheory.networks.ops import Add
 from conetheory.results.comparison import Comparison
@@ -170,6 +171,18 @@ def test_without_images_for_theory_there_is_none(case):
     assert found.dataset["measured_deficit_median"].notnull().any()
     assert not [name for name in found.dataset if name.startswith(paper_csc.SAID)]
     assert (row["left_out"], row["inside_band"]) == ({}, None)
+
+
+def test_a_measurement_is_not_lost_with_a_theory(case, monkeypatch):
+    def overflowing(self, method):
+        raise InputError("relevance overflows: use dtype float64")
+        yield
+
+    monkeypatch.setattr(csc_case.Case, "theorised", overflowing)
+    found, row = paper_csc.one_method(case, Z_PLUS)
+    assert found.dataset["measured_deficit_median"].notnull().any()
+    assert row["not_predicted"] == "relevance overflows: use dtype float64"
+    assert row["median_deficit_at_the_input"]
 
 
 def test_each_network_has_its_own_weights(tmp_path):
