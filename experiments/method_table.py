@@ -105,9 +105,10 @@ def _cell(key: str, value: Any) -> str:
     return FORMATS.get(key, "{:.1e}").format(value)
 
 
-def parameters(name: str, patterns: Path | None) -> dict[str, Any]:
-    """What a method needs to run here."""
-    return {"patterns": str(patterns)} if patterns and "patterns" in find(name).parameters else {}
+def parameters(name: str, patterns: Path | None, **choices: Any) -> dict[str, Any]:
+    """What a method needs to run here: patterns from a file, and of the choices those that it has."""
+    given = choices | ({"patterns": str(patterns)} if patterns else {})
+    return {key: value for key, value in given.items() if key in find(name).parameters}
 
 
 def main(

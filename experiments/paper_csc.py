@@ -109,9 +109,7 @@ def compute_pieces(case: Case, names: Sequence[str], shard: Shard, left: Callabl
 def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
     """A method's measurement with the predictions over it, and its row in the record."""
     measured = case.measured(method)
-    theories, unpredicted = _theorised(case, method)
-    affordable = bool(theories) and "predicted_local_spectrum" in theories[0].dataset
-    bands = list(case.banded(method)) if method in case.protocol.main and affordable else []
+    theories, bands, unpredicted = _theorised(case, method)
     found = over(measured, theories)
     errors = found.summary
     return found, {
@@ -136,14 +134,21 @@ def one_method(case: Case, method: str) -> tuple[Comparison, dict[str, Any]]:
     }
 
 
-def _theorised(case: Case, method: str) -> tuple[list[Comparison], str | None]:
-    """What theories say from each start, and why no more of them do: a measurement is not lost with them."""
-    found: list[Comparison] = []
+def _theorised(case: Case, method: str) -> tuple[list[Comparison], list[Comparison], str | None]:
+    """What theories say from each start, the bands around the measurement beside the local spectrum, and why
+    there is no more of either: a measurement is not lost with them.
+    """
+    theories: list[Comparison] = []
+    bands: list[Comparison] = []
     try:
-        found.extend(case.theorised(method))
+        theories.extend(case.theorised(method))
+        affordable = bool(theories) and "predicted_local_spectrum" in theories[0].dataset
+        if method in case.protocol.main and affordable:
+            bands.extend(case.banded(method))
     except ConeTheoryError as error:
-        return found, str(error)
-    return found, None
+        print(case.name, method, f"not predicted: {error}", flush=True)
+        return theories, bands, str(error)
+    return theories, bands, None
 
 
 def _by_start(theories: Sequence[Comparison]) -> list[tuple[str, Comparison]]:

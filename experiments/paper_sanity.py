@@ -33,7 +33,6 @@ from conetheory.report.map_tables import class_rows, sanity_rows, tracking_sente
 from conetheory.results.class_distances import Classes
 from conetheory.results.dataset import Maps
 from conetheory.rules.patterns import Stale
-from conetheory.rules.registry import find
 from conetheory.runs import store
 from conetheory.runs.series import Series, run_series
 from conetheory.saliency.classes import ClassSettings, class_sensitivity
@@ -68,10 +67,7 @@ def asked_for(
     device: str,
     out: Path,
 ) -> Series:
-    given = {name: parameters(name, patterns) for name in names}
-    for name, chosen in given.items():
-        if "stale" in find(name).parameters:
-            chosen["stale"] = stale
+    given = {name: parameters(name, patterns, stale=stale) for name in names}
     kept = {"out": store.folder(out), "resume": True, "lenient": True}
     return Series(network, images, given, **kept, device=device, dtype=torch.float32)
 

@@ -10,9 +10,12 @@ import torch
 
 import conetheory as ct
 from conetheory.adapters import VjpChain, ZennitChain
+from conetheory.chain.supply import Supply
 from conetheory.errors import InputError
 from conetheory.predict import applies, theories
+from conetheory.predict.local_spectrum import LocalSpectrum
 from conetheory.predict.state_below import state_below
+from conetheory.progress import silent
 from conetheory.rules.registry import get_method
 from tests.toys import SHAPE, TOYS, graph, images, seeded
 
@@ -40,6 +43,13 @@ def theirs(method="lrp-alpha2beta1", from_all=False, name="theirs", **options):
     return VjpChain({start: partial(pull, start) for start in starts}, shapes, images=2, **given)
 
 
+def spectra(chain):
+    """Singular values of every P_p, by layer and image."""
+    theory = LocalSpectrum("logits")
+    theory.add(chain, Supply(chain, "logits"), silent)
+    return theory.spectra
+
+
 def test_what_is_measured_and_predicted_is_what_our_own_chain_gives():
     found = ct.audit_chain(theirs(), vectors=3, bootstrap=5)
     mine = ct.predict_csc(ours(), theory="sampled-spectrum").dataset
@@ -58,6 +68,10 @@ def test_columns_give_the_exact_spectrum():
     layers = list(found["layer"].values)
     assert len(layers) > 3
     np.testing.assert_allclose(found.values, mine.sel(layer=layers).values, rtol=SAME_MEDIAN)
+    given, own = spectra(theirs()), spectra(ours())
+    for layer in layers:
+        for image, values in own[layer].items():  # roots of a Gram matrix's eigenvalues: zero is 1e-8
+            np.testing.assert_allclose(given[layer][image], values, rtol=1e-9, atol=5e-8)
 
 
 def test_a_start_of_too_many_units_has_no_columns(monkeypatch):
